@@ -1,0 +1,3 @@
+module inferbench
+
+go 1.26

@@ -1,0 +1,104 @@
+// Package matrix names the cells of a sweep: which (ISL, OSL, CONC)
+// configurations run, in which order, with how many prompts, and what each is
+// called in sub-test names and file names.
+//
+// It is pure: no clock, no files, no network.
+package matrix
+
+import "fmt"
+
+// Combination is one pair of lengths: ISL input tokens and OSL output tokens a
+// request. The cells of a combination share a batch folder and a leaderboard.
+type Combination struct {
+	ISL, OSL int
+}
+
+// Cell is one configuration of a combination: CONC requests in flight,
+// NumPrompts requests in all.
+type Cell struct {
+	Combination
+	Conc       int
+	NumPrompts int
+}
+
+// Standard are the combinations that have hardware baselines and public
+// leaderboards, in the order in which they run.
+var Standard = []Combination{{1024, 1024}, {1024, 8192}, {8192, 1024}}
+
+// Concurrencies are the CONC values of a full sweep, in order.
+var Concurrencies = []int{4, 8, 16, 32, 64}
+
+// IsStandard reports whether the combination is one of [Standard].
+func (c Combination) IsStandard() bool {
+	for _, s := range Standard {
+		if s == c {
+			return true
+		}
+	}
+	return false
+}
+
+// Name is the combination as a file-name part: isl1024_osl8192.
+func (c Combination) Name() string {
+	return fmt.Sprintf("isl%d_osl%d", c.ISL, c.OSL)
+}
+
+// Name is the cell's sub-test name, isl=1024/osl=1024/conc=16: the key=value
+// form is what lets benchstat group by -col /conc.
+func (c Cell) Name() string {
+	return fmt.Sprintf("isl=%d/osl=%d/conc=%d", c.ISL, c.OSL, c.Conc)
+}
+
+// FileName is the cell's result file: result_isl1024_osl1024_conc16.json.
+func (c Cell) FileName() string {
+	return fmt.Sprintf("result_%s_conc%d.json", c.Combination.Name(), c.Conc)
+}
+
+// Selection says what the user asked for; zero values mean "not given".
+type Selection struct {
+	ISL, OSL   int
+	Conc       []int
+	NumPrompts int // instead of the rule of [NumPrompts]
+}
+
+// Combinations lists the combinations a selection covers. ISL or OSL alone
+// selects the standard rows that match; both together allow any pair. It is
+// empty when ISL or OSL alone matches no standard row.
+func (s Selection) Combinations() []Combination {
+	if s.ISL != 0 && s.OSL != 0 {
+		return []Combination{{s.ISL, s.OSL}}
+	}
+	var out []Combination
+	for _, c := range Standard {
+		if (s.ISL == 0 || s.ISL == c.ISL) && (s.OSL == 0 || s.OSL == c.OSL) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Cells lists the cells of one combination in the order in which they run.
+func (s Selection) Cells(c Combination) []Cell {
+	concs := s.Conc
+	if len(concs) == 0 {
+		concs = Concurrencies
+	}
+	out := make([]Cell, 0, len(concs))
+	for _, conc := range concs {
+		n := s.NumPrompts
+		if n == 0 {
+			n = NumPrompts(c.OSL, conc)
+		}
+		out = append(out, Cell{Combination: c, Conc: conc, NumPrompts: n})
+	}
+	return out
+}
+
+// NumPrompts is the number of requests of a cell: CONC×20 where OSL is 8192,
+// else CONC×50 (the rule of the AMD MI355X InferenceMAX bounty).
+func NumPrompts(osl, conc int) int {
+	if osl == 8192 {
+		return conc * 20
+	}
+	return conc * 50
+}

@@ -1,0 +1,171 @@
+// Package target is a server we talk to: where it is, which model it serves,
+// what dialect it speaks, and how to ask it something over HTTP.
+//
+// The streaming requests whose tokens are timed are sent by package load; what
+// is here is everything else: readiness, models, tokenizers, scoring calls.
+package target
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Target is a server that answered: see [Wait]. It is safe for concurrent use.
+type Target struct {
+	BaseURL  string // scheme and host without a trailing slash: http://127.0.0.1:8888
+	Model    string // the model's name as the server lists it
+	Engine   string // vllm, sglang, llama.cpp, embedded, … or unknown
+	Version  string // the engine's own version, empty where it gives none
+	MaxLen   int    // context length in tokens, 0 where the server does not say
+	Vocab    int    // size of the vocabulary, 0 where the server does not say
+	Loopback bool   // the server is the suite's own embedded engine
+
+	key  string
+	http *http.Client
+}
+
+// New is a target that has not been asked anything yet. The key goes into an
+// Authorization header and nowhere else; it may be empty. A nil client means
+// one with a pool wide enough for any CONC.
+func New(baseURL, model, key string, client *http.Client) *Target {
+	if client == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.MaxIdleConns = 0
+		transport.MaxIdleConnsPerHost = 4096
+		client = &http.Client{Transport: transport}
+	}
+	return &Target{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Engine: "unknown", key: key, http: client}
+}
+
+// Authorize adds the API key, where there is one, to a request's header.
+func (t *Target) Authorize(h http.Header) {
+	if t.key != "" {
+		h.Set("Authorization", "Bearer "+t.key)
+	}
+}
+
+// HTTPError is an answer whose status is not 2xx.
+type HTTPError struct {
+	Method, URL string
+	Status      int
+	RetryAfter  time.Duration // from the Retry-After header, 0 without one
+	Body        string        // the server's message, or the start of what it sent
+}
+
+func (e *HTTPError) Error() string {
+	return fmt.Sprintf("%s %s: HTTP %d: %s", e.Method, e.URL, e.Status, e.Body)
+}
+
+// maxAnswer bounds what one non-streaming answer may hold in memory: prompt
+// logprobs of a 128K-token window stay far below it.
+const maxAnswer = 256 << 20
+
+// Get asks path and decodes the JSON answer into out; a nil out reads and drops
+// the answer.
+func (t *Target) Get(ctx context.Context, path string, out any) error {
+	return t.do(ctx, http.MethodGet, path, nil, out)
+}
+
+// Post sends in as JSON to path and decodes the JSON answer into out.
+func (t *Target) Post(ctx context.Context, path string, in, out any) error {
+	return t.do(ctx, http.MethodPost, path, in, out)
+}
+
+func (t *Target) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	url := t.BaseURL + path
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	t.Authorize(req.Header)
+	resp, err := t.http.Do(req)
+	if err != nil {
+		return err // already names method and URL
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return newHTTPError(method, url, resp)
+	}
+	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer}
+	if out == nil {
+		_, err = io.Copy(io.Discard, limited)
+	} else {
+		err = json.NewDecoder(limited).Decode(out)
+	}
+	if limited.N <= 0 {
+		return fmt.Errorf("%s %s: answer is longer than %d MiB", method, url, maxAnswer>>20)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w", method, url, err)
+	}
+	return nil
+}
+
+func newHTTPError(method, url string, resp *http.Response) *HTTPError {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: ErrorMessage(b)}
+}
+
+func retryAfter(v string) time.Duration {
+	if s, err := time.ParseDuration(v + "s"); err == nil && s > 0 {
+		return s
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}
+
+// ErrorMessage takes the message out of an error answer: OpenAI's error object,
+// vLLM's and SGLang's older flat ones, FastAPI's detail, else the text itself,
+// shortened and on one line.
+func ErrorMessage(body []byte) string {
+	var e struct {
+		Error   json.RawMessage `json:"error"`
+		Message string          `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+	}
+	if json.Unmarshal(body, &e) == nil {
+		var obj struct {
+			Message string `json:"message"`
+		}
+		var s string
+		switch {
+		case json.Unmarshal(e.Error, &obj) == nil && obj.Message != "":
+			return oneLine(obj.Message)
+		case json.Unmarshal(e.Error, &s) == nil && s != "":
+			return oneLine(s)
+		case e.Message != "":
+			return oneLine(e.Message)
+		case len(e.Detail) > 0:
+			return oneLine(string(e.Detail))
+		}
+	}
+	return oneLine(string(body))
+}
+
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > 300 {
+		return string(r[:300]) + "…"
+	}
+	return s
+}
