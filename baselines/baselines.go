@@ -1,0 +1,252 @@
+// Package baselines holds the named figures that results are compared with:
+// hardware baselines (throughput and latency of a machine, per cell) and
+// accuracy baselines (perplexity of a model on a text). They are data files,
+// embedded, and checked when they are loaded.
+//
+// A baseline carries the workload, corpus and window it was measured on, so
+// that a comparison of unequal things can be refused or at least named.
+package baselines
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"strings"
+)
+
+//go:embed hardware/*.json accuracy/*.json
+var files embed.FS
+
+// DefaultHardware names the hardware baseline that results are compared with
+// unless the user names another.
+const DefaultHardware = "b200-nv1126"
+
+// Hardware is the published performance of a machine on some cells.
+type Hardware struct {
+	Name     string `json:"name"`     // the file's name without .json
+	Hardware string `json:"hardware"` // NVIDIA B200
+	Model    string `json:"model"`
+	Date     string `json:"date"` // YYYY-MM-DD
+	Source   string `json:"source"`
+
+	// ResultKey, KeyPrefix and KeySuffix form the keys under which a result
+	// file carries the comparison: see [Hardware.Keys].
+	ResultKey string `json:"result_key"`
+	KeyPrefix string `json:"key_prefix"`
+	KeySuffix string `json:"key_suffix"`
+
+	Workload Workload `json:"workload"`
+	Points   []Point  `json:"points"`
+}
+
+// Workload is what a hardware baseline was measured on.
+type Workload struct {
+	RandomRangeRatio float64 `json:"random_range_ratio"` // lengths uniform in [ratio·L, L]
+	GPUs             int     `json:"gpus"`               // what throughput was divided by
+	Note             string  `json:"note"`               // how these were found
+}
+
+// Point is the baseline's figures for one cell.
+type Point struct {
+	ISL           int     `json:"isl"`
+	OSL           int     `json:"osl"`
+	Conc          int     `json:"conc"`
+	MedianE2E     float64 `json:"median_e2e_ms"`
+	Interactivity float64 `json:"median_interactivity_tok_s_user"`
+	TputPerGPU    float64 `json:"tput_per_gpu_tok_s"` // input and output tokens
+}
+
+// Point finds the cell's figures; false where the baseline has none.
+func (h *Hardware) Point(isl, osl, conc int) (Point, bool) {
+	for _, p := range h.Points {
+		if p.ISL == isl && p.OSL == osl && p.Conc == conc {
+			return p, true
+		}
+	}
+	return Point{}, false
+}
+
+// Differences says in words where a run's workload is not the baseline's:
+// empty when they are alike.
+func (h *Hardware) Differences(ratio float64, gpus int) []string {
+	var out []string
+	if ratio != h.Workload.RandomRangeRatio {
+		out = append(out, fmt.Sprintf("RANDOM_RANGE_RATIO is %g, the baseline's is %g", ratio, h.Workload.RandomRangeRatio))
+	}
+	if gpus != h.Workload.GPUs {
+		out = append(out, fmt.Sprintf("TP is %d, the baseline's is %d", gpus, h.Workload.GPUs))
+	}
+	return out
+}
+
+// Accuracy is a model's stated perplexity on one text, cut into windows of one
+// length.
+type Accuracy struct {
+	Name           string   `json:"name"`   // the file's name without .json
+	Models         []string `json:"models"` // patterns of path.Match, without regard to case, on the model name's last path element
+	Task           string   `json:"task"`   // wikitext
+	Corpus         string   `json:"corpus"`
+	CorpusSHA256   string   `json:"corpus_sha256"` // of the raw file
+	MaxLength      int      `json:"max_length"`    // model length in tokens that the windows follow from
+	BitsPerByte    float64  `json:"bits_per_byte"`
+	BytePerplexity float64  `json:"byte_perplexity"`
+	WordPerplexity float64  `json:"word_perplexity"`
+	Tolerance      float64  `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
+	Source         string   `json:"source"`
+}
+
+// Matches reports whether the baseline is for this model. Servers name a model
+// by a path as often as by its name, so only the last element counts.
+func (a *Accuracy) Matches(model string) bool {
+	base := strings.ToLower(path.Base(model))
+	for _, p := range a.Models {
+		if ok, _ := path.Match(strings.ToLower(p), base); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// LoadHardware loads a hardware baseline by the name of a shipped one
+// (b200-nv1126) or by the path of a .json file.
+func LoadHardware(nameOrPath string) (*Hardware, error) {
+	h := new(Hardware)
+	return h, load("hardware", nameOrPath, h)
+}
+
+// LoadAccuracy loads an accuracy baseline by name or by path.
+func LoadAccuracy(nameOrPath string) (*Accuracy, error) {
+	a := new(Accuracy)
+	return a, load("accuracy", nameOrPath, a)
+}
+
+// AccuracyFor finds the shipped accuracy baselines of a model and a task, in
+// the order of their names: none, or one for each text it was measured on.
+func AccuracyFor(model, task string) ([]*Accuracy, error) {
+	var out []*Accuracy
+	for _, name := range Names("accuracy") {
+		a, err := LoadAccuracy(name)
+		if err != nil {
+			return nil, err
+		}
+		if a.Task == task && a.Matches(model) {
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+// Names lists the shipped baselines of a kind, "hardware" or "accuracy".
+func Names(kind string) []string {
+	entries, _ := fs.ReadDir(files, kind)
+	var out []string
+	for _, e := range entries {
+		out = append(out, strings.TrimSuffix(e.Name(), ".json"))
+	}
+	return out
+}
+
+type validator interface{ validate() error }
+
+func load(kind, nameOrPath string, into validator) error {
+	var b []byte
+	var err error
+	if strings.HasSuffix(nameOrPath, ".json") {
+		b, err = os.ReadFile(nameOrPath)
+	} else {
+		b, err = files.ReadFile(kind + "/" + nameOrPath + ".json")
+		if err != nil {
+			err = fmt.Errorf("none of that name; there are: %s, or give the path of a .json file", strings.Join(Names(kind), ", "))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s baseline %s: %w", kind, nameOrPath, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("%s baseline %s: line %d: %w", kind, nameOrPath, lineOf(b, dec.InputOffset(), err), err)
+	}
+	if err := into.validate(); err != nil {
+		return fmt.Errorf("%s baseline %s: %w", kind, nameOrPath, err)
+	}
+	return nil
+}
+
+// lineOf is the line at which decoding stopped: where the error says so, else
+// where the decoder was.
+func lineOf(b []byte, offset int64, err error) int {
+	switch e := err.(type) {
+	case *json.SyntaxError:
+		offset = e.Offset
+	case *json.UnmarshalTypeError:
+		offset = e.Offset
+	}
+	return 1 + bytes.Count(b[:min(int(offset), len(b))], []byte("\n"))
+}
+
+func (h *Hardware) validate() error {
+	if h.Name == "" || h.Hardware == "" || h.Source == "" || h.ResultKey == "" || h.KeyPrefix == "" {
+		return fmt.Errorf("name, hardware, source, result_key and key_prefix must be given")
+	}
+	if r := h.Workload.RandomRangeRatio; !(r > 0 && r <= 1) {
+		return fmt.Errorf("workload.random_range_ratio is %g: want above 0 and at most 1", r)
+	}
+	if h.Workload.GPUs < 1 {
+		return fmt.Errorf("workload.gpus is %d: want 1 or more", h.Workload.GPUs)
+	}
+	if len(h.Points) == 0 {
+		return fmt.Errorf("it has no points")
+	}
+	seen := map[[3]int]bool{}
+	for i, p := range h.Points {
+		key := [3]int{p.ISL, p.OSL, p.Conc}
+		switch {
+		case p.ISL < 1 || p.OSL < 1 || p.Conc < 1:
+			return fmt.Errorf("point %d: isl, osl and conc must be 1 or more", i+1)
+		case !positive(p.MedianE2E, p.Interactivity, p.TputPerGPU):
+			return fmt.Errorf("point %d (isl %d, osl %d, conc %d): its figures must be finite and above 0", i+1, p.ISL, p.OSL, p.Conc)
+		case seen[key]:
+			return fmt.Errorf("point %d (isl %d, osl %d, conc %d) is there twice", i+1, p.ISL, p.OSL, p.Conc)
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
+func (a *Accuracy) validate() error {
+	switch {
+	case a.Name == "" || len(a.Models) == 0 || a.Task == "" || a.Corpus == "" || a.Source == "":
+		return fmt.Errorf("name, models, task, corpus and source must be given")
+	case len(a.CorpusSHA256) != 64:
+		return fmt.Errorf("corpus_sha256 has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256))
+	case a.MaxLength < 2:
+		return fmt.Errorf("max_length is %d: want 2 or more", a.MaxLength)
+	case !positive(a.BitsPerByte, a.BytePerplexity, a.WordPerplexity, a.Tolerance):
+		return fmt.Errorf("bits_per_byte, byte_perplexity, word_perplexity and tolerance must be finite and above 0")
+	case math.Abs(math.Exp2(a.BitsPerByte)/a.BytePerplexity-1) > 1e-3:
+		// Both are the same log-likelihood over the same bytes, so one follows
+		// from the other; a typing slip in either shows here.
+		return fmt.Errorf("bits_per_byte %g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte, a.BytePerplexity, math.Exp2(a.BitsPerByte))
+	}
+	for _, p := range a.Models {
+		if _, err := path.Match(p, ""); err != nil {
+			return fmt.Errorf("models: %q is not a pattern: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func positive(vs ...float64) bool {
+	for _, v := range vs {
+		if !(v > 0) || math.IsInf(v, 0) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,100 @@
+package baselines
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestShippedBaselinesLoad(t *testing.T) {
+	for _, name := range Names("hardware") {
+		h, err := LoadHardware(name)
+		require.NoError(t, err)
+		assert.Equal(t, name, h.Name, "a baseline is called what its file is called")
+	}
+	for _, name := range Names("accuracy") {
+		a, err := LoadAccuracy(name)
+		require.NoError(t, err)
+		assert.Equal(t, name, a.Name)
+	}
+	require.Contains(t, Names("hardware"), DefaultHardware)
+}
+
+// The points were copied from a file that others keep: the copy must stay equal.
+func TestB200PointsEqualTheirSource(t *testing.T) {
+	b, err := os.ReadFile("../../shared/data/b200-nv1126.json")
+	if err != nil {
+		t.Skip("the source file of the B200 points is not here:", err)
+	}
+	var source struct{ Points []Point }
+	require.NoError(t, json.Unmarshal(b, &source))
+	h, err := LoadHardware(DefaultHardware)
+	require.NoError(t, err)
+	assert.Equal(t, source.Points, h.Points)
+	assert.Len(t, h.Points, 15)
+}
+
+func TestPointAndDifferences(t *testing.T) {
+	h, err := LoadHardware(DefaultHardware)
+	require.NoError(t, err)
+	p, ok := h.Point(1024, 1024, 16)
+	require.True(t, ok)
+	assert.Equal(t, 10407.0, p.MedianE2E)
+	_, ok = h.Point(1024, 1024, 5)
+	assert.False(t, ok)
+	assert.Empty(t, h.Differences(0.8, 8))
+	assert.Equal(t, []string{"RANDOM_RANGE_RATIO is 1, the baseline's is 0.8", "TP is 4, the baseline's is 8"}, h.Differences(1, 4))
+}
+
+func TestAccuracyMatchesModelNames(t *testing.T) {
+	a, err := LoadAccuracy("deepseek-r1-0528-mxfp4")
+	require.NoError(t, err)
+	for model, want := range map[string]bool{
+		"DeepSeek-R1-0528-MXFP4":              true,
+		"amd/DeepSeek-R1-0528-MXFP4-Preview":  true,
+		"/data/models/deepseek-r1-0528-mxfp4": true,
+		"deepseek-ai/DeepSeek-R1-0528":        false,
+		"Qwen3-8B":                            false,
+	} {
+		assert.Equal(t, want, a.Matches(model), model)
+	}
+}
+
+func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
+	hw, _ := files.ReadFile("hardware/b200-nv1126.json")
+	acc, _ := files.ReadFile("accuracy/deepseek-r1-0528-mxfp4.json")
+	for name, c := range map[string]struct {
+		kind, old, new, want string
+	}{
+		"syntax":        {"hardware", `"conc": 8,`, `"conc": 8;`, "line 17"},
+		"wrong type":    {"hardware", `"conc": 8,`, `"conc": "8",`, "line 17"},
+		"unknown field": {"hardware", `"date"`, `"dated"`, `unknown field "dated"`},
+		"zero figure":   {"hardware", `"median_e2e_ms": 8448`, `"median_e2e_ms": 0`, "point 2 (isl 1024, osl 1024, conc 8)"},
+		"twice":         {"hardware", `"conc": 8,`, `"conc": 4,`, "is there twice"},
+		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "workload.gpus is 0"},
+		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "contradict each other"},
+		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "62 characters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := map[string]string{"hardware": string(hw), "accuracy": string(acc)}[c.kind]
+			require.Contains(t, src, c.old)
+			file := filepath.Join(t.TempDir(), "b.json")
+			require.NoError(t, os.WriteFile(file, []byte(strings.Replace(src, c.old, c.new, 1)), 0o644))
+			var err error
+			if c.kind == "hardware" {
+				_, err = LoadHardware(file)
+			} else {
+				_, err = LoadAccuracy(file)
+			}
+			require.ErrorContains(t, err, c.want)
+			assert.NotContains(t, err.Error(), "\n")
+		})
+	}
+	_, err := LoadHardware("h9000")
+	assert.ErrorContains(t, err, "there are: b200-nv1126")
+}
