@@ -2,7 +2,10 @@ module inferbench
 
 go 1.26
 
-require github.com/stretchr/testify v1.12.1
+require (
+	github.com/joho/godotenv v1.5.1
+	github.com/stretchr/testify v1.12.1
+)
 
 require (
 	github.com/bitfield/gotestdox v0.2.2 // indirect

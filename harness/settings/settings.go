@@ -1,0 +1,133 @@
+// Package settings is everything a user can set, checked: flag, then
+// environment, then .env, then default become one Settings value. Nothing else
+// in the suite reads the environment.
+//
+// The settings are a table (see table.go), and flags, help, .env.example and
+// error messages are all made from it, so that they cannot disagree.
+package settings
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/joho/godotenv"
+
+	"inferbench/harness/matrix"
+)
+
+// Mode says how far a sweep goes.
+type Mode string
+
+const (
+	ModeAcc    Mode = "acc"    // accuracy only
+	ModePerf   Mode = "perf"   // accuracy, then performance
+	ModeSubmit Mode = "submit" // accuracy, performance, then the leaderboard
+)
+
+// Settings is one checked set of settings.
+type Settings struct {
+	Mode Mode
+	Team string
+
+	// The server.
+	BaseURL        string // empty: the embedded engine starts
+	APIKey         string
+	Model          string        // empty: the one model that the server lists
+	TP             int           // GPUs that throughput is divided by
+	ReadyTimeout   time.Duration // how long a server may take to come up
+	RequestTimeout time.Duration // one request, from first byte to last
+	EngineProfile  string        // of the embedded engine
+
+	// The matrix and the workload.
+	Selection        matrix.Selection
+	RandomRangeRatio float64
+	Seed             int64
+	WarmUp           *int // requests before the clock starts; nil: twice CONC
+
+	// Accuracy.
+	Wikitext          string  // path of a raw WikiText file; empty: the text that fits the server
+	AccuracyBaseline  string  // name or path; empty: the one for the model and the text
+	AccuracyTolerance float64 // relative; 0: the baseline's own
+	AccuracyMaxLength int     // tokens
+
+	// Results.
+	ResultsDir       string
+	ResultFilename   string
+	HardwareBaseline string
+	LeaderboardURL   string
+}
+
+// Embedded reports whether the suite measures its own engine.
+func (s Settings) Embedded() bool { return s.BaseURL == "" }
+
+// Register defines a flag for every setting that may be given as one. Call it
+// before fs is parsed, and [Load] after.
+func Register(flags *flag.FlagSet) {
+	for _, sp := range table {
+		if !sp.Secret {
+			flags.String(sp.Flag(), "", sp.Help+" ["+sp.Env+", default "+sp.defaultWord()+"]")
+		}
+	}
+}
+
+// Load reads the settings: a parsed flag where it was given, then the
+// environment, then the file dotenv where it exists, then the default. An empty
+// value counts as not given. The error is one line that names the setting, its
+// value, where it came from and what would be right.
+func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Settings, error) {
+	file, err := godotenv.Read(dotenv)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// godotenv's error quotes the line it failed on, which may hold a key.
+		return Settings{}, fmt.Errorf("%s: want a readable file of NAME=value lines (see .env.example)", dotenv)
+	}
+	given := map[string]string{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = f.Value.String() })
+
+	var s Settings
+	for _, sp := range table {
+		value, source := sp.Default, "the default"
+		switch {
+		case given[sp.Flag()] != "" && !sp.Secret:
+			value, source = given[sp.Flag()], "flag -"+sp.Flag()
+		case getenv(sp.Env) != "":
+			value, source = getenv(sp.Env), "the environment"
+		case file[sp.Env] != "":
+			value, source = file[sp.Env], dotenv
+		}
+		if value == "" {
+			continue
+		}
+		if err := sp.set(&s, strings.TrimSpace(value)); err != nil {
+			shown := fmt.Sprintf("%s=%q", sp.Env, value)
+			if sp.Secret || strings.Contains(value, "@") { // an address may hold a password
+				shown = sp.Env
+			}
+			return Settings{}, fmt.Errorf("%s (from %s): %w", shown, source, err)
+		}
+	}
+	return s, s.check()
+}
+
+// check holds the rules that join several settings.
+func (s Settings) check() error {
+	sel := s.Selection
+	combos := sel.Combinations()
+	if len(combos) == 0 {
+		name, value := "ISL", sel.ISL
+		if sel.OSL != 0 {
+			name, value = "OSL", sel.OSL
+		}
+		return fmt.Errorf("%s=%d matches none of the standard (ISL,OSL) pairs %v: give both ISL and OSL for a pair of your own", name, value, matrix.Standard)
+	}
+	if s.Mode == ModeSubmit && s.Team == "" {
+		return errors.New("TEAM is empty: submit mode needs a team name, as in make submit TEAM=x")
+	}
+	if cells := len(combos) * len(sel.Cells(combos[0])); s.ResultFilename != "" && cells > 1 {
+		return fmt.Errorf("RESULT_FILENAME=%q names one file, but %d cells would be written to it: give ISL, OSL and a single CONC too", s.ResultFilename, cells)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package settings
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/joho/godotenv"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// load reads settings as a run would: args are flags, env the environment, and
+// dotenv the text of a .env file.
+func load(t *testing.T, args []string, env map[string]string, dotenv string) (Settings, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), ".env")
+	if dotenv != "" {
+		require.NoError(t, os.WriteFile(file, []byte(dotenv), 0o600))
+	}
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	Register(flags)
+	require.NoError(t, flags.Parse(args))
+	return Load(flags, func(k string) string { return env[k] }, file)
+}
+
+func TestOrderOfSources(t *testing.T) {
+	env, dotenv := map[string]string{"ISL": "8192"}, "ISL=1024\nOSL=1024\nTP=4\n"
+	s, err := load(t, []string{"-isl", "1024"}, env, dotenv)
+	require.NoError(t, err)
+	assert.Equal(t, 1024, s.Selection.ISL, "the flag goes first")
+	s, err = load(t, nil, env, dotenv)
+	require.NoError(t, err)
+	assert.Equal(t, 8192, s.Selection.ISL, "then the environment")
+	assert.Equal(t, 1024, s.Selection.OSL, "then .env")
+	assert.Equal(t, 4, s.TP)
+	assert.Equal(t, ModePerf, s.Mode, "then the default")
+}
+
+func TestValues(t *testing.T) {
+	keyFile := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(keyFile, []byte("s3cret\n"), 0o600))
+	for name, c := range map[string]struct {
+		env   map[string]string
+		check func(*testing.T, Settings)
+	}{
+		"nothing":   {nil, func(t *testing.T, s Settings) { assert.True(t, s.Embedded()); assert.Equal(t, 1.0, s.RandomRangeRatio) }},
+		"port":      {map[string]string{"PORT": "8888"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://127.0.0.1:8888", s.BaseURL) }},
+		"base url":  {map[string]string{"PORT": "1", "BASE_URL": "http://h:2/v1/"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://h:2", s.BaseURL) }},
+		"conc list": {map[string]string{"CONC": "4, 8 16"}, func(t *testing.T, s Settings) { assert.Equal(t, []int{4, 8, 16}, s.Selection.Conc) }},
+		"key file":  {map[string]string{"API_KEY_FILE": keyFile}, func(t *testing.T, s Settings) { assert.Equal(t, "s3cret", s.APIKey) }},
+		"warm-up 0": {map[string]string{"WARMUP": "0"}, func(t *testing.T, s Settings) { assert.Equal(t, 0, *s.WarmUp) }},
+		"result":    {map[string]string{"RESULT_FILENAME": "x", "ISL": "1", "OSL": "2", "CONC": "3"}, func(t *testing.T, s Settings) { assert.Equal(t, "x.json", s.ResultFilename) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := load(t, nil, c.env, "")
+			require.NoError(t, err)
+			c.check(t, s)
+		})
+	}
+}
+
+func TestBadValuesAreOneClearLine(t *testing.T) {
+	for want, env := range map[string]map[string]string{
+		`ISL="abc" (from the environment): want a whole number, 1 or more`: {"ISL": "abc"},
+		`CONC="0"`:                        {"CONC": "0"},
+		`CONC="4,4"`:                      {"CONC": "4,4"},
+		`CONC=","`:                        {"CONC": ","},
+		`MODE="fast"`:                     {"MODE": "fast"},
+		`TEAM is empty`:                   {"MODE": "submit"},
+		`RANDOM_RANGE_RATIO="NaN"`:        {"RANDOM_RANGE_RATIO": "NaN"},
+		`RANDOM_RANGE_RATIO="1.5"`:        {"RANDOM_RANGE_RATIO": "1.5"},
+		`PORT="99999"`:                    {"PORT": "99999"},
+		`BASE_URL="localhost:8888"`:       {"BASE_URL": "localhost:8888"},
+		`ISL=2048 matches none`:           {"ISL": "2048"},
+		`OSL=2048 matches none`:           {"OSL": "2048"},
+		`WIKITEXT="/no/such/file"`:        {"WIKITEXT": "/no/such/file"},
+		`READY_TIMEOUT="45"`:              {"READY_TIMEOUT": "45"},
+		`RESULT_FILENAME="../x"`:          {"RESULT_FILENAME": "../x"},
+		`names one file, but 5 cells`:     {"RESULT_FILENAME": "x", "ISL": "1", "OSL": "2"},
+		`BASE_URL (from the environment)`: {"BASE_URL": "http://user:s3cret@h"},
+	} {
+		_, err := load(t, nil, env, "")
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "\n")
+		assert.NotContains(t, err.Error(), "s3cret")
+	}
+	_, err := load(t, nil, nil, "API_KEY=\"s3cret\nnot closed")
+	require.ErrorContains(t, err, ".env: want a readable file")
+	assert.NotContains(t, err.Error(), "s3cret", "a broken .env must not print what is in it")
+}
+
+func TestSecretsHaveNoFlag(t *testing.T) {
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	Register(flags)
+	assert.Nil(t, flags.Lookup("api-key"))
+}
+
+// The shipped .env.example is made by `make env-example`; loaded as it stands
+// it must change nothing.
+func TestEnvExampleIsCurrent(t *testing.T) {
+	var want bytes.Buffer
+	require.NoError(t, WriteExample(&want))
+	got, err := os.ReadFile("../../.env.example")
+	require.NoError(t, err)
+	assert.Equal(t, want.String(), string(got), "run `make env-example`")
+
+	_, err = godotenv.Parse(strings.NewReader(string(got)))
+	require.NoError(t, err)
+	bare, err := load(t, nil, nil, "")
+	require.NoError(t, err)
+	full, err := load(t, nil, nil, string(got))
+	require.NoError(t, err)
+	assert.Equal(t, bare, full)
+}

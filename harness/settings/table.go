@@ -1,0 +1,104 @@
+package settings
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// spec is one setting: its names, what it means, and how a value is read.
+type spec struct {
+	Group   string
+	Env     string
+	Default string
+	Help    string // with the unit
+	Secret  bool   // from the environment or a file only, and never shown
+	set     func(*Settings, string) error
+}
+
+// Flag is the setting's flag: NUM_PROMPTS is -num-prompts.
+func (s spec) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Env, "_", "-")) }
+
+func (s spec) defaultWord() string {
+	if s.Default == "" {
+		return "none"
+	}
+	return s.Default
+}
+
+const (
+	far      = "How far a sweep goes"
+	server   = "The server"
+	workload = "What is measured"
+	accuracy = "Accuracy"
+	results  = "Results"
+)
+
+var table = []spec{
+	{far, "MODE", "perf", "acc (accuracy only), perf (accuracy, then performance) or submit (perf, then the leaderboard)", false, setMode},
+	{far, "TEAM", "", "team name on the leaderboard; needed by submit", false, setTeam},
+
+	{server, "BASE_URL", "", "address of the server, http://host:port; with neither BASE_URL nor PORT the embedded engine starts", false, setBaseURL},
+	{server, "PORT", "", "port of a server on this machine, usually 8888; BASE_URL goes before it", false, setPort},
+	{server, "API_KEY", "", "key sent as a bearer token", true, func(s *Settings, v string) error { s.APIKey = v; return nil }},
+	{server, "API_KEY_FILE", "", "file that holds the key, instead of API_KEY", false, setKeyFile},
+	{server, "MODEL", "", "model name as the server lists it; none takes the one model it lists", false, text(func(s *Settings) *string { return &s.Model })},
+	{server, "TP", "8", "GPUs of the server; throughput is divided by it", false, whole(1, func(s *Settings) *int { return &s.TP })},
+	{server, "READY_TIMEOUT", "45m", "how long a server may take to come up, as 90s or 45m", false, setReadyTimeout},
+	{server, "REQUEST_TIMEOUT", "30m", "how long one request may take in all", false, setRequestTimeout},
+	{server, "ENGINE_PROFILE", "fast", "speed profile of the embedded engine", false, text(func(s *Settings) *string { return &s.EngineProfile })},
+
+	{workload, "ISL", "", "input tokens a request; alone it selects the standard pairs that match", false, whole(1, func(s *Settings) *int { return &s.Selection.ISL })},
+	{workload, "OSL", "", "output tokens a request; likewise", false, whole(1, func(s *Settings) *int { return &s.Selection.OSL })},
+	{workload, "CONC", "", "requests in flight: one value or a list, as 4,8,16; none means 4,8,16,32,64", false, setConc},
+	{workload, "NUM_PROMPTS", "", "requests a cell; none means CONC×50, or CONC×20 where OSL is 8192", false, whole(1, func(s *Settings) *int { return &s.Selection.NumPrompts })},
+	{workload, "RANDOM_RANGE_RATIO", "1.0", "lengths are uniform in [ratio·L, L]; above 0, at most 1", false, fraction(func(s *Settings) *float64 { return &s.RandomRangeRatio })},
+	{workload, "SEED", "1", "seed of the prompts: the same seed sends the same prompts everywhere", false, setSeed},
+	{workload, "WARMUP", "", "requests sent before the clock starts; none means 2×CONC", false, setWarmUp},
+
+	{accuracy, "WIKITEXT", "", "path of a raw WikiText file to score", false, setWikitext},
+	{accuracy, "ACC_BASELINE", "", "accuracy baseline, by name or .json path; none takes the one for the model and the text", false, text(func(s *Settings) *string { return &s.AccuracyBaseline })},
+	{accuracy, "ACC_TOLERANCE", "", "relative tolerance to both sides, 0.03 for ±3 %; none takes the baseline's", false, fraction(func(s *Settings) *float64 { return &s.AccuracyTolerance })},
+	{accuracy, "ACC_MAX_LENGTH", "2048", "model length in tokens that the scoring windows follow from", false, whole(8, func(s *Settings) *int { return &s.AccuracyMaxLength })},
+
+	{results, "RESULTS_DIR", ".", "folder in which the batch folders are made", false, text(func(s *Settings) *string { return &s.ResultsDir })},
+	{results, "RESULT_FILENAME", "", "name of the result file, where a single cell is run", false, setResultFilename},
+	{results, "HW_BASELINE", "b200-nv1126", "hardware baseline to compare with, by name or .json path", false, text(func(s *Settings) *string { return &s.HardwareBaseline })},
+	{results, "LEADERBOARD_URL", "", "leaderboard that submit sends to", false, setLeaderboardURL},
+}
+
+// WriteExample writes .env.example: every setting with its meaning, its unit
+// and its default.
+func WriteExample(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("# Copy to .env and change what you need. A flag goes before the environment,\n# the environment before this file. An empty value means the default.\n")
+	group := ""
+	for _, sp := range table {
+		if sp.Group != group {
+			group = sp.Group
+			fmt.Fprintf(&b, "\n## %s\n", group)
+		}
+		fmt.Fprintf(&b, "# %s\n%s=%s\n", sp.Help, sp.Env, sp.Default)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteHelp writes the settings as a table for a person.
+func WriteHelp(w io.Writer) error {
+	var b strings.Builder
+	group := ""
+	for _, sp := range table {
+		if sp.Group != group {
+			group = sp.Group
+			fmt.Fprintf(&b, "%s\n", group)
+		}
+		flag := "-" + sp.Flag()
+		if sp.Secret {
+			flag = "(never a flag)"
+		}
+		fmt.Fprintf(&b, "  %-19s %-20s %-12s %s\n", sp.Env, flag, sp.defaultWord(), sp.Help)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

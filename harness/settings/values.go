@@ -1,0 +1,183 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// The functions below read one value into its field. Their errors say what
+// would be right; [Load] says which setting it was and where it came from.
+
+func text(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		*field(s) = v
+		return nil
+	}
+}
+
+func whole(least int, field func(*Settings) *int) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < least {
+			return fmt.Errorf("want a whole number, %d or more", least)
+		}
+		*field(s) = n
+		return nil
+	}
+}
+
+func fraction(field func(*Settings) *float64) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f > 0 && f <= 1) {
+			return errors.New("want a number above 0 and at most 1")
+		}
+		*field(s) = f
+		return nil
+	}
+}
+
+func setReadyTimeout(s *Settings, v string) (err error) {
+	s.ReadyTimeout, err = duration(v)
+	return err
+}
+
+func setRequestTimeout(s *Settings, v string) (err error) {
+	s.RequestTimeout, err = duration(v)
+	return err
+}
+
+func duration(v string) (time.Duration, error) {
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		return 0, errors.New("want a duration such as 90s or 45m")
+	}
+	return d, nil
+}
+
+// setBaseURL also takes the form that OpenAI's clients use, which ends in /v1.
+func setBaseURL(s *Settings, v string) error {
+	u, err := address(v)
+	s.BaseURL = strings.TrimSuffix(u, "/v1")
+	return err
+}
+
+func setLeaderboardURL(s *Settings, v string) (err error) {
+	s.LeaderboardURL, err = address(v)
+	return err
+}
+
+func address(v string) (string, error) {
+	u, err := url.Parse(v)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", errors.New("want an address such as http://host:8888")
+	}
+	if u.User != nil {
+		return "", errors.New("keep the password out of the address: a key goes into API_KEY")
+	}
+	return strings.TrimRight(v, "/"), nil
+}
+
+func setPort(s *Settings, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > 65535 {
+		return errors.New("want a port number, 1 to 65535")
+	}
+	if s.BaseURL == "" {
+		s.BaseURL = fmt.Sprintf("http://127.0.0.1:%d", n)
+	}
+	return nil
+}
+
+func setKeyFile(s *Settings, v string) error {
+	b, err := os.ReadFile(v)
+	if err != nil {
+		return err
+	}
+	if s.APIKey == "" {
+		s.APIKey = strings.TrimSpace(string(b))
+	}
+	return nil
+}
+
+func setMode(s *Settings, v string) error {
+	switch m := Mode(v); m {
+	case ModeAcc, ModePerf, ModeSubmit:
+		s.Mode = m
+		return nil
+	}
+	return errors.New("want acc, perf or submit")
+}
+
+func setTeam(s *Settings, v string) error {
+	if len([]rune(v)) > 64 || strings.ContainsFunc(v, unicode.IsControl) {
+		return errors.New("want at most 64 characters on one line")
+	}
+	s.Team = v
+	return nil
+}
+
+func setConc(s *Settings, v string) error {
+	want := errors.New("want whole numbers, 1 or more, each once, such as 16 or 4,8,16")
+	seen := map[int]bool{}
+	for _, part := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 || seen[n] {
+			return want
+		}
+		seen[n] = true
+		s.Selection.Conc = append(s.Selection.Conc, n)
+	}
+	if len(seen) == 0 {
+		return want
+	}
+	return nil
+}
+
+func setSeed(s *Settings, v string) error {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return errors.New("want a whole number")
+	}
+	s.Seed = n
+	return nil
+}
+
+func setWarmUp(s *Settings, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return errors.New("want a whole number, 0 or more")
+	}
+	s.WarmUp = &n
+	return nil
+}
+
+func setWikitext(s *Settings, v string) error {
+	info, err := os.Stat(v)
+	if err != nil {
+		return errors.New("there is no such file")
+	}
+	if info.IsDir() {
+		return errors.New("that is a folder: want a file")
+	}
+	s.Wikitext = v
+	return nil
+}
+
+func setResultFilename(s *Settings, v string) error {
+	if v != filepath.Base(v) || v == "." || v == ".." || len(v) > 200 || strings.ContainsFunc(v, unicode.IsControl) {
+		return errors.New("want a plain file name, without a folder (RESULTS_DIR names the folder)")
+	}
+	if filepath.Ext(v) != ".json" {
+		v += ".json"
+	}
+	s.ResultFilename = v
+	return nil
+}
