@@ -3,6 +3,7 @@ module inferbench
 go 1.26
 
 require (
+	github.com/google/renameio/v2 v2.0.2
 	github.com/joho/godotenv v1.5.1
 	github.com/stretchr/testify v1.12.1
 )

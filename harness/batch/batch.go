@@ -1,0 +1,177 @@
+// Package batch is the folder that one combination of a sweep leaves behind:
+// its result files and summary.txt. It is the one place that writes results.
+//
+// Every file appears whole or not at all: it is written beside its place and
+// renamed. summary.txt is rewritten after every cell, so a killed process
+// leaves a true one. The package knows nothing of servers or of HTTP.
+package batch
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"inferbench/harness/matrix"
+)
+
+// Status is how a cell ended.
+type Status string
+
+const (
+	Passed     Status = "PASSED"
+	Failed     Status = "FAILED"
+	Incomplete Status = "INCOMPLETE" // never ran, or was cut off, because the sweep was stopped
+)
+
+// Header is what a batch's summary says at its top.
+type Header struct {
+	matrix.Combination
+	Mode  string
+	Time  time.Time
+	Cells []matrix.Cell // all that are to run, in order
+}
+
+// Batch is an open batch folder. Its methods may be called from any goroutine.
+type Batch struct {
+	Dir    string // as it was created: a path a person can paste
+	header Header
+
+	mu   sync.Mutex
+	done map[matrix.Cell]outcome
+}
+
+type outcome struct {
+	status Status
+	took   time.Duration
+}
+
+// Create makes the folder batch_isl…_osl…_yyyymmdd_hhmmss in root, and in it a
+// summary that has no cell yet. A folder of that very second gets a number.
+func Create(root string, h Header) (*Batch, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, fmt.Errorf("results folder (RESULTS_DIR): %w", err)
+	}
+	name := fmt.Sprintf("batch_%s_%s", h.Combination.Name(), h.Time.Format("20060102_150405"))
+	dir := filepath.Join(root, name)
+	err := os.Mkdir(dir, 0o755)
+	for n := 2; os.IsExist(err) && n < 100; n++ {
+		dir = filepath.Join(root, fmt.Sprintf("%s_%d", name, n))
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("batch folder (RESULTS_DIR): %w", err)
+	}
+	b := &Batch{Dir: dir, header: h, done: map[matrix.Cell]outcome{}}
+	return b, b.write("summary.txt", []byte(b.summary("")))
+}
+
+// WriteResult writes a cell's result file. An empty name means the cell's own
+// (see [matrix.Cell.FileName]).
+func (b *Batch) WriteResult(name string, cell matrix.Cell, result any) error {
+	if name == "" {
+		name = cell.FileName()
+	}
+	j, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return fmt.Errorf("result of %s: %w", cell.Name(), err)
+	}
+	return b.write(name, append(j, '\n'))
+}
+
+// WriteFile writes another file of the batch, whole or not at all.
+func (b *Batch) WriteFile(name string, content []byte) error { return b.write(name, content) }
+
+// Record notes how a cell ended and rewrites the summary. A cell that ran more
+// than once (-count) stays FAILED once any run failed; its times add up.
+func (b *Batch) Record(cell matrix.Cell, status Status, took time.Duration) error {
+	b.mu.Lock()
+	o := b.done[cell]
+	if o.status != Failed {
+		o.status = status
+	}
+	o.took += took
+	b.done[cell] = o
+	text := b.summary("")
+	b.mu.Unlock()
+	return b.write("summary.txt", []byte(text))
+}
+
+// Close writes the summary's last block. Cells without a record are INCOMPLETE,
+// and any such cell makes the block say that the sweep was interrupted.
+func (b *Batch) Close() error {
+	b.mu.Lock()
+	end := "Multi-Concurrency Test Complete!"
+	for _, c := range b.header.Cells {
+		o, ok := b.done[c]
+		if !ok {
+			b.done[c] = outcome{status: Incomplete}
+		}
+		if !ok || o.status == Incomplete {
+			end = "Interrupted"
+		}
+	}
+	text := b.summary(end)
+	b.mu.Unlock()
+	return b.write("summary.txt", []byte(text))
+}
+
+// Count tells how many cells ended in a status.
+func (b *Batch) Count(s Status) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.count(s)
+}
+
+func (b *Batch) count(s Status) int {
+	n := 0
+	for _, o := range b.done {
+		if o.status == s {
+			n++
+		}
+	}
+	return n
+}
+
+const rule = "============================================\n"
+
+// summary is the text of summary.txt; without an end it stops after the cells
+// that have ended.
+func (b *Batch) summary(end string) string {
+	var w strings.Builder
+	h := b.header
+	fmt.Fprintf(&w, "Multi-Concurrency Test Results\nISL: %d, OSL: %d\nMode: %s\nTime: %s\n%s\n",
+		h.ISL, h.OSL, h.Mode, h.Time.Format(time.ANSIC), rule)
+	for i, c := range h.Cells {
+		o, ok := b.done[c]
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&w, "[%d/%d] ISL=%d OSL=%d CONC=%d: %s", i+1, len(h.Cells), c.ISL, c.OSL, c.Conc, o.status)
+		if o.status != Incomplete {
+			fmt.Fprintf(&w, " (%.0fs)", o.took.Seconds())
+		}
+		w.WriteByte('\n')
+	}
+	if end == "" {
+		return w.String()
+	}
+	fmt.Fprintf(&w, "\n%s%s\n%sTotal tests: %d\nPassed: %d\nFailed: %d\n", rule, end, rule, len(h.Cells), b.count(Passed), b.count(Failed))
+	if n := b.count(Incomplete); n > 0 {
+		fmt.Fprintf(&w, "Incomplete: %d\n", n)
+	}
+	fmt.Fprintf(&w, "\nResults saved in: %s/\n%s", b.Dir, rule)
+	return w.String()
+}
+
+func (b *Batch) write(name string, content []byte) error {
+	if err := renameio.WriteFile(filepath.Join(b.Dir, name), content, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(b.Dir, name), err)
+	}
+	return nil
+}

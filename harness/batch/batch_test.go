@@ -1,0 +1,121 @@
+package batch
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/matrix"
+)
+
+var (
+	combo  = matrix.Combination{ISL: 1024, OSL: 1024}
+	cells  = matrix.Selection{}.Cells(combo)
+	moment = time.Date(2025, 11, 25, 15, 0, 0, 0, time.UTC)
+)
+
+func create(t *testing.T) *Batch {
+	t.Helper()
+	b, err := Create(t.TempDir(), Header{Combination: combo, Mode: "submit", Time: moment, Cells: cells})
+	require.NoError(t, err)
+	return b
+}
+
+func read(t *testing.T, b *Batch) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.Dir, "summary.txt"))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// The bounty's users read this file with their own scripts: it is held to the
+// letter.
+func TestSummaryToTheLetter(t *testing.T) {
+	b := create(t)
+	assert.Equal(t, "batch_isl1024_osl1024_20251125_150000", filepath.Base(b.Dir))
+	for i, c := range cells {
+		status := Passed
+		if i == 1 {
+			status = Failed
+		}
+		require.NoError(t, b.Record(c, status, 180*time.Second))
+	}
+	require.NoError(t, b.Close())
+	assert.Equal(t, `Multi-Concurrency Test Results
+ISL: 1024, OSL: 1024
+Mode: submit
+Time: Tue Nov 25 15:00:00 2025
+============================================
+
+[1/5] ISL=1024 OSL=1024 CONC=4: PASSED (180s)
+[2/5] ISL=1024 OSL=1024 CONC=8: FAILED (180s)
+[3/5] ISL=1024 OSL=1024 CONC=16: PASSED (180s)
+[4/5] ISL=1024 OSL=1024 CONC=32: PASSED (180s)
+[5/5] ISL=1024 OSL=1024 CONC=64: PASSED (180s)
+
+============================================
+Multi-Concurrency Test Complete!
+============================================
+Total tests: 5
+Passed: 4
+Failed: 1
+
+Results saved in: `+b.Dir+`/
+============================================
+`, read(t, b))
+}
+
+func TestSummaryOfAnInterruptedSweep(t *testing.T) {
+	b := create(t)
+	require.NoError(t, b.Record(cells[0], Passed, time.Second))
+	assert.True(t, strings.HasSuffix(read(t, b), "CONC=4: PASSED (1s)\n"), "before the end, only what has happened")
+	require.NoError(t, b.Record(cells[1], Incomplete, time.Second))
+	require.NoError(t, b.Close())
+	text := read(t, b)
+	assert.Contains(t, text, "[2/5] ISL=1024 OSL=1024 CONC=8: INCOMPLETE\n")
+	assert.Contains(t, text, "[5/5] ISL=1024 OSL=1024 CONC=64: INCOMPLETE\n")
+	assert.Contains(t, text, "\nInterrupted\n")
+	assert.Contains(t, text, "Passed: 1\nFailed: 0\nIncomplete: 4\n")
+}
+
+func TestAFailedRunOfACellIsNotForgotten(t *testing.T) {
+	b := create(t)
+	require.NoError(t, b.Record(cells[0], Failed, time.Second))
+	require.NoError(t, b.Record(cells[0], Passed, time.Second))
+	assert.Contains(t, read(t, b), "CONC=4: FAILED (2s)")
+}
+
+func TestTwoBatchesInOneSecond(t *testing.T) {
+	root := t.TempDir()
+	h := Header{Combination: combo, Time: moment, Cells: cells}
+	one, err := Create(root, h)
+	require.NoError(t, err)
+	two, err := Create(root, h)
+	require.NoError(t, err)
+	assert.Equal(t, one.Dir+"_2", two.Dir)
+}
+
+func TestResultIsWholeOrAbsent(t *testing.T) {
+	b := create(t)
+	require.NoError(t, b.WriteResult("", cells[0], map[string]int{"a": 1}))
+	text, err := os.ReadFile(filepath.Join(b.Dir, "result_isl1024_osl1024_conc4.json"))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"a":1}`, string(text))
+
+	assert.ErrorContains(t, b.WriteResult("", cells[1], map[string]any{"a": func() {}}), "conc=8")
+	files, err := os.ReadDir(b.Dir)
+	require.NoError(t, err)
+	assert.Len(t, files, 2, "a result that cannot be written leaves no file: %v", files)
+}
+
+func TestFolderThatCannotBeMade(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := Create(file, Header{Combination: combo, Time: moment})
+	assert.ErrorContains(t, err, "RESULTS_DIR")
+}
