@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# Settings and the start itself, shared by the launchers beside this file.
+#
+# shellcheck disable=SC2034,SC2154 # the launchers use `extra` and PREFILL_TOKENS, and set `environment` and `command`
+# Sourced, never run. A launcher fills the array `command` and calls `launch`.
+
+set -euo pipefail
+
+die() {
+  echo "${0##*/}: $*" >&2
+  exit 2
+}
+
+# whole NAME: the variable NAME holds a whole number, 1 or more.
+whole() {
+  [[ ${!1} =~ ^[1-9][0-9]*$ ]] || die "$1=\"${!1}\": want a whole number, 1 or more"
+}
+
+MODEL=${MODEL:-amd/DeepSeek-R1-0528-MXFP4}
+PORT=${PORT:-8888}
+HOST=${HOST:-127.0.0.1} # 0.0.0.0 serves other machines too: set API_KEY with it
+TP=${TP:-8}             # GPUs
+ISL=${ISL:-1024}
+OSL=${OSL:-1024}
+CONC=${CONC:-}     # may be a list, as for the suite: the largest value counts; none means the whole sweep
+API_KEY=${API_KEY:-} # passed on by environment or by a file only, never on a command line
+EXTRA_ARGS=${EXTRA_ARGS:-} # more of the server's own arguments, split at spaces
+DRY_RUN=${DRY_RUN:-}       # 1 prints the command and starts nothing
+
+for name in PORT TP ISL OSL; do whole "$name"; done
+((PORT <= 65535)) || die "PORT=\"$PORT\": want a port number, 1 to 65535"
+
+CONC_MAX=0
+for CONC_ONE in ${CONC//,/ }; do
+  whole CONC_ONE
+  ((CONC_ONE > CONC_MAX)) && CONC_MAX=$CONC_ONE
+done
+((CONC_MAX > 0)) || CONC_MAX=64
+
+read -ra extra <<<"$EXTRA_ARGS"
+
+# Chunked prefill of 196,608 tokens, save where many long prompts come at once:
+# 8192/1024 above CONC 32 runs out of memory with it, and takes 32,768.
+PREFILL_TOKENS=196608
+if ((ISL == 8192 && OSL == 1024 && CONC_MAX > 32)); then
+  PREFILL_TOKENS=32768
+fi
+
+# launch ENGINE: shows the exact command (environment included), names the log
+# file, then runs the command in the foreground; Ctrl+C stops it.
+launch() {
+  local engine=$1
+  local log=${SERVER_LOG:-server_${engine}_$(date +%Y%m%d_%H%M%S).log}
+  printf '%q ' "${environment[@]}" "${command[@]}"
+  printf '\nlog: %s\n' "$log"
+  if [[ $DRY_RUN == 1 ]]; then
+    return 0
+  fi
+  [[ -n $(command -v "${command[0]}") ]] || die "${command[0]} is not installed here: run this on the GPU machine, in the engine's container"
+  env "${environment[@]}" "${command[@]}" 2>&1 | tee -ia "$log"
+}

@@ -1,0 +1,109 @@
+// Package scripts holds no Go but this: tests of the shell scripts beside it.
+package scripts
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// run starts a script with nothing in its environment but PATH and env.
+func run(t *testing.T, script string, env ...string) (string, error) {
+	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("bash is not installed")
+	}
+	cmd := exec.Command("bash", script)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestDryRunPrintsTheCompetitionsSettings(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		env    []string
+		want   []string
+	}{
+		"sglang": {"launch_sglang_server.sh", nil, []string{
+			"SGLANG_USE_AITER=1", "--disable-radix-cache", "--chunked-prefill-size 196608", "--mem-fraction-static 0.8",
+			"--cuda-graph-max-bs 128", "--num-continuous-decode-steps 4", "--port 8888", "--tensor-parallel-size 8", "log: server_sglang_"}},
+		"sglang, many long prompts": {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=4,64"}, []string{"--chunked-prefill-size 32768"}},
+		"sglang, whole 8192 sweep":  {"launch_sglang_server.sh", []string{"ISL=8192"}, []string{"--chunked-prefill-size 32768"}},
+		"sglang, CONC 32":           {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=32"}, []string{"--chunked-prefill-size 196608"}},
+		"sglang, long answers":      {"launch_sglang_server.sh", []string{"OSL=8192", "CONC=64"}, []string{"--chunked-prefill-size 196608"}},
+		"own values":                {"launch_sglang_server.sh", []string{"MODEL=/m/a b", "PORT=9", "TP=4", "EXTRA_ARGS=--a --b 1"}, []string{`--model-path /m/a\ b`, "--port 9", "--tensor-parallel-size 4", "--a --b 1"}},
+		"vllm":                      {"launch_vllm_server.sh", []string{"ISL=8192"}, []string{"VLLM_ROCM_USE_AITER=1", "vllm serve", "--no-enable-prefix-caching", "--max-num-batched-tokens 32768", "--gpu-memory-utilization 0.8", "log: server_vllm_"}},
+		"a log file of one's own":   {"launch_vllm_server.sh", []string{"SERVER_LOG=my.log"}, []string{"log: my.log"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := run(t, c.script, append(c.env, "DRY_RUN=1")...)
+			require.NoError(t, err, out)
+			for _, want := range c.want {
+				assert.Contains(t, out, want)
+			}
+		})
+	}
+}
+
+func TestBadSettingsStopALauncher(t *testing.T) {
+	for _, env := range []string{"TP=0", "PORT=abc", "PORT=99999", "ISL=-1", "CONC=4,x"} {
+		out, err := run(t, "launch_sglang_server.sh", env, "DRY_RUN=1")
+		require.Error(t, err, env)
+		assert.Contains(t, out, "want a")
+		assert.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 1, "one line")
+	}
+}
+
+// The launchers run a stand-in for the engine that shows what it was given: the
+// key reaches it, and is on no command line and in no log.
+func TestTheKeyIsOnNoCommandLine(t *testing.T) {
+	bin := t.TempDir()
+	const standIn = `#!/bin/sh
+echo "args: $*"
+for a in "$@"; do case $a in *.yaml) stat -c 'mode %a' "$a"; cp "$a" "` + "$SEEN" + `"; esac; done
+printf '%s' "$VLLM_API_KEY" >>"` + "$SEEN" + `"
+`
+	for _, name := range []string{"python3", "vllm"} {
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(standIn), 0o755))
+	}
+	for _, script := range []string{"launch_sglang_server.sh", "launch_vllm_server.sh"} {
+		t.Run(script, func(t *testing.T) {
+			dir := t.TempDir()
+			seen, log := filepath.Join(dir, "seen"), filepath.Join(dir, "server.log")
+			out, err := run(t, script, "PATH="+bin+":"+os.Getenv("PATH"), "API_KEY=s3cret", "SEEN="+seen, "SERVER_LOG="+log, "TMPDIR="+dir)
+			require.NoError(t, err, out)
+			assert.NotContains(t, out, "s3cret")
+			assert.Contains(t, out, "args: ", "the server's output is shown")
+			b, err := os.ReadFile(log)
+			require.NoError(t, err)
+			assert.Contains(t, string(b), "args: ", "and kept in the log")
+			assert.NotContains(t, string(b), "s3cret")
+			b, err = os.ReadFile(seen)
+			require.NoError(t, err)
+			assert.Contains(t, string(b), "s3cret", "the server got its key")
+			if strings.Contains(script, "sglang") {
+				assert.Contains(t, out, "mode 600")
+			}
+			left, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+			require.NoError(t, err)
+			assert.Empty(t, left, "the key's file goes when the server ends")
+		})
+	}
+}
+
+func TestShellcheck(t *testing.T) {
+	if _, err := exec.LookPath("shellcheck"); err != nil {
+		t.Skip("shellcheck is not installed: make ci-deps")
+	}
+	scripts, err := filepath.Glob("*.sh")
+	require.NoError(t, err)
+	require.NotEmpty(t, scripts)
+	out, err := exec.Command("shellcheck", append([]string{"-x"}, scripts...)...).CombinedOutput()
+	assert.NoError(t, err, string(out))
+}
