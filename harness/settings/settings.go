@@ -36,6 +36,7 @@ type Settings struct {
 	// The server.
 	BaseURL        string // empty: the embedded engine starts
 	APIKey         string
+	CAFile         string        // PEM certificates trusted besides the system's
 	Model          string        // empty: the one model that the server lists
 	TP             int           // GPUs that throughput is divided by
 	ReadyTimeout   time.Duration // how long a server may take to come up

@@ -42,6 +42,7 @@ var table = []spec{
 	{server, "PORT", "", "port of a server on this machine, usually 8888; BASE_URL goes before it", false, setPort},
 	{server, "API_KEY", "", "key sent as a bearer token", true, func(s *Settings, v string) error { s.APIKey = v; return nil }},
 	{server, "API_KEY_FILE", "", "file that holds the key, instead of API_KEY", false, setKeyFile},
+	{server, "CA_FILE", "", "PEM file of certificates to trust besides the system's, for a server or a board behind a private CA", false, setCAFile},
 	{server, "MODEL", "", "model name as the server lists it; none takes the one model it lists", false, text(func(s *Settings) *string { return &s.Model })},
 	{server, "TP", "8", "GPUs of the server; throughput is divided by it", false, whole(1, func(s *Settings) *int { return &s.TP })},
 	{server, "READY_TIMEOUT", "45m", "how long a server may take to come up, as 90s or 45m", false, setReadyTimeout},

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -104,6 +105,20 @@ func setKeyFile(s *Settings, v string) error {
 	if s.APIKey == "" {
 		s.APIKey = strings.TrimSpace(string(b))
 	}
+	return nil
+}
+
+// setCAFile looks at the file at once, so that a wrong one stops a run before it
+// starts.
+func setCAFile(s *Settings, v string) error {
+	b, err := os.ReadFile(v)
+	if err != nil {
+		return err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(b) {
+		return errors.New("want a file that holds a PEM certificate (-----BEGIN CERTIFICATE-----)")
+	}
+	s.CAFile = v
 	return nil
 }
 

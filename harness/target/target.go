@@ -35,10 +35,7 @@ type Target struct {
 // one with a pool wide enough for any CONC.
 func New(baseURL, model, key string, client *http.Client) *Target {
 	if client == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.MaxIdleConns = 0
-		transport.MaxIdleConnsPerHost = 4096
-		client = &http.Client{Transport: transport}
+		client, _ = Client("") // fails on a CA file only
 	}
 	return &Target{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Engine: "unknown", key: key, http: client}
 }

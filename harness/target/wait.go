@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -139,7 +140,15 @@ func pick(list []model, want string) (model, error) {
 
 // refused makes an error that waiting cannot mend hopeless.
 func refused(err error) error {
+	var certificate *tls.CertificateVerificationError
+	var status *HTTPError
 	switch {
+	case errors.As(err, &certificate):
+		return &hopeless{fmt.Errorf("%w: if the server's CA is your own, set CA_FILE to its certificate", err)}
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // net/http has no type for it
+		return &hopeless{fmt.Errorf("%w: use http:// in BASE_URL", err)}
+	case errors.As(err, &status) && status.Status == http.StatusBadRequest && strings.Contains(status.Body, "HTTPS"):
+		return &hopeless{fmt.Errorf("%w: use https:// in BASE_URL", err)}
 	case hasStatus(err, http.StatusUnauthorized), hasStatus(err, http.StatusForbidden):
 		return &hopeless{fmt.Errorf("%w: set API_KEY to a key that the server takes", err)}
 	}
