@@ -36,8 +36,9 @@ type Options struct {
 	Queue    time.Duration // longest wait in a board's queue; 0: 5 minutes
 	Backoff  time.Duration // before the second try, doubled each time, ±50 %; 0: 1 second
 
+	HTTP *http.Client // as target.Client makes one; nil: the default
+
 	public map[matrix.Combination]string
-	http   *http.Client
 }
 
 // Client sends submissions. It is not safe for concurrent use.
@@ -69,8 +70,8 @@ func New(o Options) *Client {
 	if o.public == nil {
 		o.public = public
 	}
-	if o.http == nil {
-		o.http = &http.Client{}
+	if o.HTTP == nil {
+		o.HTTP = http.DefaultClient
 	}
 	o.URL, o.OwnURL = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.OwnURL, "/")
 	return &Client{o: o, down: map[string]bool{}}

@@ -105,7 +105,7 @@ func (c *Client) readEvents(ctx context.Context, url, board string) (string, err
 		return "", err
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	resp, err := c.o.http.Do(req)
+	resp, err := c.o.HTTP.Do(req)
 	if err != nil {
 		return "", failed(err)
 	}

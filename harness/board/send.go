@@ -151,7 +151,7 @@ func (c *Client) call(ctx context.Context, method, url, board string, body []byt
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	resp, err := c.o.http.Do(req)
+	resp, err := c.o.HTTP.Do(req)
 	if err != nil {
 		return 0, nil, nil, err // names method and URL
 	}
