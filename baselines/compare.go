@@ -1,0 +1,78 @@
+package baselines
+
+// Comparison is one cell's figures beside a hardware baseline's. The ratios are
+// ours / theirs: throughput above 1 is better, latency below 1 is better. The
+// pointers are nil where the baseline has no point for the cell, or where we
+// have no figure.
+type Comparison struct {
+	Name          string   `json:"name"` // of the baseline
+	Hardware      string   `json:"hardware"`
+	MedianE2E     *float64 `json:"median_e2e_ms"`
+	Interactivity *float64 `json:"median_interactivity_tok_s_user"`
+	TputPerGPU    *float64 `json:"tput_per_gpu_tok_s"`
+	E2ERatio      *float64 `json:"median_e2e_ratio"`
+	TputRatio     *float64 `json:"tput_per_gpu_ratio"`
+
+	// WorkloadMatch is false where the two were not measured on the same
+	// lengths or divided by the same number of GPUs; Differences says what
+	// differs. It is nil where the baseline has no point for the cell.
+	WorkloadMatch *bool    `json:"baseline_workload_match"`
+	Differences   []string `json:"baseline_workload_differences,omitempty"`
+
+	keys [4]string // of [Comparison.Flat]
+	key  string
+}
+
+// Run is what a cell was and what it measured, as far as a hardware baseline
+// has something to say about it. Figures of 0 or below count as not measured.
+type Run struct {
+	ISL, OSL, Conc   int
+	RandomRangeRatio float64
+	GPUs             int
+	MedianE2E        float64 // ms
+	TputPerGPU       float64 // input and output tokens, tok/s
+}
+
+// Compare lays a run beside the baseline.
+func (h *Hardware) Compare(r Run) Comparison {
+	c := Comparison{Name: h.Name, Hardware: h.Hardware, key: h.ResultKey, keys: [4]string{
+		h.KeyPrefix + "_median_e2e_" + h.KeySuffix,
+		h.KeyPrefix + "_tput_pergpu_" + h.KeySuffix,
+		"tput_per_gpu_ratio_vs_" + h.KeyPrefix + "_" + h.KeySuffix,
+		"median_e2e_ratio_vs_" + h.KeyPrefix + "_" + h.KeySuffix,
+	}}
+	p, ok := h.Point(r.ISL, r.OSL, r.Conc)
+	if !ok {
+		return c
+	}
+	c.MedianE2E, c.TputPerGPU = &p.MedianE2E, &p.TputPerGPU
+	if p.Interactivity > 0 {
+		c.Interactivity = &p.Interactivity
+	}
+	c.Differences = h.Differences(r.RandomRangeRatio, r.GPUs)
+	match := len(c.Differences) == 0
+	c.WorkloadMatch = &match
+	if positive(r.MedianE2E) {
+		ratio := r.MedianE2E / p.MedianE2E
+		c.E2ERatio = &ratio
+	}
+	if positive(r.TputPerGPU) {
+		ratio := r.TputPerGPU / p.TputPerGPU
+		c.TputRatio = &ratio
+	}
+	return c
+}
+
+// Flat is the comparison under the keys that a result file has carried since
+// the bounty (b200_baseline_nv1126 and the two ratios), named after the
+// baseline. It is for writing: a comparison that was read back has no keys.
+func (c Comparison) Flat() map[string]any {
+	if c.key == "" {
+		return nil
+	}
+	return map[string]any{
+		c.key:     map[string]any{c.keys[0]: c.MedianE2E, c.keys[1]: c.TputPerGPU},
+		c.keys[2]: c.TputRatio,
+		c.keys[3]: c.E2ERatio,
+	}
+}
