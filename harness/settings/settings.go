@@ -61,6 +61,14 @@ type Settings struct {
 	HardwareBaseline string
 	LeaderboardURL   string
 
+	// The board on this machine, and what a submission carries to any board.
+	LeaderboardToken      string // team token, for boards of one's own
+	HFToken               string // for boards in private Spaces
+	LeaderboardDB         string // SQLite file
+	LeaderboardListen     string // host:port
+	LeaderboardAdminToken string
+	DryRun                bool // print submissions instead of sending them
+
 	// Given holds the settings that are not at their defaults, by name, as they
 	// were written; secrets are left out. A result records it.
 	Given map[string]string
@@ -73,8 +81,13 @@ func (s Settings) Embedded() bool { return s.BaseURL == "" }
 // before fs is parsed, and [Load] after.
 func Register(flags *flag.FlagSet) {
 	for _, sp := range table {
-		if !sp.Secret {
-			flags.String(sp.Flag(), "", sp.Help+" ["+sp.Env+", default "+sp.defaultWord()+"]")
+		help := sp.Help + " [" + sp.Env + ", default " + sp.defaultWord() + "]"
+		switch {
+		case sp.Secret:
+		case sp.Default == "false": // a switch: -dry-run alone means true
+			flags.Bool(sp.Flag(), false, help)
+		default:
+			flags.String(sp.Flag(), "", help)
 		}
 	}
 }

@@ -81,6 +81,8 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 		`OSL=2048 matches none`:           {"OSL": "2048"},
 		`WIKITEXT="/no/such/file"`:        {"WIKITEXT": "/no/such/file"},
 		`READY_TIMEOUT="45"`:              {"READY_TIMEOUT": "45"},
+		`DRY_RUN="perhaps"`:               {"DRY_RUN": "perhaps"},
+		`LEADERBOARD_LISTEN="8090"`:       {"LEADERBOARD_LISTEN": "8090"},
 		`RESULT_FILENAME="../x"`:          {"RESULT_FILENAME": "../x"},
 		`names one file, but 5 cells`:     {"RESULT_FILENAME": "x", "ISL": "1", "OSL": "2"},
 		`BASE_URL (from the environment)`: {"BASE_URL": "http://user:s3cret@h"},
@@ -95,10 +97,21 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 	assert.NotContains(t, err.Error(), "s3cret", "a broken .env must not print what is in it")
 }
 
+func TestASwitchNeedsNoValue(t *testing.T) {
+	s, err := load(t, []string{"-dry-run", "-isl", "1024"}, nil, "")
+	require.NoError(t, err)
+	assert.True(t, s.DryRun)
+	s, err = load(t, []string{"-dry-run=false"}, map[string]string{"DRY_RUN": "true"}, "")
+	require.NoError(t, err)
+	assert.False(t, s.DryRun)
+}
+
 func TestSecretsHaveNoFlag(t *testing.T) {
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	Register(flags)
 	assert.Nil(t, flags.Lookup("api-key"))
+	assert.Nil(t, flags.Lookup("leaderboard-token"))
+	assert.Nil(t, flags.Lookup("hf-token"))
 }
 
 // The shipped .env.example is made by `make env-example`; loaded as it stands

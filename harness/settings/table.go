@@ -65,7 +65,14 @@ var table = []spec{
 	{results, "RESULTS_DIR", ".", "folder in which the batch folders are made", false, text(func(s *Settings) *string { return &s.ResultsDir })},
 	{results, "RESULT_FILENAME", "", "name of the result file, where a single cell is run", false, setResultFilename},
 	{results, "HW_BASELINE", "b200-nv1126", "hardware baseline to compare with, by name or .json path", false, text(func(s *Settings) *string { return &s.HardwareBaseline })},
-	{results, "LEADERBOARD_URL", "", "leaderboard that submit sends to", false, setLeaderboardURL},
+	{results, "LEADERBOARD_URL", "", "leaderboard that submit sends to; none means the public board, or for the embedded engine a board on this machine", false, setLeaderboardURL},
+	{results, "LEADERBOARD_TOKEN", "", "team token for a board of yours; the first submission under a name claims the name for it", true, func(s *Settings, v string) error { s.LeaderboardToken = v; return nil }},
+	{results, "LEADERBOARD_TOKEN_FILE", "", "file that holds the token, instead of LEADERBOARD_TOKEN", false, setLeaderboardTokenFile},
+	{results, "HF_TOKEN", "", "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else", true, func(s *Settings, v string) error { s.HFToken = v; return nil }},
+	{results, "LEADERBOARD_DB", "leaderboard.db", "SQLite file of the board on this machine", false, text(func(s *Settings) *string { return &s.LeaderboardDB })},
+	{results, "LEADERBOARD_LISTEN", "127.0.0.1:8090", "host:port of the board on this machine", false, setLeaderboardListen},
+	{results, "LEADERBOARD_ADMIN_TOKEN", "", "admin token of the board on this machine; none means that it has no admin", true, func(s *Settings, v string) error { s.LeaderboardAdminToken = v; return nil }},
+	{results, "DRY_RUN", "false", "true: print what submit would send, and send nothing", false, setDryRun},
 }
 
 // WriteExample writes .env.example: every setting with its meaning, its unit

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -97,14 +98,37 @@ func setPort(s *Settings, v string) error {
 	return nil
 }
 
-func setKeyFile(s *Settings, v string) error {
-	b, err := os.ReadFile(v)
+func setKeyFile(s *Settings, v string) error { return secretFile(v, &s.APIKey) }
+
+func setLeaderboardTokenFile(s *Settings, v string) error { return secretFile(v, &s.LeaderboardToken) }
+
+// secretFile reads a secret that was not given by itself.
+func secretFile(name string, secret *string) error {
+	b, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	if s.APIKey == "" {
-		s.APIKey = strings.TrimSpace(string(b))
+	if *secret == "" {
+		*secret = strings.TrimSpace(string(b))
 	}
+	return nil
+}
+
+func setLeaderboardListen(s *Settings, v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
+		return errors.New("want host:port, such as 127.0.0.1:8090")
+	}
+	s.LeaderboardListen = v
+	return nil
+}
+
+func setDryRun(s *Settings, v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return errors.New("want true or false")
+	}
+	s.DryRun = b
 	return nil
 }
 
