@@ -10,26 +10,34 @@ import "time"
 // Timing is what the client saw of one request. Instants are monotonic and
 // count from the start of the measured run.
 type Timing struct {
-	Index     int           // position of the request in the workload
-	Scheduled time.Duration // when the load shape wanted it sent; equals Sent in a closed loop
-	Sent      time.Duration // just before the request's first byte was written
-	First     time.Duration // arrival of the first chunk that carried a token
-	Last      time.Duration // arrival of the last chunk that carried a token
+	Index  int           // position of the request in the workload
+	Sent   time.Duration // just before the request's first byte was written
+	Waited time.Duration // how long before Sent the load shape wanted it sent; 0 in a closed loop
+	First  time.Duration // arrival of the first chunk that carried a token
+	Last   time.Duration // arrival of the last chunk that carried a token
+	Done   time.Duration // when the client was through with the request, failed or not
 
 	// ITL holds the gaps between successive chunks that carried tokens, in
-	// order: one fewer than the chunks.
-	ITL []time.Duration
+	// order: one fewer than the chunks. It is empty where a [Collector] has
+	// folded the gaps of a large run into a histogram.
+	ITL Gaps
 
+	Chunks       int    // chunks that carried tokens
+	Bundled      int    // of those, chunks that came in one read with the chunk before them, and share its instant
 	InputTokens  int    // as the server's usage counts them
-	OutputTokens int    // likewise
+	OutputTokens int    // likewise; where the server sends no usage, the chunks
+	NoUsage      bool   // the server sent no usage: the counts are the client's
 	Err          string // why the request failed; empty for a request that succeeded
 }
 
-// TTFT is the time to the first token.
-func (t Timing) TTFT() time.Duration { return t.First - t.Sent }
+// TTFT is the time to the first token. Under a load shape that schedules its
+// requests it counts from the scheduled time, so that time spent waiting in the
+// client is not left out.
+func (t Timing) TTFT() time.Duration { return t.First - t.Sent + t.Waited }
 
-// E2EL is the end-to-end latency: to the last token's chunk.
-func (t Timing) E2EL() time.Duration { return t.Last - t.Sent }
+// E2EL is the end-to-end latency, to the last token's chunk; it counts from
+// where TTFT does.
+func (t Timing) E2EL() time.Duration { return t.Last - t.Sent + t.Waited }
 
 // TPOT is the mean time per output token after the first; zero for outputs of
 // fewer than two tokens, which have none.
@@ -37,5 +45,5 @@ func (t Timing) TPOT() time.Duration {
 	if t.OutputTokens < 2 {
 		return 0
 	}
-	return (t.E2EL() - t.TTFT()) / time.Duration(t.OutputTokens-1)
+	return (t.Last - t.First) / time.Duration(t.OutputTokens-1)
 }

@@ -1,0 +1,155 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"inferbench/harness/target"
+)
+
+// endpoint is where requests go: how to reach it and what every request's
+// header says.
+type endpoint struct {
+	url    string // for error texts
+	addr   string // host:port
+	tls    *tls.Config
+	header []byte // of every request, up to the value of Content-Length
+
+	mu     sync.Mutex
+	open   map[net.Conn]struct{}
+	closed bool
+}
+
+const dialTimeout = 10 * time.Second
+
+func newEndpoint(t *target.Target, path string, o Options) (*endpoint, error) {
+	u, err := url.Parse(t.BaseURL + path)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("load: %q is not the address of a server", t.BaseURL)
+	}
+	e := &endpoint{url: u.String(), addr: u.Host, open: map[net.Conn]struct{}{}}
+	switch u.Scheme {
+	case "http":
+		if u.Port() == "" {
+			e.addr = net.JoinHostPort(u.Hostname(), "80")
+		}
+	case "https":
+		if u.Port() == "" {
+			e.addr = net.JoinHostPort(u.Hostname(), "443")
+		}
+		e.tls = o.TLS.Clone()
+		if e.tls == nil {
+			e.tls = &tls.Config{}
+		}
+		e.tls.NextProtos = []string{"http/1.1"}
+		if e.tls.ServerName == "" {
+			e.tls.ServerName = u.Hostname()
+		}
+	default:
+		return nil, fmt.Errorf("load: %s: want http or https", u)
+	}
+
+	h := http.Header{}
+	for k, v := range o.Headers {
+		h[http.CanonicalHeaderKey(k)] = v
+	}
+	h.Set("Content-Type", "application/json")
+	if h.Get("Accept") == "" {
+		h.Set("Accept", "text/event-stream")
+	}
+	h.Set("Accept-Encoding", "identity") // compression would bundle tokens
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", "inferbench")
+	}
+	t.Authorize(h)
+	for _, own := range []string{"Content-Length", "Transfer-Encoding", "Connection", "Host"} {
+		h.Del(own)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\n", u.RequestURI(), u.Host)
+	if err := h.Write(&b); err != nil {
+		return nil, fmt.Errorf("load: request header: %w", err)
+	}
+	b.WriteString("Content-Length: ")
+	e.header = []byte(b.String())
+	return e, nil
+}
+
+// head appends the header of a request whose body has n bytes.
+func (e *endpoint) head(buf []byte, n int) []byte {
+	buf = append(buf, e.header...)
+	buf = strconv.AppendInt(buf, int64(n), 10)
+	return append(buf, "\r\n\r\n"...)
+}
+
+var errStopped = errors.New("stopped")
+
+// dial opens a connection, which [endpoint.stop] will close.
+func (e *endpoint) dial(ctx context.Context) (c net.Conn, dial, handshake time.Duration, err error) {
+	begin := time.Now()
+	d := net.Dialer{Timeout: dialTimeout}
+	if c, err = d.DialContext(ctx, "tcp", e.addr); err != nil {
+		return nil, 0, 0, fmt.Errorf("connect: %w", plain(err))
+	}
+	dial = time.Since(begin)
+	if e.tls != nil {
+		t := tls.Client(c, e.tls)
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		if err := t.HandshakeContext(ctx); err != nil {
+			c.Close()
+			return nil, dial, 0, fmt.Errorf("TLS handshake: %w", plain(err))
+		}
+		handshake = time.Since(begin) - dial
+		c = t
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		c.Close()
+		return nil, 0, 0, errStopped
+	}
+	e.open[c] = struct{}{}
+	return c, dial, handshake, nil
+}
+
+func (e *endpoint) close(c net.Conn) {
+	e.mu.Lock()
+	delete(e.open, c)
+	e.mu.Unlock()
+	c.Close()
+}
+
+// stop closes every connection, whatever it is waiting for.
+func (e *endpoint) stop() {
+	e.mu.Lock()
+	e.closed = true
+	open := e.open
+	e.open = map[net.Conn]struct{}{}
+	e.mu.Unlock()
+	for c := range open {
+		if t, ok := c.(*tls.Conn); ok {
+			c = t.NetConn() // without a goodbye, which could block
+		}
+		c.Close()
+	}
+}
+
+// plain takes the local address out of a network error, so that the same
+// failure reads the same for every request.
+func plain(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}

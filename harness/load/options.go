@@ -1,0 +1,74 @@
+// Package load drives a server with streaming requests and times every token:
+// so many in flight, at such a rate, one [stats.Timing] a request.
+//
+// It exists because the client must not be the bottleneck. It has its own
+// HTTP/1.1 reader over the socket: one goroutine, one connection and one read
+// buffer a stream, events scanned where they lie in that buffer, nothing
+// allocated for a token. An instant is taken once a read, before anything is
+// parsed. It knows nothing of files or of what the figures are used for.
+package load
+
+import (
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"time"
+
+	"inferbench/harness/stats"
+)
+
+// Options say how the load is put on.
+type Options struct {
+	Conc           int           // requests in flight; at least 1
+	WarmUp         int           // requests sent and finished before the clock starts; negative means 2×Conc
+	RequestTimeout time.Duration // one request in all, from its first byte to its last; default 30 minutes
+
+	Headers http.Header // sent with every request, beside the target's own
+	TLS     *tls.Config // for https; nil takes the system's certificates
+
+	// OnProgress, where set, is told every ProgressEvery (default 250 ms) how
+	// the run stands, and once more at its end. It is called from one goroutine.
+	OnProgress    func(Progress)
+	ProgressEvery time.Duration
+}
+
+// Progress is how a run stands.
+type Progress struct {
+	WarmUp       bool // these are the warm-up requests
+	Sent         int
+	Done         int // answered or failed
+	Failed       int
+	InFlight     int
+	Total        int
+	OutputTokens int64 // chunks that carried tokens, so far
+	Elapsed      time.Duration
+}
+
+// Recording is what a run left behind.
+type Recording struct {
+	Timings  []stats.Timing // every request that was sent, in order of index; those that failed carry Err
+	Duration time.Duration  // from the start to the end of the last request
+	Audit    stats.Audit
+	Notes    []string // what the reader of the figures should know, a line each
+}
+
+// Summary takes the figures; gpus divides the throughput.
+func (r *Recording) Summary(gpus int) stats.Summary {
+	return stats.Summarize(r.Timings, r.Duration, gpus)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Conc < 1 {
+		return o, errors.New("load: want at least one request in flight")
+	}
+	if o.WarmUp < 0 {
+		o.WarmUp = 2 * o.Conc
+	}
+	if o.RequestTimeout <= 0 {
+		o.RequestTimeout = 30 * time.Minute
+	}
+	if o.ProgressEvery <= 0 {
+		o.ProgressEvery = 250 * time.Millisecond
+	}
+	return o, nil
+}

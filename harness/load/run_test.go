@@ -1,0 +1,240 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+func random(n int) workload.Random {
+	return workload.Random{N: n, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
+}
+
+func run(t *testing.T, tg *target.Target, n int, o Options) *Recording {
+	t.Helper()
+	rec, err := Run(t.Context(), tg, random(n), o)
+	require.NoError(t, err)
+	return rec
+}
+
+func TestRunSendsWhatWasAskedAndTimesIt(t *testing.T) {
+	var mu sync.Mutex
+	prompts := map[string]int{}
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		mu.Lock()
+		prompts[string(a.Prompt)]++
+		mu.Unlock()
+		assert.Equal(t, "/v1/completions", r.URL.Path)
+		assert.Equal(t, "Bearer k3y", r.Header.Get("Authorization"))
+		assert.Equal(t, "m", a.Model)
+		assert.Equal(t, 4, a.MaxTokens)
+		assert.True(t, a.Stream && a.IgnoreEOS && a.Options.IncludeUsage)
+		assert.Len(t, a.ids(), 8)
+		stream(w, 4, 8, time.Millisecond)
+	})
+	rec := run(t, tg, 10, Options{Conc: 3, WarmUp: -1})
+	require.Len(t, rec.Timings, 10)
+	assert.Len(t, prompts, 16, "ten measured prompts and six to warm up, all different")
+	for i, x := range rec.Timings {
+		assert.Empty(t, x.Err)
+		assert.Equal(t, i, x.Index)
+		assert.Equal(t, 4, x.Chunks)
+		assert.Equal(t, 3, x.ITL.Len())
+		assert.Equal(t, 8, x.InputTokens)
+		assert.Equal(t, 4, x.OutputTokens)
+		assert.Greater(t, x.First, x.Sent)
+		assert.Greater(t, x.Last, x.First)
+		assert.LessOrEqual(t, x.Done, rec.Duration)
+	}
+	s := rec.Summary(2)
+	assert.Equal(t, 10, s.Successful)
+	assert.Equal(t, int64(80), s.InputTokens)
+	assert.Equal(t, int64(40), s.OutputTokens)
+	assert.InEpsilon(t, 120/rec.Duration.Seconds()/2, s.TputPerGPU, 1e-9)
+	assert.Equal(t, 3, rec.Audit.Dials, "a connection a slot, reused from warm-up to end")
+	assert.Empty(t, rec.Notes)
+}
+
+func TestExactlyConcInFlight(t *testing.T) {
+	var in, most, below atomic.Int64
+	const conc, n = 5, 40
+	gate := make(chan struct{})
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		now := in.Add(1)
+		defer in.Add(-1)
+		for m := most.Load(); now > m && !most.CompareAndSwap(m, now); m = most.Load() {
+		}
+		if a.number == conc {
+			close(gate)
+		}
+		select { // nobody is answered before conc requests are here
+		case <-gate:
+		case <-time.After(10 * time.Second):
+			below.Add(1)
+		}
+		stream(w, 4, 8, 0)
+	})
+	run(t, tg, n, Options{Conc: conc})
+	assert.EqualValues(t, conc, most.Load())
+	assert.Zero(t, below.Load(), "fewer than CONC requests were in flight")
+}
+
+// Every way for a request to fail is counted and described, and the requests
+// around it succeed.
+func TestFailuresAreCountedAndDescribed(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(w http.ResponseWriter)
+		want   string
+	}{
+		"status": {func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "7")
+			http.Error(w, `{"error":{"message":"queue is full"}}`, 503)
+		}, "HTTP 503: queue is full (Retry-After: 7)"},
+		"broken stream": {func(w http.ResponseWriter) {
+			io.WriteString(w, repeat(2))
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, "stream ended after 2 of 4 tokens: the server closed the connection"},
+		"ends early": {func(w http.ResponseWriter) { io.WriteString(w, repeat(2)) }, "stream ended after 2 of 4 tokens"},
+		"too few":    {func(w http.ResponseWriter) { stream(w, 3, 8, 0) }, "the server stopped after 3 of 4 tokens"},
+		"too many":   {func(w http.ResponseWriter) { stream(w, 5, 8, 0) }, "the server counts 5 tokens where 4 were asked for"},
+		"no token":   {func(w http.ResponseWriter) { io.WriteString(w, usage(8, 4)+"data: [DONE]\n\n") }, "without a token"},
+		"error event": {func(w http.ResponseWriter) {
+			io.WriteString(w, repeat(1)+"data: {\"error\":{\"message\":\"out of memory\"}}\n\n")
+		}, "after 1 of 4 tokens the server says: out of memory"},
+		"garbage":   {func(w http.ResponseWriter) { io.WriteString(w, "data: {\"choices\":[\n\n") }, "not the JSON of a completion"},
+		"bad usage": {func(w http.ResponseWriter) { io.WriteString(w, repeat(4)+usage(8, -4)) }, "token count in usage"},
+		"no stream": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"choices":[{"text":"all at once"}]}`)
+		}, "is streaming supported?"},
+		"compressed": {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "gzip"); w.WriteHeader(200) }, "compressed"},
+		"time-out": {func(w http.ResponseWriter) {
+			io.WriteString(w, repeat(1))
+			w.(http.Flusher).Flush()
+			time.Sleep(700 * time.Millisecond)
+		}, "stream ended after 1 of 4 tokens: no answer within REQUEST_TIMEOUT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+				if a.number == 2 {
+					c.answer(w)
+				} else {
+					stream(w, 4, 8, 0)
+				}
+			})
+			rec := run(t, tg, 5, Options{Conc: 1, RequestTimeout: 500 * time.Millisecond})
+			require.Len(t, rec.Timings, 5)
+			assert.ErrorContains(t, errors.New(rec.Timings[1].Err), c.want)
+			assert.Contains(t, rec.Timings[1].Err, "POST "+tg.BaseURL+"/v1/completions: ")
+			assert.NotContains(t, rec.Timings[1].Err, "\n")
+			s := rec.Summary(1)
+			assert.Equal(t, 4, s.Successful)
+			assert.Equal(t, 1, s.Failed)
+			require.Len(t, s.Errors, 1)
+			assert.Equal(t, 1, s.Errors[0].Requests)
+		})
+	}
+}
+
+func TestServerThatClosesKeptConnectionsIsAskedAgain(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if a.number%2 == 0 { // take the request and hang up without a byte
+			c, _, err := w.(http.Hijacker).Hijack()
+			assert.NoError(t, err)
+			c.Close()
+			return
+		}
+		stream(w, 4, 8, 0)
+	})
+	rec := run(t, tg, 4, Options{Conc: 1})
+	assert.Equal(t, 4, rec.Summary(1).Successful)
+	assert.Equal(t, 3, rec.Audit.Retries)
+	assert.Equal(t, 4, rec.Audit.Dials)
+}
+
+func TestDeadServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l.Close()
+	tg := target.New("http://"+l.Addr().String(), "m", "", nil)
+	_, err = Run(t.Context(), tg, random(8), Options{Conc: 2, WarmUp: 4})
+	require.ErrorContains(t, err, "all 4 warm-up requests failed")
+	assert.ErrorContains(t, err, "connection refused")
+
+	rec, err := Run(t.Context(), tg, random(8), Options{Conc: 2})
+	require.NoError(t, err)
+	s := rec.Summary(1)
+	assert.Equal(t, 8, s.Failed)
+	assert.Nil(t, s.TTFT.Mean)
+	require.Len(t, s.Errors, 1)
+	assert.Equal(t, 8, s.Errors[0].Requests)
+}
+
+func TestCancelEndsAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if a.number <= 2 {
+			stream(w, 4, 8, 0)
+			return
+		}
+		io.WriteString(w, repeat(1))
+		w.(http.Flusher).Flush()
+		if a.number == 4 {
+			cancel()
+		}
+		select { // both hang until the client goes
+		case <-r.Context().Done():
+		case <-release:
+		}
+	})
+	defer close(release)
+	rec, err := Run(ctx, tg, random(50), Options{Conc: 2, RequestTimeout: time.Hour})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, rec.Timings, 4, "two answered, two cut short, none sent after")
+	var cut int
+	for _, x := range rec.Timings {
+		if strings.Contains(x.Err, "cancelled") {
+			cut++
+		}
+	}
+	assert.Equal(t, 2, cut)
+}
+
+func TestProgress(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 5*time.Millisecond) })
+	var got []Progress
+	run(t, tg, 6, Options{Conc: 2, WarmUp: 2, ProgressEvery: time.Millisecond, OnProgress: func(p Progress) { got = append(got, p) }})
+	require.NotEmpty(t, got)
+	assert.True(t, got[0].WarmUp)
+	last := got[len(got)-1]
+	last.Elapsed = 0
+	assert.Equal(t, Progress{Sent: 6, Done: 6, Total: 6, OutputTokens: 24}, last)
+	for _, p := range got {
+		assert.LessOrEqual(t, p.InFlight, 2)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	_, err := Run(t.Context(), target.New("http://h", "m", "", nil), random(1), Options{})
+	assert.ErrorContains(t, err, "in flight")
+	_, err = Run(t.Context(), target.New("ftp://h", "m", "", nil), random(1), Options{Conc: 1})
+	assert.ErrorContains(t, err, "want http or https")
+	_, err = Run(t.Context(), target.New("http://h", "m", "", nil), workload.Random{}, Options{Conc: 1})
+	assert.ErrorContains(t, err, "at least one request")
+}

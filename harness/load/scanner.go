@@ -1,0 +1,388 @@
+package load
+
+import "math"
+
+// scanner walks JSON in place. It accepts only what encoding/json accepts; it
+// gives up, by setting bad, on what that would refuse and also on what is
+// merely unusual: escapes in a key, deep nesting, fractions in a token count.
+type scanner struct {
+	b   []byte
+	i   int
+	bad bool
+}
+
+const maxDepth = 32
+
+func (s *scanner) space() {
+	for s.i < len(s.b) {
+		switch s.b[s.i] {
+		case ' ', '\n', '\r', '\t':
+			s.i++
+		default:
+			return
+		}
+	}
+}
+
+// peek is the next byte that is not white space, 0 at the end.
+func (s *scanner) peek() byte {
+	if s.i < len(s.b) && s.b[s.i] > ' ' {
+		return s.b[s.i]
+	}
+	s.space()
+	if s.i < len(s.b) {
+		return s.b[s.i]
+	}
+	return 0
+}
+
+// eat takes the byte c, which must be next.
+func (s *scanner) eat(c byte) bool {
+	if s.peek() != c {
+		return false
+	}
+	s.i++
+	return true
+}
+
+func (s *scanner) want(c byte) {
+	if !s.eat(c) {
+		s.bad = true
+	}
+}
+
+// plainByte marks the bytes that a JSON string holds as they are, one byte each.
+var plainByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// str takes a string: its bytes as written, and whether it has an escape.
+func (s *scanner) str() (v []byte, escaped bool) {
+	if !s.eat('"') {
+		s.bad = true
+		return nil, false
+	}
+	b, i := s.b, s.i
+	for i < len(b) {
+		c := b[i]
+		if plainByte[c] {
+			i++
+			continue
+		}
+		switch c {
+		case '"':
+			v, s.i = b[s.i:i], i+1
+			return v, escaped
+		case '\\':
+			escaped = true
+			n := escapeLen(b[i:])
+			if n == 0 {
+				s.bad = true
+				return nil, false
+			}
+			i += n
+		default:
+			s.bad = true
+			return nil, false
+		}
+	}
+	s.bad = true
+	return nil, false
+}
+
+// escapeLen is the length of the escape that b begins with, 0 for none.
+func escapeLen(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) < 6 {
+			return 0
+		}
+		for _, c := range b[2:6] {
+			if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
+				return 0
+			}
+		}
+		return 6
+	}
+	return 0
+}
+
+// key takes a key and its colon; ok is false at the object's end.
+func (s *scanner) key(first bool) (k []byte, ok bool) {
+	if s.bad {
+		return nil, false
+	}
+	if s.eat('}') {
+		return nil, false
+	}
+	if !first {
+		s.want(',')
+	}
+	k, escaped := s.str()
+	if escaped {
+		s.bad = true // could spell any key
+	}
+	s.want(':')
+	return k, !s.bad
+}
+
+func (s *scanner) literal(word string) {
+	if len(s.b)-s.i < len(word) || string(s.b[s.i:s.i+len(word)]) != word {
+		s.bad = true
+		return
+	}
+	s.i += len(word)
+}
+
+// null takes a null, if that is next.
+func (s *scanner) null() bool {
+	if s.peek() != 'n' {
+		return false
+	}
+	s.literal("null")
+	return true
+}
+
+// number takes a number, by JSON's grammar.
+func (s *scanner) number() {
+	digits := func() bool {
+		from := s.i
+		for s.i < len(s.b) && '0' <= s.b[s.i] && s.b[s.i] <= '9' {
+			s.i++
+		}
+		return s.i > from
+	}
+	at := func(cs string) bool {
+		for _, c := range []byte(cs) {
+			if s.i < len(s.b) && s.b[s.i] == c {
+				s.i++
+				return true
+			}
+		}
+		return false
+	}
+	at("-")
+	if !at("0") && !digits() {
+		s.bad = true
+	}
+	if at(".") && !digits() {
+		s.bad = true
+	}
+	if at("eE") {
+		at("+-")
+		if !digits() {
+			s.bad = true
+		}
+	}
+}
+
+// skip takes any value; full reports whether it is something: not null, "",
+// [] or {}.
+func (s *scanner) skip(depth int) (full bool) {
+	if depth > maxDepth {
+		s.bad = true
+	}
+	if s.bad {
+		return false
+	}
+	switch c := s.peek(); c {
+	case '"':
+		v, _ := s.str()
+		return len(v) > 0
+	case '{':
+		s.i++
+		n := 0
+		for {
+			if _, ok := s.key(n == 0); !ok {
+				return n > 0
+			}
+			s.skip(depth + 1)
+			n++
+		}
+	case '[':
+		s.i++
+		for n := 0; ; n++ {
+			if s.eat(']') {
+				return n > 0
+			}
+			if n > 0 {
+				s.want(',')
+			}
+			if s.skip(depth + 1); s.bad {
+				return false
+			}
+		}
+	case 'n':
+		s.literal("null")
+		return false
+	case 't':
+		s.literal("true")
+	case 'f':
+		s.literal("false")
+	default:
+		s.number()
+	}
+	return true
+}
+
+// count takes a token count; null is zero.
+func (s *scanner) count() (n int) {
+	if s.null() {
+		return 0
+	}
+	s.peek()
+	from := s.i
+	for s.i < len(s.b) && '0' <= s.b[s.i] && s.b[s.i] <= '9' {
+		n = n*10 + int(s.b[s.i]-'0')
+		s.i++
+		if n > math.MaxInt32 {
+			s.bad = true
+			return 0
+		}
+	}
+	switch {
+	case s.i == from, s.b[from] == '0' && s.i > from+1:
+		s.bad = true
+	case s.i < len(s.b) && (s.b[s.i] == '.' || s.b[s.i] == 'e' || s.b[s.i] == 'E'):
+		s.bad = true
+	}
+	return n
+}
+
+// chunk takes an event's data.
+func (s *scanner) chunk(c *chunk) {
+	s.want('{')
+	var failed, isError bool
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			break
+		}
+		switch string(k) {
+		case "choices":
+			c.choice, c.text, c.chat, c.finished = false, false, false, false
+			s.choices(c)
+		case "usage":
+			c.usage, c.input, c.output = false, 0, 0
+			s.usage(c)
+		case "error":
+			failed = !s.null()
+			if failed {
+				s.skip(0)
+			}
+		case "object":
+			isError = false
+			if s.peek() == '"' {
+				v, escaped := s.str()
+				isError = string(v) == "error" && !escaped
+			} else {
+				s.skip(0)
+			}
+		default:
+			s.skip(0)
+		}
+	}
+	c.failed = failed || isError
+	s.space()
+}
+
+func (s *scanner) choices(c *chunk) {
+	if s.null() {
+		return
+	}
+	s.want('[')
+	for n := 0; !s.bad; n++ {
+		if s.eat(']') {
+			return
+		}
+		if n > 0 {
+			s.want(',')
+			s.skip(0)
+			continue
+		}
+		c.choice = true
+		s.firstChoice(c)
+	}
+}
+
+func (s *scanner) firstChoice(c *chunk) {
+	var text, said bool
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			break
+		}
+		switch string(k) {
+		case "text":
+			text = s.skip(0)
+		case "finish_reason":
+			c.finished = !s.null()
+			if c.finished {
+				s.skip(0)
+			}
+		case "delta":
+			c.chat, said = false, false
+			if !s.null() {
+				c.chat = true
+				said = s.delta()
+			}
+		default:
+			s.skip(0)
+		}
+	}
+	c.text = text || said
+}
+
+func (s *scanner) delta() bool {
+	var content, reasoningContent, reasoning, tools bool
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			break
+		}
+		full := s.skip(0)
+		switch string(k) {
+		case "content":
+			content = full
+		case "reasoning_content":
+			reasoningContent = full
+		case "reasoning":
+			reasoning = full
+		case "tool_calls":
+			tools = full
+		}
+	}
+	return content || reasoningContent || reasoning || tools
+}
+
+func (s *scanner) usage(c *chunk) {
+	if s.null() {
+		return
+	}
+	c.usage = true
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			break
+		}
+		switch string(k) {
+		case "prompt_tokens":
+			c.input = s.count()
+		case "completion_tokens":
+			c.output = s.count()
+		default:
+			s.skip(0)
+		}
+	}
+}

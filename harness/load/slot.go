@@ -1,0 +1,274 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"inferbench/harness/stats"
+	"inferbench/harness/target"
+)
+
+// slot is one of the requests in flight: its connection, its buffer, its
+// goroutine. Only counters are read by others.
+type slot struct {
+	run  *phase
+	conn net.Conn
+	used bool // conn has carried a request before
+	resp response
+	head []byte
+
+	tokens          atomic.Int64 // chunks that carried tokens, for the progress
+	dials, retries  int
+	dialMax, tlsMax time.Duration
+	chunks, bundled int64
+}
+
+// do sends one request and reads its answer to the end. Whatever goes wrong is
+// in the timing's Err.
+func (s *slot) do(ctx context.Context, p prepared) stats.Timing {
+	t := stats.Timing{Index: p.index}
+	err := p.err
+	if err == nil {
+		err = s.attempt(ctx, p, &t)
+	}
+	if err != nil {
+		s.drop()
+		if ctx.Err() != nil {
+			err = errors.New("cancelled")
+		}
+		t.Err = describe(s.run.end.url, err)
+	}
+	t.Done = time.Since(s.run.base)
+	s.chunks += int64(t.Chunks)
+	s.bundled += int64(t.Bundled)
+	return t
+}
+
+// attempt sends the request, once more on a new connection if the server had
+// closed the kept-alive one before it answered anything.
+func (s *slot) attempt(ctx context.Context, p prepared, t *stats.Timing) error {
+	for {
+		reused := s.conn != nil
+		if err := s.connect(ctx); err != nil {
+			return err
+		}
+		err := s.exchange(p, t)
+		if err != nil && reused && !s.resp.got && isClosed(err) && ctx.Err() == nil {
+			s.drop()
+			s.retries++
+			continue
+		}
+		return err
+	}
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// connect opens the slot's connection where it has none.
+func (s *slot) connect(ctx context.Context) error {
+	if s.conn != nil {
+		return nil
+	}
+	c, dial, handshake, err := s.run.end.dial(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn = c
+	s.dials++
+	s.dialMax, s.tlsMax = max(s.dialMax, dial), max(s.tlsMax, handshake)
+	return nil
+}
+
+// drop closes the slot's connection.
+func (s *slot) drop() {
+	if s.conn != nil {
+		s.run.end.close(s.conn)
+		s.conn = nil
+	}
+}
+
+// exchange writes the request and reads the answer.
+func (s *slot) exchange(p prepared, t *stats.Timing) error {
+	timeout := s.run.opts.RequestTimeout
+	// One deadline for every read and write of the request.
+	if err := s.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	s.resp.start(s.conn)
+	s.head = s.run.end.head(s.head[:0], len(p.body))
+
+	// One write, so that a small request is one packet.
+	t.Sent = time.Since(s.run.base)
+	bufs := net.Buffers{s.head, p.body}
+	_, err := bufs.WriteTo(s.conn)
+	if err != nil {
+		return fmt.Errorf("send the request: %w", plain(err))
+	}
+	if err := s.resp.header(); err != nil {
+		return fmt.Errorf("read the answer's header: %w", plain(err))
+	}
+	if s.resp.status != 200 {
+		body := s.resp.errorBody()
+		retry := ""
+		if s.resp.retry != "" {
+			retry = " (Retry-After: " + s.resp.retry + ")"
+		}
+		return fmt.Errorf("HTTP %d: %s%s", s.resp.status, target.ErrorMessage(body), retry)
+	}
+	if err := s.stream(p, t); err != nil {
+		return err
+	}
+	s.finish()
+	return nil
+}
+
+// stream reads the events and times them.
+func (s *slot) stream(p prepared, t *stats.Timing) error {
+	var (
+		ev       = events{response: &s.resp}
+		out      tally
+		finished bool // a finish_reason came
+		done     bool // the stream said [DONE]
+		waited   = true
+	)
+	t.ITL.Reserve(min(max(p.outputLen-1, 0), 1<<17))
+	for !done {
+		data, fresh, err := ev.next()
+		waited = waited || fresh
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				if finished {
+					break // a server without [DONE]
+				}
+				err = io.ErrUnexpectedEOF
+			}
+			if out.events == 0 && s.resp.json {
+				return fmt.Errorf("the answer is no event stream but JSON: is streaming supported? (%w)", plain(err))
+			}
+			return fmt.Errorf("stream ended after %d of %d tokens: %w", t.Chunks, p.outputLen, plain(err))
+		}
+		if string(data) == "[DONE]" {
+			done = true
+			break
+		}
+		out.events++
+		c, err := parseChunk(data)
+		switch {
+		case err != nil:
+			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, data)
+		case c.failed:
+			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, target.ErrorMessage(data))
+		}
+		if c.usage {
+			out.usage, out.input, out.output = true, c.input, c.output
+		}
+		finished = finished || c.finished
+		switch {
+		case c.choice && (c.text || !c.chat && !c.finished):
+			// A completion chunk of empty text that does not finish carries a token
+			// too: one whose text the server holds back, half a character.
+			s.token(t, s.resp.at, !waited)
+			waited = false
+		case c.choice && !c.chat && c.finished:
+			out.closing, out.closedAt, out.closedWith = true, s.resp.at, !waited
+			waited = false
+		}
+	}
+	// An empty chunk that finishes carries a token only if the server counts one
+	// more than came before it.
+	if out.closing && out.usage && out.output > t.Chunks {
+		s.token(t, out.closedAt, out.closedWith)
+	}
+	t.InputTokens, t.OutputTokens = out.input, out.output
+	if !out.usage {
+		t.NoUsage = true
+		t.InputTokens, t.OutputTokens = p.inputLen, t.Chunks
+	}
+	switch n := t.OutputTokens; {
+	case t.Chunks == 0:
+		return fmt.Errorf("the stream ended without a token (0 of %d)", p.outputLen)
+	case p.outputLen > 0 && n < p.outputLen:
+		return fmt.Errorf("the server stopped after %d of %d tokens though ignore_eos was asked", n, p.outputLen)
+	case p.outputLen > 0 && n > p.outputLen:
+		return fmt.Errorf("the server counts %d tokens where %d were asked for", n, p.outputLen)
+	}
+	return nil
+}
+
+// tally is what a stream said besides its tokens.
+type tally struct {
+	events        int
+	usage         bool
+	input, output int
+	closing       bool // an empty chunk finished the choice
+	closedAt      time.Duration
+	closedWith    bool // in one read with the chunk before
+}
+
+// token notes the arrival of a chunk that carries a token.
+func (s *slot) token(t *stats.Timing, at time.Duration, bundled bool) {
+	if t.Chunks == 0 {
+		t.First = at
+	} else {
+		t.ITL.Append(at - t.Last)
+		if bundled {
+			t.Bundled++
+		}
+	}
+	t.Last = at
+	t.Chunks++
+	s.tokens.Store(s.tokens.Load() + 1) // this goroutine is the only writer
+}
+
+const drainTimeout = time.Second
+
+// finish reads what is left of the body, so that the connection can carry the
+// next request. All tokens are there: nothing of it is the request's failure.
+func (s *slot) finish() {
+	r := &s.resp
+	if !r.keepAlive || r.framing == byClose {
+		s.drop()
+		return
+	}
+	if !r.ended {
+		r.r, r.w = 0, 0
+		s.conn.SetReadDeadline(time.Now().Add(drainTimeout))
+	}
+	for total := 0; !r.ended; {
+		r.r = r.w
+		if err := r.more(); err != nil && !errors.Is(err, io.EOF) {
+			s.drop()
+			return
+		}
+		if total += r.w - r.r; total > bufferSize {
+			s.drop()
+			return
+		}
+	}
+	if r.rawR != r.rawW { // bytes behind the body: out of step
+		s.drop()
+	}
+}
+
+// describe is a failure in one line: what was tried, on what, what happened.
+func describe(url string, err error) string {
+	text := err.Error()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		text = strings.Replace(text, os.ErrDeadlineExceeded.Error(), "no answer within REQUEST_TIMEOUT", 1)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		text = strings.Replace(text, io.ErrUnexpectedEOF.Error(), "the server closed the connection", 1)
+	}
+	return "POST " + url + ": " + strings.Join(strings.Fields(text), " ")
+}

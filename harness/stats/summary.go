@@ -1,0 +1,182 @@
+package stats
+
+import (
+	"regexp"
+	"time"
+)
+
+// Summary is the figures of one run, flat, under the keys of a result file.
+// Every number in it is finite; a figure that does not exist is nil (JSON
+// null), never a zero that looks measured.
+type Summary struct {
+	Successful        int      `json:"successful_requests"`
+	Failed            int      `json:"failed_requests"`
+	Duration          float64  `json:"benchmark_duration"` // s
+	InputTokens       int64    `json:"total_input_tokens"` // of successful requests, as all below
+	OutputTokens      int64    `json:"total_generated_tokens"`
+	RequestThroughput float64  `json:"request_throughput"`     // req/s
+	OutputThroughput  float64  `json:"output_throughput"`      // tok/s
+	TotalThroughput   float64  `json:"total_token_throughput"` // tok/s, input and output
+	TputPerGPU        float64  `json:"tput_per_gpu"`           // tok/s/GPU, of TotalThroughput
+	Interactivity     *float64 `json:"interactivity"`          // tok/s/user: 1000 / median TPOT
+
+	TTFT
+	TPOT
+	ITL
+	E2EL
+
+	// ITLKept says how the ITL percentiles were taken: "exact", or "histogram"
+	// where a run had more gaps than are kept whole (see [Collector]).
+	ITLKept string `json:"itl_percentiles"`
+
+	// TokensFrom says who counted the tokens: "usage" (the server), "chunks"
+	// (the client, where the server sends no usage), or "both".
+	TokensFrom string `json:"token_counts_from"`
+
+	// Errors are the first distinct reasons for which requests failed, at most
+	// [MaxErrors].
+	Errors []ErrorCount `json:"errors,omitempty"`
+}
+
+// TTFT, TPOT, ITL and E2EL are a [Dist] each, under the keys of a result file.
+type (
+	TTFT struct {
+		Mean   *float64 `json:"mean_ttft_ms"`
+		Median *float64 `json:"median_ttft_ms"`
+		Std    *float64 `json:"std_ttft_ms"`
+		P90    *float64 `json:"p90_ttft_ms"`
+		P95    *float64 `json:"p95_ttft_ms"`
+		P99    *float64 `json:"p99_ttft_ms"`
+		P99_9  *float64 `json:"p99_9_ttft_ms"`
+		Max    *float64 `json:"max_ttft_ms"`
+	}
+	TPOT struct {
+		Mean   *float64 `json:"mean_tpot_ms"`
+		Median *float64 `json:"median_tpot_ms"`
+		Std    *float64 `json:"std_tpot_ms"`
+		P90    *float64 `json:"p90_tpot_ms"`
+		P95    *float64 `json:"p95_tpot_ms"`
+		P99    *float64 `json:"p99_tpot_ms"`
+		P99_9  *float64 `json:"p99_9_tpot_ms"`
+		Max    *float64 `json:"max_tpot_ms"`
+	}
+	ITL struct {
+		Mean   *float64 `json:"mean_itl_ms"`
+		Median *float64 `json:"median_itl_ms"`
+		Std    *float64 `json:"std_itl_ms"`
+		P90    *float64 `json:"p90_itl_ms"`
+		P95    *float64 `json:"p95_itl_ms"`
+		P99    *float64 `json:"p99_itl_ms"`
+		P99_9  *float64 `json:"p99_9_itl_ms"`
+		Max    *float64 `json:"max_itl_ms"`
+	}
+	E2EL struct {
+		Mean   *float64 `json:"mean_e2el_ms"`
+		Median *float64 `json:"median_e2el_ms"`
+		Std    *float64 `json:"std_e2el_ms"`
+		P90    *float64 `json:"p90_e2el_ms"`
+		P95    *float64 `json:"p95_e2el_ms"`
+		P99    *float64 `json:"p99_e2el_ms"`
+		P99_9  *float64 `json:"p99_9_e2el_ms"`
+		Max    *float64 `json:"max_e2el_ms"`
+	}
+)
+
+// ErrorCount is a reason for which requests failed. Reasons that differ only
+// in their numbers ("17 of 1024 tokens") are one, shown by its first example.
+type ErrorCount struct {
+	Error    string `json:"error"`
+	Requests int    `json:"requests"`
+}
+
+// MaxErrors is how many distinct reasons a Summary lists.
+const MaxErrors = 3
+
+// Summarize takes the figures of a run: the timings of all its requests,
+// failed ones included, and how long it took. gpus divides the throughput;
+// less than one counts as one.
+func Summarize(ts []Timing, duration time.Duration, gpus int) Summary {
+	return Run{Timings: ts, Duration: duration, GPUs: gpus}.Summary()
+}
+
+// Run is what a summary is taken of.
+type Run struct {
+	Timings  []Timing
+	Duration time.Duration
+	GPUs     int
+}
+
+// Summary takes the figures.
+func (r Run) Summary() Summary {
+	var (
+		s                Summary
+		ttft, tpot, e2el []time.Duration
+		gaps             []Gaps
+		nGaps            int
+		counted, guessed bool
+	)
+	for _, t := range r.Timings {
+		if t.Err != "" {
+			s.Failed++
+			continue
+		}
+		s.Successful++
+		s.InputTokens += int64(t.InputTokens)
+		s.OutputTokens += int64(t.OutputTokens)
+		ttft = append(ttft, t.TTFT())
+		e2el = append(e2el, t.E2EL())
+		if t.OutputTokens > 1 {
+			tpot = append(tpot, t.TPOT())
+		}
+		gaps = append(gaps, t.ITL)
+		nGaps += t.ITL.Len()
+		counted, guessed = counted || !t.NoUsage, guessed || t.NoUsage
+	}
+	if sec := r.Duration.Seconds(); sec > 0 {
+		s.Duration = sec
+		s.RequestThroughput = float64(s.Successful) / sec
+		s.OutputThroughput = float64(s.OutputTokens) / sec
+		s.TotalThroughput = float64(s.InputTokens+s.OutputTokens) / sec
+		s.TputPerGPU = s.TotalThroughput / float64(max(r.GPUs, 1))
+	}
+	s.TTFT, s.TPOT, s.E2EL = TTFT(newDist(ttft)), TPOT(newDist(tpot)), E2EL(newDist(e2el))
+	s.ITL, s.ITLKept = ITL(distOf(gaps, nGaps)), "exact"
+	if m := s.TPOT.Median; m != nil && *m > 0 {
+		v := 1000 / *m
+		s.Interactivity = &v
+	}
+	s.TokensFrom = "usage"
+	if guessed {
+		s.TokensFrom = "chunks"
+		if counted {
+			s.TokensFrom = "both"
+		}
+	}
+	s.Errors = countErrors(r.Timings)
+	return s
+}
+
+var digits = regexp.MustCompile(`\d+`)
+
+func countErrors(ts []Timing) []ErrorCount {
+	var order []*ErrorCount
+	seen := map[string]*ErrorCount{}
+	for _, t := range ts {
+		if t.Err == "" {
+			continue
+		}
+		key := digits.ReplaceAllString(t.Err, "#")
+		e := seen[key]
+		if e == nil {
+			e = &ErrorCount{Error: t.Err}
+			seen[key] = e
+			order = append(order, e)
+		}
+		e.Requests++
+	}
+	var out []ErrorCount
+	for _, e := range order[:min(len(order), MaxErrors)] {
+		out = append(out, *e)
+	}
+	return out
+}

@@ -1,0 +1,94 @@
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+)
+
+// Random is prompts of uniformly random token ids, of a length that is exact
+// without a tokenizer. With RangeRatio below 1, lengths are uniform in
+// [⌊ratio·L⌋, L], input and output each.
+type Random struct {
+	N          int // requests
+	ISL, OSL   int // tokens
+	RangeRatio float64
+	Vocab      int // size of the server's vocabulary; 0 where it is not known
+	Seed       int64
+}
+
+// assumedVocab stands in for a vocabulary that the server does not tell: the
+// smallest in common use (Llama 2, Mistral 7B).
+const assumedVocab = 32000
+
+// IDs is the range [low, high) of ids that prompts are made of. A sixteenth of
+// the vocabulary is left out at either end: that is where tokenizers keep
+// their special tokens, and an image mark in a prompt is an error to some
+// servers and a different workload to others.
+func (r Random) IDs() (low, high int32) {
+	v := r.Vocab
+	if v <= 0 {
+		v = assumedVocab
+	}
+	return int32(v / 16), int32(v - v/16)
+}
+
+// Check says what is wrong with the parameters, if anything.
+func (r Random) Check() error {
+	low, high := r.IDs()
+	switch {
+	case r.N < 1 || r.ISL < 1 || r.OSL < 1:
+		return fmt.Errorf("random workload: want at least one request, input and output token (have %d, %d, %d)", r.N, r.ISL, r.OSL)
+	case !(r.RangeRatio > 0 && r.RangeRatio <= 1):
+		return fmt.Errorf("random workload: range ratio %v is not above 0 and at most 1", r.RangeRatio)
+	case high-low < 2:
+		return errors.New("random workload: the vocabulary is too small")
+	}
+	return nil
+}
+
+// Len is the number of requests.
+func (r Random) Len() int { return r.N }
+
+// Request is request i; negative ones warm up.
+func (r Random) Request(i int) (Request, error) {
+	g := newGenerator(r.Seed, i)
+	in := g.length(r.ISL, r.RangeRatio)
+	out := g.length(r.OSL, r.RangeRatio)
+	low, high := r.IDs()
+	return Request{Index: i, Tokens: g.ids(in, low, high), OutputLen: out}, nil
+}
+
+// generator draws the numbers of one request. The PCG of math/rand/v2 is fixed
+// by its documentation; the reduction to a range is here because that of
+// rand.Rand may change between Go releases.
+type generator struct{ src *rand.PCG }
+
+func newGenerator(seed int64, i int) generator {
+	const golden = 0x9e3779b97f4a7c15 // 2⁶⁴/φ: sets the streams of neighbouring requests far apart
+	return generator{rand.NewPCG(uint64(seed), uint64(i)*golden)}
+}
+
+// below is uniform in [0, n). The bias is below n/2⁶⁴.
+func (g generator) below(n int) int {
+	hi, _ := bits.Mul64(g.src.Uint64(), uint64(n))
+	return int(hi)
+}
+
+// length is uniform in [⌊ratio·l⌋, l], and at least 1.
+func (g generator) length(l int, ratio float64) int {
+	least := max(int(ratio*float64(l)), 1)
+	if least >= l {
+		return l
+	}
+	return least + g.below(l-least+1)
+}
+
+func (g generator) ids(n int, low, high int32) []int32 {
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = low + int32(g.below(int(high-low)))
+	}
+	return out
+}

@@ -1,0 +1,28 @@
+// Package workload is what is sent: the prompts of a run, and how long each
+// answer shall be. It is seeded and lazy: request i follows from the seed and
+// i alone, so that the same seed sends the same prompts on every machine, in
+// whatever order they are asked for, and nothing large is kept.
+package workload
+
+import "time"
+
+// Request is one prompt and the length of its answer.
+type Request struct {
+	Index     int
+	Tokens    []int32       // the prompt as token ids, or
+	Text      string        // the prompt as text
+	OutputLen int           // tokens to generate
+	At        time.Duration // when to send it, from the start; only where a trace says
+}
+
+// Source gives the requests of a run. Request may be called at once from
+// several goroutines.
+type Source interface {
+	// Len is the number of requests of the measured run.
+	Len() int
+
+	// Request is request i. A negative i asks for a prompt to warm up with:
+	// -1, -2, … are prompts of the same kind that are not among the measured
+	// ones, where the source has such.
+	Request(i int) (Request, error)
+}
