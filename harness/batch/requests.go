@@ -84,7 +84,7 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 		return err
 	}
 	for _, t := range ts {
-		row := requestRow{t.Index, t.Scheduled.Nanoseconds(), t.Sent.Nanoseconds(), t.First.Nanoseconds(), t.Last.Nanoseconds(),
+		row := requestRow{t.Index, (t.Sent - t.Waited).Nanoseconds(), t.Sent.Nanoseconds(), t.First.Nanoseconds(), t.Last.Nanoseconds(),
 			t.InputTokens, t.OutputTokens, t.Err, toMicros(t.ITL)}
 		if err := enc.Encode(row); err != nil {
 			return err
@@ -94,14 +94,14 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 }
 
 // toMicros rounds each gap's end, not the gap, so that errors do not add up.
-func toMicros(gaps []time.Duration) []int64 {
-	out := make([]int64, len(gaps))
+func toMicros(gaps stats.Gaps) []int64 {
+	out := make([]int64, 0, gaps.Len())
 	var sum time.Duration
 	var told int64
-	for i, g := range gaps {
+	for g := range gaps.All() {
 		sum += g
 		now := sum.Round(time.Microsecond).Microseconds()
-		out[i], told = now-told, now
+		out, told = append(out, now-told), now
 	}
 	return out
 }
@@ -162,16 +162,14 @@ func readRequests(f io.Reader) (r *Requests, line int, err error) {
 
 func (row requestRow) timing() stats.Timing {
 	t := stats.Timing{
-		Index:     row.Index,
-		Scheduled: time.Duration(row.ScheduledNS), Sent: time.Duration(row.SentNS),
+		Index: row.Index,
+		Sent:  time.Duration(row.SentNS), Waited: time.Duration(row.SentNS - row.ScheduledNS),
 		First: time.Duration(row.FirstNS), Last: time.Duration(row.LastNS),
 		InputTokens: row.Input, OutputTokens: row.Output, Err: row.Err,
 	}
-	if len(row.ITLUS) > 0 {
-		t.ITL = make([]time.Duration, len(row.ITLUS))
-		for i, us := range row.ITLUS {
-			t.ITL[i] = time.Duration(us) * time.Microsecond
-		}
+	t.ITL.Reserve(len(row.ITLUS))
+	for _, us := range row.ITLUS {
+		t.ITL.Append(time.Duration(us) * time.Microsecond)
 	}
 	return t
 }

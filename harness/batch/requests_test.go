@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,12 +21,12 @@ func someTimings(n, chunks int) []stats.Timing {
 	rng := rand.New(rand.NewPCG(1, 2))
 	out := make([]stats.Timing, n)
 	for i := range out {
-		t := stats.Timing{Index: i, Scheduled: time.Duration(i) * 7, Sent: time.Duration(i)*7 + 3, InputTokens: 1024, OutputTokens: chunks}
+		t := stats.Timing{Index: i, Waited: 3, Sent: time.Duration(i)*7 + 3, InputTokens: 1024, OutputTokens: chunks}
 		t.First = t.Sent + time.Duration(rng.IntN(1e9))
 		t.Last = t.First
 		for range chunks - 1 {
 			gap := time.Duration(rng.IntN(2e7))
-			t.ITL = append(t.ITL, gap)
+			t.ITL.Append(gap)
 			t.Last += gap
 		}
 		out[i] = t
@@ -46,12 +47,13 @@ func TestRequestsComeBackAsTheyWere(t *testing.T) {
 	for i, w := range want {
 		g := got.Timings[i]
 		var exact, told time.Duration
-		require.Len(t, g.ITL, len(w.ITL))
-		for j := range w.ITL {
-			exact, told = exact+w.ITL[j], told+g.ITL[j]
+		wGaps, gGaps := slices.Collect(w.ITL.All()), slices.Collect(g.ITL.All())
+		require.Len(t, gGaps, len(wGaps))
+		for j := range wGaps {
+			exact, told = exact+wGaps[j], told+gGaps[j]
 			require.LessOrEqual(t, (exact - told).Abs(), 500*time.Nanosecond, "rounding must not add up")
 		}
-		w.ITL, g.ITL = nil, nil
+		w.ITL, g.ITL = stats.Gaps{}, stats.Gaps{}
 		assert.Equal(t, w, g, "all but the gaps is exact")
 	}
 }
