@@ -16,6 +16,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -173,7 +174,7 @@ func load(kind, nameOrPath string, into validator) error {
 		return fmt.Errorf("%s baseline %s: line %d: %w", kind, nameOrPath, lineOf(b, dec.InputOffset(), err), err)
 	}
 	if err := into.validate(); err != nil {
-		return fmt.Errorf("%s baseline %s: %w", kind, nameOrPath, err)
+		return fmt.Errorf("%s baseline %s: %w", kind, nameOrPath, withLine(b, err))
 	}
 	return nil
 }
@@ -186,33 +187,47 @@ func lineOf(b []byte, offset int64, err error) int {
 		offset = e.Offset
 	case *json.UnmarshalTypeError:
 		offset = e.Offset
+	default:
+		var key string
+		if _, scan := fmt.Sscanf(err.Error(), "json: unknown field %q", &key); scan == nil {
+			offset = int64(max(0, bytes.Index(b, []byte(strconv.Quote(key)))))
+		}
 	}
 	return 1 + bytes.Count(b[:min(int(offset), len(b))], []byte("\n"))
 }
 
 func (h *Hardware) validate() error {
-	if h.Name == "" || h.Hardware == "" || h.Source == "" || h.ResultKey == "" || h.KeyPrefix == "" {
-		return fmt.Errorf("name, hardware, source, result_key and key_prefix must be given")
+	for _, f := range []struct{ key, value string }{
+		{"name", h.Name}, {"hardware", h.Hardware}, {"source", h.Source}, {"result_key", h.ResultKey}, {"key_prefix", h.KeyPrefix},
+	} {
+		if f.value == "" {
+			return wrong("must be given", f.key)
+		}
 	}
 	if r := h.Workload.RandomRangeRatio; !(r > 0 && r <= 1) {
-		return fmt.Errorf("workload.random_range_ratio is %g: want above 0 and at most 1", r)
+		return wrong(fmt.Sprintf("is %g: want above 0 and at most 1", r), "workload", "random_range_ratio")
 	}
 	if h.Workload.GPUs < 1 {
-		return fmt.Errorf("workload.gpus is %d: want 1 or more", h.Workload.GPUs)
+		return wrong(fmt.Sprintf("is %d: want 1 or more", h.Workload.GPUs), "workload", "gpus")
 	}
 	if len(h.Points) == 0 {
-		return fmt.Errorf("it has no points")
+		return wrong("is empty", "points")
 	}
 	seen := map[[3]int]bool{}
 	for i, p := range h.Points {
 		key := [3]int{p.ISL, p.OSL, p.Conc}
+		cell := fmt.Sprintf("(isl %d, osl %d, conc %d)", p.ISL, p.OSL, p.Conc)
 		switch {
 		case p.ISL < 1 || p.OSL < 1 || p.Conc < 1:
-			return fmt.Errorf("point %d: isl, osl and conc must be 1 or more", i+1)
-		case !positive(p.MedianE2E, p.Interactivity, p.TputPerGPU):
-			return fmt.Errorf("point %d (isl %d, osl %d, conc %d): its figures must be finite and above 0", i+1, p.ISL, p.OSL, p.Conc)
+			return wrong("has an isl, osl or conc below 1", "points", i)
+		case !positive(p.MedianE2E):
+			return wrong("must be finite and above 0 "+cell, "points", i, "median_e2e_ms")
+		case !positive(p.Interactivity):
+			return wrong("must be finite and above 0 "+cell, "points", i, "median_interactivity_tok_s_user")
+		case !positive(p.TputPerGPU):
+			return wrong("must be finite and above 0 "+cell, "points", i, "tput_per_gpu_tok_s")
 		case seen[key]:
-			return fmt.Errorf("point %d (isl %d, osl %d, conc %d) is there twice", i+1, p.ISL, p.OSL, p.Conc)
+			return wrong(cell+" is there twice", "points", i)
 		}
 		seen[key] = true
 	}
@@ -220,23 +235,38 @@ func (h *Hardware) validate() error {
 }
 
 func (a *Accuracy) validate() error {
+	for _, f := range []struct{ key, value string }{
+		{"name", a.Name}, {"task", a.Task}, {"corpus", a.Corpus}, {"source", a.Source},
+	} {
+		if f.value == "" {
+			return wrong("must be given", f.key)
+		}
+	}
+	for _, f := range []struct {
+		key   string
+		value float64
+	}{
+		{"bits_per_byte", a.BitsPerByte}, {"byte_perplexity", a.BytePerplexity}, {"word_perplexity", a.WordPerplexity}, {"tolerance", a.Tolerance},
+	} {
+		if !positive(f.value) {
+			return wrong(fmt.Sprintf("is %g: want finite and above 0", f.value), f.key)
+		}
+	}
 	switch {
-	case a.Name == "" || len(a.Models) == 0 || a.Task == "" || a.Corpus == "" || a.Source == "":
-		return fmt.Errorf("name, models, task, corpus and source must be given")
+	case len(a.Models) == 0:
+		return wrong("must be given", "models")
 	case len(a.CorpusSHA256) != 64:
-		return fmt.Errorf("corpus_sha256 has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256))
+		return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256)), "corpus_sha256")
 	case a.MaxLength < 2:
-		return fmt.Errorf("max_length is %d: want 2 or more", a.MaxLength)
-	case !positive(a.BitsPerByte, a.BytePerplexity, a.WordPerplexity, a.Tolerance):
-		return fmt.Errorf("bits_per_byte, byte_perplexity, word_perplexity and tolerance must be finite and above 0")
+		return wrong(fmt.Sprintf("is %d: want 2 or more", a.MaxLength), "max_length")
 	case math.Abs(math.Exp2(a.BitsPerByte)/a.BytePerplexity-1) > 1e-3:
 		// Both are the same log-likelihood over the same bytes, so one follows
 		// from the other; a typing slip in either shows here.
-		return fmt.Errorf("bits_per_byte %g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte, a.BytePerplexity, math.Exp2(a.BitsPerByte))
+		return wrong(fmt.Sprintf("%g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte, a.BytePerplexity, math.Exp2(a.BitsPerByte)), "bits_per_byte")
 	}
-	for _, p := range a.Models {
+	for i, p := range a.Models {
 		if _, err := path.Match(p, ""); err != nil {
-			return fmt.Errorf("models: %q is not a pattern: %w", p, err)
+			return wrong(fmt.Sprintf("%q is not a pattern: %v", p, err), "models", i)
 		}
 	}
 	return nil

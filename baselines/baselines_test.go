@@ -73,12 +73,12 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 	}{
 		"syntax":        {"hardware", `"conc": 8,`, `"conc": 8;`, "line 17"},
 		"wrong type":    {"hardware", `"conc": 8,`, `"conc": "8",`, "line 17"},
-		"unknown field": {"hardware", `"date"`, `"dated"`, `unknown field "dated"`},
-		"zero figure":   {"hardware", `"median_e2e_ms": 8448`, `"median_e2e_ms": 0`, "point 2 (isl 1024, osl 1024, conc 8)"},
-		"twice":         {"hardware", `"conc": 8,`, `"conc": 4,`, "is there twice"},
-		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "workload.gpus is 0"},
-		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "contradict each other"},
-		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "62 characters"},
+		"unknown field": {"hardware", `"date"`, `"dated"`, `line 5: json: unknown field "dated"`},
+		"zero figure":   {"hardware", `"median_e2e_ms": 8448`, `"median_e2e_ms": 0`, "line 17: points 2: median_e2e_ms must be finite and above 0 (isl 1024, osl 1024, conc 8)"},
+		"twice":         {"hardware", `"conc": 8,`, `"conc": 4,`, "line 17: points 2 (isl 1024, osl 1024, conc 4) is there twice"},
+		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "line 12: workload: gpus is 0"},
+		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "line 10: bits_per_byte 0.4845 and byte_perplexity 1.3646 contradict each other"},
+		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "line 8: corpus_sha256 has 62 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := map[string]string{"hardware": string(hw), "accuracy": string(acc)}[c.kind]

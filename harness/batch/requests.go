@@ -41,15 +41,19 @@ type RequestsHead struct {
 // arrival is not known better, and a long cell has ten million of them),
 // rounded so that their running sum is never off by more than half of one.
 type requestRow struct {
-	Index       int     `json:"i"`
-	ScheduledNS int64   `json:"scheduled_ns"`
-	SentNS      int64   `json:"sent_ns"`
-	FirstNS     int64   `json:"first_ns"`
-	LastNS      int64   `json:"last_ns"`
-	Input       int     `json:"input_tokens"`
-	Output      int     `json:"output_tokens"`
-	Err         string  `json:"error,omitempty"`
-	ITLUS       []int64 `json:"itl_us,omitempty"`
+	Index    int     `json:"i"`
+	SentNS   int64   `json:"sent_ns"`
+	WaitedNS int64   `json:"waited_ns,omitempty"` // how long before sent_ns the load shape wanted it sent
+	FirstNS  int64   `json:"first_ns"`
+	LastNS   int64   `json:"last_ns"`
+	DoneNS   int64   `json:"done_ns"`
+	Chunks   int     `json:"chunks"`            // that carried tokens
+	Bundled  int     `json:"bundled,omitempty"` // of those, chunks that share the instant of the one before
+	Input    int     `json:"input_tokens"`
+	Output   int     `json:"output_tokens"`
+	NoUsage  bool    `json:"no_usage,omitempty"` // the token counts are the client's
+	Err      string  `json:"error,omitempty"`
+	ITLUS    []int64 `json:"itl_us,omitempty"` // empty where the run was too large to keep them
 }
 
 // RequestsFileName is the name of the cell's requests file:
@@ -84,8 +88,10 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 		return err
 	}
 	for _, t := range ts {
-		row := requestRow{t.Index, (t.Sent - t.Waited).Nanoseconds(), t.Sent.Nanoseconds(), t.First.Nanoseconds(), t.Last.Nanoseconds(),
-			t.InputTokens, t.OutputTokens, t.Err, toMicros(t.ITL)}
+		row := requestRow{
+			t.Index, t.Sent.Nanoseconds(), t.Waited.Nanoseconds(), t.First.Nanoseconds(), t.Last.Nanoseconds(), t.Done.Nanoseconds(),
+			t.Chunks, t.Bundled, t.InputTokens, t.OutputTokens, t.NoUsage, t.Err, toMicros(t.ITL),
+		}
 		if err := enc.Encode(row); err != nil {
 			return err
 		}
@@ -162,10 +168,10 @@ func readRequests(f io.Reader) (r *Requests, line int, err error) {
 
 func (row requestRow) timing() stats.Timing {
 	t := stats.Timing{
-		Index: row.Index,
-		Sent:  time.Duration(row.SentNS), Waited: time.Duration(row.SentNS - row.ScheduledNS),
-		First: time.Duration(row.FirstNS), Last: time.Duration(row.LastNS),
-		InputTokens: row.Input, OutputTokens: row.Output, Err: row.Err,
+		Index: row.Index, Sent: time.Duration(row.SentNS), Waited: time.Duration(row.WaitedNS),
+		First: time.Duration(row.FirstNS), Last: time.Duration(row.LastNS), Done: time.Duration(row.DoneNS),
+		Chunks: row.Chunks, Bundled: row.Bundled,
+		InputTokens: row.Input, OutputTokens: row.Output, NoUsage: row.NoUsage, Err: row.Err,
 	}
 	t.ITL.Reserve(len(row.ITLUS))
 	for _, us := range row.ITLUS {

@@ -21,7 +21,7 @@ func someTimings(n, chunks int) []stats.Timing {
 	rng := rand.New(rand.NewPCG(1, 2))
 	out := make([]stats.Timing, n)
 	for i := range out {
-		t := stats.Timing{Index: i, Waited: 3, Sent: time.Duration(i)*7 + 3, InputTokens: 1024, OutputTokens: chunks}
+		t := stats.Timing{Index: i, Waited: time.Duration(i), Chunks: chunks, Bundled: 1, NoUsage: i == 3, Sent: time.Duration(i)*7 + 3, InputTokens: 1024, OutputTokens: chunks}
 		t.First = t.Sent + time.Duration(rng.IntN(1e9))
 		t.Last = t.First
 		for range chunks - 1 {
@@ -47,10 +47,10 @@ func TestRequestsComeBackAsTheyWere(t *testing.T) {
 	for i, w := range want {
 		g := got.Timings[i]
 		var exact, told time.Duration
-		wGaps, gGaps := slices.Collect(w.ITL.All()), slices.Collect(g.ITL.All())
-		require.Len(t, gGaps, len(wGaps))
-		for j := range wGaps {
-			exact, told = exact+wGaps[j], told+gGaps[j]
+		wantGaps, gotGaps := slices.Collect(w.ITL.All()), slices.Collect(g.ITL.All())
+		require.Len(t, gotGaps, len(wantGaps))
+		for j := range wantGaps {
+			exact, told = exact+wantGaps[j], told+gotGaps[j]
 			require.LessOrEqual(t, (exact - told).Abs(), 500*time.Nanosecond, "rounding must not add up")
 		}
 		w.ITL, g.ITL = stats.Gaps{}, stats.Gaps{}
