@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -90,17 +91,21 @@ func (t *Target) ready(ctx context.Context, limit time.Duration) error {
 		}
 		return refused(err)
 	}
-	m, err := pick(list.Data, t.Model)
+	named := slices.DeleteFunc(list.Data, func(m model) bool { return m.ID == "" })
+	m, err := pick(named, t.Model)
 	if err != nil {
 		return &hopeless{fmt.Errorf("%s: %w", t.BaseURL, err)}
 	}
-	t.Model, t.MaxLen, t.Vocab = m.ID, m.MaxModelLen, m.Meta.Vocab
+	t.Model, t.MaxLen, t.Vocab = m.ID, max(m.MaxModelLen, 0), max(m.Meta.Vocab, 0)
 	t.Loopback = m.OwnedBy == "inferbench"
 	switch m.OwnedBy {
 	case "vllm", "sglang":
 		t.Engine = m.OwnedBy
 	case "llamacpp":
 		t.Engine = "llama.cpp"
+		t.MaxLen = t.slotContext(ctx)
+	case "me": // only the Python server over llama.cpp says so
+		t.Engine = "llama-cpp-python"
 	case "inferbench":
 		t.Engine = "embedded"
 	}
@@ -109,6 +114,20 @@ func (t *Target) ready(ctx context.Context, limit time.Duration) error {
 		t.Version = v.Version
 	}
 	return nil
+}
+
+// slotContext is the context length of one request on llama.cpp's own server,
+// which shares its context out among its slots; 0 where it does not say.
+func (t *Target) slotContext(ctx context.Context) int {
+	var props struct {
+		Default struct {
+			Ctx int `json:"n_ctx"`
+		} `json:"default_generation_settings"`
+	}
+	if t.Get(ctx, "/props", &props) != nil {
+		return 0
+	}
+	return max(props.Default.Ctx, 0)
 }
 
 // pick finds the wanted model in a server's list. A name that differs only by
