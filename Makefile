@@ -12,7 +12,7 @@ JUNIT  ?= junit.xml
 RUN := $(GO) tool gotestsum --format standard-verbose --junitfile $(JUNIT) -- -count 1 -timeout 0 -run '$(SUITE)' .
 
 .DEFAULT_GOAL := help
-.PHONY: help settings bench acc perf submit ci test lint ci-deps env-example
+.PHONY: shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example
 
 help: ## these verbs
 	@echo "make VERB [SETTING=value ...]"
@@ -40,13 +40,31 @@ ci: ## perf with a JUnit report in junit.xml; exit code 0 only when every cell p
 test: ## the suite's own tests
 	$(GO) test $$($(GO) list ./... | grep -v '^inferbench$$')
 
-lint: ## go vet, gofmt
+lint: ## go vet, gofmt, staticcheck, known vulnerabilities
 	$(GO) vet ./...
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	scripts/vulncheck.sh
+
+# The server that a sweep measures, in a terminal of its own; the sweep waits for it.
+serve: ## start a server in the foreground: ENGINE=sglang, vllm, llama-server or llama-cpp-python
+	@case "$(ENGINE)" in \
+	sglang|vllm) exec scripts/launch_$(ENGINE)_server.sh ;; \
+	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
+	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
+
+real-engine: ## build llama.cpp's servers and a tiny model into .venv-llamacpp: once, some 5 minutes
+	scripts/real_engine.sh install
+
+fuzz: ## every fuzz target, FUZZTIME (30s) each
+	scripts/fuzz.sh
 
 # What the tests can use beyond Go and make. Each line adds its own:
 #   ci-deps: chromium
-ci-deps: ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck ## install what the tests skip without (Chromium and the like)
+
+shellcheck:
+	@command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
 
 env-example: ## write .env.example anew from the table of settings
 	$(GO) run ./cmd/settings -example > .env.example

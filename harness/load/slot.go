@@ -21,7 +21,6 @@ import (
 type slot struct {
 	run  *phase
 	conn net.Conn
-	used bool // conn has carried a request before
 	resp response
 	head []byte
 
