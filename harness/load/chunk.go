@@ -13,6 +13,7 @@ type chunk struct {
 	text     bool // whose text, content, reasoning or tool call is not empty
 	chat     bool // which has a delta: the chat endpoint's form
 	finished bool // and a finish_reason
+	length   bool // which is that max_tokens was reached
 
 	usage         bool
 	input, output int  // tokens, of usage
@@ -61,6 +62,7 @@ func slowChunk(data []byte) (chunk, error) {
 			c.text = filled(choice["text"])
 			if r, ok := choice["finish_reason"]; ok && !isNull(r) {
 				c.finished = true
+				c.length = string(bytes.TrimSpace(r)) == `"length"`
 			}
 			if d, ok := choice["delta"]; ok && !isNull(d) {
 				c.chat = true

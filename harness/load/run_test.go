@@ -111,7 +111,15 @@ func TestFailuresAreCountedAndDescribed(t *testing.T) {
 		"ends early": {func(w http.ResponseWriter) { io.WriteString(w, repeat(2)) }, "stream ended after 2 of 4 tokens"},
 		"too few":    {func(w http.ResponseWriter) { stream(w, 3, 8, 0) }, "the server stopped after 3 of 4 tokens"},
 		"too many":   {func(w http.ResponseWriter) { stream(w, 5, 8, 0) }, "the server counts 5 tokens where 4 were asked for"},
-		"no token":   {func(w http.ResponseWriter) { io.WriteString(w, usage(8, 4)+"data: [DONE]\n\n") }, "without a token"},
+		"endless": {func(w http.ResponseWriter) {
+			for range 100_000 {
+				if _, err := io.WriteString(w, repeat(100)); err != nil {
+					return
+				}
+			}
+		}, "the stream does not end: 81 chunks came for the 4 tokens"},
+		"no usage, half a stream": {func(w http.ResponseWriter) { io.WriteString(w, repeat(0)+event(" a", `"length"`)) }, "the server stopped after 1 of 4 tokens"},
+		"no token":                {func(w http.ResponseWriter) { io.WriteString(w, usage(8, 4)+"data: [DONE]\n\n") }, "without a token"},
 		"error event": {func(w http.ResponseWriter) {
 			io.WriteString(w, repeat(1)+"data: {\"error\":{\"message\":\"out of memory\"}}\n\n")
 		}, "after 1 of 4 tokens the server says: out of memory"},
@@ -237,4 +245,25 @@ func TestBadOptions(t *testing.T) {
 	assert.ErrorContains(t, err, "want http or https")
 	_, err = Run(t.Context(), target.New("http://h", "m", "", nil), workload.Random{}, Options{Conc: 1})
 	assert.ErrorContains(t, err, "at least one request")
+}
+
+// Without usage the server's word that max_tokens was reached counts, whatever
+// the number of its chunks: llama-cpp-python sends empty ones besides.
+func TestServerWithoutUsage(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a chunk a token":   repeat(4) + event("", `"length"`),
+		"empty chunks too":  repeat(2) + event("", "null") + event("", "null") + repeat(2) + event("", `"length"`),
+		"two tokens a time": repeat(1) + event(" a a a", `"length"`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { io.WriteString(w, answer+"data: [DONE]\n\n") })
+			rec := run(t, tg, 2, Options{Conc: 1})
+			for _, x := range rec.Timings {
+				assert.Empty(t, x.Err)
+				assert.True(t, x.NoUsage)
+				assert.Equal(t, 4, x.OutputTokens)
+				assert.Equal(t, 8, x.InputTokens)
+			}
+		})
+	}
 }

@@ -268,7 +268,7 @@ func (s *scanner) chunk(c *chunk) {
 		}
 		switch string(k) {
 		case "choices":
-			c.choice, c.text, c.chat, c.finished = false, false, false, false
+			c.choice, c.text, c.chat, c.finished, c.length = false, false, false, false, false
 			s.choices(c)
 		case "usage":
 			c.usage, c.input, c.output = false, 0, 0
@@ -325,8 +325,14 @@ func (s *scanner) firstChoice(c *chunk) {
 		case "text":
 			text = s.skip(0)
 		case "finish_reason":
-			c.finished = !s.null()
-			if c.finished {
+			c.finished, c.length = !s.null(), false
+			if !c.finished {
+				break
+			}
+			if s.peek() == '"' {
+				v, escaped := s.str()
+				c.length = string(v) == "length" && !escaped
+			} else {
 				s.skip(0)
 			}
 		case "delta":

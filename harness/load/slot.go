@@ -172,13 +172,16 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		if c.usage {
 			out.usage, out.input, out.output = true, c.input, c.output
 		}
-		finished = finished || c.finished
+		finished, out.length = finished || c.finished, out.length || c.length
 		switch {
 		case c.choice && (c.text || !c.chat && !c.finished):
 			// A completion chunk of empty text that does not finish carries a token
 			// too: one whose text the server holds back, half a character.
 			s.token(t, s.resp.at, !waited)
 			waited = false
+			if p.outputLen > 0 && t.Chunks > chunksAToken*p.outputLen+spareChunks {
+				return fmt.Errorf("the stream does not end: %d chunks came for the %d tokens that were asked for", t.Chunks, p.outputLen)
+			}
 		case c.choice && !c.chat && c.finished:
 			out.closing, out.closedAt, out.closedWith = true, s.resp.at, !waited
 			waited = false
@@ -193,6 +196,13 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	if !out.usage {
 		t.NoUsage = true
 		t.InputTokens, t.OutputTokens = p.inputLen, t.Chunks
+		// The server's word that max_tokens was reached is a better count than its
+		// chunks, which may be more (llama-cpp-python sends empty ones) or fewer
+		// (several tokens in one). It is not believed against half of them: a server
+		// that cuts max_tokens to what its context holds says the same.
+		if out.length && 2*t.Chunks >= p.outputLen {
+			t.OutputTokens = p.outputLen
+		}
 	}
 	switch n := t.OutputTokens; {
 	case t.Chunks == 0:
@@ -205,11 +215,19 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	return nil
 }
 
+// A stream is given up once it has brought more chunks than this for the tokens
+// that were asked for: it may never end, and what it brings is kept.
+const (
+	chunksAToken = 4
+	spareChunks  = 64
+)
+
 // tally is what a stream said besides its tokens.
 type tally struct {
 	events        int
 	usage         bool
 	input, output int
+	length        bool // max_tokens was reached, says the server
 	closing       bool // an empty chunk finished the choice
 	closedAt      time.Duration
 	closedWith    bool // in one read with the chunk before
