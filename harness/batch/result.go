@@ -1,0 +1,160 @@
+package batch
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"inferbench/baselines"
+	"inferbench/harness/stats"
+)
+
+// Result is the content of a cell's result file. Its performance figures and
+// the bounty's baseline keys lie flat at the top level, as the bounty's users
+// read them; the rest is in sections.
+//
+// A figure that could not be measured is null or absent, never zero and never
+// NaN. A section that another package owns (accuracy, audits) is kept as the
+// JSON of that package's type, so that this one need not know it.
+type Result struct {
+	Status Status `json:"status"`
+	Reason string `json:"reason,omitempty"` // why the cell is not PASSED, on one line
+
+	Performance *stats.Summary `json:"-"` // flat; nil where no benchmark ran
+
+	Args       Args                  `json:"benchmark_args"`
+	Baseline   *baselines.Comparison `json:"hardware_baseline,omitempty"` // and flat, see [baselines.Comparison.Flat]
+	Accuracy   json.RawMessage       `json:"accuracy"`
+	Validation json.RawMessage       `json:"accuracy_validation"`
+
+	ClientLimited bool            `json:"client_limited"`
+	ClientAudit   json.RawMessage `json:"client_audit,omitempty"`
+	DecodeAudit   json.RawMessage `json:"decode_audit,omitempty"`
+	Notes         []string        `json:"notes,omitempty"` // what a reader must know before quoting a figure
+}
+
+// Args is what it takes to repeat the run.
+type Args struct {
+	Model             string   `json:"model"`
+	Backend           string   `json:"backend"` // vllm, sglang, llama.cpp, embedded, … or unknown
+	BackendVersion    string   `json:"backend_version"`
+	BaseURL           string   `json:"base_url"`
+	Endpoint          string   `json:"endpoint"`
+	DatasetName       string   `json:"dataset_name"`
+	RandomInputLen    int      `json:"random_input_len"`
+	RandomOutputLen   int      `json:"random_output_len"`
+	RandomRangeRatio  float64  `json:"random_range_ratio"`
+	MaxConcurrency    int      `json:"max_concurrency"`
+	NumPrompts        int      `json:"num_prompts"`
+	WarmUp            int      `json:"warmup_requests"`
+	RequestRate       *float64 `json:"request_rate"` // requests/s; null is as fast as max_concurrency allows
+	Seed              int64    `json:"seed"`
+	TP                int      `json:"tp"`
+	Mode              string   `json:"mode"`
+	ClientVersion     string   `json:"client_version"`
+	GoVersion         string   `json:"go_version"`
+	StartedAt         string   `json:"started_at"` // RFC 3339
+	EngineProfile     string   `json:"engine_profile,omitempty"`
+	ACCTask           string   `json:"acc_task,omitempty"`
+	AccuracyMaxLength int      `json:"acc_max_length,omitempty"`
+	// Settings are the settings that differ from their defaults, by name,
+	// secrets left out.
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// MarshalJSON writes the flat keys first, then the sections.
+func (r Result) MarshalJSON() ([]byte, error) {
+	type sections Result // without this method
+	s := sections(r)
+	if s.Accuracy == nil {
+		s.Accuracy = json.RawMessage("null")
+	}
+	if s.Validation == nil {
+		s.Validation = json.RawMessage(`{"status":"NOT_RUN"}`)
+	}
+	var parts []any
+	if r.Performance != nil {
+		parts = append(parts, r.Performance)
+	}
+	if r.Baseline != nil {
+		parts = append(parts, r.Baseline.Flat())
+	}
+	return join(append(parts, s)...)
+}
+
+// UnmarshalJSON reads a file that [Result.MarshalJSON] wrote.
+func (r *Result) UnmarshalJSON(b []byte) error {
+	type sections Result
+	if err := json.Unmarshal(b, (*sections)(r)); err != nil {
+		return err
+	}
+	var has struct {
+		Requests *int `json:"successful_requests"`
+	}
+	if err := json.Unmarshal(b, &has); err != nil {
+		return err
+	}
+	if has.Requests == nil {
+		return nil
+	}
+	r.Performance = new(stats.Summary)
+	return json.Unmarshal(b, r.Performance)
+}
+
+// join writes several JSON objects as one, in order.
+func join(objects ...any) ([]byte, error) {
+	out := []byte{'{'}
+	for _, o := range objects {
+		b, err := json.Marshal(o)
+		if err != nil {
+			return nil, err
+		}
+		if b = bytes.TrimSpace(b); len(b) <= len("{}") || b[0] != '{' {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, b[1:len(b)-1]...)
+	}
+	return append(out, '}'), nil
+}
+
+// Section is v as a section of a [Result]; nil for a nil v.
+func Section(v any) (json.RawMessage, error) {
+	if v == nil {
+		return nil, nil
+	}
+	return json.Marshal(v)
+}
+
+// ReadResult reads one result file.
+func ReadResult(path string) (*Result, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Result)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%s: not a result file: %w", path, err)
+	}
+	return r, nil
+}
+
+// ReadResults reads every result file of a batch folder, in the order of their
+// names, by path.
+func ReadResults(dir string) (map[string]*Result, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "result_*.json"))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]*Result, len(paths))
+	for _, p := range paths {
+		if out[p], err = ReadResult(p); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
