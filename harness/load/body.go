@@ -2,8 +2,12 @@ package load
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"inferbench/harness/workload"
 )
@@ -13,6 +17,7 @@ type prepared struct {
 	index     int
 	inputLen  int // ids in the prompt; 0 where it is text
 	outputLen int
+	due       time.Duration // when to send it, in an open loop
 	body      []byte
 	err       error // the source could not give the request
 }
@@ -21,24 +26,67 @@ type prepared struct {
 // once.
 type encoder struct {
 	head, tail []byte
+	chat       bool
+	ignoreEOS  bool // the server was asked to go on to the full length
 }
 
-func newEncoder(model string) (encoder, error) {
+// reserved are the keys of a body that the client sets for each request or that
+// its timing depends on.
+var reserved = []string{"model", "prompt", "messages", "max_tokens", "stream", "stream_options"}
+
+func newEncoder(model string, o Options) (encoder, error) {
+	body := map[string]json.RawMessage{
+		"temperature":    json.RawMessage("0"),
+		"ignore_eos":     json.RawMessage("true"),
+		"stream":         json.RawMessage("true"),
+		"stream_options": json.RawMessage(`{"include_usage":true}`),
+	}
+	for k, v := range o.ExtraBody {
+		if slices.Contains(reserved, k) {
+			return encoder{}, fmt.Errorf("load: the extra body may not set %q: it is the client's own (of %s)", k, strings.Join(reserved, ", "))
+		}
+		if isNull(v) {
+			delete(body, k)
+			continue
+		}
+		if !json.Valid(v) {
+			return encoder{}, fmt.Errorf("load: the extra body's %q is not JSON", k)
+		}
+		body[k] = v
+	}
 	m, err := json.Marshal(model)
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: model name: %w", err)
 	}
-	return encoder{
-		head: append(append([]byte(`{"model":`), m...), `,"prompt":`...),
-		tail: []byte(`,"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}}`),
-	}, nil
+	rest, err := json.Marshal(body) // in order of key
+	if err != nil {
+		return encoder{}, fmt.Errorf("load: extra body: %w", err)
+	}
+	e := encoder{chat: o.Chat, ignoreEOS: string(body["ignore_eos"]) == "true"}
+	e.head = append(append([]byte(`{"model":`), m...), ',')
+	e.tail = append([]byte{','}, rest[1:]...)
+	return e, nil
 }
+
+var errChatNeedsText = errors.New("the chat endpoint takes text, and this workload has token ids: choose DATASET=text or a data set of texts")
 
 // encode appends the body for r to buf.
 func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 	buf = append(buf, e.head...)
-	if r.Tokens != nil {
-		buf = append(buf, '[')
+	switch {
+	case e.chat && r.Messages != nil:
+		buf = append(append(buf, `"messages":`...), r.Messages...)
+	case e.chat && r.Tokens != nil:
+		return buf, errChatNeedsText
+	case e.chat:
+		text, err := json.Marshal(r.Text)
+		if err != nil {
+			return buf, err
+		}
+		buf = append(append(buf, `"messages":[{"role":"user","content":`...), text...)
+		buf = append(buf, `}]`...)
+	case r.Tokens != nil:
+		buf = append(buf, `"prompt":[`...)
 		for i, id := range r.Tokens {
 			if i > 0 {
 				buf = append(buf, ',')
@@ -46,12 +94,14 @@ func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 			buf = strconv.AppendInt(buf, int64(id), 10)
 		}
 		buf = append(buf, ']')
-	} else {
+	case r.Messages != nil:
+		return buf, errors.New("this request is a list of messages: choose ENDPOINT=chat")
+	default:
 		text, err := json.Marshal(r.Text)
 		if err != nil {
 			return buf, err
 		}
-		buf = append(buf, text...)
+		buf = append(append(buf, `"prompt":`...), text...)
 	}
 	if r.OutputLen > 0 {
 		buf = append(buf, `,"max_tokens":`...)

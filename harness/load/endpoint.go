@@ -31,7 +31,11 @@ type endpoint struct {
 
 const dialTimeout = 10 * time.Second
 
-func newEndpoint(t *target.Target, path string, o Options) (*endpoint, error) {
+func newEndpoint(t *target.Target, o Options) (*endpoint, error) {
+	path := "/v1/completions"
+	if o.Chat {
+		path = "/v1/chat/completions"
+	}
 	u, err := url.Parse(t.BaseURL + path)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("load: %q is not the address of a server", t.BaseURL)
@@ -46,10 +50,7 @@ func newEndpoint(t *target.Target, path string, o Options) (*endpoint, error) {
 		if u.Port() == "" {
 			e.addr = net.JoinHostPort(u.Hostname(), "443")
 		}
-		e.tls = o.TLS.Clone()
-		if e.tls == nil {
-			e.tls = &tls.Config{}
-		}
+		e.tls = t.TLSConfig()
 		e.tls.NextProtos = []string{"http/1.1"}
 		if e.tls.ServerName == "" {
 			e.tls.ServerName = u.Hostname()

@@ -9,7 +9,7 @@
 package load
 
 import (
-	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -23,8 +23,12 @@ type Options struct {
 	WarmUp         int           // requests sent and finished before the clock starts; negative means 2×Conc
 	RequestTimeout time.Duration // one request in all, from its first byte to its last; default 30 minutes
 
-	Headers http.Header // sent with every request, beside the target's own
-	TLS     *tls.Config // for https; nil takes the system's certificates
+	Shape // when they are sent; the zero Shape is a closed loop of Conc
+
+	Chat      bool                       // ask /v1/chat/completions instead of /v1/completions
+	Headers   http.Header                // sent with every request, beside the target's own
+	ExtraBody map[string]json.RawMessage // keys of every request's body, over the client's own; null removes one
+	SLO       stats.SLO                  // for goodput; may be nil
 
 	// OnProgress, where set, is told every ProgressEvery (default 250 ms) how
 	// the run stands, and once more at its end. It is called from one goroutine.
@@ -39,22 +43,24 @@ type Progress struct {
 	Done         int // answered or failed
 	Failed       int
 	InFlight     int
-	Total        int
+	Total        int   // 0 where only a duration ends the run
 	OutputTokens int64 // chunks that carried tokens, so far
 	Elapsed      time.Duration
 }
 
 // Recording is what a run left behind.
 type Recording struct {
-	Timings  []stats.Timing // every request that was sent, in order of index; those that failed carry Err
-	Duration time.Duration  // from the start to the end of the last request
+	Timings  []stats.Timing   // every request that was sent, in order of index; those that failed carry Err
+	Folded   *stats.Histogram // of the gaps between tokens, where there were too many to keep
+	Duration time.Duration    // from the start to the end of the last request
+	SLO      stats.SLO
 	Audit    stats.Audit
 	Notes    []string // what the reader of the figures should know, a line each
 }
 
 // Summary takes the figures; gpus divides the throughput.
 func (r *Recording) Summary(gpus int) stats.Summary {
-	return stats.Summarize(r.Timings, r.Duration, gpus)
+	return stats.Run{Timings: r.Timings, Duration: r.Duration, GPUs: gpus, Folded: r.Folded, SLO: r.SLO}.Summary()
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -70,5 +76,5 @@ func (o Options) withDefaults() (Options, error) {
 	if o.ProgressEvery <= 0 {
 		o.ProgressEvery = 250 * time.Millisecond
 	}
-	return o, nil
+	return o, o.Shape.check()
 }

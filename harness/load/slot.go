@@ -30,10 +30,16 @@ type slot struct {
 	chunks, bundled int64
 }
 
+// begin readies the slot for a phase.
+func (s *slot) begin(p *phase) {
+	s.run, s.resp.base = p, p.base
+	s.tokens.Store(0)
+}
+
 // do sends one request and reads its answer to the end. Whatever goes wrong is
 // in the timing's Err.
-func (s *slot) do(ctx context.Context, p prepared) stats.Timing {
-	t := stats.Timing{Index: p.index}
+func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing {
+	t := stats.Timing{Index: p.index, PromptTokens: p.inputLen}
 	err := p.err
 	if err == nil {
 		err = s.attempt(ctx, p, &t)
@@ -46,6 +52,12 @@ func (s *slot) do(ctx context.Context, p prepared) stats.Timing {
 		t.Err = describe(s.run.end.url, err)
 	}
 	t.Done = time.Since(s.run.base)
+	if scheduled {
+		if t.Sent == 0 {
+			t.Sent = t.Done // it failed before it could be sent
+		}
+		t.Waited = max(t.Sent-p.due, 0)
+	}
 	s.chunks += int64(t.Chunks)
 	s.bundled += int64(t.Bundled)
 	return t
@@ -207,7 +219,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	switch n := t.OutputTokens; {
 	case t.Chunks == 0:
 		return fmt.Errorf("the stream ended without a token (0 of %d)", p.outputLen)
-	case p.outputLen > 0 && n < p.outputLen:
+	case p.outputLen > 0 && n < p.outputLen && s.run.enc.ignoreEOS:
 		return fmt.Errorf("the server stopped after %d of %d tokens though ignore_eos was asked", n, p.outputLen)
 	case p.outputLen > 0 && n > p.outputLen:
 		return fmt.Errorf("the server counts %d tokens where %d were asked for", n, p.outputLen)

@@ -15,8 +15,9 @@ type Dist struct {
 	Max                  *float64
 }
 
-// newDist takes the distribution of durations, which it sorts in place.
-func newDist[D ~int64 | ~uint32](d []D) Dist {
+// newDist takes the distribution of durations in nanoseconds, which it sorts
+// in place.
+func newDist[D ~int64 | ~uint32 | ~float64](d []D) Dist {
 	if len(d) == 0 {
 		return Dist{}
 	}

@@ -33,6 +33,13 @@ type Summary struct {
 	// (the client, where the server sends no usage), or "both".
 	TokensFrom string `json:"token_counts_from"`
 
+	*Wait    // where requests were scheduled: how long they waited in the client, part of TTFT and E2EL
+	*Goodput // where an SLO was given
+
+	// Steady is the part of the run with all requests in flight; null where
+	// there is none to speak of.
+	Steady *Steady `json:"steady_state"`
+
 	// Errors are the first distinct reasons for which requests failed, at most
 	// [MaxErrors].
 	Errors []ErrorCount `json:"errors,omitempty"`
@@ -82,6 +89,16 @@ type (
 	}
 )
 
+// Wait is how long past their scheduled times requests were sent: they waited
+// for a free slot, or the client was late. It is the part of TTFT and E2EL
+// that is not the server's.
+type Wait struct {
+	Mean   *float64 `json:"mean_client_wait_ms"`
+	Median *float64 `json:"median_client_wait_ms"`
+	P99    *float64 `json:"p99_client_wait_ms"`
+	Max    *float64 `json:"max_client_wait_ms"`
+}
+
 // ErrorCount is a reason for which requests failed. Reasons that differ only
 // in their numbers ("17 of 1024 tokens") are one, shown by its first example.
 type ErrorCount struct {
@@ -103,17 +120,22 @@ func Summarize(ts []Timing, duration time.Duration, gpus int) Summary {
 type Run struct {
 	Timings  []Timing
 	Duration time.Duration
-	GPUs     int
+	GPUs     int        // throughput is divided by it; less than one counts as one
+	Folded   *Histogram // of the gaps between tokens, where the timings do not hold them
+	SLO      SLO        // for goodput; may be nil
 }
 
 // Summary takes the figures.
 func (r Run) Summary() Summary {
 	var (
 		s                Summary
-		ttft, tpot, e2el []time.Duration
+		ttft, e2el       []time.Duration
+		tpot             []float64 // ns
+		waits            []time.Duration
 		gaps             []Gaps
 		nGaps            int
 		counted, guessed bool
+		scheduled        bool
 	)
 	for _, t := range r.Timings {
 		if t.Err != "" {
@@ -126,13 +148,16 @@ func (r Run) Summary() Summary {
 		ttft = append(ttft, t.TTFT())
 		e2el = append(e2el, t.E2EL())
 		if t.OutputTokens > 1 {
-			tpot = append(tpot, t.TPOT())
+			tpot = append(tpot, t.tpot())
 		}
 		gaps = append(gaps, t.ITL)
 		nGaps += t.ITL.Len()
+		waits = append(waits, t.Waited)
+		scheduled = scheduled || t.Waited > 0
 		counted, guessed = counted || !t.NoUsage, guessed || t.NoUsage
 	}
-	if sec := r.Duration.Seconds(); sec > 0 {
+	sec := r.Duration.Seconds()
+	if sec > 0 {
 		s.Duration = sec
 		s.RequestThroughput = float64(s.Successful) / sec
 		s.OutputThroughput = float64(s.OutputTokens) / sec
@@ -141,6 +166,9 @@ func (r Run) Summary() Summary {
 	}
 	s.TTFT, s.TPOT, s.E2EL = TTFT(newDist(ttft)), TPOT(newDist(tpot)), E2EL(newDist(e2el))
 	s.ITL, s.ITLKept = ITL(distOf(gaps, nGaps)), "exact"
+	if r.Folded != nil {
+		s.ITL, s.ITLKept = ITL(r.Folded.dist()), "histogram"
+	}
 	if m := s.TPOT.Median; m != nil && *m > 0 {
 		v := 1000 / *m
 		s.Interactivity = &v
@@ -152,6 +180,12 @@ func (r Run) Summary() Summary {
 			s.TokensFrom = "both"
 		}
 	}
+	if scheduled {
+		w := newDist(waits)
+		s.Wait = &Wait{w.Mean, w.Median, w.P99, w.Max}
+	}
+	s.Goodput = goodput(r.Timings, r.SLO, sec)
+	s.Steady = steady(r.Timings, r.Duration, r.GPUs)
 	s.Errors = countErrors(r.Timings)
 	return s
 }

@@ -24,6 +24,7 @@ type Timing struct {
 
 	Chunks       int    // chunks that carried tokens
 	Bundled      int    // of those, chunks that came in one read with the chunk before them, and share its instant
+	PromptTokens int    // as the client sent them; 0 where the prompt was text
 	InputTokens  int    // as the server's usage counts them
 	OutputTokens int    // likewise; where the server sends no usage, the chunks
 	NoUsage      bool   // the server sent no usage: the counts are the client's
@@ -40,10 +41,14 @@ func (t Timing) TTFT() time.Duration { return t.First - t.Sent + t.Waited }
 func (t Timing) E2EL() time.Duration { return t.Last - t.Sent + t.Waited }
 
 // TPOT is the mean time per output token after the first; zero for outputs of
-// fewer than two tokens, which have none.
-func (t Timing) TPOT() time.Duration {
+// fewer than two tokens, which have none. It is cut to whole nanoseconds; the
+// figures of a [Summary] are not.
+func (t Timing) TPOT() time.Duration { return time.Duration(t.tpot()) }
+
+// tpot is TPOT in ns, not rounded.
+func (t Timing) tpot() float64 {
 	if t.OutputTokens < 2 {
 		return 0
 	}
-	return (t.Last - t.First) / time.Duration(t.OutputTokens-1)
+	return float64(t.Last-t.First) / float64(t.OutputTokens-1)
 }

@@ -4,16 +4,25 @@
 // whatever order they are asked for, and nothing large is kept.
 package workload
 
-import "time"
+import (
+	"encoding/json"
+	"math"
+	"time"
+)
 
 // Request is one prompt and the length of its answer.
 type Request struct {
 	Index     int
-	Tokens    []int32       // the prompt as token ids, or
-	Text      string        // the prompt as text
-	OutputLen int           // tokens to generate
-	At        time.Duration // when to send it, from the start; only where a trace says
+	Tokens    []int32         // the prompt as token ids, or
+	Text      string          // the prompt as text, or
+	Messages  json.RawMessage // the prompt as a chat's list of messages
+	OutputLen int             // tokens to generate
+	At        time.Duration   // when to send it, from the start; only where a trace says
 }
+
+// Endless is the length of a source that does not end: the run must be bound
+// by its duration.
+const Endless = math.MaxInt32
 
 // Source gives the requests of a run. Request may be called at once from
 // several goroutines.

@@ -1,0 +1,253 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"inferbench/harness/stats"
+	"inferbench/harness/workload"
+)
+
+// phase is the warm-up or the measured run: requests are prepared ahead of
+// their time in one goroutine, released by the load shape, and sent by slots.
+type phase struct {
+	end    *endpoint
+	enc    encoder
+	src    workload.Source
+	opts   Options
+	slots  []*slot
+	total  int
+	warmUp bool
+
+	base   time.Time
+	ready  chan prepared // what slots take their requests from
+	bodies sync.Pool     // of *[]byte: bodies that were sent
+
+	inFlight, finished, failed atomic.Int64
+	failedInARow               atomic.Int64
+	stopped                    atomic.Bool // too many failures in a row
+
+	mu        sync.Mutex // guards what follows, and slots
+	collector stats.Collector
+	notes     []string
+	duration  time.Duration
+}
+
+// readyAhead is how many request bodies are made before a slot asks for one.
+const readyAhead = 32
+
+func newSlots(n int) []*slot {
+	slots := make([]*slot, n)
+	for i := range slots {
+		slots[i] = &slot{}
+	}
+	return slots
+}
+
+// execute runs the phase to its end.
+func (p *phase) execute(ctx context.Context) {
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	made := make(chan prepared, min(p.total, p.opts.Conc, readyAhead))
+	p.ready = made
+	p.base = time.Now()
+
+	var helpers, slots sync.WaitGroup
+	helpers.Go(func() { p.prepare(work, made) })
+	shape := p.opts.Shape
+	if shape.open() {
+		p.ready = make(chan prepared)
+	}
+	for i, s := range p.slots[:min(len(p.slots), p.total)] {
+		delay := time.Duration(0)
+		if !shape.open() {
+			delay = shape.RampUp * time.Duration(i) / time.Duration(len(p.slots))
+		}
+		s.begin(p)
+		slots.Go(func() {
+			if wait(work, delay) {
+				p.serve(ctx, s)
+			}
+		})
+	}
+	if shape.open() {
+		slots.Go(func() { p.pace(work, made, func(s *slot) { slots.Go(func() { p.serve(ctx, s) }) }) })
+	}
+	done := make(chan struct{})
+	if p.opts.OnProgress != nil {
+		helpers.Go(func() { p.report(done) })
+	}
+	slots.Wait()
+	p.duration = time.Since(p.base)
+	close(done)
+	cancel()
+	helpers.Wait()
+	if p.stopped.Load() {
+		p.notes = append(p.notes, fmt.Sprintf("stopped after %d requests in a row failed: %s", p.failedInARow.Load(), p.unsent()))
+	}
+}
+
+func (p *phase) unsent() string {
+	if p.total == workload.Endless {
+		return "the rest of the run was not sent"
+	}
+	return fmt.Sprintf("%d of %d requests were not sent", p.total-int(p.finished.Load()), p.total)
+}
+
+// wait sleeps and reports whether it slept to the end.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// prepare makes request bodies, in order, ahead of the slots.
+func (p *phase) prepare(ctx context.Context, made chan<- prepared) {
+	defer close(made)
+	var at *arrivals
+	if p.opts.Shape.Rate > 0 {
+		at = newArrivals(p.opts.Shape)
+	}
+	for i := range p.total {
+		index := i
+		if p.warmUp {
+			index = -1 - i
+		}
+		next := p.body(index)
+		if at != nil {
+			next.due = at.next()
+		}
+		select {
+		case made <- next:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *phase) body(i int) prepared {
+	r, err := p.src.Request(i)
+	if err != nil {
+		return prepared{index: i, err: err}
+	}
+	var buf []byte
+	if b, ok := p.bodies.Get().(*[]byte); ok {
+		buf = (*b)[:0]
+	}
+	buf, err = p.enc.encode(buf, r)
+	return prepared{index: i, inputLen: len(r.Tokens), outputLen: r.OutputLen, due: r.At, body: buf, err: err}
+}
+
+// pace releases the requests of an open loop at their times, to a free slot or,
+// where the loop is uncapped, to a new one.
+func (p *phase) pace(ctx context.Context, made <-chan prepared, spawn func(*slot)) {
+	defer close(p.ready)
+	shape := p.opts.Shape
+	for next := range made {
+		if shape.Duration > 0 && next.due >= shape.Duration || p.stopped.Load() {
+			return
+		}
+		if !wait(ctx, next.due-time.Since(p.base)) {
+			return
+		}
+		if shape.Uncapped {
+			select {
+			case p.ready <- next:
+				continue
+			default:
+			}
+			if len(p.slots) < MaxInFlight {
+				s := &slot{}
+				s.begin(p)
+				p.mu.Lock()
+				p.slots = append(p.slots, s)
+				p.mu.Unlock()
+				spawn(s)
+			} else if p.notes == nil {
+				p.notes = []string{fmt.Sprintf("%d requests were in flight, the most that an uncapped load may have: later ones waited", MaxInFlight)}
+			}
+		}
+		select {
+		case p.ready <- next:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// serve sends one request after another through s.
+func (p *phase) serve(ctx context.Context, s *slot) {
+	shape := p.opts.Shape
+	for next := range p.ready {
+		if ctx.Err() != nil || p.stopped.Load() {
+			return
+		}
+		if shape.Duration > 0 && !shape.open() && time.Since(p.base) >= shape.Duration {
+			return
+		}
+		p.inFlight.Add(1)
+		t := s.do(ctx, next, shape.open())
+		p.inFlight.Add(-1)
+		p.finished.Add(1)
+		p.judge(t, ctx.Err() != nil)
+		body := next.body
+		p.bodies.Put(&body)
+		p.mu.Lock()
+		p.collector.Add(t)
+		p.mu.Unlock()
+	}
+}
+
+// judge counts failures, and stops a run in which nothing succeeds any more: a
+// server that hangs would otherwise cost CONC·n time-outs.
+func (p *phase) judge(t stats.Timing, cancelled bool) {
+	if t.Err == "" {
+		p.failedInARow.Store(0)
+		return
+	}
+	p.failed.Add(1)
+	if p.failedInARow.Add(1) >= int64(2*p.opts.Conc+20) && !cancelled {
+		p.stopped.Store(true)
+	}
+}
+
+// report tells OnProgress how the phase stands until stop is closed.
+func (p *phase) report(stop <-chan struct{}) {
+	tick := time.NewTicker(p.opts.ProgressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.opts.OnProgress(p.progress())
+		case <-stop:
+			p.opts.OnProgress(p.progress())
+			return
+		}
+	}
+}
+
+func (p *phase) progress() Progress {
+	done, in := int(p.finished.Load()), int(p.inFlight.Load())
+	out := Progress{WarmUp: p.warmUp, Sent: done + in, Done: done, Failed: int(p.failed.Load()),
+		InFlight: in, Elapsed: time.Since(p.base)}
+	if p.total != workload.Endless {
+		out.Total = p.total
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.slots {
+		out.OutputTokens += s.tokens.Load()
+	}
+	return out
+}
