@@ -228,13 +228,7 @@ func (s *response) header() error {
 	for {
 		end := 0
 		for {
-			raw := s.buf[s.rawR:s.rawW]
-			if i := bytes.Index(raw, []byte("\r\n\r\n")); i >= 0 {
-				end = i + 4
-			} else if i := bytes.Index(raw, []byte("\n\n")); i >= 0 {
-				end = i + 2
-			}
-			if end > 0 {
+			if end = headerEnd(s.buf[s.rawR:s.rawW]); end > 0 {
 				break
 			}
 			if s.rawW-s.rawR >= bufferSize {
@@ -255,6 +249,25 @@ func (s *response) header() error {
 		if s.status/100 != 1 {
 			s.r, s.w = s.rawR, s.rawR
 			return nil
+		}
+	}
+}
+
+// headerEnd is the length of a header with the blank line that ends it, 0 where
+// it is not complete. Lines may end in \n alone.
+func headerEnd(raw []byte) int {
+	for from := 0; ; {
+		i := bytes.IndexByte(raw[from:], '\n')
+		if i < 0 {
+			return 0
+		}
+		from += i + 1
+		rest := raw[from:]
+		switch {
+		case bytes.HasPrefix(rest, []byte("\n")):
+			return from + 1
+		case bytes.HasPrefix(rest, []byte("\r\n")):
+			return from + 2
 		}
 	}
 }

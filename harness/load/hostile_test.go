@@ -1,0 +1,159 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+// rawServer writes to every connection whatever a server could.
+func rawServer(t *testing.T, write func(w io.Writer)) *target.Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				c.Read(make([]byte, 64<<10)) // the request
+				write(c)
+			}()
+		}
+	}()
+	return target.New("http://"+l.Addr().String(), "m", "", nil)
+}
+
+// flood writes b over and over, n bytes in all or until nobody reads.
+func flood(w io.Writer, b string, n int) {
+	block := bytes.Repeat([]byte(b), max(1<<20/len(b), 1))
+	for ; n > 0; n -= len(block) {
+		if _, err := w.Write(block); err != nil {
+			return
+		}
+	}
+}
+
+// peakHeap is the most that live objects and garbage took while f ran, in bytes.
+func peakHeap(f func()) uint64 {
+	stop, peak := make(chan struct{}), make(chan uint64)
+	go func() {
+		var most uint64
+		s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		for {
+			metrics.Read(s)
+			most = max(most, s[0].Value.Uint64())
+			select {
+			case <-stop:
+				peak <- most
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	f()
+	close(stop)
+	return <-peak
+}
+
+// A gigabyte in answer to a request for one token, in every place where a
+// server could put it, ends in a reason or in a right count, with memory that
+// does not follow what was sent.
+func TestGigabyteAnswers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends gigabytes over the loopback")
+	}
+	const (
+		gigabyte = 1 << 30
+		head     = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+		limit    = 32 << 20
+	)
+	answer := event(" a", `"length"`) + usage(8, 1)
+	for name, c := range map[string]struct {
+		write func(w io.Writer)
+		want  string // in the error; empty where the request succeeds
+	}{
+		"one event": {func(w io.Writer) { io.WriteString(w, head+"\r\ndata: "); flood(w, "a", gigabyte) }, "an event is longer than 256 KiB"},
+		"one event of many lines": {func(w io.Writer) { io.WriteString(w, head+"\r\n"); flood(w, "data: a\n", gigabyte) },
+			"an event is longer than 256 KiB"},
+		"tokens": {func(w io.Writer) { io.WriteString(w, head+"\r\n"); flood(w, event(" a", "null"), gigabyte) }, "the stream does not end"},
+		"comments": {func(w io.Writer) {
+			io.WriteString(w, head+"\r\n")
+			flood(w, ": keep-alive\n\n", gigabyte)
+			io.WriteString(w, answer)
+		}, ""},
+		"behind [DONE]": {func(w io.Writer) {
+			io.WriteString(w, head+"Content-Length: 2147483648\r\n\r\n"+answer+"data: [DONE]\n\n")
+			flood(w, "a", gigabyte)
+		}, ""},
+		"header": {func(w io.Writer) { io.WriteString(w, head); flood(w, "X-A: bbbbbbbbbb\r\n", gigabyte) }, "header is longer than 16 KiB"},
+		"interim answers": {func(w io.Writer) {
+			flood(w, "HTTP/1.1 100 Continue\r\n\r\n", gigabyte/16)
+			io.WriteString(w, head+"\r\n"+answer)
+		}, ""},
+		"error body": {func(w io.Writer) { io.WriteString(w, "HTTP/1.1 500 Oops\r\n\r\n"); flood(w, "oops ", gigabyte) }, "HTTP 500: oops oops"},
+		"JSON": {func(w io.Writer) {
+			io.WriteString(w, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", gigabyte))
+			flood(w, "[", gigabyte)
+		}, "an event is longer than 256 KiB"},
+		"chunk sizes": {func(w io.Writer) {
+			io.WriteString(w, head+"Transfer-Encoding: chunked\r\n\r\n")
+			flood(w, "0", gigabyte)
+		}, "malformed chunked body"},
+		"trailers": {func(w io.Writer) {
+			io.WriteString(w, head+"Transfer-Encoding: chunked\r\n\r\n")
+			fmt.Fprintf(w, "%x\r\n%s\r\n0\r\n", len(answer), answer)
+			flood(w, "X-A: b\r\n", gigabyte/16)
+		}, "the server closed the connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := rawServer(t, c.write)
+			var rec *Recording
+			peak := peakHeap(func() {
+				var err error
+				rec, err = Run(t.Context(), tg, workload.Random{N: 1, ISL: 8, OSL: 1, RangeRatio: 1, Vocab: 256, Seed: 1}, Options{Conc: 1, RequestTimeout: 20 * time.Second})
+				require.NoError(t, err)
+			})
+			require.Len(t, rec.Timings, 1)
+			if c.want == "" {
+				assert.Empty(t, rec.Timings[0].Err)
+				assert.Equal(t, 1, rec.Timings[0].OutputTokens)
+			} else {
+				assert.Contains(t, rec.Timings[0].Err, c.want)
+				assert.Less(t, len(rec.Timings[0].Err), 600, "an error is a line")
+			}
+			assert.Less(t, peak, uint64(limit), "the heap's peak in bytes")
+		})
+	}
+}
+
+// A stream that drips comments and never a token ends at REQUEST_TIMEOUT.
+func TestEndlessKeepAliveEnds(t *testing.T) {
+	tg := rawServer(t, func(w io.Writer) {
+		io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+		for {
+			if _, err := io.WriteString(w, ": ping\n\n"); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	rec, err := Run(t.Context(), tg, workload.Random{N: 1, ISL: 8, OSL: 1, RangeRatio: 1, Vocab: 256, Seed: 1}, Options{Conc: 1, RequestTimeout: 300 * time.Millisecond})
+	require.NoError(t, err)
+	require.Len(t, rec.Timings, 1)
+	assert.Contains(t, rec.Timings[0].Err, "no answer within REQUEST_TIMEOUT")
+}
