@@ -12,7 +12,7 @@ JUNIT  ?= junit.xml
 RUN := $(GO) tool gotestsum --format standard-verbose --junitfile $(JUNIT) -- -count 1 -timeout 0 -run '$(SUITE)' .
 
 .DEFAULT_GOAL := help
-.PHONY: shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: engine shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example
 
 help: ## these verbs
 	@echo "make VERB [SETTING=value ...]"
@@ -52,6 +52,9 @@ serve: ## start a server in the foreground: ENGINE=sglang, vllm, llama-server or
 	sglang|vllm) exec scripts/launch_$(ENGINE)_server.sh ;; \
 	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
 	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
+
+engine: ## the embedded engine alone, on PORT (8888), for any client
+	$(GO) run ./cmd/engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast}
 
 real-engine: ## build llama.cpp's servers and a tiny model into .venv-llamacpp: once, some 5 minutes
 	scripts/real_engine.sh install

@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"inferbench/harness/engine/ngram"
+	"inferbench/harness/engine/schedule"
+)
+
+// sampling is how a request wants its tokens drawn, and when it wants to stop.
+type sampling struct {
+	temperature  float64
+	topP, minP   float64 // 1 and 0 where they do nothing
+	topK         int     // 0 or below: all
+	seed         *int64
+	minTokens    int
+	ignoreEOS    bool
+	stop         []string
+	stopIDs      []int32
+	keepStop     bool // include_stop_str_in_output
+	logprobs     int  // alternatives wanted a token; -1 where no logprobs are
+	wantsPrompts bool // logprobs of the prompt are wanted: its KV entries must not come from the cache
+}
+
+// How a job ended. The first two are what the wire calls finish_reason.
+const (
+	endLength    = "length"
+	endStop      = "stop"
+	endCancelled = "abort"  // the client went away
+	endClosed    = "closed" // the engine did
+)
+
+// sink is where a job's tokens go. Its methods are called by the loop, one at a
+// time for a job, and must not wait for anybody.
+type sink interface {
+	// took appends tokens to j.out; j.ended says whether they are the last. It
+	// reports false where nobody takes them any more.
+	took(j *job, tokens []uint16) bool
+	// aborted says that no more will come.
+	aborted(j *job)
+}
+
+// job is one sequence being generated: one choice of one prompt of a request.
+type job struct {
+	e      *Engine
+	seq    schedule.Seq
+	index  int // of the choice
+	prompt []int32
+	text   string // of the prompt, where it came as text
+	how    *sampling
+	sink   sink
+	record *Trace
+
+	// The loop's own.
+	state ngram.State
+	rng   *rand.Rand // nil: greedy
+	ended string
+	stop  any // the stop string or token id that matched
+	keep  int // tokens of out whose text counts; below len(out) after a stop string
+
+	out    []uint16      // tokens so far; a sink that is read from elsewhere locks it
+	states []ngram.State // before each of them, where logprobs are wanted
+	form   progress      // of what was written of it
+}
+
+// newJob makes a job of a prompt and at most output tokens.
+func (e *Engine) newJob(index int, prompt []int32, output int, how *sampling, to sink) *job {
+	j := &job{e: e, index: index, prompt: prompt, how: how, sink: to, state: e.model.After(prompt)}
+	j.seq = schedule.Seq{Prompt: len(prompt), Output: output, Owner: j}
+	if e.profile.Limits.PrefixCaching && !how.wantsPrompts {
+		j.seq.Hashes = blockHashes(nil, prompt, e.profile.Limits.BlockTokens)
+	}
+	if how.temperature > 0 {
+		seed := rand.Uint64()
+		if how.seed != nil {
+			seed = uint64(*how.seed)
+		}
+		j.rng = rand.New(rand.NewPCG(seed, uint64(index)))
+	}
+	j.out = make([]uint16, 0, min(output, 1<<14))
+	return j
+}
+
+// produce draws n tokens, or fewer where the job stops, and hands them on. It
+// reports whether the job is over.
+func (j *job) produce(n int) bool {
+	var room [16]uint16
+	tokens := room[:0]
+	v := j.e.views.Load()
+	for range n {
+		view := v.decode
+		if len(j.out)+len(tokens) == 0 {
+			view = v.prefill // the pass over the prompt gives the first token
+		}
+		made := len(j.out) + len(tokens)
+		t := j.draw(view, made < j.how.minTokens)
+		if j.how.logprobs >= 0 {
+			j.states = append(j.states, j.state)
+		}
+		j.state = view.Next(j.state, t)
+		tokens = append(tokens, uint16(t))
+		if j.stops(t, tokens) {
+			break
+		}
+	}
+	if made := len(j.out) + len(tokens); j.ended == "" {
+		j.keep = made
+		if made >= j.seq.Output {
+			j.ended = endLength
+		}
+	}
+	j.e.counters.generated.Add(int64(len(tokens)))
+	if !j.sink.took(j, tokens) && j.ended == "" {
+		j.ended = endCancelled
+		j.sink.aborted(j)
+	}
+	if j.ended == "" {
+		return false
+	}
+	if j.seq.Hashes != nil {
+		j.seq.Hashes = blockHashes(j.seq.Hashes, j.whole(), j.e.profile.Limits.BlockTokens)
+	}
+	j.close()
+	return true
+}
+
+// stops decides whether token t, the last of tokens, ends the job.
+func (j *job) stops(t int32, tokens []uint16) bool {
+	made := len(j.out) + len(tokens)
+	if made < j.how.minTokens {
+		return false
+	}
+	if t == ngram.EOS && !j.how.ignoreEOS || slices.Contains(j.how.stopIDs, t) {
+		j.ended, j.keep, j.stop = endStop, made-1, t
+		if t == ngram.EOS {
+			j.stop = nil // the usual end needs no naming
+		}
+		return true
+	}
+	for _, s := range j.how.stop {
+		if j.endsWith(s, tokens) {
+			j.ended, j.keep, j.stop = endStop, made-len(s), s
+			if j.how.keepStop {
+				j.keep = made
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// endsWith reports whether the output, tokens included, ends with the text s.
+// A token is a byte, so text and tokens compare directly.
+func (j *job) endsWith(s string, tokens []uint16) bool {
+	made := len(j.out) + len(tokens)
+	if s == "" || len(s) > made {
+		return false
+	}
+	for i := range len(s) {
+		at := made - len(s) + i
+		t := uint16(0)
+		if at < len(j.out) {
+			t = j.out[at]
+		} else {
+			t = tokens[at-len(j.out)]
+		}
+		if t != uint16(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// draw chooses the next token: the most likely one, or a sample.
+func (j *job) draw(v *ngram.View, noEOS bool) int32 {
+	if j.rng == nil {
+		best := v.Best(j.state)
+		if noEOS && best == ngram.EOS {
+			best = v.Top(j.state, 2)[1]
+		}
+		return best
+	}
+	var p [ngram.Vocab]float64
+	v.Dist(j.state, &p)
+	if noEOS {
+		p[ngram.EOS] = 0
+	}
+	return sample(&p, j.how, j.rng)
+}
+
+// sample draws from p after temperature, top-k, min-p and top-p, in vLLM's
+// order.
+func sample(p *[ngram.Vocab]float64, how *sampling, rng *rand.Rand) int32 {
+	var ids [ngram.Vocab]int32
+	for t := range p {
+		ids[t] = int32(t)
+		p[t] = math.Pow(p[t], 1/how.temperature)
+	}
+	slices.SortFunc(ids[:], func(a, b int32) int {
+		switch {
+		case p[a] > p[b]:
+			return -1
+		case p[a] < p[b]:
+			return 1
+		}
+		return int(a - b)
+	})
+	n := len(ids)
+	if how.topK > 0 {
+		n = min(n, how.topK)
+	}
+	total := 0.0
+	for _, t := range ids[:n] {
+		total += p[t]
+	}
+	if !(total > 0) || math.IsInf(total, 0) { // a temperature so low that all underflowed
+		return ids[0]
+	}
+	kept, sum := 0, 0.0
+	for _, t := range ids[:n] {
+		if kept > 0 && (sum >= how.topP*total || p[t] < how.minP*p[ids[0]]) {
+			break
+		}
+		sum += p[t]
+		kept++
+	}
+	at := rng.Float64() * sum
+	for _, t := range ids[:kept] {
+		if at -= p[t]; at < 0 {
+			return t
+		}
+	}
+	return ids[kept-1]
+}
+
+// whole is prompt and output as one.
+func (j *job) whole() []int32 {
+	all := slices.Clone(j.prompt)
+	for _, t := range j.out {
+		all = append(all, int32(t))
+	}
+	return all
+}
+
+// abort ends a job without a result.
+func (j *job) abort(why string) {
+	if j.ended == "" {
+		j.ended = why
+		j.sink.aborted(j)
+		j.close()
+	}
+}
+
+// close books a job that has ended.
+func (j *job) close() {
+	j.e.counters.ended(j)
+	if j.record != nil {
+		j.e.trace.end(j)
+	}
+}
+
+// blockHashes extends known by the hashes of tokens' full blocks; each stands
+// for its block and all before it.
+func blockHashes(known []uint64, tokens []int32, size int) []uint64 {
+	h := uint64(0x2545f4914f6cdd1d)
+	if len(known) > 0 {
+		h = known[len(known)-1]
+	}
+	for i := len(known) * size; i+size <= len(tokens); i += size {
+		for _, t := range tokens[i : i+size] {
+			h = (h ^ uint64(t+1)) * 0x9e3779b97f4a7c15
+			h ^= h >> 29
+		}
+		known = append(known, h)
+	}
+	return known
+}
+
+// collector is the sink of a request that wants its answer whole.
+type collector struct {
+	left int
+	done chan struct{} // closed when every job has ended
+}
+
+func newCollector(jobs int) *collector { return &collector{left: jobs, done: make(chan struct{})} }
+
+func (c *collector) took(j *job, tokens []uint16) bool {
+	j.out = append(j.out, tokens...)
+	j.handed(len(tokens), time.Now())
+	if j.ended != "" {
+		c.end()
+	}
+	return true
+}
+
+func (c *collector) aborted(*job) { c.end() }
+
+func (c *collector) end() {
+	if c.left--; c.left == 0 {
+		close(c.done)
+	}
+}
+
+// wait waits until every job has ended. It reports false where the client went
+// away first, and then drops the jobs.
+func (c *collector) wait(ctx context.Context, jobs []*job) bool {
+	select {
+	case <-c.done:
+		return true
+	case <-ctx.Done():
+		for _, j := range jobs {
+			j.e.loop.cancel(j)
+		}
+		return false
+	}
+}

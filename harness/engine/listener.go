@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"time"
+)
+
+// quiet takes what net/http would log of connections that broke: here that is
+// the client's doing, or a fault asked for.
+var quiet = log.New(io.Discard, "", 0)
+
+// listener gives the HTTP server new connections, and those again whose
+// response the engine wrote itself: a streamed response takes its connection
+// away from the server (http.Hijacker), and without a way back every stream
+// would cost the client a new connection.
+type listener struct {
+	net.Listener
+	conns chan *conn
+	done  chan struct{}
+	once  sync.Once
+
+	mu   sync.Mutex
+	open map[*conn]struct{} // nil once closed
+}
+
+func newListener(ln net.Listener) *listener {
+	return &listener{Listener: ln, conns: make(chan *conn), done: make(chan struct{}), open: map[*conn]struct{}{}}
+}
+
+// accept takes new connections until the listener is closed.
+func (l *listener) accept() {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			select {
+			case <-l.done:
+				return
+			case <-time.After(10 * time.Millisecond): // out of file descriptors, perhaps: wait for some
+				continue
+			}
+		}
+		c := &conn{TCPConn: nc.(*net.TCPConn), from: l}
+		if l.add(c) {
+			l.give(c)
+		}
+	}
+}
+
+func (l *listener) add(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == nil {
+		_ = c.TCPConn.Close()
+		return false
+	}
+	l.open[c] = struct{}{}
+	return true
+}
+
+// give hands a connection to the HTTP server, with unread being what was
+// already read of its next request.
+func (l *listener) give(c *conn, unread ...byte) {
+	c.unread = unread
+	_ = c.SetDeadline(time.Time{})
+	select {
+	case l.conns <- c:
+	case <-l.done:
+		_ = c.Close()
+	}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.done)
+		err = l.Listener.Close()
+	})
+	return err
+}
+
+func (l *listener) closeConns() {
+	l.mu.Lock()
+	open := l.open
+	l.open = nil
+	l.mu.Unlock()
+	for c := range open {
+		_ = c.TCPConn.Close()
+	}
+}
+
+// conn is a connection that knows when its current request began to arrive.
+type conn struct {
+	*net.TCPConn
+	from   *listener
+	unread []byte
+
+	mu    sync.Mutex
+	first time.Time // of the current request's first byte; zero before it
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	n := copy(b, c.unread)
+	var err error
+	if n > 0 {
+		c.unread = c.unread[n:]
+	} else {
+		n, err = c.TCPConn.Read(b)
+	}
+	if n > 0 {
+		c.mu.Lock()
+		if c.first.IsZero() {
+			c.first = time.Now()
+		}
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+// arrived says when the current request's first byte was read, and makes ready
+// for the next request.
+func (c *conn) arrived() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.first
+	c.first = time.Time{}
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
+}
+
+func (c *conn) Close() error {
+	c.from.mu.Lock()
+	delete(c.from.open, c)
+	c.from.mu.Unlock()
+	return c.TCPConn.Close()
+}
+
+// ReadFrom and WriteTo would go past Read.
+func (c *conn) WriteTo(io.Writer) (int64, error) { panic("engine: conn.WriteTo is not used") }
+
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+func connOf(ctx context.Context) *conn { return ctx.Value(connKey{}).(*conn) }

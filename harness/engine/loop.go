@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"inferbench/harness/engine/schedule"
+)
+
+// loop is the engine's heart: it alone touches the scheduler.
+type loop struct {
+	e     *Engine
+	sched *schedule.Scheduler
+	pace  *pacer
+
+	mu     sync.Mutex
+	inbox  []*job   // submitted, not yet queued
+	asks   []func() // to run between two steps
+	wake   chan struct{}
+	queued int // jobs that wait, as far as is known
+	closed bool
+}
+
+func newLoop(e *Engine) *loop {
+	return &loop{e: e, sched: schedule.New(e.profile), pace: newPacer(), wake: make(chan struct{}, 1)}
+}
+
+// submit queues jobs, all or none: it reports false where the queue limit does
+// not allow them.
+func (l *loop) submit(jobs ...*job) bool {
+	l.mu.Lock()
+	limit := l.e.profile.Limits.MaxQueue
+	if limit > 0 && l.queued+len(jobs) > limit {
+		l.mu.Unlock()
+		return false
+	}
+	closed := l.closed
+	if !closed {
+		l.inbox = append(l.inbox, jobs...)
+		l.queued += len(jobs)
+	}
+	l.mu.Unlock()
+	if closed {
+		for _, j := range jobs {
+			j.abort(endClosed)
+		}
+	}
+	l.poke()
+	return true
+}
+
+// ask has f run between two steps.
+func (l *loop) ask(f func()) {
+	l.mu.Lock()
+	l.asks = append(l.asks, f)
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *loop) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// cancel drops a job that nobody waits for any more.
+func (l *loop) cancel(j *job) {
+	l.ask(func() {
+		if j.ended == "" {
+			l.sched.Cancel(&j.seq)
+			j.abort(endCancelled)
+		}
+	})
+}
+
+// maxDebt bounds how far the loop makes up for lateness. Steps follow one
+// another without a gap, as on a GPU, so a step that was late is followed by
+// one that is due sooner; but after a pause of the whole process the engine
+// does not sprint.
+const maxDebt = 5 * time.Millisecond
+
+// run schedules until the engine is closed.
+func (l *loop) run() {
+	defer l.pace.close()
+	var due time.Time
+	for l.takeIn() {
+		step := l.sched.Begin()
+		l.see()
+		if step == 0 {
+			select {
+			case <-l.wake:
+			case <-l.e.closed.Done():
+			}
+			due = time.Time{}
+			continue
+		}
+		now := time.Now()
+		if due.IsZero() {
+			due = now
+		}
+		if late := now.Sub(due); late > maxDebt {
+			l.e.counters.late.Add(int64(late - maxDebt))
+			due = now.Add(-maxDebt)
+		}
+		due = due.Add(step)
+		for !l.pace.until(due) && l.e.closed.Err() == nil {
+		}
+		l.e.counters.steps.Add(1)
+		l.sched.End(l.took)
+	}
+	l.shutdown()
+}
+
+// see publishes how full the engine is.
+func (l *loop) see() {
+	w := l.sched.Waiting()
+	l.e.counters.see(l.sched)
+	l.mu.Lock()
+	l.queued = w + len(l.inbox)
+	l.mu.Unlock()
+}
+
+// took draws a sequence's new tokens and hands them on.
+func (l *loop) took(q *schedule.Seq, n int) (stop bool) {
+	j := q.Owner.(*job)
+	return j.produce(n)
+}
+
+// takeIn queues what was submitted and does what was asked. It reports whether
+// to go on.
+func (l *loop) takeIn() bool {
+	l.mu.Lock()
+	inbox, asks := l.inbox, l.asks
+	l.inbox, l.asks = nil, nil
+	l.mu.Unlock()
+	for _, j := range inbox {
+		if j.ended == "" { // it may have been cancelled at once
+			l.sched.Add(&j.seq)
+		}
+	}
+	for _, f := range asks {
+		f()
+	}
+	return l.e.closed.Err() == nil
+}
+
+// shutdown ends every job that is left.
+func (l *loop) shutdown() {
+	l.mu.Lock()
+	l.closed = true
+	inbox := l.inbox
+	l.mu.Unlock()
+	for _, q := range l.sched.All() {
+		inbox = append(inbox, q.Owner.(*job))
+	}
+	for _, j := range inbox {
+		j.abort(endClosed)
+	}
+}

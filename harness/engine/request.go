@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+
+	"net/http"
+	"time"
+
+	"inferbench/harness/engine/ngram"
+)
+
+// common is what /v1/completions and /v1/chat/completions share. Fields that
+// are not here, penalties and logit_bias among them, are taken and have no
+// effect.
+type common struct {
+	Model         string         `json:"model"`
+	Stream        bool           `json:"stream"`
+	StreamOptions *streamOptions `json:"stream_options"`
+	N             *int           `json:"n"`
+	MaxTokens     *int           `json:"max_tokens"`
+	MinTokens     int            `json:"min_tokens"`
+	IgnoreEOS     bool           `json:"ignore_eos"`
+	Temperature   *float64       `json:"temperature"`
+	TopP          *float64       `json:"top_p"`
+	TopK          *int           `json:"top_k"`
+	MinP          float64        `json:"min_p"`
+	Seed          *int64         `json:"seed"`
+	Stop          words          `json:"stop"`
+	StopIDs       []int32        `json:"stop_token_ids"`
+	KeepStop      bool           `json:"include_stop_str_in_output"`
+	ReturnIDs     bool           `json:"return_token_ids"`
+	TokensAsIDs   bool           `json:"return_tokens_as_token_ids"`
+}
+
+type streamOptions struct {
+	IncludeUsage    bool `json:"include_usage"`
+	ContinuousUsage bool `json:"continuous_usage_stats"`
+}
+
+// maxChoices bounds n, as the real servers do.
+const maxChoices = 128
+
+// sampling checks the fields and makes them what a job needs.
+func (c *common) sampling() (*sampling, *apiError) {
+	how := &sampling{temperature: 1, topP: 1, minP: c.MinP, seed: c.Seed, minTokens: c.MinTokens,
+		ignoreEOS: c.IgnoreEOS, stop: c.Stop, stopIDs: c.StopIDs, keepStop: c.KeepStop, logprobs: -1}
+	if c.Temperature != nil {
+		how.temperature = *c.Temperature
+	}
+	if c.TopP != nil {
+		how.topP = *c.TopP
+	}
+	if c.TopK != nil {
+		how.topK = *c.TopK
+	}
+	switch {
+	case !(how.temperature >= 0 && how.temperature <= 100):
+		return nil, badRequest("temperature", "temperature is %g: want 0 to 100", how.temperature)
+	case !(how.topP > 0 && how.topP <= 1):
+		return nil, badRequest("top_p", "top_p is %g: want above 0 and at most 1", how.topP)
+	case !(how.minP >= 0 && how.minP <= 1):
+		return nil, badRequest("min_p", "min_p is %g: want 0 to 1", how.minP)
+	case how.topK < -1:
+		return nil, badRequest("top_k", "top_k is %d: want -1, 0 or more", how.topK)
+	case c.MaxTokens != nil && *c.MaxTokens < 0:
+		return nil, badRequest("max_tokens", "max_tokens is %d: want 0 or more", *c.MaxTokens)
+	case c.MinTokens < 0 || c.MaxTokens != nil && c.MinTokens > *c.MaxTokens:
+		return nil, badRequest("min_tokens", "min_tokens is %d: want 0 to max_tokens", c.MinTokens)
+	case c.N != nil && (*c.N < 1 || *c.N > maxChoices):
+		return nil, badRequest("n", "n is %d: want 1 to %d", *c.N, maxChoices)
+	case c.StreamOptions != nil && !c.Stream:
+		return nil, badRequest("stream_options", "stream_options are only for stream: true")
+	case len(c.Stop) > 16:
+		return nil, badRequest("stop", "stop has %d strings: at most 16 are taken", len(c.Stop))
+	}
+	for _, s := range c.Stop {
+		if s == "" {
+			return nil, badRequest("stop", "stop has an empty string")
+		}
+	}
+	return how, nil
+}
+
+func (c *common) choices() int {
+	if c.N == nil {
+		return 1
+	}
+	return *c.N
+}
+
+// room is how many tokens a prompt of so many may be answered with: max_tokens,
+// or what is left of the model's length. It refuses what cannot fit.
+func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
+	length := e.profile.MaxModelLen
+	if prompt >= length {
+		return 0, badRequest("prompt", "This model's maximum context length is %d tokens. However, your request has %d input tokens. Please reduce the length of the input messages.", length, prompt)
+	}
+	n := length - prompt
+	if maxTokens != nil {
+		if *maxTokens > n {
+			return 0, badRequest("max_tokens", "This model's maximum context length is %d tokens. However, you requested %d tokens (%d in the prompt, %d in the completion). Please reduce the length of the prompt or max_tokens.", length, prompt+*maxTokens, prompt, *maxTokens)
+		}
+		n = *maxTokens
+	}
+	for !e.loop.sched.Fits(prompt + max(n, 1)) {
+		if maxTokens != nil || n <= 1 {
+			return 0, badRequest("prompt", "the KV cache holds %d tokens: %d of prompt and %d of completion can never run", e.profile.Limits.KVTokens, prompt, n)
+		}
+		n /= 2
+	}
+	return max(n, 1), nil
+}
+
+// exchange is one request's way through the engine.
+type exchange struct {
+	e       *Engine
+	id      string // as the wire shows it: cmpl-…
+	created int64
+	arrived time.Time
+	jobs    []*job
+}
+
+func (e *Engine) newExchange(r *http.Request, prefix string) *exchange {
+	x := &exchange{e: e, created: time.Now().Unix(), arrived: connOf(r.Context()).arrived()}
+	rid := r.Header.Get("X-Request-Id")
+	if rid == "" {
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		rid = hex.EncodeToString(b[:])
+	}
+	x.id = prefix + rid
+	return x
+}
+
+// plan makes the jobs of an exchange: every prompt, choices times.
+func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling, to func(jobs int) sink) *apiError {
+	n := 0
+	for i, p := range prompts {
+		if len(p) == 0 {
+			p = []int32{ngram.BOS} // the model needs something to go on
+		}
+		out, bad := x.e.room(len(p), maxTokens)
+		if bad == nil {
+			bad = checkIDs("prompt", p)
+		}
+		if bad != nil {
+			return bad
+		}
+		prompts[i] = p
+		for range choices {
+			x.jobs = append(x.jobs, x.e.newJob(n, p, out, how, nil))
+			n++
+		}
+	}
+	s := to(n)
+	for _, j := range x.jobs {
+		j.sink = s
+		if x.e.cfg.TraceTokens > 0 {
+			j.record = &Trace{ID: x.id, Arrived: x.arrived.Sub(x.e.born), Prompt: len(j.prompt),
+				Tokens: make([]int64, 0, cap(j.out))}
+		}
+	}
+	return nil
+}
+
+// busy is the answer where the queue limit is reached.
+var busy = &apiError{http.StatusTooManyRequests, "RateLimitError", "the queue is full: try again later", ""}
+
+// whole runs the jobs to their end. It reports false where there is nobody to
+// answer, or the answer was an error.
+func (x *exchange) whole(w http.ResponseWriter, r *http.Request) bool {
+	c := x.jobs[0].sink.(*collector)
+	if !x.e.loop.submit(x.jobs...) {
+		w.Header().Set("Retry-After", "1")
+		writeError(w, busy)
+		return false
+	}
+	if !c.wait(r.Context(), x.jobs) {
+		return false
+	}
+	for _, j := range x.jobs {
+		if j.ended == endClosed || j.ended == endCancelled {
+			writeError(w, &apiError{http.StatusServiceUnavailable, "ServiceUnavailableError", "the engine is shutting down", ""})
+			return false
+		}
+	}
+	return true
+}
+
+// stream takes the connection over, runs the jobs, and gives it back.
+func (x *exchange) stream(w http.ResponseWriter, r *http.Request, f format) {
+	c := connOf(r.Context())
+	s, err := newStream(x.e, c, f, x.jobs, r.ProtoAtLeast(1, 1))
+	if err != nil {
+		writeError(w, &apiError{http.StatusInternalServerError, "InternalServerError", err.Error(), ""})
+		return
+	}
+	for _, j := range x.jobs {
+		j.sink = s
+	}
+	// The head must be out before the loop may write, and the queue limit must
+	// be asked before the head.
+	s.mu.Lock()
+	if !x.e.loop.submit(x.jobs...) {
+		s.mu.Unlock()
+		w.Header().Set("Retry-After", "1")
+		writeError(w, busy)
+		return
+	}
+	_, rw, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		s.broken = true
+		s.mu.Unlock()
+		<-s.done
+		return
+	}
+	early := make([]byte, rw.Reader.Buffered())
+	_, _ = rw.Reader.Read(early) // buffered: cannot fail
+	s.push(x.head(s.chunked, w.Header().Get("X-Request-Id")))
+	s.mu.Unlock()
+
+	unread := append(early, s.attend()...)
+	if s.broken || r.Close || !s.chunked {
+		_ = c.Close()
+		return
+	}
+	x.e.listener.give(c, unread...)
+}
+
+func (x *exchange) head(chunked bool, requestID string) []byte {
+	b := append(make([]byte, 0, 256), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nDate: "...)
+	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+	if requestID != "" {
+		b = append(b, "\r\nX-Request-Id: "...)
+		b = append(b, requestID...)
+	}
+	if chunked {
+		return append(b, "\r\nTransfer-Encoding: chunked\r\n\r\n"...)
+	}
+	return append(b, "\r\nConnection: close\r\n\r\n"...)
+}
+
+// usage is OpenAI's usage object of some jobs. A prompt counts once, however
+// many choices it has.
+func (x *exchange) usage(choices int, jobs []*job) []byte {
+	prompt, completion, cached := 0, 0, 0
+	for i, j := range jobs {
+		if i%choices == 0 {
+			prompt += len(j.prompt)
+			cached += j.seq.Cached
+		}
+		completion += len(j.out)
+	}
+	b, _ := json.Marshal(map[string]any{ // ints cannot fail
+		"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+		"prompt_tokens_details": map[string]int{"cached_tokens": cached},
+	})
+	return b
+}

@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// handler is the engine's HTTP face.
+func (e *Engine) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {})
+	mux.HandleFunc("GET /v1/models", e.models)
+	mux.HandleFunc("POST /v1/completions", e.completions)
+	mux.HandleFunc("POST /v1/chat/completions", e.chat)
+	if e.cfg.Dialect != SGLang {
+		mux.HandleFunc("GET /version", e.version)
+		mux.HandleFunc("POST /tokenize", e.tokenize)
+		mux.HandleFunc("POST /detokenize", e.detokenize)
+		mux.HandleFunc("GET /tokenizer_info", e.tokenizerInfo)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, &apiError{http.StatusNotFound, "NotFoundError", "there is no " + r.Method + " " + r.URL.Path, ""})
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id := r.Header.Get("X-Request-Id"); id != "" {
+			w.Header().Set("X-Request-Id", id)
+		}
+		switch {
+		case e.loading():
+			w.Header().Set("Retry-After", "1")
+			writeError(w, &apiError{http.StatusServiceUnavailable, "ServiceUnavailableError", "the model is still loading", ""})
+		case !e.authorized(r):
+			writeError(w, &apiError{http.StatusUnauthorized, "Unauthorized", "the API key is missing or wrong", ""})
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+// authorized reports whether a request carries the key, where one is asked.
+// As with the real servers, what only tells whether the server lives asks none.
+func (e *Engine) authorized(r *http.Request) bool {
+	switch r.URL.Path {
+	case "/health", "/version", "/metrics":
+		return true
+	}
+	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return e.cfg.APIKey == "" || ok && subtle.ConstantTimeCompare([]byte(key), []byte(e.cfg.APIKey)) == 1
+}
+
+func (e *Engine) models(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]any{"object": "list", "data": []any{map[string]any{
+		"id": e.cfg.Model, "object": "model", "created": e.born.Unix(), "owned_by": "inferbench",
+		"root": e.cfg.Model, "parent": nil, "max_model_len": e.profile.MaxModelLen,
+		"meta": map[string]any{"n_vocab": vocab, "n_ctx_train": e.profile.MaxModelLen, "profile": e.profile.Name},
+	}}})
+}
+
+func (e *Engine) version(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]string{"version": Version})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		writeError(w, &apiError{http.StatusInternalServerError, "InternalServerError", err.Error(), ""})
+		return
+	}
+	writeJSON(w, http.StatusOK, b)
+}
+
+// checkModel refuses a model that is not served; none named means the one.
+func (e *Engine) checkModel(name string) *apiError {
+	if name == "" || name == e.cfg.Model {
+		return nil
+	}
+	return &apiError{http.StatusNotFound, "NotFoundError", "The model " + strconv.Quote(name) + " does not exist.", "model"}
+}

@@ -1,0 +1,262 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// format turns what is new of a job into the bytes of its events.
+type format interface {
+	// event appends the event for the tokens from..to of j.out; last says that
+	// the job ends with them.
+	event(b []byte, j *job, from, to int, last bool) []byte
+	// tail appends what follows the last event of the last job.
+	tail(b []byte, jobs []*job) []byte
+}
+
+// stream is the sink of a request that wants its tokens as they come. It has
+// taken the connection over from the HTTP server, and the loop writes to it
+// directly: no goroutine is woken for a token. A write never waits: where the
+// socket takes no more, the rest, and all that follows, is left to a goroutine
+// of the stream's own, until that has caught up.
+type stream struct {
+	e       *Engine
+	c       *conn
+	raw     syscall.RawConn
+	form    format
+	jobs    []*job
+	chunk   int  // tokens an event, where several wait
+	chunked bool // chunked transfer coding; else the connection's end is the end
+
+	mu       sync.Mutex
+	left     int    // jobs that have not ended
+	rest     []byte // what the socket did not take
+	draining bool
+	over     bool // all is written, or never will be
+	broken   bool
+	fault    *faultInForce
+	buf      []byte
+	done     chan struct{} // closed with over
+
+	// One write at a time: kept here so that it allocates nothing.
+	writing []byte
+	n       int
+	err     error
+	try     func(fd uintptr) bool
+}
+
+// slowReader is how long a reader may take nothing before it counts as gone.
+const slowReader = 5 * time.Minute
+
+// chunkRoom is left before an event for its size in hexadecimal and CRLF.
+const chunkRoom = 10
+
+func newStream(e *Engine, c *conn, f format, jobs []*job, chunked bool) (*stream, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{e: e, c: c, raw: raw, form: f, jobs: jobs, left: len(jobs), chunked: chunked,
+		chunk: max(e.profile.Limits.DecodeRounds, 1), done: make(chan struct{})}
+	s.try = func(fd uintptr) bool {
+		s.n, s.err = syscall.Write(int(fd), s.writing)
+		return true // whatever came of it: do not wait
+	}
+	return s, nil
+}
+
+func (s *stream) took(j *job, tokens []uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.out = append(j.out, tokens...)
+	if j.ended != "" {
+		s.left--
+	}
+	if s.broken {
+		if s.left == 0 {
+			s.end()
+		}
+		return false
+	}
+	if s.draining {
+		return true // it will find them
+	}
+	if s.fault != nil && s.fault.strikes(j) {
+		s.drain()
+		return true
+	}
+	b := s.events(s.buf[:0], j, len(j.out))
+	s.buf = b[:0]
+	s.push(b)
+	return true
+}
+
+func (s *stream) aborted(*job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left--
+	s.broken = true
+	if s.left == 0 && !s.draining {
+		s.end()
+	}
+}
+
+// events appends the events for j's tokens that were not written yet, up to to,
+// and stamps them as handed over now.
+func (s *stream) events(b []byte, j *job, to int) []byte {
+	from := j.form.sent
+	last := j.ended != "" && to == len(j.out)
+	b = s.frame(b, func(b []byte) []byte { return s.form.event(b, j, from, to, last) })
+	j.form.sent = to
+	j.handed(to-from, time.Now())
+	if last {
+		j.form.closed = true
+		if s.left == 0 && s.allClosed() {
+			b = s.frame(b, func(b []byte) []byte { return s.form.tail(b, s.jobs) })
+			if s.chunked {
+				b = append(b, "0\r\n\r\n"...)
+			}
+		}
+	}
+	return b
+}
+
+func (s *stream) allClosed() bool {
+	for _, j := range s.jobs {
+		if !j.form.closed {
+			return false
+		}
+	}
+	return true
+}
+
+// frame appends what fill appends, as a chunk.
+func (s *stream) frame(b []byte, fill func([]byte) []byte) []byte {
+	if !s.chunked {
+		return fill(b)
+	}
+	start := len(b)
+	b = append(b, "0000000000"[:chunkRoom]...)
+	b = fill(b)
+	size := len(b) - start - chunkRoom
+	if size == 0 {
+		return b[:start]
+	}
+	var hex [16]byte
+	h := append(strconv.AppendUint(hex[:0], uint64(size), 16), '\r', '\n')
+	gap := chunkRoom - len(h)
+	copy(b[start:], h)
+	copy(b[start+len(h):], b[start+chunkRoom:])
+	b = b[:len(b)-gap]
+	return append(b, '\r', '\n')
+}
+
+// push writes b as far as the socket takes it at once, and leaves the rest to a
+// goroutine.
+func (s *stream) push(b []byte) {
+	s.writing, s.n, s.err = b, 0, nil
+	err := s.raw.Write(s.try)
+	s.writing = nil
+	switch {
+	case err != nil || s.err != nil && s.err != syscall.EAGAIN && s.err != syscall.EINTR:
+		s.fail()
+	case s.n < len(b):
+		s.rest = append(s.rest[:0], b[max(s.n, 0):]...)
+		s.drain()
+	case s.left == 0:
+		s.end()
+	}
+}
+
+// fail gives the connection up.
+func (s *stream) fail() {
+	s.broken = true
+	if s.left == 0 {
+		s.end()
+	}
+}
+
+// end says that nothing more will be written.
+func (s *stream) end() {
+	if !s.over {
+		s.over = true
+		_ = s.c.SetReadDeadline(time.Unix(1, 0)) // wakes the handler
+		close(s.done)
+	}
+}
+
+// drain starts the goroutine that writes for a slow reader.
+func (s *stream) drain() {
+	s.draining = true
+	s.e.work.Go(func() {
+		var b []byte
+		for {
+			b = s.next(b[:0])
+			if len(b) == 0 {
+				return
+			}
+			_ = s.c.SetWriteDeadline(time.Now().Add(slowReader))
+			_, err := s.c.TCPConn.Write(b)
+			if err != nil {
+				s.mu.Lock()
+				s.draining = false
+				s.fail()
+				s.mu.Unlock()
+				return
+			}
+		}
+	})
+}
+
+// next is what a slow reader gets next: up to about 16 KiB of events. Once
+// there is nothing left the loop writes itself again.
+func (s *stream) next(b []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		s.draining = false
+		s.fail()
+		return nil
+	}
+	b = append(b, s.rest...)
+	s.rest = s.rest[:0]
+	for _, j := range s.jobs {
+		for (j.form.sent < len(j.out) || j.ended != "" && !j.form.closed) && len(b) < 16<<10 {
+			b = s.events(b, j, min(j.form.sent+s.chunk, len(j.out)))
+		}
+	}
+	if len(b) == 0 {
+		s.draining = false
+		_ = s.c.SetWriteDeadline(time.Time{})
+		if s.left == 0 {
+			s.end()
+		}
+	}
+	return b
+}
+
+// attend waits, on the handler's goroutine, until the stream is over, or the
+// client has gone away: then its jobs are dropped. It returns what the client
+// sent meanwhile, which begins its next request.
+func (s *stream) attend() (unread []byte) {
+	var b [512]byte
+	n, err := s.c.Read(b[:])
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		for _, j := range s.jobs {
+			s.e.loop.cancel(j)
+		}
+		s.c.kill() // a drain may be waiting for the reader that has gone
+	}
+	<-s.done
+	return b[:n]
+}
+
+// kill ends a connection at once, with a reset.
+func (c *conn) kill() {
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}
