@@ -71,3 +71,22 @@ shellcheck:
 
 env-example: ## write .env.example anew from the table of settings
 	$(GO) run ./cmd/settings -example > .env.example
+
+# Reading the results.
+.PHONY: compare baseline baselines import csv
+
+compare: ## two batches side by side: A=batch_… B=batch_… [MAX_REGRESS=3%]
+	@$(GO) run ./cmd/compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'
+
+baseline: ## a hardware baseline of a batch: FROM=batch_… NAME=h200 [HARDWARE="NVIDIA H200"]
+	@$(GO) run ./cmd/baseline add -from '$(FROM)' -name '$(NAME)' -hardware '$(HARDWARE)'
+
+baselines: ## the baselines there are, and whether all are right
+	@$(GO) run ./cmd/baseline list && $(GO) run ./cmd/baseline check baselines/hardware/*.json baselines/accuracy/*.json
+
+import: ## a batch of another tool's result: FILE=result.json [ISL= OSL= TP= MODEL= RANDOM_RANGE_RATIO=]
+	@$(GO) run ./cmd/import $(if $(ISL),-isl $(ISL)) $(if $(OSL),-osl $(OSL)) $(if $(TP),-tp $(TP)) $(if $(MODEL),-model '$(MODEL)') \
+		$(if $(RANDOM_RANGE_RATIO),-random-range-ratio $(RANDOM_RANGE_RATIO)) $(FILE)
+
+csv: ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
+	@$(GO) run ./cmd/export $(BATCH)

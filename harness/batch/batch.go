@@ -27,6 +27,7 @@ const (
 	Passed     Status = "PASSED"
 	Failed     Status = "FAILED"
 	Incomplete Status = "INCOMPLETE" // never ran, or was cut off, because the sweep was stopped
+	Imported   Status = "IMPORTED"   // taken from another tool's file: no verdict of ours stands behind it
 )
 
 // Header is what a batch's summary says at its top.

@@ -1,0 +1,154 @@
+package batch
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"inferbench/harness/matrix"
+)
+
+// Folder is a batch folder read back: what its summary says, and the result
+// file of every cell that has one.
+type Folder struct {
+	Dir     string
+	Summary Summary
+	Cells   []ReadCell // those of the summary, in its order, then any that only have a file
+}
+
+// ReadCell is one cell of a folder.
+type ReadCell struct {
+	matrix.Cell
+	Status Status        // empty where the summary does not speak of it
+	Took   time.Duration // to the second, as the summary has it
+	File   string        // path of the result file; empty where there is none
+	Result *Result       // nil where there is no file
+}
+
+// Summary is what summary.txt says.
+type Summary struct {
+	matrix.Combination
+	Mode  string
+	Time  time.Time // local
+	Cells int       // how many cells the batch was to run
+	Ended bool      // the last block is there: nothing is being written any more
+	lines []ReadCell
+}
+
+// Open reads a batch folder. The error names the file, and the line in
+// summary.txt, that could not be read.
+func Open(dir string) (*Folder, error) {
+	f := &Folder{Dir: dir}
+	file := filepath.Join(dir, "summary.txt")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: not a batch folder: it has no summary.txt", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.Summary, err = parseSummary(string(text)); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	f.Cells = slices.Clone(f.Summary.lines)
+	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range paths {
+		r, err := ReadResult(p)
+		if err != nil {
+			return nil, err
+		}
+		if r.Args.MaxConcurrency == 0 { // another file of the folder: a submission, a note
+			continue
+		}
+		f.add(p, r)
+	}
+	return f, nil
+}
+
+// add joins a result file to its cell, found by its arguments, not by its
+// name: RESULT_FILENAME may have named it.
+func (f *Folder) add(file string, r *Result) {
+	cell := matrix.Cell{
+		Combination: matrix.Combination{ISL: r.Args.RandomInputLen, OSL: r.Args.RandomOutputLen},
+		Conc:        r.Args.MaxConcurrency, NumPrompts: r.Args.NumPrompts,
+	}
+	i := slices.IndexFunc(f.Cells, func(c ReadCell) bool {
+		return c.Combination == cell.Combination && c.Conc == cell.Conc && c.Result == nil
+	})
+	if i < 0 {
+		f.Cells = append(f.Cells, ReadCell{Cell: cell, Status: r.Status})
+		i = len(f.Cells) - 1
+	}
+	f.Cells[i].Cell, f.Cells[i].File, f.Cells[i].Result = cell, file, r
+}
+
+// Requests reads the requests of a cell; [fs.ErrNotExist] where none were kept.
+func (f *Folder) Requests(cell matrix.Cell) (*Requests, error) {
+	return ReadRequests(filepath.Join(f.Dir, RequestsFileName(cell)))
+}
+
+var (
+	lengths  = regexp.MustCompile(`^ISL: (\d+), OSL: (\d+)$`)
+	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] ISL=(\d+) OSL=(\d+) CONC=(\d+): (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
+)
+
+// parseSummary reads the text of a summary.txt.
+func parseSummary(text string) (Summary, error) {
+	var s Summary
+	scan := bufio.NewScanner(strings.NewReader(text))
+	for n := 1; scan.Scan(); n++ {
+		line := scan.Text()
+		bad := func(want string) error { return fmt.Errorf("line %d: %q: want %s", n, line, want) }
+		switch {
+		case n == 1 && line != "Multi-Concurrency Test Results":
+			return s, bad("the head line of a batch summary")
+		case n == 2:
+			m := lengths.FindStringSubmatch(line)
+			if m == nil {
+				return s, bad("ISL: n, OSL: n")
+			}
+			s.ISL, s.OSL = number(m[1]), number(m[2])
+		case strings.HasPrefix(line, "Mode: "):
+			s.Mode = strings.TrimPrefix(line, "Mode: ")
+		case strings.HasPrefix(line, "Time: "):
+			t, err := time.ParseInLocation(time.ANSIC, strings.TrimPrefix(line, "Time: "), time.Local)
+			if err != nil {
+				return s, bad("a time such as Tue Nov 25 15:00:00 2025")
+			}
+			s.Time = t
+		case strings.HasPrefix(line, "["):
+			m := cellLine.FindStringSubmatch(line)
+			if m == nil {
+				return s, bad("[1/5] ISL=n OSL=n CONC=n: PASSED (ns)")
+			}
+			s.Cells = number(m[2])
+			s.lines = append(s.lines, ReadCell{
+				Cell:   matrix.Cell{Combination: matrix.Combination{ISL: number(m[3]), OSL: number(m[4])}, Conc: number(m[5])},
+				Status: Status(m[6]), Took: time.Duration(number(m[7])) * time.Second,
+			})
+		case strings.HasPrefix(line, "Total tests: "):
+			s.Ended = true
+		}
+	}
+	if s.ISL == 0 {
+		return s, fmt.Errorf("line 2: the file is cut off")
+	}
+	return s, nil
+}
+
+// number reads digits that a pattern has matched; none is 0.
+func number(digits string) int {
+	n, _ := strconv.Atoi(digits)
+	return n
+}

@@ -1,0 +1,57 @@
+package batch
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOpenReadsWhatWasWritten(t *testing.T) {
+	b := create(t)
+	require.NoError(t, b.Record(cells[0], Passed, 3*time.Second))
+	require.NoError(t, b.Record(cells[1], Failed, 2*time.Second))
+	args := Args{Model: "m", RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: 4, NumPrompts: 200}
+	require.NoError(t, b.WriteResult("named.json", cells[0], Result{Status: Passed, Args: args}))
+	require.NoError(t, b.WriteFile("pending_submission.json", []byte("{}")))
+
+	f, err := Open(b.Dir)
+	require.NoError(t, err)
+	assert.False(t, f.Summary.Ended)
+	assert.Equal(t, "submit", f.Summary.Mode)
+	assert.Equal(t, "2025-11-25 15:00:00", f.Summary.Time.Format(time.DateTime))
+	require.Len(t, f.Cells, 2)
+	assert.Equal(t, cells[0], f.Cells[0].Cell, "the prompts come from the result")
+	assert.Equal(t, Passed, f.Cells[0].Status)
+	assert.Equal(t, 3*time.Second, f.Cells[0].Took)
+	assert.Equal(t, "m", f.Cells[0].Result.Args.Model)
+	assert.Equal(t, Failed, f.Cells[1].Status)
+	assert.Nil(t, f.Cells[1].Result)
+
+	require.NoError(t, b.Close())
+	f, err = Open(b.Dir)
+	require.NoError(t, err)
+	assert.True(t, f.Summary.Ended)
+	assert.Len(t, f.Cells, 5)
+	assert.Equal(t, Incomplete, f.Cells[4].Status)
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	for want, content := range map[string]string{
+		`line 1: "hello"`:             "hello\n",
+		"line 2: the file is cut off": "Multi-Concurrency Test Results\n",
+		`line 2: "ISL: x"`:            "Multi-Concurrency Test Results\nISL: x\n",
+		"line 4":                      "Multi-Concurrency Test Results\nISL: 1, OSL: 2\nMode: perf\nTime: yesterday\n",
+		"line 3":                      "Multi-Concurrency Test Results\nISL: 1, OSL: 2\n[1/5] ISL=1 OSL=2 CONC=3: FINE\n",
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "summary.txt"), []byte(content), 0o644))
+		_, err := Open(dir)
+		assert.ErrorContains(t, err, want)
+	}
+	_, err := Open(t.TempDir())
+	assert.ErrorContains(t, err, "not a batch folder: it has no summary.txt")
+}

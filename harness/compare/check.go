@@ -1,0 +1,92 @@
+package compare
+
+import (
+	"fmt"
+
+	"inferbench/harness/batch"
+)
+
+// check says why two measurements of a cell may not be compared, and what else
+// a reader should know. Every pass of both sides is held against the first.
+func (p *pair) check() (refused string, notes []string) {
+	for _, side := range []struct {
+		name   string
+		passes []pass
+	}{{"A", p.a}, {"B", p.b}} {
+		if len(side.passes) == 0 {
+			return "only one side has it: not in " + side.name, nil
+		}
+		for _, m := range side.passes {
+			if why := unfit(m.cell); why != "" {
+				return fmt.Sprintf("%s (%s) %s", side.name, m.folder.Dir, why), nil
+			}
+		}
+	}
+	first := p.a[0].cell.Result.Args
+	seen := map[string]bool{}
+	for _, m := range append(p.a[1:len(p.a):len(p.a)], p.b...) {
+		for _, d := range differences(first, m.cell.Result.Args) {
+			line := fmt.Sprintf("%s: %v against %v", d.name, d.a, d.b)
+			if d.refuse {
+				return line, nil
+			}
+			if !seen[line] {
+				seen[line] = true
+				notes = append(notes, line)
+			}
+		}
+	}
+	return "", notes
+}
+
+// unfit says why a cell's figures may not be compared with anything.
+func unfit(c batch.ReadCell) string {
+	switch {
+	case c.Result == nil:
+		return fmt.Sprintf("has no result file: it is %s", c.Status)
+	case c.Status == batch.Failed || c.Result.Status == batch.Failed:
+		return "FAILED: " + c.Result.Reason
+	case c.Result.Performance == nil:
+		return "has no performance figures"
+	case c.Result.ClientLimited:
+		return "was limited by the client, not by the server"
+	}
+	return ""
+}
+
+type difference struct {
+	name   string
+	a, b   any
+	refuse bool
+}
+
+// differences lists what is not alike in how two runs were made. The model and
+// what was sent must be; where and how it was served is what people compare.
+func differences(a, b batch.Args) []difference {
+	var out []difference
+	add := func(name string, x, y any, refuse bool) {
+		if x != y {
+			out = append(out, difference{name, x, y, refuse})
+		}
+	}
+	rate := func(r *float64) any {
+		if r == nil {
+			return "unlimited"
+		}
+		return *r
+	}
+	add("model", a.Model, b.Model, true)
+	add("dataset_name", a.DatasetName, b.DatasetName, true)
+	add("random_range_ratio", a.RandomRangeRatio, b.RandomRangeRatio, true)
+	add("request_rate", rate(a.RequestRate), rate(b.RequestRate), true)
+	add("num_prompts", a.NumPrompts, b.NumPrompts, true)
+	add("endpoint", a.Endpoint, b.Endpoint, true)
+	add("seed", a.Seed, b.Seed, false)
+	add("tp", a.TP, b.TP, false)
+	add("backend", a.Backend, b.Backend, false)
+	add("backend_version", a.BackendVersion, b.BackendVersion, false)
+	add("engine_profile", a.EngineProfile, b.EngineProfile, false)
+	add("warmup_requests", a.WarmUp, b.WarmUp, false)
+	add("client_version", a.ClientVersion, b.ClientVersion, false)
+	return out
+}

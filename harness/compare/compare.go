@@ -1,0 +1,302 @@
+// Package compare lays two batches side by side, cell by cell: the ratio of
+// each figure with a confidence interval, and a verdict only where the
+// difference is significant.
+//
+// What may not be compared is refused with the reason: different models,
+// different workloads, a cell that failed, and figures that were limited by
+// the client. The interval comes from one of two sources. Four or more passes
+// a side (several batch folders) are tested by golang.org/x/perf/benchmath;
+// else the requests of the cells are resampled (see bootstrap.go). Resampling
+// sees the noise within a run, not what changes from one start of a server to
+// the next: where that matters, repeat the passes.
+package compare
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
+)
+
+// Verdict is what the data allow to say of one figure.
+type Verdict string
+
+const (
+	Better   Verdict = "better"
+	Worse    Verdict = "worse"
+	Alike    Verdict = "no difference shown" // which does not prove that there is none
+	Untested Verdict = "untested"            // too few passes, and too few requests or none kept
+)
+
+// Options says how sure a verdict must be.
+type Options struct {
+	Confidence float64 // of all intervals together; 0 means 0.95
+}
+
+// Comparison is two sides laid side by side.
+type Comparison struct {
+	A, B       []string `json:"-"` // the folders of each side
+	Confidence float64  `json:"confidence"`
+	Cells      []Cell   `json:"cells"`
+}
+
+// Cell is one cell of a comparison.
+type Cell struct {
+	Name    string   `json:"cell"` // isl=1024/osl=1024/conc=16
+	Refused string   `json:"refused,omitempty"`
+	Method  string   `json:"method,omitempty"`
+	Notes   []string `json:"notes,omitempty"` // what else differs between the sides
+	Figures []Figure `json:"figures,omitempty"`
+}
+
+// Figure is one figure of a cell on both sides.
+type Figure struct {
+	Key     string   `json:"key"` // as in a result file, with its unit
+	Higher  bool     `json:"higher_is_better"`
+	A       float64  `json:"a"`
+	B       float64  `json:"b"`
+	Ratio   float64  `json:"ratio"` // B/A
+	Low     *float64 `json:"low"`   // of the ratio; nil where it has no bound or was not tested
+	High    *float64 `json:"high"`
+	Verdict Verdict  `json:"verdict"`
+}
+
+// Regress is by how much B is worse, relative to A: 0.03 is 3 % fewer tokens
+// a second or 3 % more milliseconds; negative where B is better.
+func (f Figure) Regress() float64 {
+	if f.Higher {
+		return 1 - f.Ratio
+	}
+	return f.Ratio - 1
+}
+
+// keys are the figures compared, in order; see figuresOf for how each is
+// computed again from requests.
+var keys = []string{
+	"tput_per_gpu", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "mean_itl_ms", "median_e2el_ms", "p99_e2el_ms",
+}
+
+func figuresOf(rs []Request) []figure {
+	ttft := func(r Request) time.Duration { return r.TTFT }
+	tpot := func(r Request) time.Duration { return r.TPOT }
+	e2el := func(r Request) time.Duration { return r.E2EL }
+	return []figure{
+		// Throughput is tokens over the run's length, and a resample has no
+		// length of its own. By Little's law tokens/length = tokens per second
+		// of request × requests in flight; the latter is the load's, so the
+		// former carries the noise.
+		newQuotient(rs, func(r Request) float64 { return float64(r.Tokens) }, func(r Request) float64 { return r.E2EL.Seconds() }),
+		newColumn(rs, ttft, 0.5), newColumn(rs, ttft, 0.99),
+		newColumn(rs, tpot, 0.5), newColumn(rs, tpot, 0.99),
+		newQuotient(rs, func(r Request) float64 { return r.GapSum.Seconds() * 1e3 }, func(r Request) float64 { return float64(r.Gaps) }),
+		newColumn(rs, e2el, 0.5), newColumn(rs, e2el, 0.99),
+	}
+}
+
+// Folders compares the passes of side A with those of side B.
+func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
+	if o.Confidence == 0 {
+		o.Confidence = 0.95
+	}
+	if len(a) == 0 || len(b) == 0 {
+		return nil, errors.New("compare: give at least one batch folder a side")
+	}
+	c := &Comparison{Confidence: o.Confidence}
+	for _, f := range a {
+		c.A = append(c.A, f.Dir)
+	}
+	for _, f := range b {
+		c.B = append(c.B, f.Dir)
+	}
+	var pairs []pair
+	for _, cell := range cellsOf(append(slices.Clone(a), b...)) {
+		p := pair{cell, collect(a, cell), collect(b, cell), Cell{Name: cell.Name()}}
+		p.Refused, p.Notes = p.check()
+		pairs = append(pairs, p)
+	}
+	tests := 0
+	for _, p := range pairs {
+		if p.Refused == "" {
+			tests += len(keys)
+		}
+	}
+	for _, p := range pairs {
+		if p.Refused == "" {
+			if err := p.compare((1 - o.Confidence) / float64(max(1, tests))); err != nil {
+				return nil, err
+			}
+		}
+		c.Cells = append(c.Cells, p.Cell)
+	}
+	return c, nil
+}
+
+// pass is one measurement of a cell.
+type pass struct {
+	folder *batch.Folder
+	cell   batch.ReadCell
+}
+
+type pair struct {
+	cell matrix.Cell
+	a, b []pass
+	Cell
+}
+
+// cellsOf lists the cells of all folders, each once, in order of appearance.
+func cellsOf(fs []*batch.Folder) []matrix.Cell {
+	var out []matrix.Cell
+	for _, f := range fs {
+		for _, c := range f.Cells {
+			if !slices.ContainsFunc(out, func(o matrix.Cell) bool { return same(o, c.Cell) }) {
+				out = append(out, c.Cell)
+			}
+		}
+	}
+	return out
+}
+
+func same(a, b matrix.Cell) bool { return a.Combination == b.Combination && a.Conc == b.Conc }
+
+func collect(fs []*batch.Folder, cell matrix.Cell) []pass {
+	var out []pass
+	for _, f := range fs {
+		for _, c := range f.Cells {
+			if same(c.Cell, cell) {
+				out = append(out, pass{f, c})
+			}
+		}
+	}
+	return out
+}
+
+// minPasses is the number of passes a side from which the U-test can reject
+// at 5 %.
+const minPasses = 4
+
+// compare fills in the figures. The bootstrap's alpha is divided among all
+// the figures of the table (Bonferroni), so that a table of 40 unchanged
+// figures shows a change once in 20 tables, not twice in each. Passes are
+// judged as benchstat does, each figure at 5 %: few passes can do no better.
+func (p *pair) compare(alpha float64) error {
+	valuesA, err := values(p.a)
+	if err != nil {
+		return err
+	}
+	valuesB, err := values(p.b)
+	if err != nil {
+		return err
+	}
+	var drawnA, drawnB side
+	byPasses := len(p.a) >= minPasses && len(p.b) >= minPasses
+	if byPasses {
+		p.Method = fmt.Sprintf("benchmath over %d and %d passes", len(p.a), len(p.b))
+	} else {
+		ra, errA := requests(p.a)
+		rb, errB := requests(p.b)
+		switch err := errors.Join(errA, errB); {
+		case err == nil:
+			rng := rand.New(rand.NewPCG(1, uint64(p.cell.Conc))) // the same folders give the same table
+			drawnA, drawnB = draw(rng, ra, p.cell.Conc), draw(rng, rb, p.cell.Conc)
+			p.Method = fmt.Sprintf("block bootstrap over %d and %d requests", len(ra), len(rb))
+		case errors.Is(err, fs.ErrNotExist):
+			p.Method = "ratio only: no requests kept, and fewer than 4 passes a side"
+		default:
+			return err
+		}
+	}
+	for i, key := range keys {
+		a, b := valuesA[key], valuesB[key]
+		if len(a) == 0 || len(b) == 0 {
+			continue
+		}
+		f := Figure{Key: key, Higher: key == "tput_per_gpu", A: median(a), B: median(b), Verdict: Untested}
+		f.Ratio = f.B / f.A
+		switch {
+		case byPasses && len(a) >= minPasses && len(b) >= minPasses:
+			low, high, _ := passInterval(a, b, 0.05)
+			f.judge(low, high)
+		case drawnA.drawn != nil && drawnA.resolves(drawnA.figures[i]) && drawnB.resolves(drawnB.figures[i]):
+			f.judge(interval(drawnA, drawnB, i, f.Ratio, alpha))
+		}
+		p.Figures = append(p.Figures, f)
+	}
+	return nil
+}
+
+// judge gives a verdict where the interval leaves 1 out.
+func (f *Figure) judge(low, high float64) {
+	if !math.IsInf(low, 0) && !math.IsNaN(low) {
+		f.Low = &low
+	}
+	if !math.IsInf(high, 0) && !math.IsNaN(high) {
+		f.High = &high
+	}
+	switch {
+	case f.Low == nil && f.High == nil: // an interval without ends says nothing
+	case low > 1 == f.Higher && (low > 1 || high < 1):
+		f.Verdict = Better
+	case low > 1 || high < 1:
+		f.Verdict = Worse
+	default:
+		f.Verdict = Alike
+	}
+}
+
+// values gives each figure's value in every pass that has it.
+func values(ps []pass) (map[string][]float64, error) {
+	out := map[string][]float64{}
+	for _, p := range ps {
+		j, err := json.Marshal(p.cell.Result.Performance)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.cell.File, err)
+		}
+		var flat map[string]any
+		if err := json.Unmarshal(j, &flat); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.cell.File, err)
+		}
+		for _, key := range keys {
+			if v, ok := flat[key].(float64); ok && v > 0 {
+				out[key] = append(out[key], v)
+			}
+		}
+	}
+	return out, nil
+}
+
+// requests reads the successful requests of all passes, each pass in the
+// order of sending.
+func requests(ps []pass) ([]Request, error) {
+	var out []Request
+	for _, p := range ps {
+		kept, err := p.folder.Requests(p.cell.Cell)
+		if err != nil {
+			return nil, err
+		}
+		var rs []Request
+		for _, t := range kept.Timings {
+			if t.Err != "" {
+				continue
+			}
+			rs = append(rs, request(t))
+		}
+		slices.SortStableFunc(rs, func(a, b Request) int { return int(a.Sent - b.Sent) })
+		out = append(out, rs...)
+	}
+	return out, nil
+}
+
+func request(t stats.Timing) Request {
+	return Request{
+		Sent: t.Sent, TTFT: t.TTFT(), TPOT: t.TPOT(), E2EL: t.E2EL(), GapSum: t.Last - t.First, Gaps: max(0, t.Chunks-1),
+		Tokens: t.InputTokens + t.OutputTokens,
+	}
+}
