@@ -13,6 +13,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --junitfile $(JUNIT) -- -c
 
 .DEFAULT_GOAL := help
 .PHONY: engine shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
 	@echo "make VERB [SETTING=value ...]"
@@ -58,6 +59,16 @@ engine: ## the embedded engine alone, on PORT (8888), for any client
 
 real-engine: ## build llama.cpp's servers and a tiny model into .venv-llamacpp: once, some 5 minutes
 	scripts/real_engine.sh install
+
+# The board on this machine: settings LEADERBOARD_DB, LEADERBOARD_LISTEN, …
+leaderboard: ## serve the leaderboard on http://127.0.0.1:8090
+	@$(GO) run ./cmd/leaderboard
+
+leaderboard-backup: ## copy the leaderboard's database, also while it runs
+	@$(GO) run ./cmd/leaderboard backup
+
+resubmit: ## send again what no leaderboard has confirmed yet
+	@$(GO) run ./cmd/leaderboard resubmit
 
 fuzz: ## every fuzz target, FUZZTIME (30s) each
 	scripts/fuzz.sh

@@ -1,0 +1,145 @@
+// Command leaderboard is the board that one can run: one binary with the page,
+// the charts and the database driver in it.
+//
+//	leaderboard                     serve the board (the default)
+//	leaderboard backup [FILE]       copy the database, also while the board runs
+//	leaderboard issue TEAM          give a team a token, and print it once
+//	leaderboard resubmit [DIR ...]  send the pending submissions of batch folders
+//
+// The settings LEADERBOARD_* come from the environment or .env; flags go first.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"inferbench/harness/settings"
+	"inferbench/leaderboard"
+	"inferbench/leaderboard/own"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "leaderboard:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	verb := "serve"
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		verb, args = args[0], args[1:]
+	}
+	s, err := settings.Load(flag.NewFlagSet("none", flag.ContinueOnError), getenv, ".env")
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet("leaderboard "+verb, flag.ExitOnError)
+	flags.StringVar(&s.LeaderboardDB, "db", s.LeaderboardDB, "SQLite file [LEADERBOARD_DB]")
+	switch verb {
+	case "serve":
+		flags.StringVar(&s.LeaderboardListen, "listen", s.LeaderboardListen, "host:port to listen on [LEADERBOARD_LISTEN]")
+		teams := flags.String("teams", "", "who may submit: open (no token needed), claim (the first token under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
+		rate := flags.Float64("rate", 20, "submissions a second and address; 0: no limit")
+		flags.Parse(args)
+		return serve(ctx, s, leaderboard.Policy(*teams), *rate)
+	case "backup":
+		flags.Parse(args)
+		to := flags.Arg(0)
+		if to == "" {
+			to = fmt.Sprintf("%s-%s.backup", s.LeaderboardDB, time.Now().Format("20060102-150405"))
+		}
+		n, err := leaderboard.Backup(ctx, s.LeaderboardDB, to)
+		if err == nil {
+			fmt.Printf("%s: %d submissions, checked; to restore, stop the board and put it in the place of %s\n", to, n, s.LeaderboardDB)
+		}
+		return err
+	case "issue":
+		flags.Parse(args)
+		if flags.NArg() != 1 {
+			return errors.New("issue: want one team name, as in leaderboard issue 'team x'")
+		}
+		b, err := leaderboard.Open(ctx, leaderboard.Config{DB: s.LeaderboardDB})
+		if err != nil {
+			return err
+		}
+		token, err := b.Issue(ctx, flags.Arg(0))
+		if err = errors.Join(err, b.Close()); err == nil {
+			fmt.Println(token)
+		}
+		return err
+	case "resubmit":
+		flags.BoolVar(&s.DryRun, "dry-run", s.DryRun, "print what would be sent, and send nothing [DRY_RUN]")
+		flags.Parse(args)
+		return resubmit(ctx, s, flags.Args())
+	}
+	return fmt.Errorf("%q: want serve, backup, issue or resubmit", verb)
+}
+
+// getenv hides the settings of a sweep that this program has no use for, so
+// that a wrong one does not keep the board from starting.
+func getenv(name string) string {
+	switch name {
+	case "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE":
+		return os.Getenv(name)
+	}
+	if len(name) > 12 && name[:12] == "LEADERBOARD_" {
+		return os.Getenv(name)
+	}
+	return ""
+}
+
+func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, rate float64) error {
+	host, _, err := net.SplitHostPort(s.LeaderboardListen)
+	if err != nil {
+		return fmt.Errorf("-listen %q: %w", s.LeaderboardListen, err)
+	}
+	if ip := net.ParseIP(host); policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
+		policy = leaderboard.Claim
+	}
+	server, err := leaderboard.Start(ctx, leaderboard.Config{
+		DB: s.LeaderboardDB, Policy: policy, AdminToken: s.LeaderboardAdminToken, Rate: rate, Baseline: s.HardwareBaseline,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}, s.LeaderboardListen)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("leaderboard: %s (database %s); Ctrl+C stops it\n", server.URL, s.LeaderboardDB)
+	if err := server.Wait(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return errors.Join(err, server.Close())
+	}
+	return server.Close()
+}
+
+func resubmit(ctx context.Context, s settings.Settings, dirs []string) error {
+	if len(dirs) == 0 {
+		var err error
+		if dirs, err = filepath.Glob(filepath.Join(s.ResultsDir, "batch_isl*")); err != nil {
+			return err
+		}
+	}
+	client, err := own.Client(s, os.Stdout)
+	if err != nil {
+		return err
+	}
+	report, err := client.Resubmit(ctx, dirs...)
+	if err = errors.Join(err, client.Close()); err != nil {
+		return err
+	}
+	if len(report) == 0 {
+		fmt.Printf("leaderboard: nothing is pending in %d batch folders of %s\n", len(dirs), s.ResultsDir)
+	}
+	return report.Err()
+}

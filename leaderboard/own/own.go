@@ -1,0 +1,46 @@
+// Package own joins the leaderboard's client to the board on this machine: it
+// makes the client that settings ask for, and starts the board for figures of
+// the embedded engine where none is running.
+package own
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"inferbench/harness/board"
+	"inferbench/harness/settings"
+	"inferbench/harness/target"
+	"inferbench/leaderboard"
+)
+
+// Client is the client that the settings ask for. Its lines go to out. Close it
+// when the last submission is made.
+//
+// A board that it starts runs in this process until Close: what was submitted
+// is then in the file LEADERBOARD_DB, and `make leaderboard` shows it.
+func Client(s settings.Settings, out io.Writer) (*board.Client, error) {
+	http, err := target.Client(s.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return board.New(board.Options{
+		URL: s.LeaderboardURL, Token: s.LeaderboardToken, HFToken: s.HFToken, DryRun: s.DryRun,
+		OwnURL: "http://" + s.LeaderboardListen, Out: out, HTTP: http,
+		StartOwn: func(ctx context.Context) (string, func() error, error) {
+			c := leaderboard.Config{DB: s.LeaderboardDB, AdminToken: s.LeaderboardAdminToken, Baseline: s.HardwareBaseline}
+			server, err := leaderboard.Start(ctx, c, s.LeaderboardListen)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				// Another program has the port. The file is what counts.
+				host, _, _ := net.SplitHostPort(s.LeaderboardListen)
+				server, err = leaderboard.Start(ctx, c, net.JoinHostPort(host, "0"))
+			}
+			if err != nil {
+				return "", nil, err
+			}
+			return server.URL, server.Close, nil
+		},
+	}), nil
+}
