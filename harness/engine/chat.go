@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -51,6 +52,158 @@ func chatPrompt(messages []chatMessage, generation bool) []int32 {
 	return tokenize(b.String(), true)
 }
 
-func (e *Engine) chat(w http.ResponseWriter, _ *http.Request) {
-	writeError(w, &apiError{http.StatusNotImplemented, "NotImplementedError", "chat is not there yet", ""})
+type chatRequest struct {
+	common
+	Messages    []chatMessage `json:"messages"`
+	MaxNew      *int          `json:"max_completion_tokens"`
+	Logprobs    bool          `json:"logprobs"`
+	TopLogprobs int           `json:"top_logprobs"`
+	Generation  *bool         `json:"add_generation_prompt"`
+}
+
+// chat is POST /v1/chat/completions.
+func (e *Engine) chat(w http.ResponseWriter, r *http.Request) {
+	x := e.newExchange(r, "chatcmpl-")
+	var in chatRequest
+	_, bad := readBody(r, &in)
+	if bad == nil {
+		bad = e.checkModel(in.Model)
+	}
+	if in.MaxNew != nil {
+		in.MaxTokens = in.MaxNew
+	}
+	var how *sampling
+	if bad == nil {
+		how, bad = in.sampling()
+	}
+	switch {
+	case bad != nil:
+	case len(in.Messages) == 0:
+		bad = badRequest("messages", "messages is empty: give at least one")
+	case in.MaxTokens != nil && *in.MaxTokens == 0:
+		bad = badRequest("max_tokens", "max_tokens is 0: want 1 or more")
+	case in.TopLogprobs < 0 || in.TopLogprobs > maxLogprobs:
+		bad = badRequest("top_logprobs", "top_logprobs is %d: want 0 to %d", in.TopLogprobs, maxLogprobs)
+	case in.TopLogprobs > 0 && !in.Logprobs:
+		bad = badRequest("top_logprobs", "top_logprobs needs logprobs: true")
+	}
+	if bad == nil {
+		if in.Logprobs {
+			how.logprobs = in.TopLogprobs
+		}
+		prompt := chatPrompt(in.Messages, in.Generation == nil || *in.Generation)
+		bad = x.plan([][]int32{prompt}, in.choices(), in.MaxTokens, how)
+	}
+	if bad != nil {
+		writeError(w, bad)
+		return
+	}
+	f := &chatFormat{x: x, in: &in}
+	f.chunk = append(x.start([]byte("data: "), "chat.completion.chunk"), `[{"index":`...)
+	if in.Stream {
+		x.stream(w, r, f)
+		return
+	}
+	if x.whole(w, r) {
+		writeJSON(w, http.StatusOK, f.whole())
+	}
+}
+
+// chatFormat writes chat completions: whole ones, and events.
+type chatFormat struct {
+	x     *exchange
+	in    *chatRequest
+	chunk []byte // an event up to the choice's index
+}
+
+func (f *chatFormat) event(b []byte, j *job, from, to int, last bool) []byte {
+	if from == 0 && !j.form.began { // the role goes first, on its own, with the first token
+		j.form.began = true
+		b = append(b, f.chunk...)
+		b = strconv.AppendInt(b, int64(j.index), 10)
+		b = append(b, `,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`...)
+		b = f.usage(b, j, 0)
+		b = append(b, "}\n\n"...)
+	}
+	b = append(b, f.chunk...)
+	b = strconv.AppendInt(b, int64(j.index), 10)
+	b = append(b, `,"delta":{"content":"`...)
+	b = j.appendText(b, to, last)
+	b = append(b, `"},"logprobs":`...)
+	b = f.logprobs(b, j, from, to)
+	b = append(b, `,"finish_reason":`...)
+	b = appendFinish(b, j, last)
+	b = append(b, "}]"...)
+	b = f.usage(b, j, to)
+	return append(b, "}\n\n"...)
+}
+
+// usage appends an event's usage field, where there is one.
+func (f *chatFormat) usage(b []byte, j *job, made int) []byte {
+	return appendEventUsage(b, f.in.StreamOptions, j, made)
+}
+
+func (f *chatFormat) tail(b []byte, jobs []*job) []byte {
+	return f.x.appendTail(b, "chat.completion.chunk", f.in.StreamOptions, f.in.choices(), jobs)
+}
+
+func (f *chatFormat) whole() []byte {
+	b := append(f.x.start(nil, "chat.completion"), '[')
+	for i, j := range f.x.jobs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"index":`...)
+		b = strconv.AppendInt(b, int64(j.index), 10)
+		b = append(b, `,"message":{"role":"assistant","content":"`...)
+		b = j.appendText(b, len(j.out), true)
+		b = append(b, `","refusal":null},"logprobs":`...)
+		b = f.logprobs(b, j, 0, len(j.out))
+		b = append(b, `,"finish_reason":`...)
+		b = appendFinish(b, j, true)
+		b = append(b, '}')
+	}
+	b = append(b, `],"usage":`...)
+	return append(append(b, f.x.usage(f.in.choices(), f.x.jobs)...), '}')
+}
+
+// logprobs appends the chat API's logprobs object for the tokens from..to.
+func (f *chatFormat) logprobs(b []byte, j *job, from, to int) []byte {
+	if j.how.logprobs < 0 {
+		return append(b, "null"...)
+	}
+	views := j.e.views.Load()
+	b = append(b, `{"content":[`...)
+	for i := from; i < to; i++ {
+		v := views.at(i)
+		t, s := int32(j.out[i]), j.states[i]
+		if i > from {
+			b = append(b, ',')
+		}
+		b = appendChatToken(b, t, v.LogProb(s, t))
+		b = append(b, `,"top_logprobs":[`...)
+		if j.how.logprobs > 0 {
+			for k, alt := range v.Top(s, j.how.logprobs) {
+				if k > 0 {
+					b = append(b, ',')
+				}
+				b = append(appendChatToken(b, alt, v.LogProb(s, alt)), '}')
+			}
+		}
+		b = append(b, "]}"...)
+	}
+	return append(b, `],"refusal":null}`...)
+}
+
+// appendChatToken appends a token's object without its closing brace.
+func appendChatToken(b []byte, t int32, lp float64) []byte {
+	b = append(b, `{"token":`...)
+	b = append(b, quotedToken[t]...)
+	b = append(b, `,"logprob":`...)
+	b = strconv.AppendFloat(b, lp, 'g', -1, 64)
+	b = append(b, `,"bytes":[`...)
+	if t < 256 {
+		b = strconv.AppendInt(b, int64(t), 10)
+	}
+	return append(b, ']')
 }

@@ -44,17 +44,20 @@ func (e *Engine) completions(w http.ResponseWriter, r *http.Request) {
 			in.MaxTokens = new(int)
 			*in.MaxTokens = 16 // OpenAI's default
 		}
-		bad = x.plan(prompts, in.choices(), in.MaxTokens, how, func(n int) sink { return newCollector(n) })
+		if *in.MaxTokens == 0 && !in.Echo {
+			bad = badRequest("max_tokens", "max_tokens is 0: want 1 or more, or echo")
+		}
+	}
+	if bad == nil {
+		bad = x.plan(prompts, in.choices(), in.MaxTokens, how)
 	}
 	if bad != nil {
 		writeError(w, bad)
 		return
 	}
-	for i, j := range x.jobs {
-		if texts != nil {
+	if texts != nil {
+		for i, j := range x.jobs {
 			j.text = texts[i/in.choices()]
-		} else {
-			j.text = ""
 		}
 	}
 	f.ready()
@@ -105,41 +108,21 @@ func (e *Engine) checkLogprobs(in *completionRequest, how *sampling) *apiError {
 
 // completionFormat writes completions: whole ones, and events.
 type completionFormat struct {
-	x         *exchange
-	in        *completionRequest
-	eventHead []byte // up to the choice's index
-	usageHead []byte // up to the usage object
-	noPrompts bool   // max_tokens 0 with echo: only the prompt is wanted
+	x          *exchange
+	in         *completionRequest
+	eventHead  []byte // up to the choice's index
 }
 
 func (f *completionFormat) ready() {
-	f.noPrompts = *f.in.MaxTokens == 0
-	f.usageHead = append(f.start([]byte("data: ")), `[],"usage":`...)
-	f.eventHead = append(f.start([]byte("data: ")), `[{"index":`...)
-}
-
-func (f *completionFormat) start(b []byte) []byte {
-	b = append(b, `{"id":`...)
-	b = appendJSON(b, f.x.id)
-	b = append(b, `,"object":"text_completion","created":`...)
-	b = strconv.AppendInt(b, f.x.created, 10)
-	b = append(b, `,"model":`...)
-	b = appendJSON(b, f.x.e.cfg.Model)
-	return append(b, `,"choices":`...)
+	f.x.promptOnly = *f.in.MaxTokens == 0
+	f.eventHead = append(f.x.start([]byte("data: "), "text_completion"), `[{"index":`...)
 }
 
 func (f *completionFormat) event(b []byte, j *job, from, to int, last bool) []byte {
 	b = append(b, f.eventHead...)
 	b = f.choice(b, j, from, to, last)
 	b = append(b, "}]"...)
-	if o := f.in.StreamOptions; o != nil && o.IncludeUsage {
-		b = append(b, `,"usage":`...)
-		if o.ContinuousUsage {
-			b = appendUsage(b, len(j.prompt), to, j.seq.Cached)
-		} else {
-			b = append(b, "null"...)
-		}
-	}
+	b = appendEventUsage(b, f.in.StreamOptions, j, to)
 	return append(b, "}\n\n"...)
 }
 
@@ -147,19 +130,19 @@ func (f *completionFormat) event(b []byte, j *job, from, to int, last bool) []by
 func (f *completionFormat) choice(b []byte, j *job, from, to int, last bool) []byte {
 	b = strconv.AppendInt(b, int64(j.index), 10)
 	b = append(b, `,"text":"`...)
-	echo := f.in.Echo && from == 0 && !j.form.echoed
+	echo := f.in.Echo && !j.form.began
+	j.form.began = true
 	if echo {
-		j.form.echoed = true
 		b = appendEscaped(b, j.promptText())
 	}
-	if !f.noPrompts {
+	if !f.x.promptOnly {
 		b = j.appendText(b, to, last)
 	}
 	b = append(b, `","logprobs":`...)
 	if j.how.logprobs < 0 {
 		b = append(b, "null"...)
 	} else {
-		if f.noPrompts {
+		if f.x.promptOnly {
 			to = from
 		}
 		b = j.appendLogprobs(b, echo, from, to, f.in.TokensAsIDs)
@@ -180,16 +163,11 @@ func (f *completionFormat) choice(b []byte, j *job, from, to int, last bool) []b
 }
 
 func (f *completionFormat) tail(b []byte, jobs []*job) []byte {
-	if o := f.in.StreamOptions; o != nil && o.IncludeUsage {
-		b = append(b, f.usageHead...)
-		b = append(b, f.x.usage(f.in.choices(), jobs)...)
-		b = append(b, "}\n\n"...)
-	}
-	return append(b, "data: [DONE]\n\n"...)
+	return f.x.appendTail(b, "text_completion", f.in.StreamOptions, f.in.choices(), jobs)
 }
 
 func (f *completionFormat) whole() []byte {
-	b := append(f.start(nil), '[')
+	b := append(f.x.start(nil, "text_completion"), '[')
 	for i, j := range f.x.jobs {
 		if i > 0 {
 			b = append(b, ',')
@@ -207,25 +185,6 @@ func (j *job) promptText() string {
 		return j.text
 	}
 	return detokenize(j.prompt, false)
-}
-
-func appendUsage(b []byte, prompt, completion, cached int) []byte {
-	b = append(b, `{"prompt_tokens":`...)
-	b = strconv.AppendInt(b, int64(prompt), 10)
-	b = append(b, `,"completion_tokens":`...)
-	b = strconv.AppendInt(b, int64(completion), 10)
-	b = append(b, `,"total_tokens":`...)
-	b = strconv.AppendInt(b, int64(prompt+completion), 10)
-	b = append(b, `,"prompt_tokens_details":{"cached_tokens":`...)
-	b = strconv.AppendInt(b, int64(cached), 10)
-	return append(b, "}}"...)
-}
-
-func appendFinish(b []byte, j *job, last bool) []byte {
-	if !last {
-		return append(b, "null"...)
-	}
-	return appendJSON(b, j.ended)
 }
 
 func appendStop(b []byte, stop any) []byte {

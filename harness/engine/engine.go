@@ -92,6 +92,15 @@ type Engine struct {
 // views is the model as prefill and as decode steps see it.
 type views struct{ prefill, decode *ngram.View }
 
+// at is the view that made output token i: the pass over the prompt makes the
+// first.
+func (v *views) at(i int) *ngram.View {
+	if i == 0 {
+		return v.prefill
+	}
+	return v.decode
+}
+
 // Start trains the model, listens, and serves until Close.
 func Start(cfg Config) (*Engine, error) {
 	p, err := schedule.LoadProfile(cfg.Profile)

@@ -81,7 +81,7 @@ func (e *Engine) newJob(index int, prompt []int32, output int, how *sampling, to
 		}
 		j.rng = rand.New(rand.NewPCG(seed, uint64(index)))
 	}
-	j.out = make([]uint16, 0, min(output, 1<<14))
+	j.out = make([]uint16, 0, min(output, 1<<11))
 	return j
 }
 
@@ -92,11 +92,8 @@ func (j *job) produce(n int) bool {
 	tokens := room[:0]
 	v := j.e.views.Load()
 	for range n {
-		view := v.decode
-		if len(j.out)+len(tokens) == 0 {
-			view = v.prefill // the pass over the prompt gives the first token
-		}
 		made := len(j.out) + len(tokens)
+		view := v.at(made)
 		t := j.draw(view, made < j.how.minTokens)
 		if j.how.logprobs >= 0 {
 			j.states = append(j.states, j.state)

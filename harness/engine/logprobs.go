@@ -15,7 +15,7 @@ func (j *job) appendLogprobs(b []byte, echo bool, from, to int, asIDs bool) []by
 	if echo {
 		n += len(j.prompt)
 	}
-	l := lpWriter{j: j, asIDs: asIDs, views: j.e.views.Load(),
+	l := lpWriter{j: j, at: j.form.chars, asIDs: asIDs, views: j.e.views.Load(),
 		tokens: make([]byte, 0, 8*n), values: make([]byte, 0, 20*n), top: make([]byte, 0, 40*n), offsets: make([]byte, 0, 6*n)}
 	if echo {
 		s := ngram.State(0)
@@ -23,16 +23,9 @@ func (j *job) appendLogprobs(b []byte, echo bool, from, to int, asIDs bool) []by
 			l.add(t, l.views.prefill, s, i == 0)
 			s = j.e.model.Next(s, t)
 		}
-	} else if j.form.chars == 0 && from > 0 {
-		l.at = j.form.chars
 	}
-	l.at += j.form.chars
 	for i := from; i < to; i++ {
-		view := l.views.decode
-		if i == 0 {
-			view = l.views.prefill
-		}
-		l.add(int32(j.out[i]), view, j.states[i], false)
+		l.add(int32(j.out[i]), l.views.at(i), j.states[i], false)
 	}
 	j.form.chars = l.at
 	b = append(b, `{"tokens":[`...)

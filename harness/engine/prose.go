@@ -3,6 +3,7 @@ package engine
 import (
 	"embed"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"inferbench/harness/engine/ngram"
@@ -17,7 +18,11 @@ const order = 6
 // own is the model that every engine serves, trained once a process on the
 // suite's own prose. The text is part of the model's identity: changing it
 // changes every perplexity, so a new text asks for a new accuracy baseline.
-var own = sync.OnceValue(func() *ngram.Model {
+var own = sync.OnceValue(func() *ngram.Model { return ngram.Train(order, documents()) })
+
+// documents is the training text. A file is a document, but of a conversation
+// each exchange is one: the model thus learns that an answer ends.
+func documents() []string {
 	var docs []string
 	names, _ := fs.Glob(prose, "prose/*.txt")
 	for _, name := range names {
@@ -25,7 +30,12 @@ var own = sync.OnceValue(func() *ngram.Model {
 		if err != nil {
 			panic(err) // embedded: cannot be missing
 		}
-		docs = append(docs, string(b))
+		for i, part := range strings.Split(strings.TrimSpace(string(b)), "\n\nUser: ") {
+			if i > 0 {
+				part = "User: " + part
+			}
+			docs = append(docs, part)
+		}
 	}
-	return ngram.Train(order, docs)
-})
+	return docs
+}

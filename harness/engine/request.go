@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 
 	"net/http"
 	"time"
@@ -120,6 +121,8 @@ type exchange struct {
 	created int64
 	arrived time.Time
 	jobs    []*job
+
+	promptOnly bool // max_tokens 0: the one token that is computed is not wanted
 }
 
 func (e *Engine) newExchange(r *http.Request, prefix string) *exchange {
@@ -135,7 +138,7 @@ func (e *Engine) newExchange(r *http.Request, prefix string) *exchange {
 }
 
 // plan makes the jobs of an exchange: every prompt, choices times.
-func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling, to func(jobs int) sink) *apiError {
+func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling) *apiError {
 	n := 0
 	for i, p := range prompts {
 		if len(p) == 0 {
@@ -154,9 +157,7 @@ func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sam
 			n++
 		}
 	}
-	s := to(n)
 	for _, j := range x.jobs {
-		j.sink = s
 		if x.e.cfg.TraceTokens > 0 {
 			j.record = &Trace{ID: x.id, Arrived: x.arrived.Sub(x.e.born), Prompt: len(j.prompt),
 				Tokens: make([]int64, 0, cap(j.out))}
@@ -171,7 +172,10 @@ var busy = &apiError{http.StatusTooManyRequests, "RateLimitError", "the queue is
 // whole runs the jobs to their end. It reports false where there is nobody to
 // answer, or the answer was an error.
 func (x *exchange) whole(w http.ResponseWriter, r *http.Request) bool {
-	c := x.jobs[0].sink.(*collector)
+	c := newCollector(len(x.jobs))
+	for _, j := range x.jobs {
+		j.sink = c
+	}
 	if !x.e.loop.submit(x.jobs...) {
 		w.Header().Set("Retry-After", "1")
 		writeError(w, busy)
@@ -253,9 +257,60 @@ func (x *exchange) usage(choices int, jobs []*job) []byte {
 		}
 		completion += len(j.out)
 	}
+	if x.promptOnly {
+		completion = 0
+	}
 	b, _ := json.Marshal(map[string]any{ // ints cannot fail
 		"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
 		"prompt_tokens_details": map[string]int{"cached_tokens": cached},
 	})
 	return b
+}
+
+// start appends the beginning of an answer or an event, up to the choices.
+func (x *exchange) start(b []byte, object string) []byte {
+	b = append(b, `{"id":`...)
+	b = appendJSON(b, x.id)
+	b = append(b, `,"object":`...)
+	b = appendJSON(b, object)
+	b = append(b, `,"created":`...)
+	b = strconv.AppendInt(b, x.created, 10)
+	b = append(b, `,"model":`...)
+	b = appendJSON(b, x.e.cfg.Model)
+	return append(b, `,"choices":`...)
+}
+
+// appendTail appends the usage, where it is wanted, and the end of the stream.
+func (x *exchange) appendTail(b []byte, object string, o *streamOptions, choices int, jobs []*job) []byte {
+	if o != nil && o.IncludeUsage {
+		b = append(x.start(append(b, "data: "...), object), `[],"usage":`...)
+		b = append(b, x.usage(choices, jobs)...)
+		b = append(b, "}\n\n"...)
+	}
+	return append(b, "data: [DONE]\n\n"...)
+}
+
+// appendEventUsage appends the usage field of an event: null, or the tokens so
+// far where these were asked for.
+func appendEventUsage(b []byte, o *streamOptions, j *job, made int) []byte {
+	switch {
+	case o == nil || !o.IncludeUsage:
+		return b
+	case !o.ContinuousUsage:
+		return append(b, `,"usage":null`...)
+	}
+	b = append(b, `,"usage":{"prompt_tokens":`...)
+	b = strconv.AppendInt(b, int64(len(j.prompt)), 10)
+	b = append(b, `,"completion_tokens":`...)
+	b = strconv.AppendInt(b, int64(made), 10)
+	b = append(b, `,"total_tokens":`...)
+	b = strconv.AppendInt(b, int64(len(j.prompt)+made), 10)
+	return append(b, '}')
+}
+
+func appendFinish(b []byte, j *job, last bool) []byte {
+	if !last {
+		return append(b, "null"...)
+	}
+	return appendJSON(b, j.ended)
 }

@@ -104,7 +104,7 @@ type progress struct {
 	closed bool    // the last event was written
 	half   [4]byte // the beginning of a character that is not whole yet
 	halves int
-	echoed bool // the prompt was written
+	began  bool // something was written: an echo or a role comes before it
 	chars  int  // characters that the logprobs have told the offsets of
 }
 
