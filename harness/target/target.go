@@ -101,10 +101,11 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 		return newHTTPError(method, url, resp)
 	}
 	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer}
+	var b []byte
 	if out == nil {
 		_, err = io.Copy(io.Discard, limited)
 	} else {
-		err = json.NewDecoder(limited).Decode(out)
+		b, err = io.ReadAll(limited)
 	}
 	if limited.N <= 0 {
 		return fmt.Errorf("%s %s: answer is longer than %d MiB", method, url, maxAnswer>>20)
@@ -112,8 +113,27 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return fmt.Errorf("%s %s: read the answer: %w", method, url, err)
 	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return &MalformedError{Method: method, URL: url, Body: b, Err: err}
+	}
 	return nil
 }
+
+// MalformedError is a 2xx answer that is not the JSON it should be.
+type MalformedError struct {
+	Method, URL string
+	Body        []byte // the whole answer, for the caller to find out what was meant
+	Err         error  // from encoding/json
+}
+
+func (e *MalformedError) Error() string {
+	return fmt.Sprintf("%s %s: read the answer: %v (it starts %q)", e.Method, e.URL, e.Err, oneLine(string(e.Body[:min(len(e.Body), 60)])))
+}
+
+func (e *MalformedError) Unwrap() error { return e.Err }
 
 func newHTTPError(method, url string, resp *http.Response) *HTTPError {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))

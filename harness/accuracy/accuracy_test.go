@@ -1,0 +1,213 @@
+package accuracy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/target"
+)
+
+func writeText(t *testing.T, raw string) string {
+	file := filepath.Join(t.TempDir(), "text.raw")
+	require.NoError(t, os.WriteFile(file, []byte(raw), 0o644))
+	return file
+}
+
+const twoArticles = " \n = One = \n \n Some words , and some more . \n \n = Two = \n \n Fewer words . \n"
+
+// The three metrics equal those computed here from the definitions alone.
+func TestScoreEqualsItsDefinition(t *testing.T) {
+	f := &fake{}
+	var calls []int
+	r, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Conc: 3,
+		OnProgress: func(done, total int) { calls = append(calls, done, total) }})
+	require.NoError(t, err)
+
+	var ll float64
+	tokens, windows := 0, 0
+	for _, detokenized := range []string{" = One =\n\nSome words, and some more.\n", " = Two =\n\nFewer words.\n"} {
+		ids := append([]int32{fakeBOS}, bytesOf(detokenized)...)
+		for i := 1; i < len(ids); i++ {
+			ll += fakeLogprob(ids[i-1], ids[i])
+		}
+		tokens += len(ids) - 1
+		windows += (len(ids) - 1 + 9) / 10
+	}
+	docs := SplitDocuments(twoArticles)
+	require.Len(t, docs, 2)
+	bytes, words := docs[0].Bytes+docs[1].Bytes, docs[0].Words+docs[1].Words
+	assert.InEpsilon(t, -ll/float64(bytes)/math.Ln2, r.BitsPerByte, 1e-12)
+	assert.InEpsilon(t, math.Exp(-ll/float64(bytes)), r.BytePerplexity, 1e-12)
+	assert.InEpsilon(t, math.Exp(-ll/float64(words)), r.WordPerplexity, 1e-12)
+	assert.Equal(t, TextID{Name: "text.raw", SHA256: r.Text.SHA256, Documents: 2, Words: words, Bytes: bytes, Tokens: tokens}, r.Text)
+	assert.Equal(t, windows, r.Windows)
+	assert.EqualValues(t, fakeBOS, r.Prefix)
+	assert.Equal(t, "/v1/completions", r.Path)
+	assert.Equal(t, []int{1, windows}, calls[:2])
+	assert.Equal(t, []int{windows, windows}, calls[len(calls)-2:])
+}
+
+func bytesOf(s string) (ids []int32) {
+	for _, b := range []byte(s) {
+		ids = append(ids, int32(b))
+	}
+	return ids
+}
+
+func TestScoreKeepsConcInFlight(t *testing.T) {
+	for _, conc := range []int{1, 4} {
+		f := &fake{}
+		_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles+strings.Repeat("more words \n", 30)), MaxLength: 8, Conc: conc})
+		require.NoError(t, err)
+		assert.LessOrEqual(t, f.most.Load(), int32(conc))
+		assert.Equal(t, conc > 1, f.most.Load() > 1)
+	}
+}
+
+// Figures must not depend on the order in which answers come, nor on how many
+// are in flight.
+func TestScoreIsTheSameEveryTime(t *testing.T) {
+	var first Metrics
+	for i, conc := range []int{1, 2, 16, 16} {
+		r, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: writeText(t, heldOut), MaxLength: 64, Conc: conc})
+		require.NoError(t, err)
+		if i == 0 {
+			first = r.Metrics
+		}
+		assert.Equal(t, first, r.Metrics)
+	}
+}
+
+func TestOneBadAnswerFailsTheWholeScore(t *testing.T) {
+	bad := func(body string) func([]int32, map[string]any) (int, string) {
+		n := 0
+		return func([]int32, map[string]any) (int, string) {
+			if n++; n == 3 { // the first is the probe
+				return 200, body
+			}
+			return 0, ""
+		}
+	}
+	values := func(at string) string {
+		return `{"choices":[{"logprobs":{"token_logprobs":[null` + strings.Repeat(",-1", 5) + "," + at + strings.Repeat(",-1", 5) + `]}}]}`
+	}
+	for name, c := range map[string]struct {
+		body string
+		want error
+	}{
+		"null":            {values("null"), target.ErrNullLogprob},
+		"NaN":             {values("NaN"), target.ErrNotFinite},
+		"minus infinity":  {values("-Infinity"), target.ErrNotFinite},
+		"vLLM's -9999":    {values("-9999.0"), target.ErrNotFinite},
+		"above certainty": {values("0.7"), target.ErrPositive},
+		"no logprobs":     {`{"choices":[{"text":"x"}]}`, target.ErrNoPromptLogprobs},
+		"too few":         {`{"choices":[{"logprobs":{"token_logprobs":[-1]}}]}`, target.ErrNoPromptLogprobs},
+		"llama.cpp's":     {`{"choices":[{"logprobs":{"content":[{"logprob":-1}]}}]}`, target.ErrNoPromptLogprobs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Score(context.Background(), serve(t, &fake{completions: bad(c.body)}),
+				Options{Wikitext: writeText(t, " = A = \n"+strings.Repeat("x", 42)), MaxLength: 12, Retry: quick})
+			require.ErrorIs(t, err, c.want)
+			assert.ErrorContains(t, err, "document 1 of 1, window 2")
+			assert.NotContains(t, err.Error(), "\n")
+		})
+	}
+}
+
+func TestScoreTriesAgainWhenTheServerIsBusy(t *testing.T) {
+	for _, status := range []int{429, 500, 502, 503, 504} {
+		var n atomic.Int32
+		f := &fake{completions: func([]int32, map[string]any) (int, string) {
+			if n.Add(1)%2 == 1 {
+				return status, "busy"
+			}
+			return 0, ""
+		}}
+		_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Retry: quick})
+		assert.NoError(t, err, "HTTP %d", status)
+	}
+	f := &fake{completions: func([]int32, map[string]any) (int, string) { return 503, "full" }, generate: func([]int32, map[string]any) (int, string) { return 404, "" }}
+	_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Retry: quick})
+	require.ErrorIs(t, err, target.ErrCannotScore)
+	assert.ErrorContains(t, err, "HTTP 503: full (tried 3 times)")
+}
+
+func TestScoreStopsWhenToldTo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &fake{before: func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v1/completions" {
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client left
+			cancel()
+			<-r.Context().Done()
+		}
+		return false
+	}}
+	_, err := Score(ctx, serve(t, f), Options{Wikitext: writeText(t, twoArticles)})
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
+	good := writeText(t, twoArticles)
+	for want, c := range map[string]struct {
+		f      *fake
+		o      Options
+		maxLen int
+	}{
+		"no /tokenize":           {&fake{noTokenize: true}, Options{Wikitext: good}, 0},
+		"set ACC_PREFIX_TOKEN":   {&fake{noPrefix: true}, Options{Wikitext: good}, 0},
+		"want UTF-8":             {&fake{}, Options{Wikitext: writeText(t, "\xff\xfe")}, 0},
+		"something in it":        {&fake{}, Options{Wikitext: writeText(t, " \n\u2028 \n")}, 0},
+		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Wikitext: good, MaxLength: 3}, 0},
+		"than the 1024 tokens":   {&fake{}, Options{Wikitext: good}, 1024},
+		"no such file":           {&fake{}, Options{Wikitext: "/no/such/file"}, 0},
+		"set WIKITEXT":           {&fake{}, Options{}, 0},
+		"cannot score a prompt:": {&fake{completions: refuse, generate: refuse}, Options{Wikitext: good}, 0},
+	} {
+		tg := serve(t, c.f)
+		tg.MaxLen = c.maxLen
+		c.o.Retry = quick
+		_, err := Score(context.Background(), tg, c.o)
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "\n")
+	}
+}
+
+func refuse([]int32, map[string]any) (int, string) { return 400, `{"error":{"message":"no"}}` }
+
+func TestScoreUsesGenerateWhereCompletionsCannotScore(t *testing.T) {
+	file := writeText(t, twoArticles)
+	want, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: file, MaxLength: 12})
+	require.NoError(t, err)
+	for name, f := range map[string]*fake{
+		"refused": {completions: refuse},
+		"generated only": {completions: func([]int32, map[string]any) (int, string) {
+			return 200, `{"choices":[{"logprobs":{"token_logprobs":[-1]}}]}`
+		}},
+		"max_tokens 1 not": {completions: refuse, generate: onlyZeroTokens},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Score(context.Background(), serve(t, f), Options{Wikitext: file, MaxLength: 12, Retry: quick})
+			require.NoError(t, err)
+			assert.Equal(t, "/generate", got.Path)
+			assert.Equal(t, want.Metrics, got.Metrics)
+		})
+	}
+}
+
+func onlyZeroTokens(_ []int32, body map[string]any) (int, string) {
+	if n := body["sampling_params"].(map[string]any)["max_new_tokens"]; n != 0.0 {
+		return 400, fmt.Sprintf("max_new_tokens must be 0, got %v", n)
+	}
+	return 0, ""
+}

@@ -1,0 +1,114 @@
+package accuracy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"inferbench/harness/target"
+)
+
+// fake is a server at the socket whose tokens are bytes and whose
+// log-probabilities are a fixed function of a token and the one before it.
+type fake struct {
+	noTokenize, noPrefix   bool
+	completions, generate  func(ids []int32, body map[string]any) (int, string) // status and body; nil answers properly
+	before                 func(w http.ResponseWriter, r *http.Request) bool    // true: answered
+	inFlight, most, scores atomic.Int32
+}
+
+const fakeBOS = 256
+
+func fakeLogprob(before, token int32) float64 { return -1 - float64((before*31+token*17)%29)/10 }
+
+func fakeScore(ids []int32) (out []any) {
+	out = []any{nil}
+	for i := 1; i < len(ids); i++ {
+		out = append(out, fakeLogprob(ids[i-1], ids[i]))
+	}
+	return append(out, -0.5) // the generated one
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.before != nil && f.before(w, r) {
+		return
+	}
+	var in struct {
+		Prompt  json.RawMessage `json:"prompt"`
+		Special bool            `json:"add_special_tokens"`
+		IDs     []int32         `json:"input_ids"`
+	}
+	body := map[string]any{}
+	var raw json.RawMessage
+	if r.Method == http.MethodPost {
+		_ = json.NewDecoder(r.Body).Decode(&raw)
+		_ = json.Unmarshal(raw, &in)
+		_ = json.Unmarshal(raw, &body)
+	}
+	answer := func(v any) { _ = json.NewEncoder(w).Encode(v) }
+	custom := func(how func([]int32, map[string]any) (int, string), ids []int32) bool {
+		if how == nil {
+			return false
+		}
+		status, text := how(ids, body)
+		if status == 0 {
+			return false
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, text)
+		return true
+	}
+	switch r.URL.Path {
+	case "/tokenize":
+		if f.noTokenize {
+			http.NotFound(w, r)
+			return
+		}
+		var text string
+		_ = json.Unmarshal(in.Prompt, &text)
+		ids := []int32{}
+		if in.Special && !f.noPrefix {
+			ids = append(ids, fakeBOS)
+		}
+		for _, b := range []byte(text) {
+			ids = append(ids, int32(b))
+		}
+		answer(map[string]any{"tokens": ids, "count": len(ids)})
+	case "/v1/completions":
+		f.most.Store(max(f.most.Load(), f.inFlight.Add(1)))
+		defer f.inFlight.Add(-1)
+		f.scores.Add(1)
+		time.Sleep(time.Millisecond) // so that requests meet
+		var ids []int32
+		_ = json.Unmarshal(in.Prompt, &ids)
+		if custom(f.completions, ids) {
+			return
+		}
+		answer(map[string]any{"choices": []any{map[string]any{"index": 0, "logprobs": map[string]any{"token_logprobs": fakeScore(ids)}}},
+			"usage": map[string]any{"prompt_tokens": len(ids), "completion_tokens": 1}})
+	case "/generate":
+		if custom(f.generate, in.IDs) {
+			return
+		}
+		var entries []any
+		for i, lp := range fakeScore(in.IDs)[:len(in.IDs)] {
+			entries = append(entries, []any{lp, in.IDs[i], nil})
+		}
+		answer(map[string]any{"text": "x", "meta_info": map[string]any{"input_token_logprobs": entries}})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// serve starts f and is a target for it, whose retries do not wait.
+func serve(t *testing.T, f *fake) *target.Target {
+	s := httptest.NewServer(f)
+	t.Cleanup(s.Close)
+	return target.New(s.URL, "fake", "", nil)
+}
+
+var quick = target.Retry{Tries: 3, First: time.Millisecond, Longest: time.Millisecond}

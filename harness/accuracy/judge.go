@@ -1,0 +1,139 @@
+package accuracy
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"inferbench/baselines"
+)
+
+// Status is the outcome of judging a result.
+type Status string
+
+const (
+	Passed Status = "PASSED"
+	Failed Status = "FAILED"
+	NotRun Status = "NOT_RUN" // there was nothing to judge by
+)
+
+// Limit is one metric beside its baseline and the limits that follow from the
+// tolerance.
+type Limit struct {
+	Value    float64 `json:"value"`
+	Baseline float64 `json:"baseline"`
+	Lower    float64 `json:"lower"`
+	Upper    float64 `json:"upper"`
+	StdErr   float64 `json:"stderr,omitempty"` // over documents; absent for a single one
+	OK       bool    `json:"ok"`
+}
+
+// Verdict is what the gate says of a result, and why.
+type Verdict struct {
+	Status    Status           `json:"status"`
+	Reason    string           `json:"reason"` // in words, on one line
+	Baseline  string           `json:"baseline,omitempty"`
+	Tolerance float64          `json:"tolerance,omitempty"` // relative, to both sides
+	Limits    map[string]Limit `json:"limits,omitempty"`    // by metric
+	Warnings  []string         `json:"warnings,omitempty"`
+}
+
+// ErrOtherBaseline: the baseline was measured on something else than the
+// result, so that laying them side by side would mean nothing.
+var ErrOtherBaseline = errors.New("the baseline is not for what was measured")
+
+// Comparable reports whether b was measured on the task, the text and the
+// window of r; the error wraps [ErrOtherBaseline] and says what differs.
+func Comparable(r *Result, b *baselines.Accuracy) error {
+	var diffs []string
+	if b.Task != r.Task {
+		diffs = append(diffs, fmt.Sprintf("its task is %s, the run's is %s", b.Task, r.Task))
+	}
+	if b.CorpusSHA256 != r.Text.SHA256 {
+		diffs = append(diffs, fmt.Sprintf("its text is %s (SHA-256 %.8s…), the run's is %s (%.8s…)", b.Corpus, b.CorpusSHA256, r.Text.Name, r.Text.SHA256))
+	}
+	if b.MaxLength != r.MaxLength {
+		diffs = append(diffs, fmt.Sprintf("its max_length is %d, the run's is %d (ACC_MAX_LENGTH)", b.MaxLength, r.MaxLength))
+	}
+	if diffs == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %s", ErrOtherBaseline, b.Name, strings.Join(diffs, "; "))
+}
+
+// Baseline finds what to judge a model's result by. A name, or the path of a
+// .json file, is taken at its word, and an error where it is for another text
+// or window. With an empty name it is the shipped baseline of the model for
+// what was measured, and nil, without an error, where there is none.
+func Baseline(name, model string, r *Result) (*baselines.Accuracy, error) {
+	if name != "" {
+		b, err := baselines.LoadAccuracy(name)
+		if err != nil {
+			return nil, err
+		}
+		return b, Comparable(r, b)
+	}
+	all, err := baselines.AccuracyFor(model, r.Task)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range all {
+		if Comparable(r, b) == nil {
+			return b, nil
+		}
+	}
+	return nil, nil
+}
+
+// Judge lays a result beside a baseline: each metric must lie within ±tolerance
+// of the baseline's. Far below is as wrong as far above, since then either the
+// measurement or the model is not what it claims to be. A tolerance of 0 means
+// the baseline's own. Without a baseline the verdict is NOT_RUN; with one for
+// another task, text or window it is FAILED and holds no comparison.
+func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
+	if b == nil {
+		return Verdict{Status: NotRun, Reason: fmt.Sprintf("no accuracy baseline for this model on %s (SHA-256 %.8s…) with max_length %d: the figures are recorded, not judged", r.Text.Name, r.Text.SHA256, r.MaxLength)}
+	}
+	if err := Comparable(r, b); err != nil {
+		return Verdict{Status: Failed, Baseline: b.Name, Reason: err.Error()}
+	}
+	if tolerance == 0 {
+		tolerance = b.Tolerance
+	}
+	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance, Limits: map[string]Limit{}}
+	var se StdErr
+	if r.StdErr != nil {
+		se = *r.StdErr
+	}
+	var outside []string
+	for _, m := range []struct {
+		name                   string
+		value, baseline, error float64
+	}{
+		{"bits_per_byte", r.BitsPerByte, b.BitsPerByte, se.BitsPerByte},
+		{"byte_perplexity", r.BytePerplexity, b.BytePerplexity, se.BytePerplexity},
+		{"word_perplexity", r.WordPerplexity, b.WordPerplexity, se.WordPerplexity},
+	} {
+		l := Limit{Value: m.value, Baseline: m.baseline, StdErr: m.error, Lower: m.baseline * (1 - tolerance), Upper: m.baseline * (1 + tolerance)}
+		l.OK = m.value >= l.Lower && m.value <= l.Upper
+		v.Limits[m.name] = l
+		off := m.value/m.baseline - 1
+		switch {
+		case l.OK:
+		case off > 0:
+			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% above the baseline %.4f (upper limit %.4f)", m.name, m.value, 100*off, m.baseline, l.Upper))
+		default:
+			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% below the baseline %.4f (lower limit %.4f): the measurement or the model is not what it claims", m.name, m.value, -100*off, m.baseline, l.Lower))
+		}
+		if tolerance*m.baseline < 2*m.error {
+			v.Warnings = append(v.Warnings, fmt.Sprintf("%s: the tolerance of ±%.4f is smaller than two standard errors over documents (%.4f)", m.name, tolerance*m.baseline, 2*m.error))
+		}
+	}
+	if outside != nil {
+		v.Status, v.Reason = Failed, strings.Join(outside, "; ")
+		return v
+	}
+	v.Reason = fmt.Sprintf("all three metrics within ±%g %% of %s", math.Round(tolerance*1e4)/100, b.Name)
+	return v
+}

@@ -1,0 +1,89 @@
+package accuracy
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
+)
+
+func resultLike(b *baselines.Accuracy) *Result {
+	return &Result{Task: b.Task, MaxLength: b.MaxLength, Text: TextID{Name: "text", SHA256: b.CorpusSHA256},
+		Metrics: Metrics{BitsPerByte: b.BitsPerByte, BytePerplexity: b.BytePerplexity, WordPerplexity: b.WordPerplexity}}
+}
+
+func deepseek(t *testing.T) *baselines.Accuracy {
+	b, err := baselines.LoadAccuracy("deepseek-r1-0528-mxfp4")
+	require.NoError(t, err)
+	return b
+}
+
+func TestJudge(t *testing.T) {
+	b := deepseek(t)
+	for name, c := range map[string]struct {
+		change    func(*Result)
+		tolerance float64
+		want      Status
+		reason    string
+	}{
+		"equal":              {func(*Result) {}, 0, Passed, "within ±3 % of deepseek-r1-0528-mxfp4"},
+		"at the upper limit": {func(r *Result) { r.WordPerplexity = b.WordPerplexity * 1.03 }, 0, Passed, ""},
+		"above":              {func(r *Result) { r.WordPerplexity = 3.3499 }, 0, Failed, "word_perplexity 3.3499 is 3.0 % above the baseline 3.2522 (upper limit 3.3498)"},
+		"far below":          {func(r *Result) { r.BitsPerByte = 0.2 }, 0, Failed, "55.4 % below the baseline 0.4485 (lower limit 0.4350): the measurement or the model is not what it claims"},
+		"two":                {func(r *Result) { r.BitsPerByte, r.BytePerplexity = 1, 2 }, 0, Failed, "bits_per_byte 1.0000 is 123.0 % above the baseline 0.4485 (upper limit 0.4620); byte_perplexity"},
+		"tighter":            {func(r *Result) { r.BytePerplexity *= 1.02 }, 0.01, Failed, "byte_perplexity"},
+		"wider":              {func(r *Result) { r.BytePerplexity *= 1.09 }, 0.1, Passed, "±10 %"},
+		"NaN":                {func(r *Result) { r.BytePerplexity = math.NaN() }, 0, Failed, "byte_perplexity"},
+		"another text":       {func(r *Result) { r.Text.SHA256 = "77" + r.Text.SHA256[2:] }, 0, Failed, "not for what was measured"},
+		"another window":     {func(r *Result) { r.MaxLength = 4096 }, 0, Failed, "its max_length is 2048, the run's is 4096"},
+		"another task":       {func(r *Result) { r.Task = "gsm8k" }, 0, Failed, "its task is wikitext"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := resultLike(b)
+			c.change(r)
+			v := Judge(r, b, c.tolerance)
+			assert.Equal(t, c.want, v.Status, v.Reason)
+			assert.Contains(t, v.Reason, c.reason)
+			assert.NotContains(t, v.Reason, "\n")
+			if Comparable(r, b) != nil {
+				assert.Empty(t, v.Limits, "unequal things are not laid side by side")
+			}
+		})
+	}
+	v := Judge(resultLike(b), nil, 0)
+	assert.Equal(t, NotRun, v.Status, "no baseline, no PASSED")
+}
+
+func TestJudgeSaysWhenTheToleranceIsBelowTheNoise(t *testing.T) {
+	b := deepseek(t)
+	r := resultLike(b)
+	r.StdErr = &StdErr{BitsPerByte: 0.02}
+	v := Judge(r, b, 0)
+	assert.Equal(t, Passed, v.Status)
+	assert.Equal(t, []string{"bits_per_byte: the tolerance of ±0.0135 is smaller than two standard errors over documents (0.0400)"}, v.Warnings)
+	j, err := json.Marshal(v)
+	require.NoError(t, err)
+	assert.Contains(t, string(j), `"status":"PASSED"`)
+}
+
+func TestBaselineIsFoundOnlyForWhatWasMeasured(t *testing.T) {
+	r := resultLike(deepseek(t))
+	b, err := Baseline("", "amd/DeepSeek-R1-0528-MXFP4-Preview", r)
+	require.NoError(t, err)
+	require.NotNil(t, b)
+	b, err = Baseline("", "Qwen3-8B", r)
+	require.NoError(t, err)
+	assert.Nil(t, b)
+	r.MaxLength = 4096
+	b, err = Baseline("", "DeepSeek-R1-0528-MXFP4", r)
+	require.NoError(t, err)
+	assert.Nil(t, b)
+	_, err = Baseline("deepseek-r1-0528-mxfp4", "whatever", r)
+	assert.ErrorIs(t, err, ErrOtherBaseline)
+	_, err = Baseline("no-such", "whatever", r)
+	assert.ErrorContains(t, err, "there are:")
+}
