@@ -101,3 +101,9 @@ import: ## a batch of another tool's result: FILE=result.json [ISL= OSL= TP= MOD
 
 csv: ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
 	@$(GO) run ./cmd/export $(BATCH)
+
+# Accuracy.
+.PHONY: baseline-embedded
+
+baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed
+	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update

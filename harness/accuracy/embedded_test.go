@@ -1,0 +1,78 @@
+package accuracy
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
+	"inferbench/harness/engine"
+	"inferbench/harness/target"
+)
+
+var update = flag.Bool("update", false, "write the embedded engine's accuracy baseline anew")
+
+const embeddedBaseline = "../../baselines/accuracy/inferbench-ngram.json"
+
+// embedded starts an engine and waits for it.
+func embedded(t testing.TB, cfg engine.Config) *target.Target {
+	e, err := engine.Start(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = e.Close() })
+	tg := target.New(e.URL(), "", "", nil)
+	require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+	return tg
+}
+
+// The shipped baseline must be what the shipped engine gives on the shipped
+// text: whoever changes either runs `make baseline-embedded`.
+func TestShippedBaselineIsTheShippedEngines(t *testing.T) {
+	r, err := Score(context.Background(), embedded(t, engine.Config{}), Options{Conc: 8})
+	require.NoError(t, err)
+	if *update {
+		b, err := json.MarshalIndent(baselines.Accuracy{
+			Name: engine.ModelName, Models: []string{engine.ModelName}, Task: r.Task,
+			Corpus: r.Text.Name, CorpusSHA256: r.Text.SHA256, MaxLength: r.MaxLength,
+			BitsPerByte: r.BitsPerByte, BytePerplexity: r.BytePerplexity, WordPerplexity: r.WordPerplexity,
+			Tolerance: 0.03, Source: "measured on the embedded engine of this version by make baseline-embedded",
+		}, "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(embeddedBaseline, append(b, '\n'), 0o644))
+	}
+	b, err := baselines.LoadAccuracy(embeddedBaseline)
+	require.NoError(t, err, "run `make baseline-embedded`")
+	const advice = "the engine or the text has changed: run `make baseline-embedded`"
+	assert.NoError(t, Comparable(r, b), advice)
+	assert.InEpsilon(t, b.BitsPerByte, r.BitsPerByte, 1e-9, advice)
+	assert.InEpsilon(t, b.BytePerplexity, r.BytePerplexity, 1e-9, advice)
+	assert.InEpsilon(t, b.WordPerplexity, r.WordPerplexity, 1e-9, advice)
+	assert.Equal(t, Passed, Judge(r, b, 0).Status)
+	assert.True(t, b.Matches(engine.ModelName))
+}
+
+// A damaged model must fail the gate.
+func TestNoiseFailsTheGate(t *testing.T) {
+	b, err := baselines.LoadAccuracy(embeddedBaseline)
+	require.NoError(t, err)
+	r, err := Score(context.Background(), embedded(t, engine.Config{Noise: 1}), Options{Conc: 8})
+	require.NoError(t, err)
+	v := Judge(r, b, 0)
+	assert.Equal(t, Failed, v.Status, v.Reason)
+}
+
+func TestBothWaysOfScoringAgreeOnTheEmbeddedEngine(t *testing.T) {
+	completions, err := Score(context.Background(), embedded(t, engine.Config{Dialect: engine.VLLM}), Options{Conc: 8})
+	require.NoError(t, err)
+	tg := embedded(t, engine.Config{})
+	tg.Engine = "sglang" // so that /generate is tried first
+	generate, err := Score(context.Background(), tg, Options{Conc: 8})
+	require.NoError(t, err)
+	assert.Equal(t, "/v1/completions", completions.Path)
+	assert.Equal(t, "/generate", generate.Path)
+	assert.Equal(t, completions.Metrics, generate.Metrics)
+}
