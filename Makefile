@@ -13,7 +13,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --junitfile $(JUNIT) -- -c
 
 .DEFAULT_GOAL := help
 .PHONY: engine shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example
-.PHONY: leaderboard leaderboard-backup leaderboard-load resubmit
+.PHONY: browser-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
 	@echo "make VERB [SETTING=value ...]"
@@ -74,8 +74,12 @@ fuzz: ## every fuzz target, FUZZTIME (30s) each
 	scripts/fuzz.sh
 
 # What the tests can use beyond Go and make. Each line adds its own:
-#   ci-deps: chromium
-ci-deps: shellcheck ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck browser-deps ## install what the tests skip without (Chromium and the like)
+
+browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
+	@cd harness/browsertest && npm ci --silent
 
 shellcheck:
 	@command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
