@@ -1,8 +1,9 @@
 package stats
 
 import (
+	"bytes"
+	"encoding/gob"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -13,11 +14,10 @@ import (
 // the exact one. Mean and standard deviation are exact, kept beside it.
 // Histograms of several runs or machines merge into one.
 type Histogram struct {
-	h    *hdrhistogram.Histogram
-	n    float64
-	mean float64 // ns
-	m2   float64 // sum of squared distances from the mean, ns²
-	max  time.Duration
+	h       *hdrhistogram.Histogram
+	sum     wide // ns
+	squares wide // ns²
+	max     time.Duration
 }
 
 // histogramMax is the longest duration a Histogram tells apart: longer ones
@@ -33,10 +33,8 @@ func NewHistogram() *Histogram {
 func (h *Histogram) Record(d time.Duration) {
 	d = max(d, 0)
 	_ = h.h.RecordValue(int64(min(d, histogramMax))) // cannot be out of range
-	h.n++
-	delta := float64(d) - h.mean
-	h.mean += delta / h.n
-	h.m2 += delta * (float64(d) - h.mean)
+	h.sum.add(wide{lo: uint64(d)})
+	h.squares.add(square(uint64(d)))
 	h.max = max(h.max, d)
 }
 
@@ -50,19 +48,15 @@ func (h *Histogram) RecordAll(g Gaps) {
 // Len is the number of durations.
 func (h *Histogram) Len() int64 { return h.h.TotalCount() }
 
-// Merge adds the durations of other, which stays as it is.
+// Merge adds the durations of other, which stays as it is. The result is what
+// one histogram of all of them would be, to the last bit.
 func (h *Histogram) Merge(other *Histogram) {
-	if other == nil || other.n == 0 {
+	if other == nil {
 		return
 	}
 	h.h.Merge(other.h)
-	// Chan et al., "Updating formulae and a pairwise algorithm for computing
-	// sample variances", 1979.
-	n := h.n + other.n
-	delta := other.mean - h.mean
-	h.mean += delta * other.n / n
-	h.m2 += other.m2 + delta*delta*h.n*other.n/n
-	h.n = n
+	h.sum.add(other.sum)
+	h.squares.add(other.squares)
 	h.max = max(h.max, other.max)
 }
 
@@ -78,12 +72,51 @@ func (h *Histogram) Encode() (string, error) {
 
 // dist is the distribution of the durations.
 func (h *Histogram) dist() Dist {
-	if h.n == 0 {
+	n := float64(h.Len())
+	if n == 0 {
 		return Dist{}
 	}
+	mean := h.sum.float() / n
 	at := func(p float64) *float64 { return ms(float64(min(h.h.ValueAtPercentile(p), int64(h.max)))) }
 	return Dist{
-		Mean: ms(h.mean), Median: at(50), Std: ms(math.Sqrt(h.m2 / h.n)),
+		Mean: ms(mean), Median: at(50), Std: ms(deviation(h.sum, h.squares, h.Len())),
 		P90: at(90), P95: at(95), P99: at(99), P99_9: at(99.9), Max: ms(float64(h.max)),
 	}
+}
+
+// wireHistogram is how a histogram travels: see [Histogram.GobEncode].
+type wireHistogram struct {
+	HDR          string
+	Sum, Squares [2]uint64
+	Max          time.Duration
+}
+
+// GobEncode keeps everything, so that a histogram made elsewhere merges as one
+// made here does.
+func (h *Histogram) GobEncode() ([]byte, error) {
+	hdr, err := h.Encode()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = gob.NewEncoder(&b).Encode(wireHistogram{hdr, [2]uint64{h.sum.hi, h.sum.lo}, [2]uint64{h.squares.hi, h.squares.lo}, h.max})
+	return b.Bytes(), err
+}
+
+// GobDecode is the other way of [Histogram.GobEncode].
+func (h *Histogram) GobDecode(b []byte) error {
+	var w wireHistogram
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&w); err != nil {
+		return err
+	}
+	hdr, err := hdrhistogram.Decode([]byte(w.HDR))
+	if err != nil {
+		return fmt.Errorf("decode histogram: %w", err)
+	}
+	*h = *NewHistogram()
+	if dropped := h.h.Merge(hdr); dropped > 0 {
+		return fmt.Errorf("decode histogram: %d of its durations are out of range", dropped)
+	}
+	h.sum, h.squares, h.max = wide{w.Sum[0], w.Sum[1]}, wide{w.Squares[0], w.Squares[1]}, w.Max
+	return nil
 }

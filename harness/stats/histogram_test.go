@@ -74,9 +74,12 @@ func TestHistogramsMerge(t *testing.T) {
 	a.Merge(NewHistogram())
 	want, got := all.dist(), a.dist()
 	assert.Equal(t, all.Len(), a.Len())
-	assert.InEpsilon(t, *want.Mean, *got.Mean, 1e-9)
-	assert.InEpsilon(t, *want.Std, *got.Std, 1e-9)
-	assert.Equal(t, []*float64{want.Median, want.P99, want.Max}, []*float64{got.Median, got.P99, got.Max})
+	assert.Equal(t, want, got, "to the last bit")
+	sent, err := a.GobEncode()
+	require.NoError(t, err)
+	var travelled Histogram
+	require.NoError(t, travelled.GobDecode(sent))
+	assert.Equal(t, want, travelled.dist(), "and so it travels")
 	assert.Equal(t, Dist{}, NewHistogram().dist())
 
 	text, err := a.Encode()
