@@ -1,0 +1,125 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"inferbench/harness/accuracy"
+	"inferbench/harness/batch"
+	"inferbench/harness/matrix"
+)
+
+// Accuracy is how a cell's accuracy run ended.
+type Accuracy struct {
+	Result  *accuracy.Result // nil where there are no figures
+	Verdict accuracy.Verdict // NOT_RUN where no baseline applies
+	Err     error            // why there are no figures
+	Took    time.Duration
+}
+
+// Failed reports whether the cell's benchmark must not run.
+func (a *Accuracy) Failed() bool { return a.Err != nil || a.Verdict.Status == accuracy.Failed }
+
+// Reason is the verdict in words, on one line.
+func (a *Accuracy) Reason() string {
+	if a.Err != nil {
+		return a.Err.Error()
+	}
+	return "accuracy " + string(a.Verdict.Status) + ": " + a.Verdict.Reason
+}
+
+// Figures are the metrics by name; none where there are none.
+func (a *Accuracy) Figures() []Metric {
+	if a.Result == nil {
+		return nil
+	}
+	m := a.Result.Metrics
+	return []Metric{{Value: m.BitsPerByte, Unit: "bits_per_byte"}, {Value: m.BytePerplexity, Unit: "byte_perplexity"}, {Value: m.WordPerplexity, Unit: "word_perplexity"}}
+}
+
+// String is the figures and the verdict, on one line.
+func (a *Accuracy) String() string {
+	words := []string{}
+	for _, m := range a.Figures() {
+		words = append(words, fmt.Sprintf("%s %.4f", m.Unit, m.Value))
+	}
+	return strings.Join(append(words, a.Reason()), ", ")
+}
+
+// Accuracy scores the cell's model at the cell's CONC and judges it. It runs
+// anew at each call; [Sweep.Serve] runs it where no test has. Where the cell's
+// speed is not going to be measured, because accuracy failed or was all that
+// was asked for, the cell ends here.
+//
+// The error is an interrupt, a sweep that does not fit its time, or a result
+// that cannot be written; a failed accuracy is not an error but a verdict.
+func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error) {
+	st, err := sw.enter(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	a := sw.score(ctx, c)
+	a.Took = time.Since(begin)
+	st.unbooked += a.Took
+	if ctx.Err() != nil {
+		sw.endUnmeasured(c, st, &Accuracy{}, batch.Incomplete, Interrupted.Error())
+		return nil, Interrupted
+	}
+	st.accuracy = a
+	sw.overrun(sw.budget.accuracyTook(a.Took))
+	switch {
+	case a.Failed():
+		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
+	case !sw.serves(c):
+		err = sw.endUnmeasured(c, st, a, batch.Passed, "")
+	}
+	return a, err
+}
+
+// score never returns nil.
+func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
+	s := sw.Settings
+	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
+		Wikitext: s.Wikitext, MaxLength: s.AccuracyMaxLength, Conc: c.Conc,
+		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
+	})
+	if err != nil {
+		return &Accuracy{Err: err}
+	}
+	base, err := accuracy.Baseline(s.AccuracyBaseline, sw.Target.Model, r)
+	if err != nil {
+		return &Accuracy{Result: r, Err: err}
+	}
+	return &Accuracy{Result: r, Verdict: accuracy.Judge(r, base, s.AccuracyTolerance)}
+}
+
+// endUnmeasured ends a cell whose speed is not measured.
+func (sw *Sweep) endUnmeasured(c matrix.Cell, st *state, a *Accuracy, status batch.Status, reason string) error {
+	r := &batch.Result{Status: status, Reason: reason, Args: sw.args(c)}
+	if err := addAccuracy(r, a); err != nil {
+		return err
+	}
+	return sw.finish(c, st, r)
+}
+
+// addAccuracy fills a result's two accuracy sections.
+func addAccuracy(r *batch.Result, a *Accuracy) error {
+	v := a.Verdict
+	switch {
+	case a.Err != nil:
+		v = accuracy.Verdict{Status: accuracy.Failed, Reason: a.Err.Error()}
+	case v.Status == "":
+		v.Status = accuracy.NotRun
+	}
+	var err1, err2 error
+	if a.Result != nil {
+		r.Args.ACCTask = a.Result.Task
+		r.Accuracy, err1 = batch.Section(a.Result)
+	}
+	r.Validation, err2 = batch.Section(v)
+	return errors.Join(err1, err2)
+}

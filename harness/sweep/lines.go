@@ -1,0 +1,64 @@
+package sweep
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+)
+
+// Lines is a [Watcher] that writes a plain line every few seconds, for output
+// that is no terminal.
+type Lines struct {
+	W     io.Writer
+	Every time.Duration // default 5 s
+
+	last time.Time
+}
+
+func (l *Lines) due() bool {
+	every := l.Every
+	if every == 0 {
+		every = 5 * time.Second
+	}
+	if time.Since(l.last) < every {
+		return false
+	}
+	l.last = time.Now()
+	return true
+}
+
+// Accuracy says how many documents are scored.
+func (l *Lines) Accuracy(c matrix.Cell, done, total int) {
+	if l.due() {
+		fmt.Fprintf(l.W, "%s: accuracy: %d of %d documents\n", c.Name(), done, total)
+	}
+}
+
+// Serving says how far the pass is.
+func (l *Lines) Serving(c matrix.Cell, p load.Progress) {
+	if !l.due() {
+		return
+	}
+	phase := "benchmark"
+	if p.WarmUp {
+		phase = "warm-up"
+	}
+	rate := ""
+	if s := p.Elapsed.Seconds(); s > 0 {
+		rate = fmt.Sprintf(", %.0f output tok/s", float64(p.OutputTokens)/s)
+	}
+	fmt.Fprintf(l.W, "%s: %s: %d of %d requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, p.Total, p.InFlight, p.Failed, rate)
+}
+
+// Ended says how the cell ended.
+func (l *Lines) Ended(c matrix.Cell, r *batch.Result) {
+	reason := ""
+	if r.Reason != "" {
+		reason = ": " + r.Reason
+	}
+	fmt.Fprintf(l.W, "%s: %s%s\n", c.Name(), r.Status, reason)
+}

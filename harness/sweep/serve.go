@@ -1,0 +1,174 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"inferbench/baselines"
+	"inferbench/harness/batch"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
+	"inferbench/harness/stats"
+	"inferbench/harness/workload"
+)
+
+// AccuracyFailed is the error of a benchmark that did not run because the
+// cell's accuracy failed: speed without it is worth nothing.
+type AccuracyFailed struct{ Reason string }
+
+func (e *AccuracyFailed) Error() string { return "not measured: " + e.Reason }
+
+// Serve is one pass of the cell's NUM_PROMPTS requests: warm-up, measurement,
+// verdict, result file. It scores the cell's accuracy first where no test has,
+// and does not measure where accuracy failed ([AccuracyFailed]).
+//
+// The result is there whenever the pass ran, FAILED or not. The error is an
+// interrupt, a sweep that does not fit its time, or a result that cannot be
+// written.
+func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error) {
+	st, err := sw.enter(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if st.accuracy == nil {
+		if _, err := sw.Accuracy(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if st.accuracy.Failed() {
+		return nil, &AccuracyFailed{st.accuracy.Reason()}
+	}
+	if st, err = sw.enter(ctx, c); err != nil { // the accuracy run may have used up the time
+		return nil, err
+	}
+	begin := time.Now()
+	r, rec := sw.measure(ctx, c)
+	took := time.Since(begin)
+	st.unbooked += took
+	if ctx.Err() != nil {
+		r = &batch.Result{Status: batch.Incomplete, Reason: Interrupted.Error(), Args: r.Args}
+		sw.finish(c, st, r)
+		return r, Interrupted
+	}
+	st.passes++
+	sw.overrun(sw.budget.servingTook(c, took))
+	if err := addAccuracy(r, st.accuracy); err != nil {
+		return nil, err
+	}
+	if rec != nil {
+		err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r, sw.finish(c, st, r)
+}
+
+// Workload is what the settings ask to send in a cell.
+func (sw *Sweep) workload(c matrix.Cell) workload.Source {
+	s := sw.Settings
+	return workload.Random{N: c.NumPrompts, ISL: c.ISL, OSL: c.OSL, RangeRatio: s.RandomRangeRatio, Vocab: sw.Target.Vocab, Seed: s.Seed}
+}
+
+func (sw *Sweep) loadOptions(c matrix.Cell) load.Options {
+	s := sw.Settings
+	warm := 2 * c.Conc
+	if s.WarmUp != nil {
+		warm = *s.WarmUp
+	}
+	return load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.RequestTimeout,
+		OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }}
+}
+
+// measure runs the pass. The result has no accuracy yet; the recording is nil
+// where the load could not be run at all.
+func (sw *Sweep) measure(ctx context.Context, c matrix.Cell) (*batch.Result, *load.Recording) {
+	o := sw.loadOptions(c)
+	r := &batch.Result{Args: sw.args(c)}
+	r.Args.WarmUp, r.Args.DatasetName, r.Args.Endpoint = o.WarmUp, "random", "/v1/completions"
+	rec, err := load.Run(ctx, sw.Target, sw.workload(c), o)
+	if err != nil {
+		r.Status, r.Reason = batch.Failed, err.Error()
+		return r, nil
+	}
+	sum := rec.Summary(sw.Settings.TP)
+	r.Notes = rec.Notes
+	r.Performance = &sum
+	r.Baseline = sw.compare(c, &sum)
+	r.ClientLimited = rec.Audit.ClientLimited
+	r.ClientAudit, err = batch.Section(rec.Audit)
+	switch {
+	case err != nil:
+		r.Status, r.Reason = batch.Failed, err.Error()
+	case sum.Failed > 0:
+		r.Status = batch.Failed
+		r.Reason = fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, sum.Errors[0].Error)
+	case sum.Successful < c.NumPrompts:
+		r.Status = batch.Failed
+		r.Reason = fmt.Sprintf("%d of %d requests were sent", sum.Successful, c.NumPrompts)
+	default:
+		r.Status = batch.Passed
+	}
+	return r, rec
+}
+
+func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
+	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.Settings.RandomRangeRatio,
+		GPUs: sw.Settings.TP, TputPerGPU: sum.TputPerGPU}
+	if m := sum.E2EL.Median; m != nil {
+		run.MedianE2E = *m
+	}
+	cmp := sw.hardware.Compare(run)
+	return &cmp
+}
+
+// Metric is one figure of a pass, as `go test -bench` and benchstat print it.
+type Metric struct {
+	Value  float64
+	Unit   string
+	Higher bool // is better
+}
+
+// Metrics lists a pass's figures in the order in which they are printed. One
+// that could not be measured is left out.
+func Metrics(s *stats.Summary) []Metric {
+	var out []Metric
+	add := func(v *float64, unit string, higher bool) {
+		if v != nil {
+			out = append(out, Metric{*v, unit, higher})
+		}
+	}
+	add(&s.TputPerGPU, "tok/s/gpu", true)
+	add(&s.OutputThroughput, "out-tok/s", true)
+	add(s.Interactivity, "tok/s/user", true)
+	add(s.TTFT.Median, "ttft-p50-ms", false)
+	add(s.TTFT.P99, "ttft-p99-ms", false)
+	add(s.TPOT.Median, "tpot-p50-ms", false)
+	add(s.TPOT.P99, "tpot-p99-ms", false)
+	add(s.ITL.Median, "itl-p50-ms", false)
+	add(s.ITL.P99, "itl-p99-ms", false)
+	add(s.E2EL.Median, "e2el-p50-ms", false)
+	add(s.E2EL.P99, "e2el-p99-ms", false)
+	return out
+}
+
+// Units are the metadata lines that tell benchstat which way is better.
+func Units() string {
+	one := 1.0
+	full := &stats.Summary{Interactivity: &one, TTFT: stats.TTFT{Median: &one, P99: &one}, TPOT: stats.TPOT{Median: &one, P99: &one},
+		ITL: stats.ITL{Median: &one, P99: &one}, E2EL: stats.E2EL{Median: &one, P99: &one}}
+	out := ""
+	for _, m := range Metrics(full) {
+		better := "lower"
+		if m.Higher {
+			better = "higher"
+		}
+		out += fmt.Sprintf("Unit %s better=%s\n", m.Unit, better)
+	}
+	return out
+}
+
+// Measures reports whether anything is benchmarked in this sweep.
+func (sw *Sweep) Measures() bool { return sw.mode != settings.ModeAcc }
