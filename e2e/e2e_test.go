@@ -1,0 +1,288 @@
+// Package e2e drives the suite as a user does: it builds the root package's
+// test binary and runs it, on the embedded engine, with sweeps small enough
+// for a test. Nothing is faked.
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var suite string // the root package's test binary
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "inferbench-e2e")
+	if err != nil {
+		panic(err)
+	}
+	suite = filepath.Join(dir, "suite.test")
+	build := exec.Command("go", "test", "-c", "-o", suite, "..")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// small is a sweep of two cells that takes about a second.
+var small = []string{"-isl", "16", "-osl", "8", "-conc", "1,2", "-num-prompts", "4"}
+
+// start begins the suite in an empty folder.
+func start(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, dir string, out *bytes.Buffer) {
+	t.Helper()
+	dir = t.TempDir()
+	cmd = exec.Command(suite, append([]string{"-test.timeout=0"}, args...)...)
+	cmd.Dir, cmd.Env = dir, env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no controlling terminal
+	out = new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = out, out
+	require.NoError(t, cmd.Start())
+	watchdog := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
+	t.Cleanup(func() { watchdog.Stop(); cmd.Process.Kill() })
+	return cmd, dir, out
+}
+
+// finish runs the suite to its end.
+func finish(t *testing.T, env []string, args ...string) (exit int, dir, out string) {
+	t.Helper()
+	cmd, dir, buf := start(t, env, args...)
+	err := cmd.Wait()
+	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+		require.NoError(t, err)
+	}
+	return cmd.ProcessState.ExitCode(), dir, buf.String()
+}
+
+// batchFile reads a file of the one batch in dir.
+func batchFile(t *testing.T, dir, name string) string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "batch_*", name))
+	require.NoError(t, err)
+	require.Len(t, paths, 1, "%s in %s", name, dir)
+	b, err := os.ReadFile(paths[0])
+	require.NoError(t, err)
+	return string(b)
+}
+
+func result(t *testing.T, dir, name string) map[string]any {
+	t.Helper()
+	var r map[string]any
+	require.NoError(t, json.Unmarshal([]byte(batchFile(t, dir, name)), &r))
+	return r
+}
+
+func TestSmallSweep(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-test.v")...)
+	require.Zero(t, exit, out)
+	summary := batchFile(t, dir, "summary.txt")
+	assert.Regexp(t, `\[1/2\] ISL=16 OSL=8 CONC=1: PASSED \(\d+s\)\n\[2/2\] ISL=16 OSL=8 CONC=2: PASSED \(\d+s\)\n`, summary)
+	assert.Contains(t, summary, "Mode: perf\n")
+	assert.Contains(t, summary, "Total tests: 2\nPassed: 2\nFailed: 0\n")
+	assert.Contains(t, out, "They prove the suite, not any hardware.")
+	assert.Contains(t, out, "is a pair of your own")
+	assert.Regexp(t, `BenchmarkServing/isl=16/osl=8/conc=2\s+1\s+\d+ ns/op`, out)
+
+	r := result(t, dir, "result_isl16_osl8_conc2.json")
+	for _, key := range strings.Fields(`successful_requests benchmark_duration total_input_tokens total_generated_tokens
+		request_throughput output_throughput total_token_throughput tput_per_gpu interactivity benchmark_args
+		mean_ttft_ms median_ttft_ms std_ttft_ms p99_ttft_ms mean_tpot_ms median_tpot_ms std_tpot_ms p99_tpot_ms
+		mean_itl_ms median_itl_ms std_itl_ms p99_itl_ms mean_e2el_ms median_e2el_ms std_e2el_ms p99_e2el_ms
+		b200_baseline_nv1126 tput_per_gpu_ratio_vs_b200_1126 median_e2e_ratio_vs_b200_1126 accuracy accuracy_validation`) {
+		assert.Contains(t, r, key)
+	}
+	assert.EqualValues(t, 4, r["successful_requests"])
+	assert.EqualValues(t, 4*16, r["total_input_tokens"])
+	assert.EqualValues(t, 4*8, r["total_generated_tokens"])
+	assert.Equal(t, "PASSED", r["accuracy_validation"].(map[string]any)["status"])
+	assert.Nil(t, r["tput_per_gpu_ratio_vs_b200_1126"], "a pair of one's own has no baseline")
+	assert.InDelta(t, r["total_token_throughput"].(float64)/8, r["tput_per_gpu"], 1e-6)
+	args := r["benchmark_args"].(map[string]any)
+	for key, want := range map[string]any{"random_input_len": 16.0, "random_output_len": 8.0, "max_concurrency": 2.0, "num_prompts": 4.0,
+		"random_range_ratio": 1.0, "request_rate": nil, "backend": "embedded", "dataset_name": "random", "seed": 1.0} {
+		assert.Equal(t, want, args[key], key)
+	}
+}
+
+func TestModeAccMeasuresNoSpeed(t *testing.T) {
+	for _, args := range [][]string{{"-mode", "acc"}, {"-test.run", "TestAccuracy"}} {
+		exit, dir, out := finish(t, nil, append(args, small...)...)
+		require.Zero(t, exit, out)
+		assert.Contains(t, batchFile(t, dir, "summary.txt"), "Mode: acc\n")
+		r := result(t, dir, "result_isl16_osl8_conc1.json")
+		assert.NotContains(t, r, "successful_requests")
+		assert.Contains(t, r["accuracy"], "bits_per_byte")
+	}
+}
+
+func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {
+	base, err := os.ReadFile("../baselines/accuracy/inferbench-ngram.json")
+	require.NoError(t, err)
+	var b map[string]any
+	require.NoError(t, json.Unmarshal(base, &b))
+	b["byte_perplexity"] = b["byte_perplexity"].(float64) * 1.05
+	b["bits_per_byte"] = b["bits_per_byte"].(float64) * 1.05
+	// Keep the two consistent, as the baseline's own check demands.
+	b["byte_perplexity"] = pow2(b["bits_per_byte"].(float64))
+	wrong, err := json.Marshal(b)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "wrong.json")
+	require.NoError(t, os.WriteFile(file, wrong, 0o600))
+
+	exit, dir, out := finish(t, nil, append(small, "-acc-baseline", file)...)
+	assert.Equal(t, 1, exit, out)
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "Passed: 0\nFailed: 2\n")
+	r := result(t, dir, "result_isl16_osl8_conc1.json")
+	assert.Equal(t, "FAILED", r["status"])
+	assert.Equal(t, "FAILED", r["accuracy_validation"].(map[string]any)["status"])
+	assert.Contains(t, r["reason"], "below the baseline")
+	assert.NotContains(t, r, "successful_requests", "no speed without accuracy")
+}
+
+func TestOneCellByPattern(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-test.run", "^$", "-test.bench", "Serving/isl=16/osl=8/conc=2$")...)
+	require.Zero(t, exit, out)
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "[1/1] ISL=16 OSL=8 CONC=2: PASSED")
+	assert.Contains(t, out, "Unit tok/s/gpu better=higher\n")
+	assert.Equal(t, "PASSED", result(t, dir, "result_isl16_osl8_conc2.json")["accuracy_validation"].(map[string]any)["status"],
+		"-bench alone still gates on accuracy")
+}
+
+func TestResultFilename(t *testing.T) {
+	exit, dir, out := finish(t, []string{"ISL=16", "OSL=8", "CONC=2", "NUM_PROMPTS=2", "RESULT_FILENAME=mine"})
+	require.Zero(t, exit, out)
+	assert.Equal(t, "PASSED", result(t, dir, "mine.json")["status"])
+}
+
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"setting":   {[]string{"-isl", "abc"}, `ISL="abc" (from flag -isl)`},
+		"team":      {[]string{"-mode", "submit"}, "TEAM is empty"},
+		"baseline":  {append([]string{"-hw-baseline", "h9000"}, small...), "HW_BASELINE"},
+		"no server": {append([]string{"-port", "1", "-ready-timeout", "1s"}, small...), "READY_TIMEOUT"},
+		"model":     {append([]string{"-model", "gpt-9"}, small...), "it lists: inferbench-ngram"},
+		"time":      {[]string{"-test.timeout", "2s", "-isl", "64", "-osl", "2000", "-conc", "1", "-num-prompts", "100000"}, "add -timeout 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			exit, dir, out := finish(t, nil, c.args...)
+			assert.Equal(t, 2, exit, out)
+			assert.Contains(t, out, c.want)
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			assert.Empty(t, left, "a refused run leaves nothing")
+		})
+	}
+}
+
+// untilServing waits for the first finished cell of a run that has more.
+func untilCell(t *testing.T, dir, name string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		paths, _ := filepath.Glob(filepath.Join(dir, "batch_*", name))
+		return len(paths) == 1
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// long is a sweep whose second cell does not end by itself within a test.
+var long = []string{"-isl", "16", "-osl", "2000", "-conc", "1,2", "-num-prompts", "3", "-test.run", "TestServing"}
+
+func TestInterrupt(t *testing.T) {
+	cmd, dir, out := start(t, []string{"NUM_PROMPTS=3"}, "-isl", "16", "-osl", "100", "-conc", "1,2,3", "-num-prompts", "2000")
+	require.Eventually(t, func() bool { return strings.Contains(readSummary(dir), "Mode: perf") }, time.Minute, 10*time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	cmd.Wait()
+	assert.NotZero(t, cmd.ProcessState.ExitCode(), out.String())
+	assert.Contains(t, readSummary(dir), "CONC=3: INCOMPLETE\n")
+	assert.Contains(t, readSummary(dir), "\nInterrupted\n")
+	assert.Contains(t, out.String(), "interrupted")
+}
+
+func TestKill(t *testing.T) {
+	cmd, dir, out := start(t, nil, long...)
+	untilCell(t, dir, "result_isl16_osl2000_conc1.json")
+	require.NoError(t, cmd.Process.Kill())
+	cmd.Wait()
+	assert.Contains(t, readSummary(dir), "Mode: perf", out.String())
+	assert.Equal(t, "PASSED", result(t, dir, "result_isl16_osl2000_conc1.json")["status"])
+	files, err := filepath.Glob(filepath.Join(dir, "batch_*", "*"))
+	require.NoError(t, err)
+	for _, f := range files {
+		if filepath.Ext(f) == ".json" {
+			b, err := os.ReadFile(f)
+			require.NoError(t, err)
+			assert.True(t, json.Valid(b), f)
+		}
+	}
+}
+
+func readSummary(dir string) string {
+	paths, _ := filepath.Glob(filepath.Join(dir, "batch_*", "summary.txt"))
+	if len(paths) != 1 {
+		return ""
+	}
+	b, _ := os.ReadFile(paths[0])
+	return string(b)
+}
+
+func pow2(x float64) float64 { return math.Exp2(x) }
+
+// CI reads the JUnit file that gotestsum makes: every accuracy cell and every
+// performance cell is a test case with its figures as properties.
+func TestJUnit(t *testing.T) {
+	dir := t.TempDir()
+	report := filepath.Join(dir, "junit.xml")
+	cmd := exec.Command("go", "tool", "gotestsum", "--junitfile", report, "--raw-command", "--",
+		"go", "tool", "test2json", "-p", "inferbench", suite, "-test.v=test2json", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), "ISL=16", "OSL=8", "CONC=1,2", "NUM_PROMPTS=4", "RESULTS_DIR="+dir)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	b, err := os.ReadFile(report)
+	require.NoError(t, err)
+	type testcase struct {
+		Name       string  `xml:"name,attr"`
+		Time       float64 `xml:"time,attr"`
+		Properties []struct {
+			Name  string `xml:"name,attr"`
+			Value string `xml:"value,attr"`
+		} `xml:"properties>property"`
+	}
+	var suites struct {
+		Suites []struct {
+			Cases []testcase `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	require.NoError(t, xml.Unmarshal(b, &suites))
+	properties := map[string]map[string]string{}
+	for _, s := range suites.Suites {
+		for _, c := range s.Cases {
+			properties[c.Name] = map[string]string{}
+			for _, p := range c.Properties {
+				properties[c.Name][p.Name] = p.Value
+			}
+		}
+	}
+	for _, cell := range []string{"isl=16/osl=8/conc=1", "isl=16/osl=8/conc=2"} {
+		require.Contains(t, properties, "TestAccuracy/"+cell, string(b))
+		assert.Contains(t, properties["TestAccuracy/"+cell], "bits_per_byte")
+		require.Contains(t, properties, "TestServing/"+cell)
+		assert.Contains(t, properties["TestServing/"+cell], "tok/s/gpu")
+		assert.Contains(t, properties["TestServing/"+cell], "e2el-p50-ms")
+	}
+}
