@@ -16,7 +16,17 @@ type Random struct {
 	RangeRatio float64
 	Vocab      int // size of the server's vocabulary; 0 where it is not known
 	Seed       int64
+
+	// SharedPrefix is the part of each prompt, 0 to 1, that it has in common
+	// with others: with all of them, or with every Prefixes-th where there are
+	// several prefixes. Prompts to warm up with have the same prefixes.
+	SharedPrefix float64
+	Prefixes     int
 }
+
+// prefixStream is where the random streams of shared prefixes begin, far from
+// those of requests.
+const prefixStream = 1 << 40
 
 // assumedVocab stands in for a vocabulary that the server does not tell: the
 // smallest in common use (Llama 2, Mistral 7B).
@@ -42,6 +52,8 @@ func (r Random) Check() error {
 		return fmt.Errorf("random workload: want at least one request, input and output token (have %d, %d, %d)", r.N, r.ISL, r.OSL)
 	case !(r.RangeRatio > 0 && r.RangeRatio <= 1):
 		return fmt.Errorf("random workload: range ratio %v is not above 0 and at most 1", r.RangeRatio)
+	case !(r.SharedPrefix >= 0 && r.SharedPrefix <= 1) || r.Prefixes < 0:
+		return fmt.Errorf("random workload: shared prefix %v of %d is not a part from 0 to 1", r.SharedPrefix, r.Prefixes)
 	case high-low < 2:
 		return errors.New("random workload: the vocabulary is too small")
 	}
@@ -57,7 +69,11 @@ func (r Random) Request(i int) (Request, error) {
 	in := g.length(r.ISL, r.RangeRatio)
 	out := g.length(r.OSL, r.RangeRatio)
 	low, high := r.IDs()
-	return Request{Index: i, Tokens: g.ids(in, low, high), OutputLen: out}, nil
+	tokens := make([]int32, 0, in)
+	if n := int(r.SharedPrefix * float64(in)); n > 0 {
+		tokens = prefixGenerator(r.Seed, i, r.Prefixes).ids(tokens, n, low, high)
+	}
+	return Request{Index: i, Tokens: g.ids(tokens, in, low, high), OutputLen: out}, nil
 }
 
 // generator draws the numbers of one request. The PCG of math/rand/v2 is fixed
@@ -68,6 +84,12 @@ type generator struct{ src *rand.PCG }
 func newGenerator(seed int64, i int) generator {
 	const golden = 0x9e3779b97f4a7c15 // 2⁶⁴/φ: sets the streams of neighbouring requests far apart
 	return generator{rand.NewPCG(uint64(seed), uint64(i)*golden)}
+}
+
+// prefixGenerator draws the shared prefix of request i, one of several.
+func prefixGenerator(seed int64, i, several int) generator {
+	several = max(several, 1)
+	return newGenerator(seed, prefixStream+(i%several+several)%several)
 }
 
 // below is uniform in [0, n). The bias is below n/2⁶⁴.
@@ -85,10 +107,10 @@ func (g generator) length(l int, ratio float64) int {
 	return least + g.below(l-least+1)
 }
 
-func (g generator) ids(n int, low, high int32) []int32 {
-	out := make([]int32, n)
-	for i := range out {
-		out[i] = low + int32(g.below(int(high-low)))
+// ids appends random ids in [low, high) to tokens until there are n.
+func (g generator) ids(tokens []int32, n int, low, high int32) []int32 {
+	for len(tokens) < n {
+		tokens = append(tokens, low+int32(g.below(int(high-low))))
 	}
-	return out
+	return tokens
 }

@@ -1,0 +1,240 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// file is a file of the given text.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// byWord counts a token a word and one that the tokenizer adds.
+func byWord(_ context.Context, text string) (int, error) { return len(strings.Fields(text)) + 1, nil }
+
+// byByte counts a token a byte and one that the tokenizer adds.
+func byByte(_ context.Context, text string) (int, error) { return len(text) + 1, nil }
+
+func open(t *testing.T, s Spec) (Source, []string) {
+	t.Helper()
+	src, notes, err := Open(t.Context(), s)
+	require.NoError(t, err)
+	return src, notes
+}
+
+func request(t *testing.T, src Source, i int) Request {
+	t.Helper()
+	r, err := src.Request(i)
+	require.NoError(t, err)
+	assert.Equal(t, i, r.Index)
+	return r
+}
+
+func TestSharedPrefix(t *testing.T) {
+	src, _ := open(t, Spec{N: 6, ISL: 100, OSL: 1, SharedPrefix: 0.3, Prefixes: 2, Seed: 1})
+	all := map[int]Request{}
+	for i := -2; i < 6; i++ {
+		all[i] = request(t, src, i)
+	}
+	assert.Equal(t, all[0].Tokens[:30], all[2].Tokens[:30])
+	assert.Equal(t, all[0].Tokens[:30], all[-2].Tokens[:30], "the warm-up has the same prefixes")
+	assert.NotEqual(t, all[0].Tokens[30], all[2].Tokens[30])
+	assert.NotEqual(t, all[0].Tokens[:30], all[1].Tokens[:30], "every second prompt has the other prefix")
+	assert.Len(t, all[0].Tokens, 100)
+
+	src, _ = open(t, Spec{N: 2, ISL: 10, OSL: 1, SharedPrefix: 1})
+	assert.Equal(t, request(t, src, 0).Tokens, request(t, src, 1).Tokens)
+}
+
+func TestTextHasExactlyTheLengthThatTheServerCounts(t *testing.T) {
+	for name, count := range map[string]Counter{"a token a word": byWord, "a token a byte": byByte} {
+		t.Run(name, func(t *testing.T) {
+			s := Spec{Kind: KindText, N: 20, WarmUp: 4, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3, Count: count}
+			src, notes := open(t, s)
+			assert.Empty(t, notes)
+			seen := map[string]bool{}
+			for i := -4; i < 20; i++ {
+				r := request(t, src, i)
+				n, _ := count(t.Context(), r.Text)
+				want, _ := Random{N: 20, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3}.Request(i)
+				assert.Equal(t, len(want.Tokens), n, "the lengths that random ids would have")
+				assert.Equal(t, want.OutputLen, r.OutputLen)
+				assert.False(t, seen[r.Text])
+				seen[r.Text] = true
+			}
+			s.WarmUp = 0
+			again, _ := open(t, s)
+			assert.Equal(t, request(t, src, 5), request(t, again, 5), "the warm-up does not change the prompts")
+		})
+	}
+}
+
+func TestTextWithASharedPrefix(t *testing.T) {
+	src, _ := open(t, Spec{Kind: KindText, N: 3, ISL: 101, OSL: 1, SharedPrefix: 0.5, Count: byWord})
+	a, b := strings.Fields(request(t, src, 0).Text), strings.Fields(request(t, src, 1).Text)
+	assert.Equal(t, a[:50], b[:50])
+	assert.NotEqual(t, a[50:], b[50:])
+}
+
+func TestTextThatCannotBeMade(t *testing.T) {
+	odd := func(_ context.Context, text string) (int, error) { return 3 * len(text), nil }
+	_, _, err := Open(t.Context(), Spec{Kind: KindText, N: 1, ISL: 10, OSL: 1, Count: odd})
+	assert.ErrorContains(t, err, "no text of exactly 10 tokens")
+
+	var calls atomic.Int32
+	down := func(context.Context, string) (int, error) { calls.Add(1); return 0, errors.New("HTTP 500") }
+	_, _, err = Open(t.Context(), Spec{Kind: KindText, N: 10000, ISL: 10, OSL: 1, Count: down})
+	assert.ErrorContains(t, err, "HTTP 500")
+	assert.Less(t, calls.Load(), int32(100), "it gives up at the first error")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = Open(ctx, Spec{Kind: KindText, N: 10, ISL: 10, OSL: 1, Count: byWord})
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestJSONL(t *testing.T) {
+	path := file(t, `{"prompt":"one"}
+{"prompt":[5,6,7],"output_len":3}
+
+{"text":"four","max_tokens":4}
+not json
+{"messages":[{"role":"user","content":"hi"}],"output_tokens":2}
+{"prompt":7}
+{"prompt":[-1]}
+{"other":1}
+{"prompt":"ten","output_len":0}
+{"input_length":3}
+{"prompt":"last, without a line end"}`)
+	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 6, OSL: 9, Vocab: 256})
+	require.Len(t, notes, 1)
+	assert.Equal(t, `5 of 11 lines could not be used: line 5: not a JSON object of a prompt: invalid character 'o' in literal null (expecting 'u'); line 7: "prompt" is neither text nor a list of token ids; line 8: "prompt" has a negative token id; …`, notes[0])
+	assert.Equal(t, 6, src.Len())
+	assert.Equal(t, Request{Text: "one", OutputLen: 9}, request(t, src, 0))
+	assert.Equal(t, Request{Index: 1, Tokens: []int32{5, 6, 7}, OutputLen: 3}, request(t, src, 1))
+	assert.Equal(t, Request{Index: 2, Text: "four", OutputLen: 4}, request(t, src, 2))
+	assert.JSONEq(t, `[{"role":"user","content":"hi"}]`, string(request(t, src, 3).Messages))
+	assert.Len(t, request(t, src, 4).Tokens, 3)
+	assert.Equal(t, "last, without a line end", request(t, src, 5).Text)
+	assert.Equal(t, "last, without a line end", request(t, src, -1).Text, "the warm-up takes prompts from the end")
+}
+
+func TestJSONLRepeats(t *testing.T) {
+	path := file(t, "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n")
+	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 5, OSL: 1})
+	assert.Equal(t, []string{"the data set has 2 prompts for 5 requests: they repeat, and a prefix cache may answer the repeats"}, notes)
+	assert.Equal(t, "a", request(t, src, 4).Text)
+	_, notes = open(t, Spec{Kind: KindJSONL, Path: path, N: Endless, OSL: 1})
+	assert.Contains(t, notes[0], "repeat until")
+	_, notes = open(t, Spec{Kind: KindJSONL, Path: path, N: 2, OSL: 1})
+	assert.Empty(t, notes)
+}
+
+// A trace in Mooncake's form: equal hash ids are equal blocks of 512 tokens.
+func TestTrace(t *testing.T) {
+	path := file(t, `{"timestamp":3000,"input_length":1100,"output_length":5,"hash_ids":[1,2,9]}
+{"timestamp":1000,"input_length":600,"output_length":2,"hash_ids":[1,2]}
+{"input_length":600,"output_length":2}
+{"timestamp":1500.5,"input_length":700,"output_length":90000}
+{"timestamp":2000,"prompt":[1,2],"output_length":2}
+`)
+	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 100, Trace: true, MaxLen: 4096})
+	assert.Equal(t, []string{
+		"2 of 5 lines could not be used: line 3: no timestamp (ms); line 4: 700 + 90000 tokens are more than the server's context of 4096",
+		"the trace has 3 requests where 100 were asked for",
+	}, notes)
+	require.Equal(t, 3, src.Len())
+	a, b, c := request(t, src, 0), request(t, src, 1), request(t, src, 2)
+	assert.Equal(t, []time.Duration{0, time.Second, 2 * time.Second}, []time.Duration{a.At, b.At, c.At}, "from the first, in order")
+	assert.Len(t, a.Tokens, 600)
+	assert.Len(t, c.Tokens, 1100)
+	assert.Equal(t, a.Tokens[:600], c.Tokens[:600], "blocks 1 and 2 are the same")
+	assert.NotEqual(t, a.Tokens[:512], c.Tokens[512:1024])
+	assert.Equal(t, 5, c.OutputLen)
+}
+
+func TestShareGPT(t *testing.T) {
+	entry := func(prompt, answer string) string {
+		return fmt.Sprintf(`{"id":"x","conversations":[{"from":"human","value":%q},{"from":"gpt","value":%q}]}`, prompt, answer)
+	}
+	path := file(t, "["+strings.Join([]string{
+		entry("one two three four", "a b c d e"),
+		`{"id":"only one turn","conversations":[{"value":"x"}]}`,
+		entry("short", "a b c d e"),
+		`{"conversations":"what"}`,
+		entry("long "+strings.Repeat("w ", 200), "a b c d"),
+		entry("five six seven eight", "a b c d"),
+	}, ",\n")+"]")
+	src, notes := open(t, Spec{Kind: KindShareGPT, Path: path, N: 2, OSL: 99, MaxLen: 100, Count: byWord})
+	got := map[string]int{}
+	for i := range 2 {
+		r := request(t, src, i)
+		got[r.Text] = r.OutputLen
+	}
+	assert.Equal(t, map[string]int{"one two three four": 6, "five six seven eight": 5}, got)
+	require.Len(t, notes, 1)
+	assert.Contains(t, notes[0], "of 6 entries could not be used: entry 2: 1 turns where two are needed; entry 4: ")
+
+	src, notes = open(t, Spec{Kind: KindShareGPT, Path: path, N: 3, OSL: 99})
+	assert.Equal(t, 99, request(t, src, 0).OutputLen)
+	assert.Contains(t, strings.Join(notes, "\n"), "no tokenizer to count the answers with: every output is 99 tokens")
+
+	order := func(seed int64) (out []string) {
+		src, _ := open(t, Spec{Kind: KindShareGPT, Path: path, N: 4, OSL: 9, Seed: seed})
+		for i := range 4 {
+			out = append(out, request(t, src, i).Text)
+		}
+		return out
+	}
+	assert.Equal(t, order(1), order(1))
+	assert.NotEqual(t, order(1), order(2))
+}
+
+func TestWorkloadsThatCannotBe(t *testing.T) {
+	some := file(t, "{\"prompt\":\"\"}\n")
+	for want, s := range map[string]Spec{
+		"at least one request":          {},
+		"no tokenizer to measure text":  {Kind: KindText, N: 1, ISL: 1, OSL: 1},
+		"DATASET_PATH names no file":    {Kind: KindJSONL, N: 1},
+		"reads no file":                 {N: 1, ISL: 1, OSL: 1, Path: some},
+		"is not one of [random":         {Kind: "sonnet", N: 1},
+		"more than the server's":        {N: 1, ISL: 1000, OSL: 1000, MaxLen: 1999},
+		"has no times":                  {N: 1, ISL: 1, OSL: 1, Trace: true},
+		"without range ratio":           {Kind: KindJSONL, Path: some, N: 1, RangeRatio: 0.5},
+		"can be used (line 1: no prom":  {Kind: KindJSONL, Path: some, N: 1, OSL: 1},
+		"not a JSON list":               {Kind: KindShareGPT, Path: some, N: 1, OSL: 1},
+		"no such file":                  {Kind: KindJSONL, Path: "/no/such/file", N: 1},
+		"shared prefix 2 is not from 0": {N: 1, ISL: 1, OSL: 1, SharedPrefix: 2},
+		"give NUM_PROMPTS":              {Kind: KindText, N: Endless, ISL: 1, OSL: 1, Count: byWord},
+	} {
+		_, _, err := Open(t.Context(), s)
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "\n")
+	}
+}
+
+func FuzzParseRow(f *testing.F) {
+	for _, s := range []string{`{"prompt":"a"}`, `{"prompt":[1],"output_len":2}`, `{"input_length":5,"hash_ids":[1],"timestamp":1}`, `{"messages":[{}]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		r, err := parseRow(line, 1, Spec{OSL: 1, Trace: true, Vocab: 256, MaxLen: 1 << 16})
+		if err == nil && (r.OutputLen < 1 || r.At < 0 || r.Text == "" && len(r.Tokens) == 0 && r.Messages == nil) {
+			t.Fatalf("%q made %+v", line, r)
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package workload
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+)
+
+// conversation is an entry of a ShareGPT file.
+type conversation struct {
+	Conversations []struct {
+		Value string `json:"value"`
+	} `json:"conversations"`
+}
+
+// minTurn is the fewest tokens of a prompt or an answer that are used, as in
+// vLLM's and SGLang's samplers.
+const minTurn = 4
+
+// readShareGPT reads a JSON list of conversations, as in
+// ShareGPT_V3_unfiltered_cleaned_split.json. The first turn of each is the
+// prompt; the second gives the output its length, where the server can count
+// its tokens, else OSL does. Entries are taken in a random order that the seed
+// fixes.
+func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, error) {
+	type turns struct {
+		entry          int
+		prompt, answer string
+	}
+	var all []turns
+	skipped := unused{what: "entry"}
+	dec := json.NewDecoder(f)
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return nil, nil, fmt.Errorf("read %s: this is not a JSON list of conversations", s.Path)
+	}
+	total := 0
+	for dec.More() {
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		total++
+		var c conversation
+		err := dec.Decode(&c)
+		var wrongType *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &wrongType):
+			skipped.add(total, jsonReason(err))
+		case err != nil:
+			return nil, nil, fmt.Errorf("read %s: entry %d: %w", s.Path, total, err)
+		case len(c.Conversations) < 2:
+			skipped.add(total, fmt.Sprintf("%d turns where two are needed", len(c.Conversations)))
+		case c.Conversations[0].Value == "":
+			skipped.add(total, "an empty prompt")
+		default:
+			all = append(all, turns{total, c.Conversations[0].Value, c.Conversations[1].Value})
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, nil, fmt.Errorf("read %s: after entry %d: %w", s.Path, total, err)
+	}
+	rng := rand.New(rand.NewPCG(uint64(s.Seed), 0x5ae))
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+
+	d := &dataset{n: s.N}
+	for len(all) > 0 && len(d.requests) < s.N {
+		// As many as are still wanted are counted at a time.
+		batch := all[:min(len(all), s.N-len(d.requests), 1024)]
+		all = all[len(batch):]
+		got := make([]Request, len(batch))
+		why := make([]string, len(batch))
+		err := parallel(ctx, len(batch), func(ctx context.Context, i int) (err error) {
+			got[i], why[i], err = turn(ctx, batch[i].prompt, batch[i].answer, s)
+			return err
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("count the tokens of %s: %w", s.Path, err)
+		}
+		for i, r := range got {
+			if why[i] != "" {
+				skipped.add(batch[i].entry, why[i])
+			} else {
+				d.requests = append(d.requests, r)
+			}
+		}
+	}
+	if len(d.requests) == 0 {
+		return nil, nil, fmt.Errorf("read %s: %w%s", s.Path, errNoPrompt, first(skipped))
+	}
+	notes := skipped.note(total)
+	if s.Count == nil {
+		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is %d tokens", s.OSL))
+	}
+	return d, append(notes, d.repeats()...), nil
+}
+
+// turn makes the request of a prompt and its answer, or says why it cannot be
+// used.
+func turn(ctx context.Context, prompt, answer string, s Spec) (r Request, why string, err error) {
+	r = Request{Text: prompt, OutputLen: s.OSL}
+	if s.Count == nil {
+		return r, "", nil
+	}
+	in, err := s.Count(ctx, prompt)
+	if err != nil {
+		return r, "", err
+	}
+	if r.OutputLen, err = s.Count(ctx, answer); err != nil {
+		return r, "", err
+	}
+	switch {
+	case in < minTurn || r.OutputLen < minTurn:
+		return r, fmt.Sprintf("%d + %d tokens: fewer than %d", in, r.OutputLen, minTurn), nil
+	case s.MaxLen > 0 && in+r.OutputLen > s.MaxLen:
+		return r, fmt.Sprintf("%d + %d tokens are more than the server's context of %d", in, r.OutputLen, s.MaxLen), nil
+	}
+	return r, "", nil
+}

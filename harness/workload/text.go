@@ -1,0 +1,121 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// words are what texts are made of: common, short, one token each in most
+// vocabularies.
+var words = strings.Fields(`the of and to in is you that it he was for on are as with his they at be this
+have from or one had by word but not what all were we when your can said there use an each which she do
+how their if will up other about out many then them these so some her would make like him into time has
+look two more write go see number no way could people my than first water been call who oil its now find
+long down day did get come made may part over new sound take only little work know place year live me
+back give most very after thing our just name good sentence man think say great where help through much
+before line right too mean old any same tell boy follow came want show also around form three small set
+put end does another well large must big even such because turn here why ask went men read need land
+different home us move try kind hand picture again change off play spell air away animal house point
+page letter mother answer found study still learn should world high every near add food between own
+below country plant last school father keep tree never start city earth eye light thought head under
+story saw left few while along might close something seem next hard open example begin life always those`)
+
+// fillers bring a text to its exact length: the first that adds just one token
+// is taken, again and again.
+var fillers = []string{" a", " the", ".", " I", "a", "!", " 1", ","}
+
+// newText makes prompts of random words, each exactly as many tokens long as
+// the server counts.
+func newText(ctx context.Context, s Spec) (Source, []string, error) {
+	if s.ISL < 1 || s.OSL < 1 {
+		return nil, nil, fmt.Errorf("workload text: want an input and an output of at least one token")
+	}
+	if s.N == Endless {
+		return nil, nil, fmt.Errorf("workload text: every prompt is measured beforehand: give NUM_PROMPTS besides DURATION")
+	}
+	all := make([]Request, s.N+s.WarmUp)
+	err := parallel(ctx, len(all), func(ctx context.Context, i int) error {
+		g := newGenerator(s.Seed, i-s.WarmUp)
+		want := g.length(s.ISL, s.RangeRatio)
+		out := g.length(s.OSL, s.RangeRatio)
+		text, err := exactText(ctx, s, g, i-s.WarmUp, want)
+		all[i] = Request{Text: text, OutputLen: out}
+		return err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("workload text: %w", err)
+	}
+	return &dataset{requests: all[s.WarmUp:], n: s.N, warm: all[:s.WarmUp]}, nil, nil
+}
+
+// exactText is a text of exactly want tokens, by the server's count: words as
+// far as they go, and fillers for the rest.
+func exactText(ctx context.Context, s Spec, g generator, i, want int) (string, error) {
+	shared := prefixGenerator(s.Seed, i, s.Prefixes)
+	var own, common []string
+	// text is the first n words of which the shared part is common.
+	text := func(n int) string {
+		pre := int(s.SharedPrefix * float64(n))
+		for len(common) < pre {
+			common = append(common, words[shared.below(len(words))])
+		}
+		for len(own) < n-pre {
+			own = append(own, words[g.below(len(words))])
+		}
+		return strings.Join(append(common[:pre:pre], own[:n-pre]...), " ")
+	}
+	const tries = 40
+	n, best, bestLen := want, "", 0
+	for range tries {
+		t := text(n)
+		have, err := s.Count(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		if have <= want && have > bestLen {
+			best, bestLen = t, have
+		}
+		if have == want {
+			return t, nil
+		}
+		if have < want && want-have < 8 {
+			break
+		}
+		// Step by what a word takes on average, at least one word.
+		step := int(float64(want-have) * float64(n) / float64(max(have, 1)))
+		if step == 0 {
+			step = 1
+			if have > want {
+				step = -1
+			}
+		}
+		if n+step < 1 {
+			if n == 1 {
+				break
+			}
+			step = 1 - n
+		}
+		n += step
+	}
+	for range 64 {
+		if bestLen == want {
+			return best, nil
+		}
+		grew := false
+		for _, f := range fillers {
+			have, err := s.Count(ctx, best+f)
+			if err != nil {
+				return "", err
+			}
+			if have > bestLen && have <= want {
+				best, bestLen, grew = best+f, have, true
+				break
+			}
+		}
+		if !grew {
+			break
+		}
+	}
+	return "", fmt.Errorf("no text of exactly %d tokens was found (the nearest has %d): the server's tokenizer adds up oddly; use DATASET=random", want, bestLen)
+}
