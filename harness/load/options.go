@@ -53,6 +53,7 @@ type Recording struct {
 	Timings  []stats.Timing   // every request that was sent, in order of index; those that failed carry Err
 	Folded   *stats.Histogram // of the gaps between tokens, where there were too many to keep
 	Duration time.Duration    // from the start to the end of the last request
+	Unsent   int              // requests of the workload that a stopped or cancelled run did not send
 	SLO      stats.SLO
 	Audit    stats.Audit
 	Notes    []string // what the reader of the figures should know, a line each

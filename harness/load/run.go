@@ -69,6 +69,9 @@ func Run(ctx context.Context, t *target.Target, src workload.Source, o Options) 
 		Timings: p.collector.Timings(), Folded: p.collector.Folded(),
 		Duration: p.duration, SLO: o.SLO, Notes: append(notes, p.notes...),
 	}
+	if rec.Unsent = p.unsent(); p.stopped.Load() {
+		rec.Notes = append(rec.Notes, fmt.Sprintf("stopped after %d requests in a row failed: %d of %d requests were not sent", p.failedInARow.Load(), rec.Unsent, p.total))
+	}
 	rec.Audit = watch.stop(p, t.Loopback)
 	rec.Notes = append(rec.Notes, lengthNotes(src, rec.Timings)...)
 	if ctx.Err() != nil {

@@ -48,6 +48,7 @@ type Settings struct {
 	RandomRangeRatio float64
 	Seed             int64
 	WarmUp           *int // requests before the clock starts; nil: twice CONC
+	Traffic          Traffic
 
 	// Accuracy.
 	Wikitext          string  // path of a raw WikiText file; empty: the text that fits the server
@@ -146,6 +147,9 @@ func (s Settings) check() error {
 			name, value = "OSL", sel.OSL
 		}
 		return fmt.Errorf("%s=%d matches none of the standard (ISL,OSL) pairs %v: give both ISL and OSL for a pair of your own", name, value, matrix.Standard)
+	}
+	if err := s.Traffic.check(); err != nil {
+		return err
 	}
 	if s.Mode == ModeSubmit && s.Team == "" {
 		return errors.New("TEAM is empty: submit mode needs a team name, as in make submit TEAM=x")

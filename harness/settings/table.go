@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // spec is one setting: its names, what it means, and how a value is read.
@@ -30,6 +31,7 @@ const (
 	far      = "How far a sweep goes"
 	server   = "The server"
 	workload = "What is measured"
+	shape    = "How the load is put on"
 	accuracy = "Accuracy"
 	results  = "Results"
 )
@@ -56,6 +58,22 @@ var table = []spec{
 	{workload, "RANDOM_RANGE_RATIO", "1.0", "lengths are uniform in [ratio·L, L]; above 0, at most 1", false, fraction(func(s *Settings) *float64 { return &s.RandomRangeRatio })},
 	{workload, "SEED", "1", "seed of the prompts: the same seed sends the same prompts everywhere", false, setSeed},
 	{workload, "WARMUP", "", "requests sent before the clock starts; none means 2×CONC", false, setWarmUp},
+
+	{workload, "DATASET", "random", "random (token ids), text (random words), sharegpt or jsonl (a file of prompts, one JSON object a line)", false, setDataset},
+	{workload, "DATASET_PATH", "", "file of the data set, for sharegpt and jsonl; ISL then names the cell only, and OSL is the output length of prompts that give none", false, setDatasetPath},
+	{workload, "SHARED_PREFIX", "0", "part of each prompt, 0 to 1, that it has in common with others", false, setSharedPrefix},
+	{workload, "PREFIXES", "1", "how many different shared prefixes there are", false, whole(1, func(s *Settings) *int { return &s.Traffic.Prefixes })},
+	{workload, "ENDPOINT", "completions", "completions, or chat, where the server applies its chat template", false, setEndpoint},
+	{workload, "EXTRA_BODY", "", "JSON object whose keys go into every request's body; null leaves a key out", false, setExtraBody},
+	{workload, "HEADERS", "", "headers of every request, as Name: value; Name: value", true, setHeaders},
+
+	{shape, "REQUEST_RATE", "inf", "requests a second on average, whether or not earlier ones are answered; inf keeps CONC in flight instead", false, setRate},
+	{shape, "BURSTINESS", "1", "how a REQUEST_RATE is spread: 1 is Poisson, less burstier, more evener (gamma distribution), or constant", false, setBurstiness},
+	{shape, "TRACE", "false", "true: send at the times that the lines of a jsonl data set give (timestamp, ms)", false, truth(func(s *Settings, b bool) { s.Traffic.Trace = b })},
+	{shape, "CONC_CAP", "true", "false: a REQUEST_RATE or TRACE may have more than CONC requests in flight", false, truth(func(s *Settings, b bool) { s.Traffic.Uncapped = !b })},
+	{shape, "RAMP_UP", "0s", "how long the load takes to reach its height, as 30s", false, span(func(s *Settings) *time.Duration { return &s.Traffic.RampUp })},
+	{shape, "DURATION", "0s", "send for so long instead of NUM_PROMPTS requests (or until both, where NUM_PROMPTS is given); 0s is no limit", false, span(func(s *Settings) *time.Duration { return &s.Traffic.Duration })},
+	{shape, "GOODPUT", "", "service levels in ms that a good request keeps, as ttft:500 tpot:50 e2el:9000", false, setGoodput},
 
 	{accuracy, "WIKITEXT", "", "path of a raw WikiText file to score", false, setWikitext},
 	{accuracy, "ACC_BASELINE", "", "accuracy baseline, by name or .json path; none takes the one for the model and the text", false, text(func(s *Settings) *string { return &s.AccuracyBaseline })},

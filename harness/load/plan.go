@@ -1,0 +1,57 @@
+package load
+
+import (
+	"context"
+	"errors"
+
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+// Plan is everything that can be said of a run before there is a server: what
+// is sent and how. Its workload's Vocab, MaxLen, Count, WarmUp and Trace follow
+// from the target and the options: see [Open].
+type Plan struct {
+	Workload workload.Spec
+	Options
+}
+
+// Open makes what [Run] takes from a plan and a server: a workload that fits
+// its vocabulary, its context and its tokenizer, and checked options. The notes
+// say what the reader of the figures should know; [Run]'s come on top.
+func Open(ctx context.Context, t *target.Target, p Plan) (workload.Source, Options, []string, error) {
+	o, err := p.Options.withDefaults()
+	if err != nil {
+		return nil, o, nil, err
+	}
+	w := p.Workload
+	w.Vocab, w.MaxLen, w.WarmUp, w.Trace = t.Vocab, t.MaxLen, o.WarmUp, o.Shape.Trace
+	if w.N == workload.Endless && o.Shape.Duration == 0 {
+		return nil, o, nil, errors.New("load: the run has no end: give a number of requests or a duration")
+	}
+	if o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
+		return nil, o, nil, errChatNeedsText
+	}
+	if w.Kind == workload.KindText || w.Kind == workload.KindShareGPT {
+		if w.Count, err = counter(ctx, t); err != nil {
+			return nil, o, nil, err
+		}
+	}
+	src, notes, err := workload.Open(ctx, w)
+	return src, o, notes, err
+}
+
+// counter counts tokens by the server's tokenizer; nil where it has none.
+func counter(ctx context.Context, t *target.Target) (workload.Counter, error) {
+	count := func(ctx context.Context, text string) (int, error) {
+		ids, err := t.Tokenize(ctx, target.Retry{}, text, true)
+		return len(ids), err
+	}
+	switch _, err := count(ctx, "a"); {
+	case errors.Is(err, target.ErrNoTokenizer):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return count, nil
+}

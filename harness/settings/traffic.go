@@ -1,0 +1,184 @@
+package settings
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"inferbench/harness/stats"
+	workloads "inferbench/harness/workload"
+)
+
+// Traffic is what is sent besides the standard random prompts, and when.
+type Traffic struct {
+	Dataset      workloads.Kind
+	DatasetPath  string
+	SharedPrefix float64 // part of each prompt, 0 to 1
+	Prefixes     int     // how many different ones
+	Chat         bool    // ask the chat endpoint
+	Headers      map[string][]string
+	ExtraBody    map[string]json.RawMessage
+
+	Rate       float64 // requests a second on average; 0: a closed loop of CONC
+	Burstiness float64 // shape of the gamma distribution of gaps; +Inf: constant
+	Trace      bool    // send at the times that the data set says
+	Uncapped   bool    // let a rate or a trace have more than CONC in flight
+	RampUp     time.Duration
+	Duration   time.Duration // 0: as many requests as there are
+	SLO        stats.SLO     // for goodput; nil: none
+}
+
+func (t Traffic) check() error {
+	file := t.Dataset == workloads.KindShareGPT || t.Dataset == workloads.KindJSONL
+	switch {
+	case file && t.DatasetPath == "":
+		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", t.Dataset)
+	case !file && t.DatasetPath != "":
+		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to sharegpt or jsonl", t.Dataset)
+	case t.Chat && t.Dataset == workloads.KindRandom:
+		return errors.New("ENDPOINT=chat takes text, and DATASET=random has token ids: set DATASET=text, sharegpt or jsonl")
+	case t.Trace && t.Dataset != workloads.KindJSONL:
+		return errors.New("TRACE needs DATASET=jsonl, a file whose lines have a timestamp")
+	case t.Trace && t.Rate > 0:
+		return errors.New("TRACE has its own times: leave REQUEST_RATE at inf")
+	case t.Uncapped && !t.Trace && t.Rate == 0:
+		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
+	}
+	return nil
+}
+
+func setDataset(s *Settings, v string) error {
+	for _, k := range workloads.Kinds {
+		if v == string(k) {
+			s.Traffic.Dataset = k
+			return nil
+		}
+	}
+	return fmt.Errorf("want one of %v", workloads.Kinds)
+}
+
+func setDatasetPath(s *Settings, v string) error {
+	info, err := os.Stat(v)
+	if err != nil {
+		return errors.New("there is no such file")
+	}
+	if info.IsDir() {
+		return errors.New("that is a folder: want a file")
+	}
+	s.Traffic.DatasetPath = v
+	return nil
+}
+
+func setSharedPrefix(s *Settings, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 0 && f <= 1) {
+		return errors.New("want a number from 0 to 1")
+	}
+	s.Traffic.SharedPrefix = f
+	return nil
+}
+
+func setEndpoint(s *Settings, v string) error {
+	if v != "completions" && v != "chat" {
+		return errors.New("want completions or chat")
+	}
+	s.Traffic.Chat = v == "chat"
+	return nil
+}
+
+// setHeaders reads NAME: VALUE pairs with semicolons or line ends between them.
+// Its errors do not quote values, which may be secrets.
+func setHeaders(s *Settings, v string) error {
+	s.Traffic.Headers = map[string][]string{}
+	for i, pair := range strings.FieldsFunc(v, func(r rune) bool { return r == ';' || r == '\n' }) {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, ":")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !ok || name == "" || strings.ContainsFunc(name, notToken) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			return fmt.Errorf("header %d: want Name: value, with a semicolon between two", i+1)
+		}
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		s.Traffic.Headers[name] = append(s.Traffic.Headers[name], value)
+	}
+	return nil
+}
+
+// notToken reports a character that a header's name cannot have (RFC 9110).
+func notToken(r rune) bool {
+	letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+func setExtraBody(s *Settings, v string) error {
+	dec := json.NewDecoder(bytes.NewReader([]byte(v)))
+	var m map[string]json.RawMessage
+	if err := dec.Decode(&m); err != nil || m == nil || dec.More() {
+		return errors.New(`want a JSON object such as {"top_p":0.9,"ignore_eos":null} (null leaves a key out)`)
+	}
+	s.Traffic.ExtraBody = m
+	return nil
+}
+
+func setRate(s *Settings, v string) error {
+	if v == "inf" {
+		s.Traffic.Rate = 0
+		return nil
+	}
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f > 0 && f <= 1e6) {
+		return errors.New("want requests a second, above 0 and at most 1000000, or inf")
+	}
+	s.Traffic.Rate = f
+	return nil
+}
+
+func setBurstiness(s *Settings, v string) error {
+	if v == "constant" {
+		s.Traffic.Burstiness = math.Inf(1)
+		return nil
+	}
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 0.01 && f <= 1e6) {
+		return errors.New("want a number of 0.01 or more, or constant")
+	}
+	s.Traffic.Burstiness = f
+	return nil
+}
+
+func setGoodput(s *Settings, v string) (err error) {
+	s.Traffic.SLO, err = stats.ParseSLO(v)
+	return err
+}
+
+// truth reads true or false.
+func truth(set func(*Settings, bool)) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("want true or false")
+		}
+		set(s, b)
+		return nil
+	}
+}
+
+// span reads a duration of zero or more.
+func span(field func(*Settings) *time.Duration) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 0 {
+			return errors.New("want a duration such as 90s or 45m")
+		}
+		*field(s) = d
+		return nil
+	}
+}

@@ -1,0 +1,72 @@
+package settings
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
+	workloads "inferbench/harness/workload"
+)
+
+func TestTraffic(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "x.jsonl")
+	require.NoError(t, os.WriteFile(data, nil, 0o600))
+	bare, err := load(t, nil, nil, "")
+	require.NoError(t, err)
+	assert.Equal(t, Traffic{Dataset: workloads.KindRandom, Prefixes: 1, Burstiness: 1}, bare.Traffic)
+
+	s, err := load(t, []string{"-trace"}, map[string]string{
+		"DATASET": "jsonl", "DATASET_PATH": data, "ENDPOINT": "chat", "EXTRA_BODY": `{"top_p":0.9,"ignore_eos":null}`,
+		"HEADERS": "X-One: 1; x-two: a:b", "CONC_CAP": "false", "RAMP_UP": "30s", "DURATION": "2m",
+		"GOODPUT": "ttft:500 tpot:50", "BURSTINESS": "constant",
+	}, "")
+	require.NoError(t, err)
+	assert.Equal(t, Traffic{
+		Dataset: workloads.KindJSONL, DatasetPath: data, Prefixes: 1, Chat: true,
+		Headers:   map[string][]string{"X-One": {"1"}, "X-Two": {"a:b"}},
+		ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.9"), "ignore_eos": []byte("null")},
+		Trace:     true, Uncapped: true, RampUp: 30 * time.Second, Duration: 2 * time.Minute,
+		Burstiness: math.Inf(1), SLO: stats.SLO{"ttft": 500, "tpot": 50},
+	}, s.Traffic)
+	assert.NotContains(t, s.Given, "HEADERS", "a header may hold a key")
+
+	s, err = load(t, []string{"-request-rate", "12.5", "-shared-prefix", "0.5", "-prefixes", "4"}, nil, "")
+	require.NoError(t, err)
+	assert.Equal(t, 12.5, s.Traffic.Rate)
+	assert.Equal(t, 0.5, s.Traffic.SharedPrefix)
+	assert.Equal(t, 4, s.Traffic.Prefixes)
+}
+
+func TestBadTraffic(t *testing.T) {
+	for want, env := range map[string]map[string]string{
+		`DATASET="sonnet"`:           {"DATASET": "sonnet"},
+		"needs DATASET_PATH":         {"DATASET": "jsonl"},
+		"reads no file":              {"DATASET_PATH": os.DevNull},
+		"there is no such file":      {"DATASET_PATH": "/no/such"},
+		"takes text":                 {"ENDPOINT": "chat"},
+		"want completions or chat":   {"ENDPOINT": "responses"},
+		"TRACE needs DATASET=jsonl":  {"TRACE": "true"},
+		"a closed loop is its cap":   {"CONC_CAP": "false"},
+		"or inf":                     {"REQUEST_RATE": "0"},
+		"or constant":                {"BURSTINESS": "0"},
+		"RAMP_UP":                    {"RAMP_UP": "-1s"},
+		"want KEY:MILLISECONDS":      {"GOODPUT": "ttft"},
+		"want a JSON object":         {"EXTRA_BODY": "[1]"},
+		"want a number from 0 to 1":  {"SHARED_PREFIX": "1.1"},
+		"header 2: want Name: value": {"HEADERS": "A: 1; s3cret"},
+		"HEADERS (from the environ":  {"HEADERS": "Authorization s3cret"},
+		"PREFIXES":                   {"PREFIXES": "0"},
+	} {
+		_, err := load(t, nil, env, "")
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "\n")
+		assert.NotContains(t, err.Error(), "s3cret")
+	}
+}
