@@ -9,6 +9,7 @@
 package load
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -29,6 +30,11 @@ type Options struct {
 	Headers   http.Header                // sent with every request, beside the target's own
 	ExtraBody map[string]json.RawMessage // keys of every request's body, over the client's own; null removes one
 	SLO       stats.SLO                  // for goodput; may be nil
+
+	// Gate, where set, is called between the warm-up and the measured run, whose
+	// clock starts when it returns: clients on several machines start together
+	// with it. An error from it is an error of the run.
+	Gate func(context.Context) error
 
 	// OnProgress, where set, is told every ProgressEvery (default 250 ms) how
 	// the run stands, and once more at its end. It is called from one goroutine.

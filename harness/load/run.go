@@ -62,6 +62,11 @@ func Run(ctx context.Context, t *target.Target, src workload.Source, o Options) 
 			slots = p.slots // with the connections that they opened
 		}
 	}
+	if o.Gate != nil {
+		if err := o.Gate(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p := &phase{end: end, enc: enc, src: src, opts: o, slots: slots, total: src.Len()}
 	watch := startWatch()
 	p.execute(ctx)

@@ -31,10 +31,18 @@ func (c *Collector) Add(t Timing) {
 	case c.folded != nil:
 		c.fold(len(c.timings) - 1)
 	case c.gaps > c.Limit:
-		c.folded = NewHistogram()
-		for i := range c.timings {
-			c.fold(i)
-		}
+		c.Fold()
+	}
+}
+
+// Fold folds the gaps at once, whatever their number, and those to come.
+func (c *Collector) Fold() {
+	if c.folded != nil {
+		return
+	}
+	c.folded = NewHistogram()
+	for i := range c.timings {
+		c.fold(i)
 	}
 }
 

@@ -1,6 +1,9 @@
 package stats
 
 import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
 	"iter"
 	"math"
 	"time"
@@ -64,4 +67,37 @@ func (g Gaps) All() iter.Seq[time.Duration] {
 			}
 		}
 	}
+}
+
+// wireGaps is how gaps travel: see [Gaps.GobEncode].
+type wireGaps struct {
+	NS   []uint32
+	Long []time.Duration
+}
+
+// GobEncode keeps every gap to the nanosecond.
+func (g Gaps) GobEncode() ([]byte, error) {
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(wireGaps{g.ns, g.long})
+	return b.Bytes(), err
+}
+
+// GobDecode is the other way of [Gaps.GobEncode]. It refuses what that did not
+// write.
+func (g *Gaps) GobDecode(b []byte) error {
+	var w wireGaps
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&w); err != nil {
+		return err
+	}
+	long := 0
+	for _, n := range w.NS {
+		if n == longGap {
+			long++
+		}
+	}
+	if long != len(w.Long) {
+		return fmt.Errorf("gaps: %d long ones, want %d", len(w.Long), long)
+	}
+	g.ns, g.long = w.NS, w.Long
+	return nil
 }

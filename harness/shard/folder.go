@@ -1,0 +1,155 @@
+package shard
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"inferbench/harness/load"
+	"inferbench/harness/stats"
+)
+
+// folder is what the shards say to each other: small files in a folder that all
+// of them see, each written once and whole. It needs no open port and no
+// service, and what happened can be read afterwards.
+type folder struct{ Place }
+
+const (
+	pollEvery  = 50 * time.Millisecond // a shared folder is asked this often
+	beatEvery  = time.Second           // a shard says this often that it lives
+	aliveFile  = "alive-%d"            // of shard i: a number that grows
+	orderFile  = "order-%d.json"       // pass n: what to run, or that the run is over
+	readyFile  = "ready-%d-%d"         // pass n, shard i is warmed up
+	startFile  = "start-%d"            // pass n: the agreed instant, Unix nanoseconds
+	partFile   = "part-%d-%d.gob.gz"   // pass n, shard i: what it recorded
+	failedFile = "failed-%d-%d"        // pass n, shard i: why it has none
+)
+
+func (f folder) path(name string, of ...any) string {
+	return filepath.Join(f.Dir, fmt.Sprintf(name, of...))
+}
+
+func (f folder) write(content string, name string, of ...any) error {
+	return renameio.WriteFile(f.path(name, of...), []byte(content), 0o644)
+}
+
+// read is a file's content; false where it is not there yet.
+func (f folder) read(name string, of ...any) (string, bool, error) {
+	b, err := os.ReadFile(f.path(name, of...))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	return string(b), err == nil, err
+}
+
+// beat says that this shard lives, until ctx ends.
+func (f folder) beat(ctx context.Context) {
+	for n := 1; ; n++ {
+		f.write(strconv.Itoa(n), aliveFile, f.Index)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(beatEvery):
+		}
+	}
+}
+
+// pulse watches another shard's signs of life by this process's own clock, so
+// that the clocks of two machines need not agree.
+type pulse struct {
+	last  string
+	since time.Time
+}
+
+// silent is how long the shard has given no new sign.
+func (p *pulse) silent(f folder, shard int) time.Duration {
+	now, _, _ := f.read(aliveFile, shard)
+	if now != p.last || p.since.IsZero() {
+		p.last, p.since = now, time.Now()
+	}
+	return time.Since(p.since)
+}
+
+// order is what the leader tells the others to do next.
+type order struct {
+	Over     bool              `json:"over,omitempty"` // no pass follows
+	Cell     json.RawMessage   `json:"cell,omitempty"`
+	Settings map[string]string `json:"settings,omitempty"` // of the leader, which every shard must have too
+}
+
+func (f folder) order(n int) (o order, ok bool, err error) {
+	s, ok, err := f.read(orderFile, n)
+	if err != nil || !ok {
+		return o, false, err
+	}
+	return o, true, json.Unmarshal([]byte(s), &o)
+}
+
+// head is the start of a part's file.
+type head struct {
+	Rows     int
+	Duration time.Duration
+	Audit    stats.Audit
+	Notes    []string
+	SLO      stats.SLO
+	Folded   *stats.Histogram
+}
+
+// writePart leaves what this shard recorded: every timing to the nanosecond.
+func (f folder) writePart(n int, p Part) error {
+	out, err := renameio.NewPendingFile(f.path(partFile, n, p.Index), renameio.WithPermissions(0o644))
+	if err != nil {
+		return err
+	}
+	defer out.Cleanup()
+	buf := bufio.NewWriter(out)
+	zip, _ := gzip.NewWriterLevel(buf, gzip.BestSpeed)
+	enc := gob.NewEncoder(zip)
+	r := p.Recording
+	if err := enc.Encode(head{len(r.Timings), r.Duration, r.Audit, r.Notes, r.SLO, r.Folded}); err != nil {
+		return err
+	}
+	for _, t := range r.Timings {
+		if err := enc.Encode(t); err != nil {
+			return err
+		}
+	}
+	return errors.Join(zip.Close(), buf.Flush(), out.CloseAtomicallyReplace())
+}
+
+func (f folder) readPart(n, shard int) (p Part, err error) {
+	file, err := os.Open(f.path(partFile, n, shard))
+	if err != nil {
+		return p, err
+	}
+	defer file.Close()
+	zip, err := gzip.NewReader(bufio.NewReader(file))
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	dec := gob.NewDecoder(zip)
+	var h head
+	if err := dec.Decode(&h); err != nil {
+		return p, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	p = Part{Index: shard, Recording: load.Recording{Duration: h.Duration, Audit: h.Audit, Notes: h.Notes, SLO: h.SLO, Folded: h.Folded}}
+	for i := range h.Rows {
+		var t stats.Timing
+		if err := dec.Decode(&t); err != nil {
+			return p, fmt.Errorf("%s: request %d of %d: %w", file.Name(), i+1, h.Rows, err)
+		}
+		p.Recording.Timings = append(p.Recording.Timings, t)
+	}
+	return p, nil
+}

@@ -1,0 +1,100 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"inferbench/harness/load"
+	"inferbench/harness/stats"
+)
+
+// Part is what one shard recorded. Timings carry the indices of the whole
+// workload and count from the agreed start.
+type Part struct {
+	Index     int
+	Recording load.Recording
+}
+
+// newPart takes a shard's recording, whose clock started late after the agreed
+// instant, into the whole run's terms.
+func newPart(p Place, rec *load.Recording, late time.Duration) Part {
+	out := Part{Index: p.Index, Recording: *rec}
+	out.Recording.Duration += late
+	out.Recording.Timings = slices.Clone(rec.Timings)
+	for i := range out.Recording.Timings {
+		t := &out.Recording.Timings[i]
+		t.Index = p.global(t.Index)
+		t.Sent, t.Done = t.Sent+late, t.Done+late
+		if t.Chunks > 0 { // a request without a token has neither instant
+			t.First, t.Last = t.First+late, t.Last+late
+		}
+	}
+	return out
+}
+
+// Merge joins the parts of all shards into the recording that one client would
+// have made: the same timings in the same order, so every figure taken from
+// them, percentiles included, is the same to the last bit.
+func Merge(parts []Part) *load.Recording {
+	slices.SortFunc(parts, func(a, b Part) int { return a.Index - b.Index })
+	out := new(load.Recording)
+	var all stats.Collector
+	folded := stats.NewHistogram()
+	for _, p := range parts {
+		r := p.Recording
+		for _, t := range r.Timings {
+			all.Add(t)
+		}
+		folded.Merge(r.Folded)
+		out.Duration, out.SLO = max(out.Duration, r.Duration), r.SLO
+		for _, n := range r.Notes {
+			out.Notes = append(out.Notes, fmt.Sprintf("shard %d: %s", p.Index, n))
+		}
+	}
+	if folded.Len() > 0 {
+		all.Fold()
+		folded.Merge(all.Folded())
+		out.Folded = folded
+	} else {
+		out.Folded = all.Folded()
+	}
+	out.Timings = all.Timings()
+	out.Audit = mergeAudits(parts)
+	return out
+}
+
+// mergeAudits adds up what can be counted and keeps the worst of the rest: one
+// shard that could not keep up limits the whole run.
+func mergeAudits(parts []Part) stats.Audit {
+	var out stats.Audit
+	var chunks, cpu float64
+	for _, p := range parts {
+		a := p.Recording.Audit
+		out.ClientLimited = out.ClientLimited || a.ClientLimited
+		for _, r := range a.Reasons {
+			out.Reasons = append(out.Reasons, fmt.Sprintf("shard %d: %s", p.Index, r))
+		}
+		out.CPUShare = max(out.CPUShare, a.CPUShare)
+		out.WithEngine = out.WithEngine || a.WithEngine
+		out.LatenessP99Ms = max(out.LatenessP99Ms, a.LatenessP99Ms)
+		out.GCPauseP99Ms = max(out.GCPauseP99Ms, a.GCPauseP99Ms)
+		out.GCPauseMaxMs = max(out.GCPauseMaxMs, a.GCPauseMaxMs)
+		out.DialMaxMs = max(out.DialMaxMs, a.DialMaxMs)
+		out.TLSMaxMs = max(out.TLSMaxMs, a.TLSMaxMs)
+		out.Dials += a.Dials
+		out.Retries += a.Retries
+		out.BundledChunks += a.BundledChunks
+		n := 0
+		for _, t := range p.Recording.Timings {
+			n += t.Chunks
+		}
+		chunks += float64(n)
+		cpu += a.CPUPerTokenUs * float64(n)
+	}
+	if chunks > 0 {
+		out.BundledShare = float64(out.BundledChunks) / chunks
+		out.CPUPerTokenUs = cpu / chunks
+	}
+	return out
+}
