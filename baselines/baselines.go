@@ -98,7 +98,12 @@ type Accuracy struct {
 	BytePerplexity float64  `json:"byte_perplexity"`
 	WordPerplexity float64  `json:"word_perplexity"`
 	Tolerance      float64  `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
-	Source         string   `json:"source"`
+
+	// DecodeArgmaxFloor is the least share of decoded tokens that must be the
+	// argmax when they are scored again as a prompt; 0 states no floor.
+	DecodeArgmaxFloor float64 `json:"decode_argmax_floor,omitempty"`
+
+	Source string `json:"source"`
 }
 
 // Matches reports whether the baseline is for this model. Servers name a model
@@ -259,6 +264,8 @@ func (a *Accuracy) validate() error {
 		return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256)), "corpus_sha256")
 	case a.MaxLength < 2:
 		return wrong(fmt.Sprintf("is %d: want 2 or more", a.MaxLength), "max_length")
+	case !(a.DecodeArgmaxFloor >= 0 && a.DecodeArgmaxFloor <= 1):
+		return wrong(fmt.Sprintf("is %g: want a share, 0 to 1", a.DecodeArgmaxFloor), "decode_argmax_floor")
 	case math.Abs(math.Exp2(a.BitsPerByte)/a.BytePerplexity-1) > 1e-3:
 		// Both are the same log-likelihood over the same bytes, so one follows
 		// from the other; a typing slip in either shows here.

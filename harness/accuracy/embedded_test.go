@@ -13,6 +13,7 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/engine"
 	"inferbench/harness/target"
+	"inferbench/harness/workload"
 )
 
 var update = flag.Bool("update", false, "write the embedded engine's accuracy baseline anew")
@@ -39,7 +40,7 @@ func TestShippedBaselineIsTheShippedEngines(t *testing.T) {
 			Name: engine.ModelName, Models: []string{engine.ModelName}, Task: r.Task,
 			Corpus: r.Text.Name, CorpusSHA256: r.Text.SHA256, MaxLength: r.MaxLength,
 			BitsPerByte: r.BitsPerByte, BytePerplexity: r.BytePerplexity, WordPerplexity: r.WordPerplexity,
-			Tolerance: 0.03, Source: "measured on the embedded engine of this version by make baseline-embedded",
+			Tolerance: 0.03, DecodeArgmaxFloor: 0.99, Source: "measured on the embedded engine of this version by make baseline-embedded",
 		}, "", "  ")
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(embeddedBaseline, append(b, '\n'), 0o644))
@@ -69,10 +70,45 @@ func TestBothWaysOfScoringAgreeOnTheEmbeddedEngine(t *testing.T) {
 	completions, err := Score(context.Background(), embedded(t, engine.Config{Dialect: engine.VLLM}), Options{Conc: 8})
 	require.NoError(t, err)
 	tg := embedded(t, engine.Config{})
+	if tg.Post(context.Background(), "/generate", map[string]any{"input_ids": []int{65, 66}}, nil) != nil {
+		t.Skip("this engine has no /generate")
+	}
 	tg.Engine = "sglang" // so that /generate is tried first
 	generate, err := Score(context.Background(), tg, Options{Conc: 8})
 	require.NoError(t, err)
 	assert.Equal(t, "/v1/completions", completions.Path)
 	assert.Equal(t, "/generate", generate.Path)
 	assert.Equal(t, completions.Metrics, generate.Metrics)
+}
+
+// The case that the audit is for: noise on decode alone passes wikitext, which
+// only reads, and fails the audit, which looks at what was written.
+func TestNoiseOnDecodeAlonePassesWikitextAndFailsTheAudit(t *testing.T) {
+	b, err := baselines.LoadAccuracy(embeddedBaseline)
+	require.NoError(t, err)
+	src := workload.Random{N: 200, ISL: 64, OSL: 64, RangeRatio: 1, Vocab: 256, Seed: 1}
+	for _, c := range []struct {
+		noise float64
+		want  Status
+	}{{0, Passed}, {1, Failed}} {
+		tg := embedded(t, engine.Config{DecodeNoise: c.noise})
+		r, err := Score(context.Background(), tg, Options{Conc: 8})
+		require.NoError(t, err)
+		assert.Equal(t, Passed, Judge(r, b, 0).Status, "wikitext with decode noise %g", c.noise)
+
+		a, err := AuditDecode(context.Background(), tg, src, 8, DecodeOptions{})
+		require.NoError(t, err)
+		JudgeDecode(a, b)
+		assert.Equal(t, c.want, a.Status, a.Reason)
+		assert.Equal(t, 16, a.Sequences)
+		assert.Equal(t, 16*64, a.Tokens)
+		if c.noise == 0 {
+			assert.Equal(t, 1.0, *a.ArgmaxShare)
+			assert.Zero(t, *a.P99AbsDiff)
+			assert.Nil(t, a.FirstDivergence)
+		} else {
+			assert.Greater(t, *a.MeanAbsDiff, 0.01)
+			assert.NotNil(t, a.FirstDivergence)
+		}
+	}
 }

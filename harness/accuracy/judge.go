@@ -13,9 +13,10 @@ import (
 type Status string
 
 const (
-	Passed Status = "PASSED"
-	Failed Status = "FAILED"
-	NotRun Status = "NOT_RUN" // there was nothing to judge by
+	Passed   Status = "PASSED"
+	Failed   Status = "FAILED"
+	NotRun   Status = "NOT_RUN"  // it could not be measured, or there was nothing to judge by
+	Recorded Status = "RECORDED" // a decode audit that was measured, with no floor to judge it by
 )
 
 // Limit is one metric beside its baseline and the limits that follow from the

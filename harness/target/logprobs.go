@@ -47,8 +47,19 @@ type Scorer struct {
 	t         *Target
 	retry     Retry
 	maxTokens int // what a request generates: 1 as lm-evaluation-harness does, 0 where 1 is refused
-	ask       func(*Scorer, context.Context, []int32, int) ([]float64, error)
+	ask       func(s *Scorer, ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error)
 }
+
+// Scored is one token of a prompt with its log-probability, in nats, given all
+// that stands before it.
+type Scored struct {
+	Logprob float64 // finite and at most 0
+	Best    float64 // that of the likeliest token there, where it was asked for
+}
+
+// Greedy reports whether no token was likelier, to within the rounding of a
+// 16-bit float's last place at that size.
+func (s Scored) Greedy() bool { return s.Logprob >= s.Best-1e-6 }
 
 // Scorer finds out how the server gives prompt log-probabilities by scoring
 // probe, a few tokens (two or more) that the model knows. OpenAI's
@@ -97,28 +108,54 @@ func (t *Target) ScorerAt(path string, r Retry) (*Scorer, error) {
 // Score is the natural log-probability of each of tokens[from:], given all that
 // stands before it; from is 1 or more. Every value is finite and at most 0.
 func (s *Scorer) Score(ctx context.Context, tokens []int32, from int) ([]float64, error) {
+	scored, err := s.score(ctx, tokens, from, false)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(scored))
+	for i, sc := range scored {
+		out[i] = sc.Logprob
+	}
+	return out, nil
+}
+
+// ScoreBest is [Scorer.Score] with the likeliest token's log-probability beside
+// each.
+func (s *Scorer) ScoreBest(ctx context.Context, tokens []int32, from int) ([]Scored, error) {
+	return s.score(ctx, tokens, from, true)
+}
+
+func (s *Scorer) score(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
 	if from < 1 || from >= len(tokens) {
 		return nil, fmt.Errorf("score tokens %d to %d: the first token has nothing to condition on", from, len(tokens))
 	}
-	lps, err := s.ask(s, ctx, tokens, from)
+	scored, err := s.ask(s, ctx, tokens, from, best)
 	if err != nil {
 		return nil, fmt.Errorf("score %d tokens at %s%s: %w", len(tokens), s.t.BaseURL, s.Path, nameRefusal(err))
 	}
-	for i, lp := range lps {
-		err := error(nil)
-		switch {
-		case math.IsNaN(lp):
-			err = ErrNullLogprob
-		case math.IsInf(lp, 0) || lp <= -9999:
-			err = ErrNotFinite
-		case lp > 1e-6: // rounding may leave a certain token a hair above 0
-			err = ErrPositive
+	for i, sc := range scored {
+		err := checkLogprob(sc.Logprob)
+		if err == nil && best {
+			err = checkLogprob(sc.Best)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("score %d tokens at %s%s: token %d: %w", len(tokens), s.t.BaseURL, s.Path, from+i, err)
 		}
 	}
-	return lps, nil
+	return scored, nil
+}
+
+// checkLogprob names what makes a log-probability unusable; NaN stands for null.
+func checkLogprob(lp float64) error {
+	switch {
+	case math.IsNaN(lp):
+		return ErrNullLogprob
+	case math.IsInf(lp, 0) || lp <= -9999:
+		return ErrNotFinite
+	case lp > 1e-6: // rounding may leave a certain token a hair above 0
+		return ErrPositive
+	}
+	return nil
 }
 
 // logprob reads a number, or null as NaN: JSON itself has no NaN.
@@ -135,20 +172,8 @@ func (l *logprob) UnmarshalJSON(b []byte) error {
 // echo scores by OpenAI's legacy completions: the prompt's own tokens come back
 // with their log-probabilities, then those generated. The body is
 // what lm-evaluation-harness's local-completions sends, for one prompt.
-func (s *Scorer) echo(ctx context.Context, tokens []int32, from int) ([]float64, error) {
-	var out struct {
-		Choices []struct {
-			Logprobs *struct {
-				TokenLogprobs []logprob `json:"token_logprobs"`
-				Content       []struct {
-					Logprob logprob `json:"logprob"`
-				} `json:"content"` // the chat shape, which llama.cpp uses here too
-			} `json:"logprobs"`
-		} `json:"choices"`
-		Usage struct {
-			CompletionTokens *int `json:"completion_tokens"`
-		} `json:"usage"`
-	}
+func (s *Scorer) echo(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
+	var out completion
 	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
 		"model": s.t.Model, "prompt": tokens, "max_tokens": s.maxTokens, "temperature": 0,
 		"logprobs": 1, "echo": true, "seed": 1234,
@@ -159,12 +184,7 @@ func (s *Scorer) echo(ctx context.Context, tokens []int32, from int) ([]float64,
 	if len(out.Choices) == 0 || out.Choices[0].Logprobs == nil {
 		return nil, ErrNoPromptLogprobs
 	}
-	lps := out.Choices[0].Logprobs.TokenLogprobs
-	if len(lps) == 0 {
-		for _, c := range out.Choices[0].Logprobs.Content {
-			lps = append(lps, c.Logprob)
-		}
-	}
+	lps := out.Choices[0].Logprobs.values()
 	generated := s.maxTokens
 	if out.Usage.CompletionTokens != nil {
 		generated = *out.Usage.CompletionTokens
@@ -172,19 +192,74 @@ func (s *Scorer) echo(ctx context.Context, tokens []int32, from int) ([]float64,
 	if len(lps) != len(tokens)+generated {
 		return nil, fmt.Errorf("%w: %d values for %d prompt tokens and %d generated", ErrNoPromptLogprobs, len(lps), len(tokens), generated)
 	}
-	return floats(lps[from:len(tokens)]), nil
+	scored := make([]Scored, 0, len(tokens)-from)
+	for _, lp := range lps[from:len(tokens)] {
+		scored = append(scored, Scored{Logprob: float64(lp)})
+	}
+	if best {
+		return scored, addBest(scored, out.Choices[0].Logprobs.Top, from, len(lps))
+	}
+	return scored, nil
+}
+
+// addBest fills in the likeliest tokens' log-probabilities from top_logprobs,
+// an object from token to log-probability for each of n tokens, the first
+// perhaps null. vLLM puts the token itself there too, so the largest is meant.
+func addBest(scored []Scored, raw json.RawMessage, from, n int) error {
+	var top []map[string]logprob
+	if err := json.Unmarshal(raw, &top); err != nil || len(top) != n {
+		return fmt.Errorf("%w: top_logprobs is not a list of %d objects", ErrNoPromptLogprobs, n)
+	}
+	for i := range scored {
+		scored[i].Best = scored[i].Logprob
+		for _, lp := range top[from+i] {
+			scored[i].Best = max(scored[i].Best, float64(lp))
+		}
+	}
+	return nil
+}
+
+// completion is an answer of /v1/completions, as far as it is read here.
+type completion struct {
+	Choices []struct {
+		TokenIDs []int32       `json:"token_ids"` // vLLM's, asked for by return_token_ids
+		Text     string        `json:"text"`
+		Logprobs *choiceValues `json:"logprobs"`
+	} `json:"choices"`
+	Usage struct {
+		CompletionTokens *int `json:"completion_tokens"`
+	} `json:"usage"`
+}
+
+// choiceValues is a completion's logprobs object: OpenAI's legacy shape, or the
+// chat shape under "content", which llama.cpp uses for completions too.
+type choiceValues struct {
+	Tokens        []string        `json:"tokens"`
+	TokenLogprobs []logprob       `json:"token_logprobs"`
+	Top           json.RawMessage `json:"top_logprobs"` // read only where it is wanted: it is the longest part
+	Content       []struct {
+		ID      *int32  `json:"id"` // llama.cpp's
+		Logprob logprob `json:"logprob"`
+	} `json:"content"`
+}
+
+func (c *choiceValues) values() []logprob {
+	if len(c.TokenLogprobs) > 0 {
+		return c.TokenLogprobs
+	}
+	var out []logprob
+	for _, e := range c.Content {
+		out = append(out, e.Logprob)
+	}
+	return out
 }
 
 // generate scores by SGLang's native endpoint. input_token_logprobs holds
 // [logprob, id, text] for every prompt token from logprob_start_len on, the
 // first of them null. The body is what lm-evaluation-harness's sglang-generate
 // sends, for one prompt.
-func (s *Scorer) generate(ctx context.Context, tokens []int32, from int) ([]float64, error) {
-	var out struct {
-		Meta *struct {
-			Input []json.RawMessage `json:"input_token_logprobs"`
-		} `json:"meta_info"`
-	}
+func (s *Scorer) generate(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
+	var out generated
 	err := s.t.PostRetry(ctx, s.retry, "/generate", map[string]any{
 		"input_ids": tokens, "sampling_params": map[string]any{"max_new_tokens": s.maxTokens, "temperature": 0},
 		"return_logprob": true, "logprob_start_len": 0, "top_logprobs_num": 1,
@@ -198,28 +273,59 @@ func (s *Scorer) generate(ctx context.Context, tokens []int32, from int) ([]floa
 	if len(out.Meta.Input) != len(tokens) {
 		return nil, fmt.Errorf("%w: %d values for %d prompt tokens", ErrNoPromptLogprobs, len(out.Meta.Input), len(tokens))
 	}
-	lps := make([]float64, 0, len(tokens)-from)
-	for i := from; i < len(tokens); i++ {
-		var lp logprob
-		var id int32
-		entry := []any{&lp, &id}
-		if err := json.Unmarshal(out.Meta.Input[i], &entry); err != nil || len(entry) < 2 {
-			return nil, fmt.Errorf("%w: token %d is %s, want [logprob, id, text]", ErrNoPromptLogprobs, i, oneLine(string(out.Meta.Input[i])))
-		}
-		if id != tokens[i] {
-			return nil, fmt.Errorf("%w: token %d is %d, sent was %d", ErrOtherTokens, i, id, tokens[i])
-		}
-		lps = append(lps, float64(lp))
+	if best && len(out.Meta.InputTop) != len(tokens) {
+		return nil, fmt.Errorf("%w: input_top_logprobs has %d entries for %d prompt tokens", ErrNoPromptLogprobs, len(out.Meta.InputTop), len(tokens))
 	}
-	return lps, nil
+	scored := make([]Scored, 0, len(tokens)-from)
+	for i := from; i < len(tokens); i++ {
+		e, err := out.Meta.Input[i].read()
+		if err != nil {
+			return nil, fmt.Errorf("%w: token %d: %w", ErrNoPromptLogprobs, i, err)
+		}
+		if e.id != tokens[i] {
+			return nil, fmt.Errorf("%w: token %d is %d, sent was %d", ErrOtherTokens, i, e.id, tokens[i])
+		}
+		sc := Scored{Logprob: e.logprob, Best: e.logprob}
+		if best {
+			for _, raw := range out.Meta.InputTop[i] {
+				top, err := raw.read()
+				if err != nil {
+					return nil, fmt.Errorf("%w: token %d: %w", ErrNoPromptLogprobs, i, err)
+				}
+				sc.Best = max(sc.Best, top.logprob)
+			}
+		}
+		scored = append(scored, sc)
+	}
+	return scored, nil
 }
 
-func floats(in []logprob) []float64 {
-	out := make([]float64, len(in))
-	for i, v := range in {
-		out[i] = float64(v)
+// generated is an answer of SGLang's /generate, as far as it is read here.
+type generated struct {
+	Text string `json:"text"`
+	Meta *struct {
+		Input    []sglangEntry   `json:"input_token_logprobs"`
+		InputTop [][]sglangEntry `json:"input_top_logprobs"` // null for the first token
+		Output   []sglangEntry   `json:"output_token_logprobs"`
+	} `json:"meta_info"`
+}
+
+// sglangEntry is [logprob, id, text or null].
+type sglangEntry struct{ json.RawMessage }
+
+type entry struct {
+	logprob float64 // NaN for null
+	id      int32
+}
+
+func (e sglangEntry) read() (entry, error) {
+	var lp logprob
+	var id int32
+	parts := []any{&lp, &id}
+	if err := json.Unmarshal(e.RawMessage, &parts); err != nil || len(parts) < 2 || string(e.RawMessage) == "null" {
+		return entry{}, fmt.Errorf("%s is not [logprob, id, text]", oneLine(string(e.RawMessage)))
 	}
-	return out
+	return entry{float64(lp), id}, nil
 }
 
 // nameRefusal gives an answer that cannot be used its name: a number that JSON

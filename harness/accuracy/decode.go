@@ -1,0 +1,226 @@
+package accuracy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"inferbench/baselines"
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+// DecodeOptions says how much of the decode path to look at.
+type DecodeOptions struct {
+	Sample int          // continuations; 0 = twice conc, at least 8 and at most 64
+	Tokens int          // of each continuation; 0 = 64, or the workload's output length where that is less
+	Retry  target.Retry // of each request
+}
+
+// DecodeAudit says how far what a server decodes at some concurrency is what
+// the same model says of those tokens when it reads them as a prompt.
+//
+// Rolling log-likelihood exercises prefill alone, so that a server with a wrong
+// decode kernel, or one that accepts speculated tokens too freely, passes it.
+type DecodeAudit struct {
+	Status Status `json:"status"` // NOT_RUN where the server cannot be audited; else as the floor says
+	Reason string `json:"reason"` // in words, on one line
+
+	Conc      int `json:"conc,omitempty"`      // requests in flight while decoding
+	Sequences int `json:"sequences,omitempty"` // continuations looked at
+	Tokens    int `json:"tokens,omitempty"`    // in all of them
+
+	// ArgmaxShare is the share of decoded tokens than which, when re-scored,
+	// none is likelier (ties count as equal).
+	ArgmaxShare *float64 `json:"argmax_share,omitempty"`
+	// MeanAbsDiff and P99AbsDiff are of |logprob(decode) − logprob(prefill)| of
+	// the decoded tokens, in nats.
+	MeanAbsDiff *float64 `json:"mean_abs_logprob_diff,omitempty"`
+	P99AbsDiff  *float64 `json:"p99_abs_logprob_diff,omitempty"`
+
+	FirstDivergence *Divergence `json:"first_divergence,omitempty"` // nil where every token is the argmax
+	Floor           *float64    `json:"argmax_share_floor,omitempty"`
+	Baseline        string      `json:"baseline,omitempty"`
+}
+
+// Divergence is a decoded token that the re-scored model would not have chosen.
+type Divergence struct {
+	Sequence        int     `json:"sequence"` // index of the request in the workload
+	Position        int     `json:"position"` // of the token in the continuation, from 0
+	Token           int32   `json:"token"`
+	DecodeLogprob   float64 `json:"decode_logprob"`
+	PrefillLogprob  float64 `json:"prefill_logprob"`
+	LikeliestByThen float64 `json:"argmax_logprob"` // of the token that would have been chosen
+}
+
+// AuditDecode takes a sample of greedy continuations of the workload's prompts
+// with conc of them in flight, then scores the same tokens as prompts and lays
+// the two side by side. Run it after a timed pass, never during one.
+//
+// A server that cannot give what this takes (prompts it can score, token ids,
+// log-probabilities) yields NOT_RUN and the reason; so does a workload of chats,
+// whose prompt tokens are the server's own affair. The error is for what went
+// wrong on the way: a request that failed, or ctx.
+func AuditDecode(ctx context.Context, t *target.Target, src workload.Source, conc int, o DecodeOptions) (*DecodeAudit, error) {
+	if o.Sample == 0 {
+		o.Sample = min(max(2*conc, 8), 64)
+	}
+	if o.Tokens == 0 {
+		o.Tokens = 64
+	}
+	notRun := func(err error) (*DecodeAudit, error) {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("decode audit: %w", ctx.Err())
+		}
+		return &DecodeAudit{Status: NotRun, Reason: err.Error()}, nil
+	}
+	seqs, err := decodePrompts(ctx, t, src, o)
+	if err != nil {
+		return notRun(err)
+	}
+	scorer, err := t.Scorer(ctx, seqs[0].prompt[:min(8, len(seqs[0].prompt))], o.Retry)
+	if err != nil {
+		return notRun(err)
+	}
+	if _, err := scorer.Greedy(ctx, seqs[0].prompt, 1); err != nil {
+		return notRun(err)
+	}
+	err = each(ctx, conc, seqs, func(ctx context.Context, s *sequence) (err error) {
+		s.decoded, err = scorer.Greedy(ctx, s.prompt, s.tokens)
+		return err
+	})
+	if err == nil {
+		err = each(ctx, conc, seqs, func(ctx context.Context, s *sequence) (err error) {
+			s.again, err = scorer.ScoreBest(ctx, slices.Concat(s.prompt, s.decoded.IDs), len(s.prompt))
+			return err
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decode audit: %w", err)
+	}
+	a := compareDecoded(seqs)
+	a.Conc = conc
+	return a, nil
+}
+
+// sequence is one continuation on its way through the audit.
+type sequence struct {
+	index   int
+	prompt  []int32
+	tokens  int
+	decoded *target.Continuation
+	again   []target.Scored // the decoded tokens, read as a prompt
+}
+
+// decodePrompts takes the sample's prompts from the workload's first requests:
+// those that were timed. A text is tokenized as the server would.
+func decodePrompts(ctx context.Context, t *target.Target, src workload.Source, o DecodeOptions) ([]*sequence, error) {
+	var seqs []*sequence
+	for i := range min(o.Sample, src.Len()) {
+		r, err := src.Request(i)
+		if err != nil {
+			return nil, err
+		}
+		s := &sequence{index: r.Index, prompt: r.Tokens, tokens: min(o.Tokens, max(r.OutputLen, 1))}
+		switch {
+		case len(s.prompt) > 0:
+		case r.Text != "":
+			if s.prompt, err = t.Tokenize(ctx, o.Retry, r.Text, true); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, errors.New("the workload is chats: the tokens of their prompts are the server's own affair")
+		}
+		if len(s.prompt) < 2 {
+			continue // nothing to find out how to score with
+		}
+		seqs = append(seqs, s)
+	}
+	if len(seqs) == 0 {
+		return nil, errors.New("the workload has no prompt of two tokens or more")
+	}
+	return seqs, nil
+}
+
+// each does one thing to every sequence, conc at a time.
+func each(ctx context.Context, conc int, seqs []*sequence, do func(context.Context, *sequence) error) error {
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(conc, 1))
+	for _, s := range seqs {
+		if gctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			if err := do(gctx, s); err != nil {
+				return fmt.Errorf("request %d: %w", s.index, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// compareDecoded lays decode beside prefill, token by token.
+func compareDecoded(seqs []*sequence) *DecodeAudit {
+	a := &DecodeAudit{Sequences: len(seqs)}
+	var diffs []float64
+	agree, sum := 0, 0.0
+	for _, s := range seqs {
+		for i, again := range s.again {
+			d := math.Abs(s.decoded.Logprobs[i] - again.Logprob)
+			diffs = append(diffs, d)
+			sum += d
+			if again.Greedy() {
+				agree++
+			} else if a.FirstDivergence == nil || i < a.FirstDivergence.Position {
+				a.FirstDivergence = &Divergence{Sequence: s.index, Position: i, Token: s.decoded.IDs[i],
+					DecodeLogprob: s.decoded.Logprobs[i], PrefillLogprob: again.Logprob, LikeliestByThen: again.Best}
+			}
+		}
+	}
+	slices.Sort(diffs)
+	a.Tokens = len(diffs)
+	share, mean, p99 := float64(agree)/float64(a.Tokens), sum/float64(a.Tokens), percentile(diffs, 0.99)
+	a.ArgmaxShare, a.MeanAbsDiff, a.P99AbsDiff = &share, &mean, &p99
+	return a
+}
+
+// percentile is numpy's default: linear interpolation in a sorted list.
+func percentile(sorted []float64, p float64) float64 {
+	at := p * float64(len(sorted)-1)
+	i := int(at)
+	if i+1 >= len(sorted) {
+		return sorted[len(sorted)-1]
+	}
+	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+}
+
+// JudgeDecode sets the audit's status by the floor that the accuracy baseline
+// states. Without a floor there is nothing to pass or fail: it is RECORDED.
+func JudgeDecode(a *DecodeAudit, b *baselines.Accuracy) {
+	if a.Status == NotRun {
+		return
+	}
+	if b == nil || b.DecodeArgmaxFloor == 0 {
+		a.Status, a.Reason = Recorded, "no floor is stated for this model: the figures are recorded, not judged"
+		return
+	}
+	floor := b.DecodeArgmaxFloor
+	a.Floor, a.Baseline = &floor, b.Name
+	words := fmt.Sprintf("%.2f %% of %d decoded tokens are the argmax when re-scored; the floor of %s is %.2f %%", 100**a.ArgmaxShare, a.Tokens, b.Name, 100*floor)
+	if *a.ArgmaxShare >= floor {
+		a.Status, a.Reason = Passed, words
+		return
+	}
+	a.Status, a.Reason = Failed, words
+	if d := a.FirstDivergence; d != nil {
+		a.Reason += fmt.Sprintf("; the first to differ is token %d of request %d", d.Position, d.Sequence)
+	}
+}

@@ -1,0 +1,109 @@
+package accuracy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+func TestCompareDecoded(t *testing.T) {
+	a := compareDecoded([]*sequence{
+		{index: 4, decoded: &target.Continuation{IDs: []int32{1, 2, 3}, Logprobs: []float64{-1, -1, -1}},
+			again: []target.Scored{{Logprob: -1, Best: -1}, {Logprob: -1.5, Best: -1.5}, {Logprob: -2, Best: -1}}},
+		{index: 7, decoded: &target.Continuation{IDs: []int32{8}, Logprobs: []float64{-1}},
+			again: []target.Scored{{Logprob: -3, Best: -0.5}}},
+	})
+	assert.Equal(t, 4, a.Tokens)
+	assert.Equal(t, 0.5, *a.ArgmaxShare)
+	assert.Equal(t, (0+0.5+1+2)/4, *a.MeanAbsDiff)
+	assert.InDelta(t, 1.97, *a.P99AbsDiff, 1e-12, "between the last two of 0, 0.5, 1, 2, as numpy has it")
+	assert.Equal(t, &Divergence{Sequence: 7, Position: 0, Token: 8, DecodeLogprob: -1, PrefillLogprob: -3, LikeliestByThen: -0.5}, a.FirstDivergence)
+}
+
+func TestJudgeDecode(t *testing.T) {
+	share := 0.98
+	for name, c := range map[string]struct {
+		a    DecodeAudit
+		b    *baselines.Accuracy
+		want Status
+	}{
+		"no baseline":     {DecodeAudit{ArgmaxShare: &share}, nil, Recorded},
+		"no floor":        {DecodeAudit{ArgmaxShare: &share}, &baselines.Accuracy{Name: "b"}, Recorded},
+		"above the floor": {DecodeAudit{ArgmaxShare: &share}, &baselines.Accuracy{Name: "b", DecodeArgmaxFloor: 0.97}, Passed},
+		"below the floor": {DecodeAudit{ArgmaxShare: &share}, &baselines.Accuracy{Name: "b", DecodeArgmaxFloor: 0.99}, Failed},
+		"not run":         {DecodeAudit{Status: NotRun}, &baselines.Accuracy{Name: "b", DecodeArgmaxFloor: 0.99}, NotRun},
+	} {
+		JudgeDecode(&c.a, c.b)
+		assert.Equal(t, c.want, c.a.Status, name)
+	}
+}
+
+// echoOnly answers scoring as the fake does, and a request for continuations
+// with the given text.
+func echoOnly(answer string) func([]int32, map[string]any) (int, string) {
+	return func(_ []int32, body map[string]any) (int, string) {
+		if body["echo"] == true {
+			return 0, ""
+		}
+		return 200, answer
+	}
+}
+
+func TestAServerThatCannotBeAuditedSaysWhy(t *testing.T) {
+	src := workload.Random{N: 4, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
+	for want, f := range map[string]*fake{
+		"cannot score a prompt":   {completions: refuse, generate: refuse},
+		"does not give the ids":   {completions: echoOnly(`{"choices":[{"logprobs":{"tokens":["a"],"token_logprobs":[-1]}}]}`)},
+		"has no log-probab":       {completions: echoOnly(`{"choices":[{"text":"a"}]}`)},
+		"1 ids beside 2 log-prob": {completions: echoOnly(`{"choices":[{"token_ids":[1],"logprobs":{"token_logprobs":[-1,-2]}}]}`)},
+	} {
+		a, err := AuditDecode(context.Background(), serve(t, f), src, 2, DecodeOptions{Retry: quick})
+		require.NoError(t, err)
+		assert.Equal(t, NotRun, a.Status)
+		assert.Contains(t, a.Reason, want)
+		b, err := json.Marshal(a)
+		require.NoError(t, err)
+		assert.NotContains(t, string(b), "argmax_share", "no figure that was not measured")
+	}
+	a, err := AuditDecode(context.Background(), serve(t, &fake{}), chats{}, 2, DecodeOptions{Retry: quick})
+	require.NoError(t, err)
+	assert.Contains(t, a.Reason, "the workload is chats")
+}
+
+type chats struct{}
+
+func (chats) Len() int { return 1 }
+func (chats) Request(int) (workload.Request, error) {
+	return workload.Request{Messages: json.RawMessage(`[]`), OutputLen: 3}, nil
+}
+
+// A request that fails on the way is an error: a half-taken sample is none.
+func TestAuditFailsWhenARequestDoes(t *testing.T) {
+	n := 0
+	f := &fake{completions: func(ids []int32, body map[string]any) (int, string) {
+		if body["echo"] == true {
+			return 0, ""
+		}
+		if n++; n > 2 {
+			return 400, `{"error":{"message":"gone wrong"}}`
+		}
+		count := int(body["max_tokens"].(float64))
+		out := map[string]any{"token_ids": make([]int32, count), "logprobs": map[string]any{"token_logprobs": make([]float64, count)}}
+		b, _ := json.Marshal(map[string]any{"choices": []any{out}})
+		return 200, string(b)
+	}}
+	src := workload.Random{N: 4, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
+	_, err := AuditDecode(context.Background(), serve(t, f), src, 1, DecodeOptions{Retry: quick})
+	var h *target.HTTPError
+	require.True(t, errors.As(err, &h), fmt.Sprint(err))
+	assert.ErrorContains(t, err, "decode audit: request 1: generate 4 tokens at")
+}
