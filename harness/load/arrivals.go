@@ -99,7 +99,7 @@ func (a *arrivals) next() time.Duration {
 }
 
 func seconds(s float64) time.Duration {
-	return time.Duration(min(s*float64(time.Second), math.MaxInt64/2))
+	return time.Duration(min(math.Round(s*float64(time.Second)), math.MaxInt64/2))
 }
 
 // gamma draws from the gamma distribution of the given shape and scale 1:

@@ -1,0 +1,245 @@
+package load
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
+	"inferbench/harness/workload"
+)
+
+func TestOpenLoopSendsAtScheduledTimes(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, time.Millisecond) })
+	rec := run(t, tg, 20, Options{Conc: 8, WarmUp: 2, Shape: Shape{Rate: 200, Burstiness: math.Inf(1)}})
+	require.Len(t, rec.Timings, 20)
+	for i, x := range rec.Timings {
+		require.Empty(t, x.Err)
+		due := time.Duration(i) * 5 * time.Millisecond
+		assert.Equal(t, due, (x.Sent - x.Waited).Round(time.Microsecond), "scheduled, as Sent and Waited say")
+		assert.GreaterOrEqual(t, x.Sent, due, "never early")
+		assert.Equal(t, x.First-(x.Sent-x.Waited), x.TTFT(), "latency counts from the scheduled time")
+	}
+	s := rec.Summary(1)
+	assert.NotNil(t, s.Wait)
+	assert.GreaterOrEqual(t, rec.Duration, 95*time.Millisecond)
+}
+
+// One slot, a server that takes long: requests wait in the client, and their
+// latency says so.
+func TestRateAndCapTogether(t *testing.T) {
+	var in, most atomic.Int64
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if n := in.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer in.Add(-1)
+		stream(w, 4, 8, 5*time.Millisecond)
+	})
+	rec := run(t, tg, 6, Options{Conc: 1, Shape: Shape{Rate: 1000, Burstiness: math.Inf(1)}})
+	assert.EqualValues(t, 1, most.Load())
+	last := rec.Timings[5]
+	assert.Greater(t, last.Waited, 50*time.Millisecond, "five requests of 15 ms or more were before it")
+	assert.Greater(t, last.TTFT(), last.Waited)
+}
+
+// All requests of an uncapped open loop are in flight at once, though Conc is 1.
+func TestUncappedOpenLoop(t *testing.T) {
+	const n = 12
+	var in atomic.Int64
+	all := make(chan struct{})
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if in.Add(1) == n {
+			close(all)
+		}
+		select {
+		case <-all:
+			stream(w, 4, 8, 0)
+		case <-time.After(10 * time.Second):
+			http.Error(w, "not all came at once", http.StatusTeapot)
+		}
+	})
+	rec := run(t, tg, n, Options{Conc: 1, Shape: Shape{Rate: 500, Uncapped: true}})
+	assert.Equal(t, n, rec.Summary(1).Successful)
+	assert.Equal(t, n, rec.Audit.Dials)
+}
+
+func TestDurationEndsARun(t *testing.T) {
+	for name, shape := range map[string]Shape{
+		"closed loop": {Duration: 100 * time.Millisecond},
+		"open loop":   {Duration: 100 * time.Millisecond, Rate: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 2*time.Millisecond) })
+			src := random(workload.Endless)
+			rec, err := Run(t.Context(), tg, src, Options{Conc: 2, Shape: shape})
+			require.NoError(t, err)
+			require.NotEmpty(t, rec.Timings)
+			for _, x := range rec.Timings {
+				assert.Empty(t, x.Err, "what is in flight is read to its end")
+				assert.Less(t, x.Sent-x.Waited, 100*time.Millisecond+time.Duration(x.Waited))
+			}
+			assert.Zero(t, rec.Unsent)
+		})
+	}
+}
+
+func TestRampUpOfAClosedLoop(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 20*time.Millisecond) })
+	rec := run(t, tg, 8, Options{Conc: 4, Shape: Shape{RampUp: 80 * time.Millisecond}})
+	var sent []time.Duration
+	for _, x := range rec.Timings {
+		sent = append(sent, x.Sent)
+	}
+	slices.Sort(sent)
+	for i := range 4 {
+		assert.GreaterOrEqual(t, sent[i], time.Duration(i)*20*time.Millisecond, "slot %d starts after its part of the ramp", i)
+	}
+}
+
+// timed is a trace: requests at the given times.
+type timed []time.Duration
+
+func (x timed) Len() int { return len(x) }
+func (x timed) Request(i int) (workload.Request, error) {
+	if i == 2 {
+		return workload.Request{}, errors.New("line 3 of the trace is gone")
+	}
+	return workload.Request{Index: i, Tokens: []int32{1, 2}, OutputLen: 4, At: x[max(i, 0)]}, nil
+}
+
+func TestTraceSendsAtItsTimes(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 2, 0) })
+	times := timed{0, 30 * time.Millisecond, 31 * time.Millisecond, 60 * time.Millisecond}
+	rec, err := Run(t.Context(), tg, times, Options{Conc: 2, Shape: Shape{Trace: true}})
+	require.NoError(t, err)
+	require.Len(t, rec.Timings, 4)
+	for i, x := range rec.Timings {
+		if x.Err == "" {
+			assert.Equal(t, times[i], (x.Sent - x.Waited).Round(time.Microsecond))
+		}
+	}
+	assert.Contains(t, rec.Timings[2].Err, "line 3 of the trace is gone", "a request that cannot be made is a failed one")
+	assert.Equal(t, 1, rec.Summary(1).Failed)
+}
+
+func TestARunInWhichNothingSucceedsStops(t *testing.T) {
+	var asked_ atomic.Int64
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		asked_.Add(1)
+		if a.number > 5 {
+			http.Error(w, "worn out", http.StatusInternalServerError)
+			return
+		}
+		stream(w, 4, 8, 0)
+	})
+	rec := run(t, tg, 1000, Options{Conc: 2})
+	assert.Less(t, asked_.Load(), int64(50))
+	assert.Equal(t, 1000, rec.Unsent+len(rec.Timings))
+	require.NotEmpty(t, rec.Notes)
+	assert.Regexp(t, `stopped after \d+ requests in a row failed: \d+ of 1000 requests were not sent`, rec.Notes[0])
+}
+
+func TestChatAndItsChunks(t *testing.T) {
+	chunk := func(delta, reason string) string {
+		return `data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":` + delta + `,"finish_reason":` + reason + "}]}\n\n"
+	}
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		assert.Equal(t, "/v1/chat/completions", r.URL.Path)
+		assert.Equal(t, "yes", r.Header.Get("X-Mine"))
+		io.WriteString(w, chunk(`{"role":"assistant","content":""}`, "null")) // no token
+		w.(http.Flusher).Flush()
+		time.Sleep(20 * time.Millisecond)
+		io.WriteString(w, chunk(`{"reasoning_content":"hm"}`, "null")+chunk(`{"content":"a"}`, "null")+chunk(`{"content":"b"}`, "null")+
+			chunk(`{"content":"c"}`, "null")+chunk(`{}`, `"length"`)+usage(9, 4)+"data: [DONE]\n\n")
+	})
+	src := &texts{"hello"}
+	rec, err := Run(t.Context(), tg, src, Options{Conc: 1, Chat: true, Headers: http.Header{"X-Mine": {"yes"}, "Content-Length": {"7"}}})
+	require.NoError(t, err)
+	x := rec.Timings[0]
+	require.Empty(t, x.Err)
+	assert.Equal(t, 4, x.Chunks)
+	assert.Equal(t, 3, x.Bundled)
+	assert.Greater(t, x.TTFT(), 15*time.Millisecond, "a chunk of a role alone is not the first token")
+	assert.Equal(t, 4, x.OutputTokens)
+
+	rec, err = Run(t.Context(), tg, random(1), Options{Conc: 1, Chat: true})
+	require.NoError(t, err)
+	assert.Contains(t, rec.Timings[0].Err, "takes text")
+}
+
+// texts is prompts of text.
+type texts []string
+
+func (x texts) Len() int { return len(x) }
+func (x texts) Request(i int) (workload.Request, error) {
+	return workload.Request{Index: i, Text: x[i], OutputLen: 4}, nil
+}
+
+// An empty chunk that finishes carries a token only if the server counts one
+// more than came before: vLLM's last token may have no text yet, llama.cpp's
+// end mark is no token.
+func TestClosingChunk(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, counted, chunks int
+	}{
+		"the last token": {3, 4, 4},
+		"a mere mark":    {4, 4, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+				io.WriteString(w, repeat(c.before)+event("", `"length"`)+usage(8, c.counted)+"data: [DONE]\n\n")
+			})
+			x := run(t, tg, 1, Options{Conc: 1}).Timings[0]
+			assert.Empty(t, x.Err)
+			assert.Equal(t, c.chunks, x.Chunks)
+			assert.Equal(t, c.chunks-1, x.ITL.Len())
+		})
+	}
+}
+
+func TestServerThatCutsPromptsIsNoted(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 5, 0) })
+	assert.Equal(t, []string{"for 3 of 3 requests the server counts other input tokens than were sent, as 5 where 8 were sent"}, run(t, tg, 3, Options{Conc: 1}).Notes)
+}
+
+func TestExtraBody(t *testing.T) {
+	var mu sync.Mutex
+	var got map[string]any
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		mu.Lock()
+		defer mu.Unlock()
+		stream(w, 2, 8, 0)
+	})
+	body, err := newEncoder("m", Options{ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.5"), "temperature": []byte("0.7"), "ignore_eos": []byte("null")}})
+	require.NoError(t, err)
+	b, err := body.encode(nil, workload.Request{Tokens: []int32{1}, OutputLen: 4})
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &got))
+	assert.Equal(t, map[string]any{"model": "m", "prompt": []any{1.0}, "max_tokens": 4.0, "top_p": 0.5, "temperature": 0.7, "stream": true,
+		"stream_options": map[string]any{"include_usage": true}}, got)
+
+	rec := run(t, tg, 1, Options{Conc: 1, ExtraBody: map[string]json.RawMessage{"ignore_eos": []byte("false")}})
+	assert.Equal(t, 1, rec.Summary(1).Successful, "fewer tokens than the most are no failure where the end is not ignored")
+
+	for k, v := range map[string]string{"stream": "false", "prompt": `"x"`, "x": "{"} {
+		_, err := Run(t.Context(), tg, random(1), Options{Conc: 1, ExtraBody: map[string]json.RawMessage{k: []byte(v)}})
+		assert.ErrorContains(t, err, `"`+k+`"`)
+	}
+}
+
+func TestGoodputOfARun(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 0) })
+	s := run(t, tg, 4, Options{Conc: 1, SLO: stats.SLO{"e2el": 60000}}).Summary(1)
+	assert.Equal(t, 1.0, s.Goodput.Attainment)
+}
