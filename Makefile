@@ -2,14 +2,18 @@
 #   make perf ISL=1024 OSL=1024 CONC=16
 # and `make settings` lists them all.
 
-SHELL  := /bin/bash
+SHELL       := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 GO     ?= go
 SUITE  := TestAccuracy|TestServing
 JUNIT  ?= junit.xml
 
 # gotestsum is a tool of this module: go builds it, nothing is installed.
 # -timeout 0, because go test would otherwise kill a long sweep after 10 minutes.
-RUN := $(GO) tool gotestsum --format standard-verbose --junitfile $(JUNIT) -- -count 1 -timeout 0 -run '$(SUITE)' .
+# The filter takes out package testing's own marks; it outlives Ctrl+C, so that
+# the table still comes through.
+RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junitfile $(JUNIT) -- -count 1 -timeout 0 -run '$(SUITE)' . \
+	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
 .PHONY: engine shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example

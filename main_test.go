@@ -5,6 +5,7 @@ package inferbench
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 	"inferbench/harness/target"
+	"inferbench/leaderboard/own"
 )
 
 // The sweep of this process, and the context that Ctrl+C ends. run is nil where
@@ -63,7 +65,11 @@ func testMain(m *testing.M) int {
 		defer e.Close()
 		set.BaseURL = e.URL()
 	}
-	t := target.New(set.BaseURL, set.Model, set.APIKey, nil)
+	client, err := target.Client(set.CAFile)
+	if err != nil {
+		return refuse(err)
+	}
+	t := target.New(set.BaseURL, set.Model, set.APIKey, client)
 	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(progress, set.BaseURL, terminal)}); err != nil {
 		return refuse(err)
 	}
@@ -80,11 +86,27 @@ func testMain(m *testing.M) int {
 	code := m.Run()
 	err = run.Close()
 	run.WriteTables(os.Stdout)
+	if err == nil || ctx.Err() == nil {
+		err = errors.Join(err, submit(ctx, set))
+	}
 	if err != nil {
-		fmt.Println(err)
+		fmt.Println("inferbench:", err)
 		code = max(code, 1)
 	}
 	return code
+}
+
+// submit sends what passed to the leaderboard, where the mode asks for it.
+func submit(ctx context.Context, set settings.Settings) error {
+	if run.Mode() != settings.ModeSubmit {
+		return nil
+	}
+	client, err := own.Client(set, os.Stdout)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return run.Submit(ctx, client)
 }
 
 // refuse says in one line why nothing runs.

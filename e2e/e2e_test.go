@@ -175,6 +175,7 @@ func TestRefusals(t *testing.T) {
 		"setting":   {[]string{"-isl", "abc"}, `ISL="abc" (from flag -isl)`},
 		"team":      {[]string{"-mode", "submit"}, "TEAM is empty"},
 		"baseline":  {append([]string{"-hw-baseline", "h9000"}, small...), "HW_BASELINE"},
+		"accuracy":  {append([]string{"-acc-baseline", "none-such"}, small...), "ACC_BASELINE"},
 		"no server": {append([]string{"-port", "1", "-ready-timeout", "1s"}, small...), "READY_TIMEOUT"},
 		"model":     {append([]string{"-model", "gpt-9"}, small...), "it lists: inferbench-ngram"},
 		"time":      {[]string{"-test.timeout", "2s", "-isl", "64", "-osl", "2000", "-conc", "1", "-num-prompts", "100000"}, "add -timeout 0"},

@@ -24,6 +24,9 @@ func (l *Lines) due() bool {
 	if every == 0 {
 		every = 5 * time.Second
 	}
+	if l.last.IsZero() {
+		l.last = time.Now() // what ends sooner needs no line of progress
+	}
 	if time.Since(l.last) < every {
 		return false
 	}

@@ -111,6 +111,11 @@ func Open(ctx context.Context, c Config) (*Sweep, error) {
 	if sw.hardware, err = baselines.LoadHardware(c.Settings.HardwareBaseline); err != nil {
 		return nil, fmt.Errorf("HW_BASELINE: %w", err)
 	}
+	if name := c.Settings.AccuracyBaseline; name != "" {
+		if _, err := baselines.LoadAccuracy(name); err != nil {
+			return nil, fmt.Errorf("ACC_BASELINE: %w", err)
+		}
+	}
 	sw.cells = Selected(c.Settings, c.Plan)
 	for _, cell := range sw.cells {
 		if n := cell.ISL + cell.OSL; sw.Target.MaxLen > 0 && n > sw.Target.MaxLen && sw.serves(cell) {
