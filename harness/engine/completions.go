@@ -108,9 +108,9 @@ func (e *Engine) checkLogprobs(in *completionRequest, how *sampling) *apiError {
 
 // completionFormat writes completions: whole ones, and events.
 type completionFormat struct {
-	x          *exchange
-	in         *completionRequest
-	eventHead  []byte // up to the choice's index
+	x         *exchange
+	in        *completionRequest
+	eventHead []byte // up to the choice's index
 }
 
 func (f *completionFormat) ready() {

@@ -21,6 +21,16 @@ func (e *Engine) handler() http.Handler {
 		mux.HandleFunc("POST /detokenize", e.detokenize)
 		mux.HandleFunc("GET /tokenizer_info", e.tokenizerInfo)
 	}
+	if e.cfg.Dialect != VLLM {
+		mux.HandleFunc("POST /generate", e.generate)
+		mux.HandleFunc("GET /get_model_info", e.modelInfo)
+		mux.HandleFunc("GET /model_info", e.modelInfo) // its newer name
+		mux.HandleFunc("GET /get_server_info", e.serverInfo)
+		mux.HandleFunc("GET /server_info", e.serverInfo)
+		mux.HandleFunc("GET /health_generate", e.healthGenerate)
+		mux.HandleFunc("GET /flush_cache", e.flushCache)
+		mux.HandleFunc("POST /flush_cache", e.flushCache)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{http.StatusNotFound, "NotFoundError", "there is no " + r.Method + " " + r.URL.Path, ""})
 	})
@@ -44,7 +54,7 @@ func (e *Engine) handler() http.Handler {
 // As with the real servers, what only tells whether the server lives asks none.
 func (e *Engine) authorized(r *http.Request) bool {
 	switch r.URL.Path {
-	case "/health", "/version", "/metrics":
+	case "/health", "/health_generate", "/version", "/metrics":
 		return true
 	}
 	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

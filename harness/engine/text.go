@@ -104,8 +104,9 @@ type progress struct {
 	closed bool    // the last event was written
 	half   [4]byte // the beginning of a character that is not whole yet
 	halves int
-	began  bool // something was written: an echo or a role comes before it
-	chars  int  // characters that the logprobs have told the offsets of
+	text   []byte // all text so far, escaped, where every event repeats it
+	began  bool   // something was written: an echo or a role comes before it
+	chars  int    // characters that the logprobs have told the offsets of
 }
 
 // appendText appends what may be shown of j's text up to token to, escaped for a JSON
