@@ -64,6 +64,9 @@ type chatRequest struct {
 // chat is POST /v1/chat/completions.
 func (e *Engine) chat(w http.ResponseWriter, r *http.Request) {
 	x := e.newExchange(r, "chatcmpl-")
+	if x.strike(w) {
+		return
+	}
 	var in chatRequest
 	_, bad := readBody(r, &in)
 	if bad == nil {
@@ -105,7 +108,7 @@ func (e *Engine) chat(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if x.whole(w, r) {
-		writeJSON(w, http.StatusOK, f.whole())
+		x.answer(w, r, f.whole())
 	}
 }
 
@@ -180,14 +183,14 @@ func (f *chatFormat) logprobs(b []byte, j *job, from, to int) []byte {
 		if i > from {
 			b = append(b, ',')
 		}
-		b = appendChatToken(b, t, v.LogProb(s, t))
+		b = appendChatToken(b, t, j.appendLogprob(nil, v.LogProb(s, t), i))
 		b = append(b, `,"top_logprobs":[`...)
 		if j.how.logprobs > 0 {
 			for k, alt := range v.Top(s, j.how.logprobs) {
 				if k > 0 {
 					b = append(b, ',')
 				}
-				b = append(appendChatToken(b, alt, v.LogProb(s, alt)), '}')
+				b = append(appendChatToken(b, alt, strconv.AppendFloat(nil, v.LogProb(s, alt), 'g', -1, 64)), '}')
 			}
 		}
 		b = append(b, "]}"...)
@@ -196,11 +199,11 @@ func (f *chatFormat) logprobs(b []byte, j *job, from, to int) []byte {
 }
 
 // appendChatToken appends a token's object without its closing brace.
-func appendChatToken(b []byte, t int32, lp float64) []byte {
+func appendChatToken(b []byte, t int32, lp []byte) []byte {
 	b = append(b, `{"token":`...)
 	b = append(b, quotedToken[t]...)
 	b = append(b, `,"logprob":`...)
-	b = strconv.AppendFloat(b, lp, 'g', -1, 64)
+	b = append(b, lp...)
 	b = append(b, `,"bytes":[`...)
 	if t < 256 {
 		b = strconv.AppendInt(b, int64(t), 10)

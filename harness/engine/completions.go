@@ -21,6 +21,9 @@ const maxLogprobs = 20
 // completions is POST /v1/completions.
 func (e *Engine) completions(w http.ResponseWriter, r *http.Request) {
 	x := e.newExchange(r, "cmpl-")
+	if x.strike(w) {
+		return
+	}
 	var in completionRequest
 	ids, bad := readBody(r, &in, "prompt")
 	if bad == nil {
@@ -66,7 +69,7 @@ func (e *Engine) completions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if x.whole(w, r) {
-		writeJSON(w, http.StatusOK, f.whole())
+		x.answer(w, r, f.whole())
 	}
 }
 

@@ -28,20 +28,29 @@ type sampling struct {
 
 // How a job ended. The first two are what the wire calls finish_reason.
 const (
-	endLength    = "length"
-	endStop      = "stop"
-	endCancelled = "abort"  // the client went away
-	endClosed    = "closed" // the engine did
+	endLength = "length"
+	endStop   = "stop"
+	endAbort  = "abort"  // the client went away
+	endClosed = "closed" // the engine did
 )
 
 // sink is where a job's tokens go. Its methods are called by the loop, one at a
 // time for a job, and must not wait for anybody.
 type sink interface {
-	// took appends tokens to j.out; j.ended says whether they are the last. It
-	// reports false where nobody takes them any more.
-	took(j *job, tokens []uint16) bool
-	// aborted says that no more will come.
-	aborted(j *job)
+	// took gives the job what a step made of it (job.take). It reports false
+	// where nobody wants it any more.
+	took(j *job, made step) bool
+	// aborted says that the job ended without a result, and why.
+	aborted(j *job, why string)
+}
+
+// step is what one step made of a job.
+type step struct {
+	tokens []uint16
+	states []ngram.State // before each of them, where logprobs are wanted
+	ended  string        // endLength or endStop where the job ends with it
+	keep   int           // then: the tokens of the output whose text counts
+	stop   any           // the stop string or token id that matched
 }
 
 // job is one sequence being generated: one choice of one prompt of a request.
@@ -53,18 +62,25 @@ type job struct {
 	text   string // of the prompt, where it came as text
 	how    *sampling
 	sink   sink
-	record *Trace
+	fault  *fault // in force on the request, or nil
+
+	arrived     int64 // ns on the engine's clock
+	first, last int64 // when its first and its last token yet were handed over
+	record      *Trace
+	booked      bool
 
 	// The loop's own.
 	state ngram.State
 	rng   *rand.Rand // nil: greedy
-	ended string
-	stop  any // the stop string or token id that matched
-	keep  int // tokens of out whose text counts; below len(out) after a stop string
+	room  [8]uint16  // for a step's tokens, so that they need no allocation
 
-	out    []uint16      // tokens so far; a sink that is read from elsewhere locks it
-	states []ngram.State // before each of them, where logprobs are wanted
-	form   progress      // of what was written of it
+	// Written by the loop, through the sink and under its lock.
+	out    []uint16
+	states []ngram.State
+	ended  string
+	keep   int
+	stop   any
+	form   progress // how far it has been written to the client
 }
 
 // newJob makes a job of a prompt and at most output tokens.
@@ -88,32 +104,30 @@ func (e *Engine) newJob(index int, prompt []int32, output int, how *sampling, to
 // produce draws n tokens, or fewer where the job stops, and hands them on. It
 // reports whether the job is over.
 func (j *job) produce(n int) bool {
-	var room [16]uint16
-	tokens := room[:0]
-	v := j.e.views.Load()
+	made := step{tokens: j.room[:0]}
+	views := j.e.views.Load()
 	for range n {
-		made := len(j.out) + len(tokens)
-		view := v.at(made)
-		t := j.draw(view, made < j.how.minTokens)
+		at := len(j.out) + len(made.tokens)
+		view := views.at(at)
+		t := j.draw(view, at < j.how.minTokens)
 		if j.how.logprobs >= 0 {
-			j.states = append(j.states, j.state)
+			made.states = append(made.states, j.state)
 		}
 		j.state = view.Next(j.state, t)
-		tokens = append(tokens, uint16(t))
-		if j.stops(t, tokens) {
+		made.tokens = append(made.tokens, uint16(t))
+		if j.stops(t, &made) {
 			break
 		}
 	}
-	if made := len(j.out) + len(tokens); j.ended == "" {
-		j.keep = made
-		if made >= j.seq.Output {
-			j.ended = endLength
+	if total := len(j.out) + len(made.tokens); made.ended == "" && total >= j.seq.Output {
+		made.ended, made.keep = endLength, total
+		if j.fault.is("short-output") {
+			made.ended = endStop
 		}
 	}
-	j.e.counters.generated.Add(int64(len(tokens)))
-	if !j.sink.took(j, tokens) && j.ended == "" {
-		j.ended = endCancelled
-		j.sink.aborted(j)
+	j.e.counters.generated.Add(int64(len(made.tokens)))
+	if !j.sink.took(j, made) && j.ended == "" {
+		j.sink.aborted(j, endAbort)
 	}
 	if j.ended == "" {
 		return false
@@ -121,28 +135,35 @@ func (j *job) produce(n int) bool {
 	if j.seq.Hashes != nil {
 		j.seq.Hashes = blockHashes(j.seq.Hashes, j.whole(), j.e.profile.Limits.BlockTokens)
 	}
-	j.close()
 	return true
 }
 
-// stops decides whether token t, the last of tokens, ends the job.
-func (j *job) stops(t int32, tokens []uint16) bool {
-	made := len(j.out) + len(tokens)
-	if made < j.how.minTokens {
+// take makes a step part of the job.
+func (j *job) take(made step) {
+	j.out = append(j.out, made.tokens...)
+	j.states = append(j.states, made.states...)
+	j.ended, j.keep, j.stop = made.ended, made.keep, made.stop
+}
+
+// stops decides whether token t, the last of a step, ends the job.
+func (j *job) stops(t int32, made *step) bool {
+	total := len(j.out) + len(made.tokens)
+	if total < j.how.minTokens {
 		return false
 	}
-	if t == ngram.EOS && !j.how.ignoreEOS || slices.Contains(j.how.stopIDs, t) {
-		j.ended, j.keep, j.stop = endStop, made-1, t
-		if t == ngram.EOS {
-			j.stop = nil // the usual end needs no naming
-		}
+	if t == ngram.EOS && !j.how.ignoreEOS {
+		made.ended, made.keep = endStop, total-1
+		return true
+	}
+	if slices.Contains(j.how.stopIDs, t) {
+		made.ended, made.keep, made.stop = endStop, total-1, t
 		return true
 	}
 	for _, s := range j.how.stop {
-		if j.endsWith(s, tokens) {
-			j.ended, j.keep, j.stop = endStop, made-len(s), s
+		if j.endsWith(s, made.tokens) {
+			made.ended, made.keep, made.stop = endStop, total-len(s), s
 			if j.how.keepStop {
-				j.keep = made
+				made.keep = total
 			}
 			return true
 		}
@@ -246,17 +267,7 @@ func (j *job) whole() []int32 {
 // abort ends a job without a result.
 func (j *job) abort(why string) {
 	if j.ended == "" {
-		j.ended = why
-		j.sink.aborted(j)
-		j.close()
-	}
-}
-
-// close books a job that has ended.
-func (j *job) close() {
-	j.e.counters.ended(j)
-	if j.record != nil {
-		j.e.trace.end(j)
+		j.sink.aborted(j, why)
 	}
 }
 
@@ -285,16 +296,21 @@ type collector struct {
 
 func newCollector(jobs int) *collector { return &collector{left: jobs, done: make(chan struct{})} }
 
-func (c *collector) took(j *job, tokens []uint16) bool {
-	j.out = append(j.out, tokens...)
-	j.handed(len(tokens), time.Now())
+func (c *collector) took(j *job, made step) bool {
+	j.take(made)
+	j.handed(len(made.tokens), time.Now())
 	if j.ended != "" {
+		j.book()
 		c.end()
 	}
 	return true
 }
 
-func (c *collector) aborted(*job) { c.end() }
+func (c *collector) aborted(j *job, why string) {
+	j.ended = why
+	j.book()
+	c.end()
+}
 
 func (c *collector) end() {
 	if c.left--; c.left == 0 {

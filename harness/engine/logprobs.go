@@ -15,7 +15,7 @@ func (j *job) appendLogprobs(b []byte, echo bool, from, to int, asIDs bool) []by
 	if echo {
 		n += len(j.prompt)
 	}
-	l := lpWriter{j: j, at: j.form.chars, asIDs: asIDs, views: j.e.views.Load(),
+	l := lpWriter{j: j, at: j.form.chars, index: from, asIDs: asIDs, views: j.e.views.Load(),
 		tokens: make([]byte, 0, 8*n), values: make([]byte, 0, 20*n), top: make([]byte, 0, 40*n), offsets: make([]byte, 0, 6*n)}
 	if echo {
 		s := ngram.State(0)
@@ -47,6 +47,16 @@ type lpWriter struct {
 	tokens, values, top, offsets []byte
 	count                        int
 	at                           int // characters before the next token
+	index                        int // of the next token in the whole answer
+}
+
+// appendLogprob appends a logprob, or NaN where that fault is due at this
+// token.
+func (j *job) appendLogprob(b []byte, lp float64, index int) []byte {
+	if j.fault.is("nan-logprob") && index == j.fault.after {
+		return append(b, "NaN"...)
+	}
+	return strconv.AppendFloat(b, lp, 'g', -1, 64)
 }
 
 func (l *lpWriter) add(t int32, v *ngram.View, s ngram.State, first bool) {
@@ -57,6 +67,7 @@ func (l *lpWriter) add(t int32, v *ngram.View, s ngram.State, first bool) {
 		l.offsets = append(l.offsets, ',')
 	}
 	l.count++
+	defer func() { l.index++ }()
 	l.tokens = l.name(l.tokens, t)
 	l.offsets = strconv.AppendInt(l.offsets, int64(l.at), 10)
 	if t < utf8.RuneSelf || t < 256 && utf8.RuneStart(byte(t)) {
@@ -68,7 +79,7 @@ func (l *lpWriter) add(t int32, v *ngram.View, s ngram.State, first bool) {
 		return
 	}
 	lp := v.LogProb(s, t)
-	l.values = strconv.AppendFloat(l.values, lp, 'g', -1, 64)
+	l.values = l.j.appendLogprob(l.values, lp, l.index)
 	l.top = append(l.top, '{')
 	listed := false
 	if l.j.how.logprobs > 0 {

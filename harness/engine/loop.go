@@ -69,7 +69,7 @@ func (l *loop) cancel(j *job) {
 	l.ask(func() {
 		if j.ended == "" {
 			l.sched.Cancel(&j.seq)
-			j.abort(endCancelled)
+			j.abort(endAbort)
 		}
 	})
 }

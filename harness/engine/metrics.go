@@ -1,21 +1,130 @@
 package engine
 
 import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"inferbench/harness/engine/schedule"
 )
 
-// counters is what the engine counts; each is its own atomic.
+// counters is what the engine counts.
 type counters struct {
 	generated, prompts, steps atomic.Int64
-	late                      atomic.Int64 // ns that the loop could not make up for
-	running, waiting          atomic.Int64
+	late                      atomic.Int64 // ns of lateness that the loop did not make up for
+
+	mu       sync.Mutex
+	gauges   gauges
+	finished map[string]int // requests by how they ended
+	ttft     histogram
+	tpot     histogram
+	e2el     histogram
+}
+
+// gauges is how the scheduler stood at its last step.
+type gauges struct {
+	running, waiting, preemptions, queried, hit int
+	kvUsage                                     float64
 }
 
 func (c *counters) see(s *schedule.Scheduler) {
-	c.running.Store(int64(s.Running()))
-	c.waiting.Store(int64(s.Waiting()))
+	g := gauges{running: s.Running(), waiting: s.Waiting(), preemptions: s.Preemptions, kvUsage: s.KVUsage()}
+	g.queried, g.hit = s.CacheStats()
+	c.mu.Lock()
+	c.gauges = g
+	c.mu.Unlock()
 }
 
-func (c *counters) ended(j *job) {}
+// ended counts a job of which nothing more will be written.
+func (c *counters) ended(j *job) {
+	c.prompts.Add(int64(len(j.prompt)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished == nil {
+		c.finished = map[string]int{}
+	}
+	c.finished[j.ended]++
+	if n := len(j.out); n > 0 && j.first > 0 {
+		c.ttft.add(float64(j.first-j.arrived) / 1e9)
+		c.e2el.add(float64(j.last-j.arrived) / 1e9)
+		if n > 1 {
+			c.tpot.add(float64(j.last-j.first) / 1e9 / float64(n-1))
+		}
+	}
+}
+
+// bounds of the histograms' buckets, in seconds: vLLM's for the time to first
+// token, finer at the low end, where the fast profile is.
+var bounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 320}
+
+type histogram struct {
+	buckets [26]int
+	count   int
+	sum     float64
+}
+
+func (h *histogram) add(v float64) {
+	i, _ := slices.BinarySearch(bounds, v)
+	h.buckets[i]++
+	h.count++
+	h.sum += v
+}
+
+// metrics is GET /metrics, in Prometheus' text format and with the names that
+// vLLM and SGLang use.
+func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
+	c := &e.counters
+	c.mu.Lock()
+	g, ttft, tpot, e2el := c.gauges, c.ttft, c.tpot, c.e2el
+	finished := map[string]int{}
+	for k, v := range c.finished {
+		finished[k] = v
+	}
+	c.mu.Unlock()
+	var b strings.Builder
+	model := fmt.Sprintf("model_name=%q", e.cfg.Model)
+	one := func(kind, name, help string, v any) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s{%s} %v\n", name, help, name, kind, name, model, v)
+	}
+	if e.cfg.Dialect != SGLang {
+		one("gauge", "vllm:num_requests_running", "Requests in the running batch.", g.running)
+		one("gauge", "vllm:num_requests_waiting", "Requests that wait to run.", g.waiting)
+		one("gauge", "vllm:kv_cache_usage_perc", "KV cache in use, 1 is all.", g.kvUsage)
+		one("counter", "vllm:num_preemptions_total", "Requests put back for want of KV cache.", g.preemptions)
+		one("counter", "vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", g.queried)
+		one("counter", "vllm:prefix_cache_hits_total", "Prompt tokens found there.", g.hit)
+		one("counter", "vllm:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
+		one("counter", "vllm:generation_tokens_total", "Tokens generated.", c.generated.Load())
+		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n# TYPE vllm:request_success_total counter\n")
+		for _, reason := range []string{endAbort, endClosed, endLength, endStop} {
+			fmt.Fprintf(&b, "vllm:request_success_total{%s,finished_reason=%q} %d\n", model, reason, finished[reason])
+		}
+		ttft.write(&b, "vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.", model)
+		tpot.write(&b, "vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.", model)
+		e2el.write(&b, "vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.", model)
+	}
+	if e.cfg.Dialect != VLLM {
+		one("gauge", "sglang:num_running_reqs", "Requests in the running batch.", g.running)
+		one("gauge", "sglang:num_queue_reqs", "Requests that wait to run.", g.waiting)
+		one("gauge", "sglang:token_usage", "KV cache in use, 1 is all.", g.kvUsage)
+		one("counter", "sglang:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
+		one("counter", "sglang:generation_tokens_total", "Tokens generated.", c.generated.Load())
+	}
+	one("counter", "inferbench:engine_steps_total", "Steps of the engine.", c.steps.Load())
+	one("counter", "inferbench:engine_late_seconds_total", "Time by which steps were longer than the profile says, because this machine was busy.", float64(c.late.Load())/1e9)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write([]byte(b.String()))
+}
+
+func (h *histogram) write(b *strings.Builder, name, help, labels string) {
+	fmt.Fprintf(b, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name)
+	total := 0
+	for i, le := range bounds {
+		total += h.buckets[i]
+		fmt.Fprintf(b, "%s_bucket{%s,le=\"%g\"} %d\n", name, labels, le, total)
+	}
+	fmt.Fprintf(b, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, labels, h.count, name, labels, h.sum, name, labels, h.count)
+}

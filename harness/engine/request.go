@@ -118,6 +118,8 @@ func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 type exchange struct {
 	e       *Engine
 	id      string // as the wire shows it: cmpl-…
+	rid     string // the request's own id, as the trace shows it
+	fault   *fault // that strikes it, nil for none
 	created int64
 	arrived time.Time
 	jobs    []*job
@@ -133,7 +135,7 @@ func (e *Engine) newExchange(r *http.Request, prefix string) *exchange {
 		_, _ = rand.Read(b[:]) // never fails
 		rid = hex.EncodeToString(b[:])
 	}
-	x.id = prefix + rid
+	x.id, x.rid = prefix+rid, rid
 	return x
 }
 
@@ -151,6 +153,9 @@ func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sam
 		if bad != nil {
 			return bad
 		}
+		if x.fault.is("short-output") {
+			out = max(min(out, x.fault.after), 1)
+		}
 		prompts[i] = p
 		for range choices {
 			x.jobs = append(x.jobs, x.e.newJob(n, p, out, how, nil))
@@ -158,9 +163,13 @@ func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sam
 		}
 	}
 	for _, j := range x.jobs {
+		j.fault, j.arrived = x.fault, int64(x.arrived.Sub(x.e.born))
 		if x.e.cfg.TraceTokens > 0 {
-			j.record = &Trace{ID: x.id, Arrived: x.arrived.Sub(x.e.born), Prompt: len(j.prompt),
-				Tokens: make([]int64, 0, cap(j.out))}
+			j.record = &Trace{ID: x.rid, Index: j.index, ArrivedNS: j.arrived, QueuedNS: int64(x.e.now()),
+				PromptTokens: len(j.prompt), HandedNS: make([]int64, 0, cap(j.out))}
+			if x.fault != nil {
+				j.record.Fault = x.fault.name
+			}
 		}
 	}
 	return nil
@@ -185,7 +194,7 @@ func (x *exchange) whole(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	for _, j := range x.jobs {
-		if j.ended == endClosed || j.ended == endCancelled {
+		if j.ended == endClosed || j.ended == endAbort {
 			writeError(w, &apiError{http.StatusServiceUnavailable, "ServiceUnavailableError", "the engine is shutting down", ""})
 			return false
 		}
@@ -203,6 +212,9 @@ func (x *exchange) stream(w http.ResponseWriter, r *http.Request, f format) {
 	}
 	for _, j := range x.jobs {
 		j.sink = s
+		if j.record != nil {
+			j.record.Streamed = true
+		}
 	}
 	// The head must be out before the loop may write, and the queue limit must
 	// be asked before the head.
@@ -215,18 +227,24 @@ func (x *exchange) stream(w http.ResponseWriter, r *http.Request, f format) {
 	}
 	_, rw, err := w.(http.Hijacker).Hijack()
 	if err != nil {
-		s.broken = true
+		s.fail()
 		s.mu.Unlock()
 		<-s.done
 		return
 	}
 	early := make([]byte, rw.Reader.Buffered())
 	_, _ = rw.Reader.Read(early) // buffered: cannot fail
-	s.push(x.head(s.chunked, w.Header().Get("X-Request-Id")))
+	head := x.head(s.chunked, w.Header().Get("X-Request-Id"))
+	if x.fault.active() {
+		s.faulty, s.rest = true, head
+		x.e.work.Go(func() { s.misbehave(x.fault) })
+	} else {
+		s.push(head)
+	}
 	s.mu.Unlock()
 
 	unread := append(early, s.attend()...)
-	if s.broken || r.Close || !s.chunked {
+	if s.broken && !s.intact || r.Close || !s.chunked {
 		_ = c.Close()
 		return
 	}
@@ -257,7 +275,12 @@ func (x *exchange) usage(choices int, jobs []*job) []byte {
 		}
 		completion += len(j.out)
 	}
-	if x.promptOnly {
+	switch {
+	case x.fault.is("no-usage"):
+		return []byte("null")
+	case x.fault.is("wrong-usage"):
+		completion++
+	case x.promptOnly:
 		completion = 0
 	}
 	b, _ := json.Marshal(map[string]any{ // ints cannot fail
@@ -282,7 +305,7 @@ func (x *exchange) start(b []byte, object string) []byte {
 
 // appendTail appends the usage, where it is wanted, and the end of the stream.
 func (x *exchange) appendTail(b []byte, object string, o *streamOptions, choices int, jobs []*job) []byte {
-	if o != nil && o.IncludeUsage {
+	if o != nil && o.IncludeUsage && !x.fault.is("no-usage") {
 		b = append(x.start(append(b, "data: "...), object), `[],"usage":`...)
 		b = append(b, x.usage(choices, jobs)...)
 		b = append(b, "}\n\n"...)

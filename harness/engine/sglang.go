@@ -42,9 +42,15 @@ type generateParams struct {
 // generate is SGLang's POST /generate.
 func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 	x := e.newExchange(r, "")
+	if x.strike(w) {
+		return
+	}
 	var in generateRequest
 	ids, bad := readBody(r, &in, "input_ids")
 	f := &generateFormat{x: x, in: &in}
+	if in.RID != "" {
+		x.id, x.rid = in.RID, in.RID
+	}
 	if bad == nil {
 		bad = f.plan(ids)
 	}
@@ -52,15 +58,12 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 		writeError(w, bad)
 		return
 	}
-	if in.RID != "" {
-		x.id = in.RID
-	}
 	if in.Stream {
 		x.stream(w, r, f)
 		return
 	}
 	if x.whole(w, r) {
-		writeJSON(w, http.StatusOK, f.whole())
+		x.answer(w, r, f.whole())
 	}
 }
 
@@ -215,7 +218,7 @@ func (f *generateFormat) logprobs(b []byte, j *job, made int) []byte {
 			top = append(top, "null"...)
 			return append(f.triple(append(b, "[null,"...), t), ']')
 		}
-		b = append(strconv.AppendFloat(append(b, '['), v.LogProb(s, t), 'g', -1, 64), ',')
+		b = append(j.appendLogprob(append(b, '['), v.LogProb(s, t), i), ',')
 		b = append(f.triple(b, t), ']')
 		top = append(top, '[')
 		for k, alt := range v.Top(s, f.in.TopLogprobs) {

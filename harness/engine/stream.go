@@ -38,7 +38,10 @@ type stream struct {
 	draining bool
 	over     bool // all is written, or never will be
 	broken   bool
-	fault    *faultInForce
+	faulty   bool          // a goroutine writes it all: see misbehave
+	more     *sync.Cond    // on mu: something is there for that goroutine
+	gone     chan struct{} // closed with broken
+	intact   bool          // broken, but the response was ended as HTTP wants it
 	buf      []byte
 	done     chan struct{} // closed with over
 
@@ -61,7 +64,8 @@ func newStream(e *Engine, c *conn, f format, jobs []*job, chunked bool) (*stream
 		return nil, err
 	}
 	s := &stream{e: e, c: c, raw: raw, form: f, jobs: jobs, left: len(jobs), chunked: chunked,
-		chunk: max(e.profile.Limits.DecodeRounds, 1), done: make(chan struct{})}
+		chunk: max(e.profile.Limits.DecodeRounds, 1), done: make(chan struct{}), gone: make(chan struct{})}
+	s.more = sync.NewCond(&s.mu)
 	s.try = func(fd uintptr) bool {
 		s.n, s.err = syscall.Write(int(fd), s.writing)
 		return true // whatever came of it: do not wait
@@ -69,25 +73,26 @@ func newStream(e *Engine, c *conn, f format, jobs []*job, chunked bool) (*stream
 	return s, nil
 }
 
-func (s *stream) took(j *job, tokens []uint16) bool {
+func (s *stream) took(j *job, made step) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j.out = append(j.out, tokens...)
+	j.take(made)
 	if j.ended != "" {
 		s.left--
 	}
 	if s.broken {
-		if s.left == 0 {
-			s.end()
+		if j.ended != "" {
+			j.book()
 		}
+		s.fail()
 		return false
+	}
+	if s.faulty {
+		s.more.Signal()
+		return true
 	}
 	if s.draining {
 		return true // it will find them
-	}
-	if s.fault != nil && s.fault.strikes(j) {
-		s.drain()
-		return true
 	}
 	b := s.events(s.buf[:0], j, len(j.out))
 	s.buf = b[:0]
@@ -95,14 +100,14 @@ func (s *stream) took(j *job, tokens []uint16) bool {
 	return true
 }
 
-func (s *stream) aborted(*job) {
+func (s *stream) aborted(j *job, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	j.ended = why
 	s.left--
-	s.broken = true
-	if s.left == 0 && !s.draining {
-		s.end()
-	}
+	j.book()
+	s.fail()
+	s.more.Signal()
 }
 
 // events appends the events for j's tokens that were not written yet, up to to,
@@ -115,6 +120,7 @@ func (s *stream) events(b []byte, j *job, to int) []byte {
 	j.handed(to-from, time.Now())
 	if last {
 		j.form.closed = true
+		j.book()
 		if s.left == 0 && s.allClosed() {
 			b = s.frame(b, func(b []byte) []byte { return s.form.tail(b, s.jobs) })
 			if s.chunked {
@@ -172,9 +178,12 @@ func (s *stream) push(b []byte) {
 	}
 }
 
-// fail gives the connection up.
+// fail gives the connection up. The stream is over once its jobs have noticed.
 func (s *stream) fail() {
-	s.broken = true
+	if !s.broken {
+		s.broken = true
+		close(s.gone)
+	}
 	if s.left == 0 {
 		s.end()
 	}

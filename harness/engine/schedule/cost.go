@@ -17,7 +17,7 @@ import (
 // straight line fits that.
 type Cost struct {
 	DecodeStep      []Point       // by batch, ascending; at least one
-	PerContextToken time.Duration // attention reads the KV cache of every context token
+	PerContextToken float64       // ns; attention reads the KV cache of every context token
 	PrefillRate     float64       // tokens a second
 	PrefillOverhead time.Duration // launching a step that prefills
 	PerPrefillPair  float64       // ns for each token of the prompt that a prefilled token attends to
@@ -42,7 +42,7 @@ type Load struct {
 func (c *Cost) Step(l Load) time.Duration {
 	var d time.Duration
 	if l.Decoding > 0 {
-		d = c.decode(l.Decoding) + c.PerContextToken*time.Duration(l.Context)
+		d = c.decode(l.Decoding) + time.Duration(c.PerContextToken*float64(l.Context))
 		d *= time.Duration(max(l.Rounds, 1))
 	}
 	if l.Prefill > 0 {

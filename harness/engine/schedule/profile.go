@@ -102,13 +102,25 @@ func parseProfile(b []byte) (*Profile, error) {
 	p := &Profile{Name: f.Name, About: f.About, Source: f.Source, MaxModelLen: f.MaxModelLen,
 		Limits: Limits{f.MaxRunning, f.TokenBudget, f.KVTokens, f.BlockTokens, f.PrefixCaching,
 			f.MaxQueue, f.DecodeRounds, f.SpecTokens, f.SpecAccept},
-		Cost: Cost{PerContextToken: time.Duration(f.PerContext), // µs per 1,000 is ns per one
+		Cost: Cost{PerContextToken: f.PerContext, // µs per 1,000 is ns per one
 			PrefillRate: f.PrefillRate, PrefillOverhead: milliseconds(f.PrefillOverhead),
 			PerPrefillPair: f.PerPair / 1000}} // µs per million is ns per thousand
 	for _, pt := range f.DecodeStep {
 		p.Cost.DecodeStep = append(p.Cost.DecodeStep, Point{int(pt[0]), milliseconds(pt[1])})
 	}
 	return p, p.Validate()
+}
+
+// MarshalJSON writes the profile as its data file has it.
+func (p *Profile) MarshalJSON() ([]byte, error) {
+	l, c := p.Limits, p.Cost
+	f := profileFile{p.Name, p.About, p.Source, p.MaxModelLen, l.MaxRunning, l.TokenBudget, l.KVTokens, l.BlockTokens,
+		l.PrefixCaching, l.MaxQueue, l.DecodeRounds, l.SpecTokens, l.SpecAccept, nil, c.PerContextToken,
+		c.PrefillRate, float64(c.PrefillOverhead) / 1e6, c.PerPrefillPair * 1000}
+	for _, pt := range c.DecodeStep {
+		f.DecodeStep = append(f.DecodeStep, [2]float64{float64(pt.Batch), float64(pt.Step) / 1e6})
+	}
+	return json.Marshal(f)
 }
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
