@@ -92,7 +92,10 @@ env-example: ## write .env.example anew from the table of settings
 	$(GO) run ./cmd/settings -example > .env.example
 
 # Reading the results.
-.PHONY: compare baseline baselines import csv
+.PHONY: report compare baseline baselines import csv
+
+report: ## report.html and summary.md of a batch anew: BATCH=batch_… [GPU_HOUR_USD= GPU_WATTS=]
+	@$(GO) run ./cmd/report $(BATCH)
 
 compare: ## two batches side by side: A=batch_… B=batch_… [MAX_REGRESS=3%]
 	@$(GO) run ./cmd/compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'

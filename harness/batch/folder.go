@@ -152,3 +152,8 @@ func number(digits string) int {
 	n, _ := strconv.Atoi(digits)
 	return n
 }
+
+// WriteFile writes another file into the folder, whole or not at all.
+func (f *Folder) WriteFile(name string, content []byte) error {
+	return (&Batch{Dir: f.Dir}).write(name, content)
+}

@@ -60,6 +60,8 @@ type Settings struct {
 	ResultsDir       string
 	ResultFilename   string
 	HardwareBaseline string
+	GPUHourUSD       float64 // 0: not given
+	GPUWatts         float64 // 0: not given
 	LeaderboardURL   string
 
 	// The board on this machine, and what a submission carries to any board.

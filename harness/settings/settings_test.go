@@ -80,6 +80,7 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 		`ISL=2048 matches none`:           {"ISL": "2048"},
 		`OSL=2048 matches none`:           {"OSL": "2048"},
 		`WIKITEXT="/no/such/file"`:        {"WIKITEXT": "/no/such/file"},
+		`GPU_WATTS="-3"`:                  {"GPU_WATTS": "-3"},
 		`READY_TIMEOUT="45"`:              {"READY_TIMEOUT": "45"},
 		`DRY_RUN="perhaps"`:               {"DRY_RUN": "perhaps"},
 		`LEADERBOARD_LISTEN="8090"`:       {"LEADERBOARD_LISTEN": "8090"},

@@ -83,6 +83,8 @@ var table = []spec{
 	{results, "RESULTS_DIR", ".", "folder in which the batch folders are made", false, text(func(s *Settings) *string { return &s.ResultsDir })},
 	{results, "RESULT_FILENAME", "", "name of the result file, where a single cell is run", false, setResultFilename},
 	{results, "HW_BASELINE", "b200-nv1126", "hardware baseline to compare with, by name or .json path", false, text(func(s *Settings) *string { return &s.HardwareBaseline })},
+	{results, "GPU_HOUR_USD", "", "price of one GPU for an hour, in USD; the report then shows the cost of a million tokens", false, amount(func(s *Settings) *float64 { return &s.GPUHourUSD })},
+	{results, "GPU_WATTS", "", "power of one GPU in W, as you know it (it is not measured); the report then shows tokens per joule", false, amount(func(s *Settings) *float64 { return &s.GPUWatts })},
 	{results, "LEADERBOARD_URL", "", "leaderboard that submit sends to; none means the public board, or for the embedded engine a board on this machine", false, setLeaderboardURL},
 	{results, "LEADERBOARD_TOKEN", "", "team token for a board of yours; the first submission under a name claims the name for it", true, func(s *Settings, v string) error { s.LeaderboardToken = v; return nil }},
 	{results, "LEADERBOARD_TOKEN_FILE", "", "file that holds the token, instead of LEADERBOARD_TOKEN", false, setLeaderboardTokenFile},

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -40,6 +41,17 @@ func fraction(field func(*Settings) *float64) func(*Settings, string) error {
 		f, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(f > 0 && f <= 1) {
 			return errors.New("want a number above 0 and at most 1")
+		}
+		*field(s) = f
+		return nil
+	}
+}
+
+func amount(field func(*Settings) *float64) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f > 0) || math.IsInf(f, 0) {
+			return errors.New("want a number above 0")
 		}
 		*field(s) = f
 		return nil

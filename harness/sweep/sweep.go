@@ -19,6 +19,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/report"
 	"inferbench/harness/settings"
 	"inferbench/harness/target"
 )
@@ -216,12 +217,14 @@ func (sw *Sweep) args(c matrix.Cell) batch.Args {
 	return a
 }
 
-// Close ends the batches: cells without a record become INCOMPLETE. It reports
+// Close ends the batches: cells without a record become INCOMPLETE, and each
+// batch gets its report. It reports
 // an error when a cell did not pass, so that the exit code can say so.
 func (sw *Sweep) Close() error {
 	var errs []error
 	for _, b := range sw.batches {
 		errs = append(errs, b.Close())
+		errs = append(errs, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.GPUHourUSD, GPUWatts: sw.Settings.GPUWatts}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

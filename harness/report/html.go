@@ -1,0 +1,183 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"strings"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/charts"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{
+	"pill": func(status string) string {
+		switch {
+		case strings.HasSuffix(status, "PASSED"):
+			return "good"
+		case strings.HasSuffix(status, "FAILED"):
+			return "bad"
+		}
+		return "mid"
+	},
+	"four": func(v *float64) string {
+		if v == nil {
+			return "–"
+		}
+		return fmt.Sprintf("%.4f", *v)
+	},
+}).Parse(pageHTML))
+
+// HTML is the report as one page that needs nothing beside it.
+func (r *Report) HTML() ([]byte, error) {
+	view := struct {
+		*Report
+		When                             string
+		Warnings                         []string
+		Columns                          []column
+		Rows                             []row
+		CostNote                         string
+		HasFigures, HasSeries, HasServer bool
+		AuditRows                        []tableRow
+		ServerHeads                      []string
+		ServerTable                      []serverRow
+		ChartsVersion                    string
+		CSS                              template.CSS
+		ChartJS, PageJS                  template.JS
+		Data                             any
+	}{
+		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(),
+		CostNote: r.costNote(), AuditRows: r.auditRows(), ChartsVersion: charts.Version,
+		CSS: template.CSS(pageCSS), ChartJS: template.JS(charts.JS), PageJS: template.JS(pageJS), Data: r.data(),
+	}
+	view.Columns, view.Rows = r.table()
+	for _, c := range r.Cells {
+		view.HasFigures = view.HasFigures || c.TputPerGPU != nil
+		view.HasSeries = view.HasSeries || c.Series != nil
+		view.HasServer = view.HasServer || c.Server != nil
+	}
+	var b bytes.Buffer
+	if err := page.Execute(&b, view); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+type tableRow struct {
+	Key    string
+	Values []string
+}
+
+type serverRow struct {
+	Conc   int
+	Values []string
+}
+
+// auditRows turns the cells' audits into one row a key.
+func (r *Report) auditRows() []tableRow {
+	var rows []tableRow
+	at := map[string]int{}
+	n := 0
+	for _, c := range r.Cells {
+		if c.Audit == nil {
+			continue
+		}
+		for _, s := range c.Audit {
+			i, ok := at[s.Key]
+			if !ok {
+				i = len(rows)
+				at[s.Key] = i
+				rows = append(rows, tableRow{Key: s.Key})
+			}
+			for len(rows[i].Values) < n {
+				rows[i].Values = append(rows[i].Values, "–")
+			}
+			rows[i].Values = append(rows[i].Values, s.Value)
+		}
+		n++
+	}
+	for i := range rows {
+		for len(rows[i].Values) < n {
+			rows[i].Values = append(rows[i].Values, "–")
+		}
+	}
+	return rows
+}
+
+// warnings are what stands at the top of the page.
+func (r *Report) warnings() []string {
+	var out []string
+	for _, c := range r.Cells {
+		if c.ClientLimited {
+			out = append(out, fmt.Sprintf("CONC %d: the client, not the server, may have set these figures.", c.Conc))
+		}
+	}
+	return append(out, r.Notes...)
+}
+
+func (r *Report) costNote() string {
+	var parts []string
+	if r.Options.GPUHourUSD > 0 {
+		parts = append(parts, fmt.Sprintf("cost at %g USD a GPU hour (GPU_HOUR_USD)", r.Options.GPUHourUSD))
+	}
+	if r.Options.GPUWatts > 0 {
+		parts = append(parts, fmt.Sprintf("energy at %g W a GPU (GPU_WATTS), as stated, not measured", r.Options.GPUWatts))
+	}
+	if parts == nil {
+		return ""
+	}
+	s := strings.Join(parts, "; ") + "."
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// data is what the page's script draws from.
+func (r *Report) data() any {
+	type cell struct {
+		Conc               int             `json:"conc"`
+		Failed             bool            `json:"failed"`
+		Tput               *float64        `json:"tput"`
+		Interactivity      *float64        `json:"interactivity"`
+		E2E                *float64        `json:"e2e"`
+		InteractivityFront bool            `json:"interactivity_front"`
+		E2EFront           bool            `json:"e2e_front"`
+		Series             *Series         `json:"series"`
+		Server             json.RawMessage `json:"server,omitempty"`
+	}
+	type point struct {
+		Conc          int     `json:"conc"`
+		Tput          float64 `json:"tput"`
+		Interactivity float64 `json:"interactivity"`
+		E2E           float64 `json:"e2e"`
+	}
+	type baseline struct {
+		Label  string  `json:"label"`
+		Points []point `json:"points"`
+	}
+	var out struct {
+		Cells    []cell    `json:"cells"`
+		Baseline *baseline `json:"baseline"`
+	}
+	byInteractivity := front(r.Cells, func(c Cell) *float64 { return c.Interactivity }, true)
+	byE2E := front(r.Cells, func(c Cell) *float64 { return c.E2EL.P50 }, false)
+	for i, c := range r.Cells {
+		out.Cells = append(out.Cells, cell{c.Conc, c.Status == batch.Failed, c.TputPerGPU, c.Interactivity, c.E2EL.P50, byInteractivity[i], byE2E[i], c.Series, c.Server})
+	}
+	if b := r.Baseline; b != nil {
+		out.Baseline = &baseline{Label: b.Hardware}
+		for _, p := range b.Points {
+			out.Baseline.Points = append(out.Baseline.Points, point{p.Conc, p.TputPerGPU, p.Interactivity, p.MedianE2E})
+		}
+	}
+	return out
+}

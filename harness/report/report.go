@@ -1,0 +1,287 @@
+// Package report turns a batch folder into pages for a reader: report.html,
+// one self-contained file that opens from disk, and summary.md for a pull
+// request. It works from the folder alone, so a report can be made again at
+// any time, of an old batch as well.
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"time"
+
+	"inferbench/baselines"
+	"inferbench/harness/batch"
+)
+
+// Names of the files that [Write] makes.
+const (
+	HTMLName     = "report.html"
+	MarkdownName = "summary.md"
+)
+
+// Options are what a batch does not know. Zero values mean "not given".
+type Options struct {
+	GPUHourUSD float64 // price of one GPU for an hour
+	GPUWatts   float64 // power of one GPU, as stated by whoever runs it: it is not measured here
+}
+
+// Write makes report.html and summary.md in the batch folder dir.
+func Write(dir string, o Options) error {
+	r, err := Read(dir, o)
+	if err != nil {
+		return err
+	}
+	html, err := r.HTML()
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", HTMLName, dir, err)
+	}
+	if err := r.folder.WriteFile(HTMLName, html); err != nil {
+		return err
+	}
+	return r.folder.WriteFile(MarkdownName, r.Markdown())
+}
+
+// Report is what the pages are made of.
+type Report struct {
+	Dir, Mode string
+	ISL, OSL  int
+	Time      time.Time
+	Model     string
+	Backend   string
+	Counts    []string // how many cells ended how: "4 PASSED"
+	Cells     []Cell
+	Baseline  *Baseline
+	Accuracy  []Accuracy // one a cell; equal neighbours folded into one
+	Notes     []string   // what a reader must know before quoting a figure
+	Settings  []Setting
+	Options   Options
+
+	folder *batch.Folder
+}
+
+// Cell is one row of the table. Figures are nil where there are none.
+type Cell struct {
+	Conc       int
+	Name       string
+	Status     batch.Status
+	Reason     string
+	Took       time.Duration
+	NumPrompts int
+	Failed     int
+
+	TputPerGPU, OutputTput, Interactivity *float64
+	TTFT, TPOT, ITL, E2EL                 Percentiles
+	TputRatio, E2ERatio                   *float64 // against the baseline
+	USDPerMillion, USDPerMillionOut       *float64 // tokens, all and output
+	TokensPerJoule                        *float64
+	ClientLimited                         bool
+	Audit                                 []Setting // the client's own account, key by key
+	Series                                *Series   // nil where no requests were kept
+	Server                                json.RawMessage
+}
+
+// Percentiles of one metric in milliseconds.
+type Percentiles struct{ P50, P99 *float64 }
+
+// Baseline is the hardware's points of this combination, in order of CONC.
+type Baseline struct {
+	Name, Hardware string
+	Points         []baselines.Point
+	Differences    []string // between its workload and the batch's
+}
+
+// Setting is one line of a list of settings.
+type Setting struct{ Key, Value string }
+
+// Read reads a batch folder, result files and requests.
+func Read(dir string, o Options) (*Report, error) {
+	f, err := batch.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Dir: dir, Mode: f.Summary.Mode, ISL: f.Summary.ISL, OSL: f.Summary.OSL, Time: f.Summary.Time, Options: o, folder: f}
+	counts := map[batch.Status]int{}
+	for _, c := range f.Cells {
+		counts[c.Status]++
+		cell, err := r.cell(c)
+		if err != nil {
+			return nil, err
+		}
+		r.Cells = append(r.Cells, cell)
+	}
+	for _, s := range []batch.Status{batch.Passed, batch.Failed, batch.Incomplete, batch.Imported} {
+		if counts[s] > 0 {
+			r.Counts = append(r.Counts, fmt.Sprintf("%d %s", counts[s], s))
+		}
+	}
+	return r, nil
+}
+
+func (r *Report) cell(c batch.ReadCell) (Cell, error) {
+	cell := Cell{Conc: c.Conc, Name: c.Name(), Status: c.Status, Took: c.Took, NumPrompts: c.NumPrompts}
+	if c.Result == nil {
+		return cell, nil
+	}
+	res := c.Result
+	r.head(res)
+	cell.Reason, cell.ClientLimited = res.Reason, res.ClientLimited
+	r.accuracy(c.Cell, res)
+	for _, n := range res.Notes {
+		if !slices.Contains(r.Notes, n) {
+			r.Notes = append(r.Notes, n)
+		}
+	}
+	var err error
+	if cell.Audit, err = flat(res.ClientAudit); err != nil {
+		return cell, fmt.Errorf("%s: client_audit: %w", c.File, err)
+	}
+	if res.Baseline != nil {
+		cell.TputRatio, cell.E2ERatio = res.Baseline.TputRatio, res.Baseline.E2ERatio
+	}
+	if p := res.Performance; p != nil {
+		cell.Failed = p.Failed
+		cell.TputPerGPU, cell.OutputTput, cell.Interactivity = some(p.TputPerGPU), some(p.OutputThroughput), p.Interactivity
+		cell.TTFT = Percentiles{p.TTFT.Median, p.TTFT.P99}
+		cell.TPOT = Percentiles{p.TPOT.Median, p.TPOT.P99}
+		cell.ITL = Percentiles{p.ITL.Median, p.ITL.P99}
+		cell.E2EL = Percentiles{p.E2EL.Median, p.E2EL.P99}
+		gpus := float64(max(1, res.Args.TP))
+		cell.USDPerMillion = perMillion(r.Options.GPUHourUSD, p.TputPerGPU)
+		cell.USDPerMillionOut = perMillion(r.Options.GPUHourUSD, p.OutputThroughput/gpus)
+		cell.TokensPerJoule = perJoule(r.Options.GPUWatts, p.TputPerGPU)
+	}
+	kept, err := r.folder.Requests(c.Cell)
+	switch {
+	case err == nil:
+		cell.Series = newSeries(kept)
+	case !errors.Is(err, fs.ErrNotExist):
+		return cell, err
+	}
+	return cell, nil
+}
+
+// head takes what is common to the batch from the first result that has it.
+func (r *Report) head(res *batch.Result) {
+	a := res.Args
+	if r.Model != "" {
+		return
+	}
+	r.Model, r.Backend = a.Model, a.Backend
+	if a.BackendVersion != "" {
+		r.Backend += " " + a.BackendVersion
+	}
+	if res.Baseline != nil {
+		b := &Baseline{Name: res.Baseline.Name, Hardware: res.Baseline.Hardware, Differences: res.Baseline.Differences}
+		if h, err := baselines.LoadHardware(res.Baseline.Name); err == nil {
+			for _, p := range h.Points {
+				if p.ISL == r.ISL && p.OSL == r.OSL {
+					b.Points = append(b.Points, p)
+				}
+			}
+		}
+		if len(b.Points) > 0 {
+			r.Baseline = b
+		}
+	}
+	settings, err := flat(mustJSON(a))
+	if err == nil {
+		// These differ from cell to cell: the table has them.
+		r.Settings = slices.DeleteFunc(settings, func(s Setting) bool {
+			return s.Value == "" || s.Key == "max_concurrency" || s.Key == "num_prompts" || s.Key == "warmup_requests" || s.Key == "started_at"
+		})
+	}
+}
+
+// perMillion is the price of a million tokens in USD, as InferenceMAX counts
+// it: a GPU's hour over the tokens it makes in an hour.
+func perMillion(gpuHourUSD, tokensPerSecond float64) *float64 {
+	if gpuHourUSD <= 0 || tokensPerSecond <= 0 {
+		return nil
+	}
+	return some(gpuHourUSD / 3600 / tokensPerSecond * 1e6)
+}
+
+// perJoule is the tokens for a joule at the stated power.
+func perJoule(watts, tokensPerSecond float64) *float64 {
+	if watts <= 0 || tokensPerSecond <= 0 {
+		return nil
+	}
+	return some(tokensPerSecond / watts)
+}
+
+// front marks the cells that no other cell beats in both directions: on the
+// chart against interactivity more is better in both, against E2E less time.
+// A cell that failed is neither on the front nor beats anything.
+func front(cells []Cell, x func(Cell) *float64, moreIsBetter bool) []bool {
+	counts := func(c Cell) bool { return c.Status != batch.Failed && c.TputPerGPU != nil && x(c) != nil }
+	on := make([]bool, len(cells))
+	for i, c := range cells {
+		on[i] = counts(c) && !slices.ContainsFunc(cells, func(o Cell) bool {
+			if !counts(o) {
+				return false
+			}
+			dx := *x(o) - *x(c)
+			if !moreIsBetter {
+				dx = -dx
+			}
+			dy := *o.TputPerGPU - *c.TputPerGPU
+			return dx >= 0 && dy >= 0 && (dx > 0 || dy > 0)
+		})
+	}
+	return on
+}
+
+func some(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func mustJSON(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// flat lists the single values of a JSON object in their order, and those of
+// objects within it under outer.inner.
+func flat(raw json.RawMessage) ([]Setting, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	var o map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, err
+	}
+	var out []Setting
+	for _, k := range orderedKeys(raw) {
+		var v any
+		if err := json.Unmarshal(o[k], &v); err != nil {
+			return nil, err
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			inner, err := flat(o[k])
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range inner {
+				out = append(out, Setting{k + "." + s.Key, s.Value})
+			}
+		case nil:
+			out = append(out, Setting{k, "–"})
+		case float64:
+			out = append(out, Setting{k, number(v)})
+		default:
+			out = append(out, Setting{k, fmt.Sprint(v)})
+		}
+	}
+	return out, nil
+}

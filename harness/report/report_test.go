@@ -1,0 +1,194 @@
+package report
+
+import (
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
+	"inferbench/harness/batch"
+	"inferbench/harness/browsertest"
+	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
+)
+
+// sample writes a batch as a sweep leaves it: three cells that passed, one
+// that failed, one that never ran. The figures are made up, the shapes are a
+// server's: latency grows with concurrency, throughput too, ever slower.
+func sample(t *testing.T) string {
+	t.Helper()
+	combo := matrix.Combination{ISL: 1024, OSL: 1024}
+	cells := matrix.Selection{}.Cells(combo)
+	for i := range cells {
+		cells[i].NumPrompts = cells[i].Conc * 8 // few, for the test's speed
+	}
+	b, err := batch.Create(t.TempDir(), batch.Header{Combination: combo, Mode: "perf", Time: time.Date(2026, 11, 24, 15, 0, 0, 0, time.Local), Cells: cells})
+	require.NoError(t, err)
+	hw, err := baselines.LoadHardware(baselines.DefaultHardware)
+	require.NoError(t, err)
+	for i, c := range cells[:4] {
+		ts, duration := requests(c, uint64(i))
+		sum := stats.Summarize(ts, duration, 8)
+		cmp := hw.Compare(baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: 1, GPUs: 8, MedianE2E: *sum.E2EL.Median, TputPerGPU: sum.TputPerGPU})
+		r := batch.Result{
+			Status: batch.Passed, Performance: &sum, Baseline: &cmp,
+			Args: batch.Args{Model: "amd/DeepSeek-R1-0528-MXFP4-Preview", Backend: "sglang", BackendVersion: "0.5.5", RandomInputLen: 1024, RandomOutputLen: 1024,
+				RandomRangeRatio: 1, MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, TP: 8, Seed: 1, Mode: "perf", Settings: map[string]string{"TEAM": "<b>x</b>"}},
+			Accuracy: []byte(`{"bits_per_byte":0.4501,"byte_perplexity":1.3661,"word_perplexity":3.2612}`),
+			Validation: []byte(`{"status":"PASSED","reason":"all three within ±3 %","baseline":"deepseek-r1-0528-mxfp4","limits":{
+				"bits_per_byte":{"value":0.4501,"baseline":0.4485,"lower":0.43505,"upper":0.461955,"ok":true},
+				"byte_perplexity":{"value":1.3661,"baseline":1.3646,"lower":1.323662,"upper":1.405538,"ok":true},
+				"word_perplexity":{"value":3.2612,"baseline":3.2522,"lower":3.154634,"upper":3.349766,"ok":true}}}`),
+			ClientAudit: []byte(`{"client_limited":false,"cpu_share":0.0312,"timer_lateness_p99_ms":0.4,"gc_pause_max_ms":0.21}`),
+			Notes:       []string{"lengths are fixed; the baseline's were drawn from [0.8 L, L]"},
+		}
+		status := batch.Passed
+		if i == 3 {
+			status, r.Status, r.Reason, r.ClientLimited = batch.Failed, batch.Failed, "1 of 256 requests failed: stream ended after 17 of 1024 tokens", true
+		}
+		require.NoError(t, b.WriteResult("", c, r))
+		require.NoError(t, b.WriteRequests(c, ts, duration))
+		require.NoError(t, b.Record(c, status, duration))
+	}
+	require.NoError(t, b.Close())
+	return b.Dir
+}
+
+func requests(c matrix.Cell, seed uint64) ([]stats.Timing, time.Duration) {
+	rng := rand.New(rand.NewPCG(seed, 5))
+	step := 8 * math.Pow(float64(c.Conc)/4, 0.35) // ms a token
+	slots := make([]time.Duration, c.Conc)
+	var ts []stats.Timing
+	var end time.Duration
+	for i := range c.NumPrompts {
+		s := i % c.Conc
+		t := stats.Timing{Index: i, Sent: slots[s], InputTokens: 1024, OutputTokens: 1024, Chunks: 1024}
+		t.First = t.Sent + time.Duration((60+40*rng.ExpFloat64())*1e6)
+		t.Last = t.First
+		t.ITL.Reserve(1023)
+		for range 1023 {
+			gap := time.Duration(step * (0.9 + 0.2*rng.Float64()) * 1e6)
+			if rng.IntN(200) == 0 {
+				gap *= 4
+			}
+			t.ITL.Append(gap)
+			t.Last += gap
+		}
+		if c.Conc == 32 && i == 77 {
+			t.Err, t.Last = "stream ended after 17 of 1024 tokens", t.First
+		}
+		t.Done = t.Last
+		slots[s], end = t.Done, max(end, t.Done)
+		ts = append(ts, t)
+	}
+	return ts, end
+}
+
+func TestReportOfABatch(t *testing.T) {
+	dir := sample(t)
+	require.NoError(t, Write(dir, Options{GPUHourUSD: 3.6, GPUWatts: 1000}))
+	r, err := Read(dir, Options{GPUHourUSD: 3.6, GPUWatts: 1000})
+	require.NoError(t, err)
+
+	assert.Equal(t, []string{"3 PASSED", "1 FAILED", "1 INCOMPLETE"}, r.Counts)
+	require.Len(t, r.Cells, 5)
+	require.Len(t, r.Baseline.Points, 5)
+	assert.Equal(t, []string{"RANDOM_RANGE_RATIO is 1, the baseline's is 0.8"}, r.Baseline.Differences)
+	require.Len(t, r.Accuracy, 1, "equal verdicts are told once")
+	assert.Equal(t, []string{"4", "8", "16", "32"}, r.Accuracy[0].Cells)
+	assert.Equal(t, 0.461955, *r.Accuracy[0].Metrics[0].Upper)
+	assert.Nil(t, r.Cells[4].TputPerGPU, "a cell that never ran has no figures")
+
+	c := r.Cells[0]
+	// 3.60 USD an hour is 0.001 USD a second: a million tokens take 1e6/tput s.
+	assert.InDelta(t, 1000 / *c.TputPerGPU, *c.USDPerMillion, 1e-9)
+	assert.InDelta(t, 2**c.USDPerMillion, *c.USDPerMillionOut, 1e-9, "half the tokens are output")
+	assert.InDelta(t, *c.TputPerGPU/1000, *c.TokensPerJoule, 1e-12)
+
+	md, err := os.ReadFile(filepath.Join(dir, MarkdownName))
+	require.NoError(t, err)
+	assert.Contains(t, string(md), "3 PASSED, 1 FAILED, 1 INCOMPLETE")
+	assert.Contains(t, string(md), "bits_per_byte 0.4501 (limits 0.4350 to 0.4620)")
+	assert.Contains(t, string(md), "* CONC 32: 1 of 256 requests failed: stream ended")
+	assert.Contains(t, string(md), "CONC 32: the client, not the server")
+}
+
+func TestSeriesAddUp(t *testing.T) {
+	dir := sample(t)
+	r, err := Read(dir, Options{})
+	require.NoError(t, err)
+	s := r.Cells[3].Series // CONC 32, with one failed request
+	var tokens, inFlight float64
+	failures := 0
+	for i := range s.Tokens {
+		tokens += s.Tokens[i] * s.Step
+		inFlight += s.InFlight[i]
+		failures += s.Failures[i]
+	}
+	assert.InDelta(t, 255*1024, tokens, 300, "every output token of the successful requests is somewhere")
+	assert.Equal(t, 1, failures)
+	assert.InDelta(t, 32, inFlight/float64(len(s.InFlight)), 1)
+	assert.Equal(t, 1.0, s.E2EL[len(s.E2EL)-1].Y)
+	for i := 1; i < len(s.ITL); i++ {
+		assert.GreaterOrEqual(t, s.ITL[i].X, s.ITL[i-1].X)
+	}
+}
+
+func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
+	cell := func(x, tput float64) Cell { return Cell{TputPerGPU: &tput, Interactivity: &x} }
+	failed := cell(200, 200)
+	failed.Status = batch.Failed
+	cells := []Cell{cell(100, 10), cell(80, 20), cell(79, 15), {}, cell(80, 20)}
+	assert.Equal(t, []bool{true, true, false, false, true, false}, front(append(cells, failed), func(c Cell) *float64 { return c.Interactivity }, true))
+}
+
+// A name from a server is text, wherever it stands.
+func TestNamesAreText(t *testing.T) {
+	r := &Report{Model: `</script><script>alert(1)</script>|x`, Notes: []string{"<img src=x onerror=alert(1)>"}}
+	html, err := r.HTML()
+	require.NoError(t, err)
+	assert.NotContains(t, string(html), "<script>alert(1)")
+	assert.NotContains(t, string(html), "<img src=x")
+	assert.NotContains(t, string(r.Markdown()), "<script")
+	assert.NotContains(t, string(r.Markdown()), "|x")
+}
+
+func TestNumbers(t *testing.T) {
+	for want, v := range map[string]float64{"0": 0, "344.6": 344.564, "10407": 10407, "10408": 10407.6, "0.001234": 0.00123412, "1.500": 1.5, "99.99": 99.99} {
+		assert.Equal(t, want, number(v))
+	}
+	assert.Equal(t, "–", figure(nil))
+}
+
+func TestReportInABrowser(t *testing.T) {
+	dir := sample(t)
+	require.NoError(t, Write(dir, Options{GPUHourUSD: 3.6, GPUWatts: 1000}))
+	file, err := filepath.Abs(filepath.Join(dir, HTMLName))
+	require.NoError(t, err)
+	look := func(name string, width int, dark bool, more func(*browsertest.Page)) {
+		p := browsertest.Open(t, "file://"+file, width, dark)
+		more(p)
+		p.Screenshot(name)
+		assert.Zero(t, p.Overflow(), "%s: wider than its window", name)
+		assert.Equal(t, 0, browsertest.Eval[int](p, `performance.getEntriesByType("resource").length`), "the page asks for nothing beside itself")
+		assert.Empty(t, p.Axe())
+		assert.Empty(t, p.Errors())
+	}
+	look("report-light", 1280, false, func(p *browsertest.Page) {
+		assert.Equal(t, "8", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts")
+		assert.Equal(t, 4, browsertest.Eval[int](p, `document.getElementById("cell").options.length`), "cells with requests")
+		for _, id := range []string{"c-intvty", "c-e2e", "c-ttft", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-fail"} {
+			assert.True(t, browsertest.Eval[bool](p, `(() => { const c = document.getElementById("`+id+`");
+				return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) })()`), "%s is painted", id)
+		}
+		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("cell"); s.value = "32"; return s.dispatchEvent(new Event("change")) })()`)
+	})
+	look("report-dark", 1280, true, func(*browsertest.Page) {})
+	look("report-phone", 390, false, func(*browsertest.Page) {})
+}
