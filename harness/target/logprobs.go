@@ -76,6 +76,9 @@ func (t *Target) Scorer(ctx context.Context, probe []int32, r Retry) (*Scorer, e
 	if t.Engine == "sglang" {
 		ways[0], ways[1] = ways[1], ways[0]
 	}
+	if t.Engine == llamaCppPython {
+		ways = []*Scorer{{Path: "/v1/completions", t: t, retry: r, maxTokens: 1, ask: (*Scorer).echoText}}
+	}
 	errs := []error{ErrCannotScore}
 	for _, s := range ways {
 		_, err := s.Score(ctx, probe, 1)
@@ -181,6 +184,11 @@ func (s *Scorer) echo(ctx context.Context, tokens []int32, from int, best bool) 
 	if err != nil {
 		return nil, err
 	}
+	return s.echoed(out, tokens, from, best)
+}
+
+// echoed takes the values of tokens[from:] from the answer to an echo.
+func (s *Scorer) echoed(out completion, tokens []int32, from int, best bool) ([]Scored, error) {
 	if len(out.Choices) == 0 || out.Choices[0].Logprobs == nil {
 		return nil, ErrNoPromptLogprobs
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -97,8 +98,20 @@ func transient(err error) bool {
 		case http.StatusNotImplemented:
 			return false
 		}
-		return h.Status >= 500 && !saysNotFinite(h)
+		return h.Status >= 500 && !saysNotFinite(h) && !saysNever(h)
 	}
 	var malformed *MalformedError
 	return !errors.As(err, &malformed) // what is left is the network
+}
+
+// saysNever recognises a 500 whose words tell that the same request will be
+// refused again: llama.cpp's servers answer so to what they do not support and
+// to what is not of the form that they want.
+func saysNever(h *HTTPError) bool {
+	for _, words := range []string{"not supported", "is supported", "validation error"} {
+		if strings.Contains(h.Body, words) {
+			return true
+		}
+	}
+	return false
 }

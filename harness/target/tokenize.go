@@ -20,6 +20,9 @@ var (
 // knows the shape that vLLM and SGLang share ({"prompt"}) and llama.cpp's
 // ({"content"}). Without a tokenizer the error is [ErrNoTokenizer].
 func (t *Target) Tokenize(ctx context.Context, r Retry, text string, special bool) ([]int32, error) {
+	if t.Engine == llamaCppPython {
+		return t.extrasTokenize(ctx, r, text, special)
+	}
 	in := map[string]any{"model": t.Model, "prompt": text, "add_special_tokens": special}
 	if t.Engine == "llama.cpp" {
 		in = map[string]any{"content": text, "add_special": special}
@@ -52,6 +55,16 @@ func (t *Target) Tokenize(ctx context.Context, r Retry, text string, special boo
 // add special tokens to. It never guesses: without an answer the error is
 // [ErrNoPrefix].
 func (t *Target) Prefix(ctx context.Context, r Retry) (int32, error) {
+	if t.Engine == llamaCppPython { // see there: the token after BOS cannot be scored
+		ids, err := t.Tokenize(ctx, r, "\n", false)
+		if err != nil {
+			return 0, err
+		}
+		if len(ids) != 1 {
+			return 0, ErrNoPrefix
+		}
+		return ids[0], nil
+	}
 	for _, path := range []string{"/tokenizer_info", "/props"} {
 		var info struct {
 			BOS json.RawMessage `json:"bos_token"`

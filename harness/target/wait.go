@@ -105,7 +105,7 @@ func (t *Target) ready(ctx context.Context, limit time.Duration) error {
 		t.Engine = "llama.cpp"
 		t.MaxLen = t.slotContext(ctx)
 	case "me": // only the Python server over llama.cpp says so
-		t.Engine = "llama-cpp-python"
+		t.Engine = llamaCppPython
 	case "inferbench":
 		t.Engine = "embedded"
 	}
