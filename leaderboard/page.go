@@ -1,7 +1,241 @@
 package leaderboard
 
-import "net/http"
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"inferbench/baselines"
+	"inferbench/harness/charts"
+	"inferbench/harness/matrix"
+)
+
+//go:embed web
+var web embed.FS
+
+// assets are what a page loads, by name; the version in their addresses lets a
+// browser keep them until they change.
+var assets = func() map[string][]byte {
+	out := map[string][]byte{"chart.js": []byte(charts.JS)}
+	for _, name := range []string{"board.css", "board.js"} {
+		b, err := web.ReadFile("web/" + name)
+		if err != nil {
+			panic(err) // embedded
+		}
+		out[name] = b
+	}
+	return out
+}()
+
+var version = sha(bytes.Join([][]byte{assets["chart.js"], assets["board.css"], assets["board.js"]}, nil))[:12]
+
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"num":     func(v float64) string { return grouped(v, decimals(v)) },
+	"seconds": func(ms float64) string { return grouped(ms/1000, 2) + " s" },
+	"deref":   func(v *float64) float64 { return *v },
+	"day":     func(t time.Time) string { return t.Format("2 Jan 2006") },
+	"minute":  func(t time.Time) string { return t.Format("2 Jan 2006 15:04 UTC") },
+	"rfc":     func(t time.Time) string { return t.Format(time.RFC3339) },
+	"short":   short,
+	"path":    url.PathEscape,
+}).ParseFS(web, "web/*.html"))
+
+// decimals are those that leave at least four digits to read.
+func decimals(v float64) int {
+	switch {
+	case v >= 100:
+		return 1
+	case v >= 1:
+		return 2
+	}
+	return 4
+}
+
+// grouped writes 12345.6 as 12,345.6.
+func grouped(v float64, decimals int) string {
+	s := strconv.FormatFloat(v, 'f', decimals, 64)
+	end := len(s)
+	if decimals > 0 {
+		end -= decimals + 1
+	}
+	for i := end - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// short writes 8192 as 8K.
+func short(n int) string {
+	if n >= 1024 && n%1024 == 0 {
+		return fmt.Sprintf("%dK", n/1024)
+	}
+	return strconv.Itoa(n)
+}
+
+// frame is what every page needs.
+type frame struct {
+	Title, Version, Here string
+	URL                  string
+	Boards               []matrix.Combination
+}
+
+func (b *Board) frame(r *http.Request, title, here string) (frame, error) {
+	all, err := b.combinations(r.Context())
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return frame{Title: title + " · inferbench leaderboard", Version: version, Here: here, URL: scheme + "://" + r.Host, Boards: all}, err
+}
 
 func (b *Board) routePages(mux *http.ServeMux) {
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("board")) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { b.boardPage(w, r, matrix.Standard[0]) })
+	mux.HandleFunc("GET /{combination}", func(w http.ResponseWriter, r *http.Request) {
+		c, ok := parseCombination(r.PathValue("combination"))
+		if !ok {
+			b.missing(w, r)
+			return
+		}
+		b.boardPage(w, r, c)
+	})
+	mux.HandleFunc("GET /teams/{team}/history", b.teamPage)
+	for name, content := range assets {
+		mux.HandleFunc("GET /assets/"+name, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+			http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+		})
+	}
+	mux.HandleFunc("/", b.missing)
+}
+
+// group is the rows of one CONC.
+type group struct {
+	Conc      int
+	Rows      []Submission
+	Reference *baselines.Point
+}
+
+func groups(v *View) []group {
+	var out []group
+	at := func(conc int) *group {
+		for i := range out {
+			if out[i].Conc == conc {
+				return &out[i]
+			}
+		}
+		return nil
+	}
+	for _, s := range v.Rows { // which come by CONC
+		if len(out) == 0 || out[len(out)-1].Conc != s.Conc {
+			out = append(out, group{Conc: s.Conc})
+		}
+		g := &out[len(out)-1]
+		g.Rows = append(g.Rows, s)
+	}
+	for _, p := range v.Baseline {
+		if g := at(p.Conc); g != nil {
+			g.Reference = &p
+		}
+	}
+	return out
+}
+
+func (b *Board) boardPage(w http.ResponseWriter, r *http.Request, c matrix.Combination) {
+	v, err := b.board(r.Context(), c)
+	if err != nil {
+		b.failPage(w, r, err)
+		return
+	}
+	f, err := b.frame(r, fmt.Sprintf("%d in, %d out", c.ISL, c.OSL), c.Name())
+	if err != nil {
+		b.failPage(w, r, err)
+		return
+	}
+	without := 0
+	for _, s := range v.Rows {
+		if s.Interactivity == nil {
+			without++
+		}
+	}
+	workload := ""
+	if len(v.Baseline) > 0 {
+		workload = fmt.Sprintf("× is the ratio to the %s: throughput above 1 is better, latency below 1. Its points (%s, %s) were measured with lengths uniform in [%g L, L] on %d GPUs, as far as that can be worked out; a submission measured otherwise did other work.",
+			v.Hardware, b.baseline.Model, b.baseline.Date, b.baseline.Workload.RandomRangeRatio, b.baseline.Workload.GPUs)
+	}
+	b.render(w, http.StatusOK, "board.html", struct {
+		frame
+		View                 *View
+		Groups               []group
+		WithoutInteractivity int
+		Workload             string
+	}{f, v, groups(v), without, workload})
+}
+
+const historyPage = 200
+
+func (b *Board) teamPage(w http.ResponseWriter, r *http.Request) {
+	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
+	rows, err := b.history(r.Context(), r.PathValue("team"), before, historyPage+1)
+	if err == nil && len(rows) == 0 {
+		err = errNotFound
+	}
+	if errors.Is(err, errNotFound) {
+		b.missing(w, r)
+		return
+	}
+	var more int64
+	if len(rows) > historyPage {
+		rows = rows[:historyPage]
+		more = rows[historyPage-1].ID
+	}
+	var f frame
+	if err == nil {
+		f, err = b.frame(r, rows[0].Team, "")
+	}
+	if err != nil {
+		b.failPage(w, r, err)
+		return
+	}
+	b.render(w, http.StatusOK, "team.html", struct {
+		frame
+		Team string
+		Rows []Submission
+		More int64
+	}{f, rows[0].Team, rows, more})
+}
+
+func (b *Board) missing(w http.ResponseWriter, r *http.Request) {
+	f, err := b.frame(r, "No such page", "")
+	if err != nil {
+		b.failPage(w, r, err)
+		return
+	}
+	b.render(w, http.StatusNotFound, "missing.html", f)
+}
+
+func (b *Board) failPage(w http.ResponseWriter, r *http.Request, err error) {
+	status, _, message := b.explain(context.WithoutCancel(r.Context()), err)
+	http.Error(w, message, status)
+}
+
+// render makes the whole page before its first byte goes out, so that a failing
+// template gives an error and not half a page.
+func (b *Board) render(w http.ResponseWriter, status int, name string, data any) {
+	var out bytes.Buffer
+	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
+		b.log.Error("page failed", "page", name, "error", err)
+		http.Error(w, "the board failed; its log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(status)
+	w.Write(out.Bytes())
 }

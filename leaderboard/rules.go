@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
@@ -56,8 +57,8 @@ func nameOf(team string) (shown, key string, err error) {
 	if err == nil {
 		key, err = precis.Nickname.CompareKey(team)
 	}
-	if err != nil || shown == "" || utf8.RuneCountInString(shown) > maxTeam {
-		return "", "", breaks("the team name must be 1 to %d characters on one line, without control characters", maxTeam)
+	if err != nil || strings.Trim(shown, ".") == "" || utf8.RuneCountInString(shown) > maxTeam {
+		return "", "", breaks("the team name must be 1 to %d characters on one line, without control characters, and more than dots", maxTeam)
 	}
 	return shown, key, nil
 }
