@@ -43,6 +43,7 @@ type Args struct {
 	BaseURL           string   `json:"base_url"`
 	Endpoint          string   `json:"endpoint"`
 	DatasetName       string   `json:"dataset_name"`
+	DatasetPath       string   `json:"dataset_path,omitempty"`
 	RandomInputLen    int      `json:"random_input_len"`
 	RandomOutputLen   int      `json:"random_output_len"`
 	RandomRangeRatio  float64  `json:"random_range_ratio"`

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"inferbench/baselines"
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
@@ -14,10 +15,11 @@ import (
 
 // Accuracy is how a cell's accuracy run ended.
 type Accuracy struct {
-	Result  *accuracy.Result // nil where there are no figures
-	Verdict accuracy.Verdict // NOT_RUN where no baseline applies
-	Err     error            // why there are no figures
-	Took    time.Duration
+	Result   *accuracy.Result    // nil where there are no figures
+	Baseline *baselines.Accuracy // nil where none applies
+	Verdict  accuracy.Verdict    // then NOT_RUN
+	Err      error               // why there are no figures
+	Took     time.Duration
 }
 
 // Failed reports whether the cell's benchmark must not run.
@@ -94,12 +96,12 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	if err != nil {
 		return &Accuracy{Result: r, Err: err}
 	}
-	return &Accuracy{Result: r, Verdict: accuracy.Judge(r, base, s.AccuracyTolerance)}
+	return &Accuracy{Result: r, Baseline: base, Verdict: accuracy.Judge(r, base, s.AccuracyTolerance)}
 }
 
 // endUnmeasured ends a cell whose speed is not measured.
 func (sw *Sweep) endUnmeasured(c matrix.Cell, st *state, a *Accuracy, status batch.Status, reason string) error {
-	r := &batch.Result{Status: status, Reason: reason, Args: sw.args(c)}
+	r := &batch.Result{Status: status, Reason: reason, Args: sw.args(c, sw.plan(c))}
 	if err := addAccuracy(r, a); err != nil {
 		return err
 	}

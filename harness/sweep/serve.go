@@ -3,9 +3,11 @@ package sweep
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"inferbench/baselines"
+	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
@@ -44,7 +46,7 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		return nil, err
 	}
 	begin := time.Now()
-	r, rec := sw.measure(ctx, c)
+	r, rec := sw.measure(ctx, c, st.accuracy.Baseline)
 	took := time.Since(begin)
 	st.unbooked += took
 	if ctx.Err() != nil {
@@ -66,56 +68,71 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	return r, sw.finish(c, st, r)
 }
 
-// Workload is what the settings ask to send in a cell.
-func (sw *Sweep) workload(c matrix.Cell) workload.Source {
-	s := sw.Settings
-	return workload.Random{N: c.NumPrompts, ISL: c.ISL, OSL: c.OSL, RangeRatio: s.RandomRangeRatio, Vocab: sw.Target.Vocab, Seed: s.Seed}
-}
-
-func (sw *Sweep) loadOptions(c matrix.Cell) load.Options {
-	s := sw.Settings
-	warm := 2 * c.Conc
-	if s.WarmUp != nil {
-		warm = *s.WarmUp
+// measure runs the pass and, after the clock has stopped, looks at the decode
+// path. The result has no accuracy yet; the recording is nil where the load
+// could not be run at all.
+func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
+	p := sw.plan(c)
+	r := &batch.Result{Args: sw.args(c, p)}
+	fail := func(reason string) {
+		if r.Status != batch.Failed {
+			r.Status, r.Reason = batch.Failed, reason
+		}
 	}
-	return load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.RequestTimeout,
-		OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }}
-}
-
-// measure runs the pass. The result has no accuracy yet; the recording is nil
-// where the load could not be run at all.
-func (sw *Sweep) measure(ctx context.Context, c matrix.Cell) (*batch.Result, *load.Recording) {
-	o := sw.loadOptions(c)
-	r := &batch.Result{Args: sw.args(c)}
-	r.Args.WarmUp, r.Args.DatasetName, r.Args.Endpoint = o.WarmUp, "random", "/v1/completions"
-	rec, err := load.Run(ctx, sw.Target, sw.workload(c), o)
+	src, o, notes, err := load.Open(ctx, sw.Target, p)
 	if err != nil {
-		r.Status, r.Reason = batch.Failed, err.Error()
+		fail(err.Error())
 		return r, nil
 	}
+	rec, err := load.Run(ctx, sw.Target, src, o)
+	if err != nil {
+		fail(err.Error())
+		return r, nil
+	}
+	r.Notes = append(notes, rec.Notes...)
+	r.Args.NumPrompts = len(rec.Timings)
 	sum := rec.Summary(sw.Settings.TP)
-	r.Notes = rec.Notes
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
-	r.ClientLimited = rec.Audit.ClientLimited
-	r.ClientAudit, err = batch.Section(rec.Audit)
+	if r.ClientLimited = rec.Audit.ClientLimited; r.ClientLimited {
+		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
+	}
+	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {
+		fail(err.Error())
+	}
 	switch {
-	case err != nil:
-		r.Status, r.Reason = batch.Failed, err.Error()
 	case sum.Failed > 0:
-		r.Status = batch.Failed
-		r.Reason = fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, sum.Errors[0].Error)
-	case sum.Successful < c.NumPrompts:
-		r.Status = batch.Failed
-		r.Reason = fmt.Sprintf("%d of %d requests were sent", sum.Successful, c.NumPrompts)
+		fail(fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, sum.Errors[0].Error))
+	case sum.Successful == 0:
+		fail("no request was sent")
+	case rec.Unsent > 0 && o.Shape.Duration == 0:
+		fail(fmt.Sprintf("%d of %d requests were not sent", rec.Unsent, src.Len()))
 	default:
 		r.Status = batch.Passed
+		sw.auditDecode(ctx, c, src, base, r, fail)
 	}
 	return r, rec
 }
 
+// auditDecode asks whether the tokens that the server writes at this CONC are
+// those that it would choose when it reads them.
+func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(string)) {
+	a, err := accuracy.AuditDecode(ctx, sw.Target, src, c.Conc, accuracy.DecodeOptions{})
+	if err != nil {
+		fail(err.Error())
+		return
+	}
+	accuracy.JudgeDecode(a, base)
+	if r.DecodeAudit, err = batch.Section(a); err != nil {
+		fail(err.Error())
+	}
+	if a.Status == accuracy.Failed {
+		fail("decode audit: " + a.Reason)
+	}
+}
+
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
-	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.Settings.RandomRangeRatio,
+	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),
 		GPUs: sw.Settings.TP, TputPerGPU: sum.TputPerGPU}
 	if m := sum.E2EL.Median; m != nil {
 		run.MedianE2E = *m

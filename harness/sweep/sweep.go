@@ -204,13 +204,20 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 }
 
 // args is what it takes to repeat the cell.
-func (sw *Sweep) args(c matrix.Cell) batch.Args {
+func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	s, t := sw.Settings, sw.Target
 	a := batch.Args{Model: t.Model, Backend: t.Engine, BackendVersion: t.Version, BaseURL: t.BaseURL,
-		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: s.RandomRangeRatio,
-		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, Seed: s.Seed, TP: s.TP, Mode: string(sw.mode),
+		Endpoint: "/v1/completions", DatasetName: string(p.Workload.Kind), DatasetPath: p.Workload.Path,
+		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: p.Workload.RangeRatio,
+		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Seed, TP: s.TP, Mode: string(sw.mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
 		AccuracyMaxLength: s.AccuracyMaxLength, Settings: s.Given}
+	if p.Chat {
+		a.Endpoint = "/v1/chat/completions"
+	}
+	if p.Rate > 0 {
+		a.RequestRate = &p.Rate
+	}
 	if t.Loopback {
 		a.EngineProfile = s.EngineProfile
 	}

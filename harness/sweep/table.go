@@ -75,7 +75,7 @@ func (sw *Sweep) writeRow(w io.Writer, c matrix.Cell, notes *notes) {
 		notes.add(a.Reason(), "")
 	}
 	for _, n := range r.Notes {
-		notes.add(n, "")
+		notes.add(n, fmt.Sprintf("CONC %d: ", c.Conc))
 	}
 	fmt.Fprintln(w, strings.Join(append(cols, result), "\t")+"\t")
 }
