@@ -118,3 +118,18 @@ csv: ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
 
 baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed
 	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
+
+# The measuring client.
+.PHONY: parity-client
+
+PEERS := .venv-peers/done
+
+$(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install -q -r scripts/peers/requirements.txt
+	.venv-peers/bin/pip install -q --no-deps -r scripts/peers/peers.txt
+	touch $@
+
+parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own functions make of the same timings
+	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
+	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'

@@ -54,7 +54,7 @@ type (
 		P90    *float64 `json:"p90_ttft_ms"`
 		P95    *float64 `json:"p95_ttft_ms"`
 		P99    *float64 `json:"p99_ttft_ms"`
-		P99_9  *float64 `json:"p99_9_ttft_ms"`
+		P99_9  *float64 `json:"p99.9_ttft_ms"`
 		Max    *float64 `json:"max_ttft_ms"`
 	}
 	TPOT struct {
@@ -64,7 +64,7 @@ type (
 		P90    *float64 `json:"p90_tpot_ms"`
 		P95    *float64 `json:"p95_tpot_ms"`
 		P99    *float64 `json:"p99_tpot_ms"`
-		P99_9  *float64 `json:"p99_9_tpot_ms"`
+		P99_9  *float64 `json:"p99.9_tpot_ms"`
 		Max    *float64 `json:"max_tpot_ms"`
 	}
 	ITL struct {
@@ -74,7 +74,7 @@ type (
 		P90    *float64 `json:"p90_itl_ms"`
 		P95    *float64 `json:"p95_itl_ms"`
 		P99    *float64 `json:"p99_itl_ms"`
-		P99_9  *float64 `json:"p99_9_itl_ms"`
+		P99_9  *float64 `json:"p99.9_itl_ms"`
 		Max    *float64 `json:"max_itl_ms"`
 	}
 	E2EL struct {
@@ -84,7 +84,7 @@ type (
 		P90    *float64 `json:"p90_e2el_ms"`
 		P95    *float64 `json:"p95_e2el_ms"`
 		P99    *float64 `json:"p99_e2el_ms"`
-		P99_9  *float64 `json:"p99_9_e2el_ms"`
+		P99_9  *float64 `json:"p99.9_e2el_ms"`
 		Max    *float64 `json:"max_e2el_ms"`
 	}
 )
