@@ -31,6 +31,11 @@ type Run struct {
 	GPUs             int
 	MedianE2E        float64 // ms
 	TputPerGPU       float64 // input and output tokens, tok/s
+
+	// Unlike says in what else, besides lengths and GPUs, the run differs from
+	// the closed loop of random prompts that hardware baselines are measured
+	// with.
+	Unlike []string
 }
 
 // Compare lays a run beside the baseline.
@@ -49,7 +54,7 @@ func (h *Hardware) Compare(r Run) Comparison {
 	if p.Interactivity > 0 {
 		c.Interactivity = &p.Interactivity
 	}
-	c.Differences = h.Differences(r.RandomRangeRatio, r.GPUs)
+	c.Differences = append(h.Differences(r.RandomRangeRatio, r.GPUs), r.Unlike...)
 	match := len(c.Differences) == 0
 	c.WorkloadMatch = &match
 	if positive(r.MedianE2E) {
@@ -74,5 +79,7 @@ func (c Comparison) Flat() map[string]any {
 		c.key:     map[string]any{c.keys[0]: c.MedianE2E, c.keys[1]: c.TputPerGPU},
 		c.keys[2]: c.TputRatio,
 		c.keys[3]: c.E2ERatio,
+
+		"baseline_workload_match": c.WorkloadMatch,
 	}
 }

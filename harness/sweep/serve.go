@@ -133,7 +133,7 @@ func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.So
 
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
 	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),
-		GPUs: sw.Settings.TP, TputPerGPU: sum.TputPerGPU}
+		GPUs: sw.Settings.TP, TputPerGPU: sum.TputPerGPU, Unlike: sw.unlike()}
 	if m := sum.E2EL.Median; m != nil {
 		run.MedianE2E = *m
 	}

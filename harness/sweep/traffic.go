@@ -1,7 +1,9 @@
 package sweep
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
@@ -36,4 +38,25 @@ func (sw *Sweep) rangeRatio() float64 {
 		return 1
 	}
 	return sw.Settings.RandomRangeRatio
+}
+
+// unlike says in what the traffic differs from a closed loop of random prompts.
+func (sw *Sweep) unlike() []string {
+	var out []string
+	tr := sw.Settings.Traffic
+	for what, differs := range map[string]bool{
+		"DATASET is " + string(tr.Dataset):                          tr.Dataset != workload.KindRandom,
+		"ENDPOINT is chat":                                          tr.Chat,
+		fmt.Sprintf("SHARED_PREFIX is %g", tr.SharedPrefix):         tr.SharedPrefix > 0,
+		fmt.Sprintf("REQUEST_RATE is %g", tr.Rate):                  tr.Rate > 0,
+		"the load follows a TRACE":                                  tr.Trace,
+		fmt.Sprintf("the run is bound by DURATION=%s", tr.Duration): tr.Duration > 0,
+		fmt.Sprintf("the load takes %s to RAMP_UP", tr.RampUp):      tr.RampUp > 0,
+	} {
+		if differs {
+			out = append(out, what)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
