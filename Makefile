@@ -114,7 +114,7 @@ csv: ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
 	@$(GO) run ./cmd/export $(BATCH)
 
 # Accuracy.
-.PHONY: baseline-embedded
+.PHONY: baseline-embedded parity golden
 
 baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed
 	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
@@ -133,3 +133,14 @@ $(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
 parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own functions make of the same timings
 	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
 	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
+
+parity: .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
+	PARITY=1 $(GO) test ./harness/accuracy -count 1 -timeout 30m -v -run Parity
+
+golden: .venv-parity/ready ## lm-evaluation-harness's own answers to the hard cases that CI holds
+	.venv-parity/bin/python scripts/parity/golden.py harness/accuracy/testdata/lmeval.json
+
+.venv-parity/ready: scripts/parity/requirements.txt
+	python3 -m venv .venv-parity
+	nice -n 19 .venv-parity/bin/pip install -q -r $<
+	touch $@

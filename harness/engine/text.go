@@ -14,13 +14,26 @@ const (
 	eosText = "<|eos|>"
 )
 
-// tokenize cuts a text into tokens: its bytes.
+// tokenize cuts a text into tokens: its bytes. A special's name in the text is
+// that special, as with Hugging Face's tokenizers: lm-evaluation-harness asks
+// for the id of <|bos|> in this way.
 func tokenize(text string, bos bool) []int32 {
 	ids := make([]int32, 0, len(text)+1)
 	if bos {
 		ids = append(ids, ngram.BOS)
 	}
-	for i := range len(text) {
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '<':
+		case strings.HasPrefix(text[i:], bosText):
+			ids = append(ids, ngram.BOS)
+			i += len(bosText) - 1
+			continue
+		case strings.HasPrefix(text[i:], eosText):
+			ids = append(ids, ngram.EOS)
+			i += len(eosText) - 1
+			continue
+		}
 		ids = append(ids, int32(text[i]))
 	}
 	return ids

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
 // ErrNoTokenIDs: the server does not say which tokens it generated, so that
@@ -46,38 +48,21 @@ func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuati
 }
 
 func (s *Scorer) greedyCompletion(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
-	var out completion
+	var b []byte
 	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
 		"model": s.t.Model, "prompt": prompt, "max_tokens": n, "temperature": 0, "logprobs": 1, "ignore_eos": true,
 		"return_token_ids": true, "return_tokens_as_token_ids": true, // vLLM's two ways; others take no notice
-	}, &out)
+	}, &b)
 	if err != nil {
 		return nil, err
 	}
-	if len(out.Choices) == 0 || out.Choices[0].Logprobs == nil {
-		return nil, errors.New("the answer has no log-probabilities")
+	choice := gjson.GetBytes(b, "choices.0")
+	c := new(Continuation)
+	if c.Logprobs, err = completionLogprobs(choice.Get("logprobs"), n); err != nil {
+		return nil, fmt.Errorf("the answer has no log-probabilities: %w", err)
 	}
-	choice := out.Choices[0]
-	c := &Continuation{IDs: choice.TokenIDs}
-	for _, lp := range choice.Logprobs.values() {
-		c.Logprobs = append(c.Logprobs, float64(lp))
-	}
-	if c.IDs == nil {
-		for _, name := range choice.Logprobs.Tokens { // "token_id:17"
-			id, err := strconv.ParseInt(strings.TrimPrefix(name, "token_id:"), 10, 32)
-			if err != nil || !strings.HasPrefix(name, "token_id:") {
-				return nil, ErrNoTokenIDs
-			}
-			c.IDs = append(c.IDs, int32(id))
-		}
-	}
-	if c.IDs == nil {
-		for _, e := range choice.Logprobs.Content {
-			if e.ID == nil {
-				return nil, ErrNoTokenIDs
-			}
-			c.IDs = append(c.IDs, *e.ID)
-		}
+	if c.IDs, err = generatedIDs(choice); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTokenIDs, err)
 	}
 	if len(c.IDs) != len(c.Logprobs) {
 		return nil, fmt.Errorf("%w: %d ids beside %d log-probabilities", ErrNoTokenIDs, len(c.IDs), len(c.Logprobs))
@@ -85,24 +70,42 @@ func (s *Scorer) greedyCompletion(ctx context.Context, prompt []int32, n int) (*
 	return c, nil
 }
 
+// generatedIDs finds the generated tokens' ids: vLLM's token_ids, its names of
+// the form token_id:17, or llama.cpp's id beside each log-probability.
+func generatedIDs(choice gjson.Result) ([]int32, error) {
+	if list := choice.Get("token_ids"); list.IsArray() {
+		return tokenIDs(list)
+	}
+	if list := choice.Get("logprobs.content.#.id"); list.IsArray() {
+		return tokenIDs(list)
+	}
+	var ids []int32
+	for _, name := range choice.Get("logprobs.tokens").Array() {
+		digits, ok := strings.CutPrefix(name.String(), "token_id:")
+		id, err := strconv.ParseInt(digits, 10, 32)
+		if !ok || err != nil {
+			return nil, fmt.Errorf("%q names no id", oneLine(name.String()))
+		}
+		ids = append(ids, int32(id))
+	}
+	return ids, nil
+}
+
 func (s *Scorer) greedyGenerate(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
-	var out generated
+	var b []byte
 	err := s.t.PostRetry(ctx, s.retry, "/generate", map[string]any{
 		"input_ids": prompt, "return_logprob": true,
 		"sampling_params": map[string]any{"max_new_tokens": n, "temperature": 0, "ignore_eos": true},
-	}, &out)
+	}, &b)
 	if err != nil {
 		return nil, err
 	}
-	if out.Meta == nil || len(out.Meta.Output) == 0 {
-		return nil, errors.New("the answer has no output_token_logprobs")
+	entries, err := sglangEntries(gjson.GetBytes(b, "meta_info.output_token_logprobs"), n)
+	if err != nil {
+		return nil, fmt.Errorf("the answer has no output_token_logprobs: %w", err)
 	}
-	c := &Continuation{}
-	for _, raw := range out.Meta.Output {
-		e, err := raw.read()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoTokenIDs, err)
-		}
+	c := new(Continuation)
+	for _, e := range entries {
 		c.IDs, c.Logprobs = append(c.IDs, e.id), append(c.Logprobs, e.logprob)
 	}
 	return c, nil

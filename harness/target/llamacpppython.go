@@ -49,12 +49,12 @@ func (s *Scorer) echoText(ctx context.Context, tokens []int32, from int, best bo
 	if !slices.Equal(again, tokens) {
 		return nil, fmt.Errorf("%w: the server takes prompts as text alone, and this window's text is other tokens (%d for %d)", ErrOtherTokens, len(again), len(tokens))
 	}
-	var out completion
+	var b []byte
 	err = s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
 		"model": s.t.Model, "prompt": window.Text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true,
-	}, &out)
+	}, &b)
 	if err != nil {
 		return nil, err
 	}
-	return s.echoed(out, tokens, from, best)
+	return s.echoed(b, tokens, from, best)
 }

@@ -64,7 +64,7 @@ func (e *HTTPError) Error() string {
 const maxAnswer = 256 << 20
 
 // Get asks path and decodes the JSON answer into out; a nil out reads and drops
-// the answer.
+// the answer, a *[]byte takes it as it is.
 func (t *Target) Get(ctx context.Context, path string, out any) error {
 	return t.do(ctx, http.MethodGet, path, nil, out)
 }
@@ -105,7 +105,9 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	if out == nil {
 		_, err = io.Copy(io.Discard, limited)
 	} else {
-		b, err = io.ReadAll(limited)
+		buf := bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), 4<<20)+bytes.MinRead))
+		_, err = buf.ReadFrom(limited)
+		b = buf.Bytes()
 	}
 	if limited.N <= 0 {
 		return fmt.Errorf("%s %s: answer is longer than %d MiB", method, url, maxAnswer>>20)
@@ -113,7 +115,11 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return fmt.Errorf("%s %s: read the answer: %w", method, url, err)
 	}
-	if out == nil {
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*out = b
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/tidwall/gjson"
 )
 
 var (
@@ -27,25 +29,23 @@ func (t *Target) Tokenize(ctx context.Context, r Retry, text string, special boo
 	if t.Engine == "llama.cpp" {
 		in = map[string]any{"content": text, "add_special": special}
 	}
-	var out struct {
-		Tokens json.RawMessage `json:"tokens"`
-	}
-	err := t.PostRetry(ctx, r, "/tokenize", in, &out)
+	var b []byte
+	err := t.PostRetry(ctx, r, "/tokenize", in, &b)
 	if hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) || hasStatus(err, http.StatusNotImplemented) {
 		return nil, fmt.Errorf("%w: %w", ErrNoTokenizer, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	var ids []int32
-	if json.Unmarshal(out.Tokens, &ids) == nil && ids != nil {
-		return ids, nil
+	tokens := gjson.GetBytes(b, "tokens")
+	if first := tokens.Get("0"); first.IsArray() && !tokens.Get("1").Exists() {
+		tokens = first // SGLang's answer to a list of prompts, which some versions give to one
 	}
-	var nested [][]int32 // SGLang's answer to a list of prompts, which some versions give to one
-	if json.Unmarshal(out.Tokens, &nested) == nil && len(nested) == 1 {
-		return nested[0], nil
+	ids, err := tokenIDs(tokens)
+	if err != nil {
+		return nil, fmt.Errorf("%w: POST %s/tokenize: \"tokens\": %w", ErrNoTokenizer, t.BaseURL, err)
 	}
-	return nil, fmt.Errorf("POST %s/tokenize: %w: its answer has no list of token ids under \"tokens\"", t.BaseURL, ErrNoTokenizer)
+	return ids, nil
 }
 
 // Prefix finds the token that the first predicted token of a text is
