@@ -148,6 +148,11 @@ func (p *Page) Screenshot(name string) {
 	if dir == "" {
 		return
 	}
+	// The picture is of the page at its full height; let it draw itself anew.
+	height := Eval[int64](p, "document.documentElement.scrollHeight")
+	width := Eval[int64](p, "innerWidth")
+	p.Do(chromedp.EmulateViewport(width, max(height, 900)))
+	Eval[bool](p, "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true), 200)))")
 	picture, err := chromedp.Run(p.Ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		p.t.Fatal(err)
