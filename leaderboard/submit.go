@@ -96,10 +96,11 @@ func sha(b []byte) string {
 func zip(text string) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	if _, err := z.Write([]byte(text)); err != nil {
-		return nil, err
+	_, err := z.Write([]byte(text))
+	if err == nil {
+		err = z.Close() // before Bytes: it writes the end
 	}
-	return out.Bytes(), z.Close()
+	return out.Bytes(), err
 }
 
 // row is a checked submission.

@@ -6,6 +6,7 @@ package own
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"syscall"
@@ -40,6 +41,7 @@ func Client(s settings.Settings, out io.Writer) (*board.Client, error) {
 			if err != nil {
 				return "", nil, err
 			}
+			fmt.Fprintf(out, "leaderboard: started for this run at %s; `make leaderboard` shows %s later\n", server.URL, s.LeaderboardDB)
 			return server.URL, server.Close, nil
 		},
 	}), nil
