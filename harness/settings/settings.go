@@ -57,6 +57,7 @@ type Settings struct {
 	AccuracyMaxLength int     // tokens
 
 	// Results.
+	Resume           string // batch folder to go on with; empty: a new one
 	ResultsDir       string
 	ResultFilename   string
 	HardwareBaseline string
@@ -97,7 +98,8 @@ func Register(flags *flag.FlagSet) {
 
 // Load reads the settings: a parsed flag where it was given, then the
 // environment, then the file dotenv where it exists, then the default. An empty
-// value counts as not given. The error is one line that names the setting, its
+// value counts as not given. With RESUME, what the batch was run with stands in
+// place of dotenv and default, and a flag or variable must agree with it. The error is one line that names the setting, its
 // value, where it came from and what would be right.
 func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Settings, error) {
 	file, err := godotenv.Read(dotenv)
@@ -109,15 +111,35 @@ func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Setti
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = f.Value.String() })
 
 	var s Settings
-	for _, sp := range table {
-		value, source := sp.Default, "the default"
+	var was map[string]string // of the batch to resume
+	lookup := func(sp spec) (value, source string) {
 		switch {
 		case given[sp.Flag()] != "" && !sp.Secret:
-			value, source = given[sp.Flag()], "flag -"+sp.Flag()
+			return given[sp.Flag()], "flag -" + sp.Flag()
 		case getenv(sp.Env) != "":
-			value, source = getenv(sp.Env), "the environment"
-		case file[sp.Env] != "":
-			value, source = file[sp.Env], dotenv
+			return getenv(sp.Env), "the environment"
+		case file[sp.Env] != "" && (was == nil || sp.mayChange()):
+			return file[sp.Env], dotenv
+		}
+		return "", ""
+	}
+	for _, sp := range table {
+		value, source := lookup(sp)
+		if sp.Env == "RESUME" && value != "" {
+			if was, err = recorded(value); err != nil {
+				return Settings{}, fmt.Errorf("RESUME=%q (from %s): %w", value, source, err)
+			}
+		}
+		if value != "" && was != nil {
+			if err := sp.agrees(value, was); err != nil {
+				return Settings{}, fmt.Errorf("%s=%q (from %s): %w", sp.Env, value, source, err)
+			}
+		}
+		if value == "" && was[sp.Env] != "" {
+			value, source = was[sp.Env], "the batch to resume"
+		}
+		if value == "" {
+			value, source = sp.Default, "the default"
 		}
 		if value == "" {
 			continue

@@ -132,3 +132,40 @@ func TestEnvExampleIsCurrent(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, bare, full)
 }
+
+func TestResumeTakesWhatTheBatchWasRunWith(t *testing.T) {
+	dir := t.TempDir()
+	plan := `{"isl":512,"osl":64,"mode":"perf","settings":{"SEED":"7","NUM_PROMPTS":"9","CONC":"1,2","TP":"4"}}`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.json"), []byte(plan), 0o600))
+	s, err := load(t, nil, map[string]string{"RESUME": dir, "CONC": "2", "SEED": "7"}, "SEED=1\nBASE_URL=http://h:1\nGPU_WATTS=500\n")
+	require.NoError(t, err)
+	assert.Equal(t, dir, s.Resume)
+	assert.Equal(t, []int64{7, 9, 4, 512, 64}, []int64{s.Seed, int64(s.Selection.NumPrompts), int64(s.TP), int64(s.Selection.ISL), int64(s.Selection.OSL)})
+	assert.Equal(t, []int{2}, s.Selection.Conc, "which cells run again may be chosen")
+	assert.True(t, s.Embedded(), ".env does not speak for a batch that ran without it")
+	assert.Equal(t, 500.0, s.GPUWatts, "but for what does not touch the measurement")
+
+	for want, env := range map[string]map[string]string{
+		`SEED="8" (from the environment): the batch to resume was run with SEED=7`: {"SEED": "8"},
+		`MODE="acc"`:                 {"MODE": "acc"},
+		`RANDOM_RANGE_RATIO="0.5"`:   {"RANDOM_RANGE_RATIO": "0.5"},
+		`was run with BASE_URL=none`: {"BASE_URL": "http://h:1"},
+		`RESUME="/no/such": want`:    {"RESUME": "/no/such"},
+	} {
+		if env["RESUME"] == "" {
+			env["RESUME"] = dir
+		}
+		_, err := load(t, nil, env, "")
+		assert.ErrorContains(t, err, strings.ReplaceAll(want, `"/no/such": want`, `"/no/such" (from the environment): want a batch folder`))
+	}
+}
+
+func TestFreeSettingsExist(t *testing.T) {
+	names := map[string]bool{}
+	for _, sp := range table {
+		names[sp.Env] = true
+	}
+	for name := range free {
+		assert.True(t, names[name], name)
+	}
+}

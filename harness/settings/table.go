@@ -37,6 +37,7 @@ const (
 )
 
 var table = []spec{
+	{far, "RESUME", "", "batch folder to go on with: its cells that are not finished run, with its settings (make resume BATCH=…)", false, text(func(s *Settings) *string { return &s.Resume })},
 	{far, "MODE", "perf", "acc (accuracy only), perf (accuracy, then performance) or submit (perf, then the leaderboard)", false, setMode},
 	{far, "TEAM", "", "team name on the leaderboard; needed by submit", false, setTeam},
 

@@ -1,0 +1,157 @@
+package batch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"inferbench/harness/matrix"
+)
+
+// PlanName is the file of a batch that says what was to run, and on what. It
+// is what a batch is resumed from.
+const PlanName = "plan.json"
+
+// Plan is what a batch set out to do. It is written before the first cell.
+type Plan struct {
+	ISL      int       `json:"isl"`
+	OSL      int       `json:"osl"`
+	Mode     string    `json:"mode"`
+	Time     time.Time `json:"time"`
+	Conc     []int     `json:"conc"`     // of its cells, in order
+	Prompts  []int     `json:"prompts"`  // of each of them
+	Server   Server    `json:"server"`   // that it runs on
+	Settings Settings  `json:"settings"` // that differ from their defaults, secrets left out
+}
+
+// Settings are settings by name, as they were written.
+type Settings = map[string]string
+
+// Server is who answered when the batch began.
+type Server struct {
+	Model   string `json:"model"`
+	Backend string `json:"backend"`
+	Version string `json:"backend_version"`
+}
+
+// Cells are the plan's cells, in order.
+func (p Plan) Cells() []matrix.Cell {
+	var out []matrix.Cell
+	for i, conc := range p.Conc {
+		c := matrix.Cell{Combination: matrix.Combination{ISL: p.ISL, OSL: p.OSL}, Conc: conc}
+		if i < len(p.Prompts) {
+			c.NumPrompts = p.Prompts[i]
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// WritePlan writes the batch's plan: what its header says, and on what it runs.
+func (b *Batch) WritePlan(server Server, settings Settings) error {
+	h := b.header
+	p := Plan{ISL: h.ISL, OSL: h.OSL, Mode: h.Mode, Time: h.Time, Server: server, Settings: settings}
+	for _, c := range h.Cells {
+		p.Conc, p.Prompts = append(p.Conc, c.Conc), append(p.Prompts, c.NumPrompts)
+	}
+	j, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("plan of %s: %w", b.Dir, err)
+	}
+	return b.write(PlanName, append(j, '\n'))
+}
+
+// ReadPlan reads a batch's plan.
+func ReadPlan(dir string) (*Plan, error) {
+	file := filepath.Join(dir, PlanName)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: it has no %s, which a batch is resumed from", dir, PlanName)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := new(Plan)
+	if err := json.Unmarshal(text, p); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if p.ISL < 1 || p.OSL < 1 || len(p.Conc) == 0 || len(p.Conc) != len(p.Prompts) {
+		return nil, fmt.Errorf("%s: it names no cells", file)
+	}
+	return p, nil
+}
+
+// Unfinished lists the cells of a batch that a resumed sweep is to run. With
+// none named by conc they are those that have neither passed nor failed; a
+// cell that failed runs again where conc names it. One that passed never does:
+// to measure it again is to begin a new batch.
+func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
+	p, err := ReadPlan(dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	status := map[int]Status{}
+	for _, c := range f.Cells {
+		status[c.Conc] = c.Status
+	}
+	for _, n := range conc {
+		switch {
+		case !slices.Contains(p.Conc, n):
+			return nil, fmt.Errorf("CONC=%d is no cell of %s, which has %v", n, dir, p.Conc)
+		case status[n] == Passed:
+			return nil, fmt.Errorf("CONC=%d of %s has PASSED: begin a new batch to measure it again", n, dir)
+		}
+	}
+	var out []matrix.Cell
+	for _, c := range p.Cells() {
+		s := status[c.Conc]
+		if slices.Contains(conc, c.Conc) || len(conc) == 0 && s != Passed && s != Failed {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+// Reopen opens a batch to run some of its cells (again). What is left of an
+// earlier run of these is removed, so that nothing old stands for them.
+func Reopen(dir string, again []matrix.Cell) (*Batch, error) {
+	p, err := ReadPlan(dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &Batch{Dir: strings.TrimRight(dir, "/"), done: map[matrix.Cell]outcome{},
+		header: Header{Combination: f.Summary.Combination, Mode: p.Mode, Time: f.Summary.Time, Cells: p.Cells()}}
+	for _, c := range f.Cells {
+		i := slices.IndexFunc(b.header.Cells, func(h matrix.Cell) bool { return h.Conc == c.Conc })
+		if i < 0 {
+			continue
+		}
+		cell := b.header.Cells[i]
+		if !slices.Contains(again, cell) {
+			if c.Status == Passed || c.Status == Failed {
+				b.done[cell] = outcome{c.Status, c.Took}
+			}
+			continue
+		}
+		for _, old := range []string{c.File, filepath.Join(dir, RequestsFileName(cell))} {
+			if err := os.Remove(old); old != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("make room for %s: %w", cell.Name(), err)
+			}
+		}
+	}
+	return b, b.write("summary.txt", []byte(b.summary("")))
+}

@@ -1,0 +1,73 @@
+package batch
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/matrix"
+)
+
+// interrupted is a batch of five cells: the first passed, the second failed,
+// the third was cut off, and then the process was killed.
+func interrupted(t *testing.T) *Batch {
+	b := create(t)
+	require.NoError(t, b.WritePlan(Server{"m", "sglang", "0.5"}, map[string]string{"SEED": "7"}))
+	for i, status := range []Status{Passed, Failed, Incomplete} {
+		require.NoError(t, b.Record(cells[i], status, 3*time.Second))
+		require.NoError(t, b.WriteResult("", cells[i], Result{Status: status, Args: Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[i].Conc, NumPrompts: cells[i].NumPrompts}}))
+	}
+	return b
+}
+
+func TestUnfinished(t *testing.T) {
+	b := interrupted(t)
+	for _, c := range []struct {
+		conc []int
+		want []matrix.Cell
+	}{
+		{nil, cells[2:]},
+		{[]int{8}, cells[1:2]},
+		{[]int{64, 8}, []matrix.Cell{cells[1], cells[4]}},
+	} {
+		got, err := Unfinished(b.Dir, c.conc)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, got)
+	}
+	_, err := Unfinished(b.Dir, []int{4})
+	assert.ErrorContains(t, err, "CONC=4 of "+b.Dir+" has PASSED: begin a new batch")
+	_, err = Unfinished(b.Dir, []int{5})
+	assert.ErrorContains(t, err, "CONC=5 is no cell of")
+	require.NoError(t, os.Remove(filepath.Join(b.Dir, PlanName)))
+	_, err = Unfinished(b.Dir, nil)
+	assert.ErrorContains(t, err, "it has no plan.json")
+}
+
+func TestReopenKeepsTheSummaryTrue(t *testing.T) {
+	old := interrupted(t)
+	again, err := Unfinished(old.Dir, []int{8, 16, 32, 64})
+	require.NoError(t, err)
+	b, err := Reopen(old.Dir+"/", again)
+	require.NoError(t, err)
+	assert.Equal(t, old.Dir, b.Dir)
+	text := read(t, b)
+	assert.Contains(t, text, "Time: Tue Nov 25 15:00:00 2025")
+	assert.Contains(t, text, "[1/5] ISL=1024 OSL=1024 CONC=4: PASSED (3s)\n")
+	assert.NotContains(t, text, "CONC=8", "what runs again has no verdict until it has run")
+	_, err = os.Stat(filepath.Join(b.Dir, cells[1].FileName()))
+	assert.ErrorIs(t, err, os.ErrNotExist, "no old figures stand for it either")
+	_, err = os.Stat(filepath.Join(b.Dir, cells[0].FileName()))
+	assert.NoError(t, err)
+
+	for _, c := range again {
+		require.NoError(t, b.Record(c, Passed, time.Second))
+	}
+	require.NoError(t, b.Close())
+	text = read(t, b)
+	assert.Contains(t, text, "[2/5] ISL=1024 OSL=1024 CONC=8: PASSED (1s)\n", "an earlier failure is not held against it")
+	assert.Contains(t, text, "Passed: 5\nFailed: 0\n\nResults saved in: ")
+}
