@@ -16,7 +16,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: engine shellcheck help settings bench acc perf submit ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
 .PHONY: browser-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
@@ -38,6 +38,9 @@ perf: ## accuracy, then performance
 
 submit: ## perf, then the leaderboard; needs TEAM=x
 	@MODE=submit $(RUN)
+
+resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
+	@RESUME='$(BATCH)' $(RUN)
 
 ci: ## perf with a JUnit report in junit.xml; exit code 0 only when every cell passed
 	@MODE=$${MODE:-perf} $(RUN)

@@ -46,6 +46,13 @@ func testMain(m *testing.M) int {
 		return m.Run() // which says what is wrong with the pattern
 	}
 	set, err := settings.Load(flag.CommandLine, os.Getenv, ".env")
+	if err == nil {
+		set, err = sweep.Resume(set)
+	}
+	if errors.Is(err, sweep.ErrNothingLeft) {
+		fmt.Println("inferbench:", err)
+		return 0
+	}
 	if err != nil {
 		return refuse(err)
 	}

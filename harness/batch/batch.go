@@ -129,6 +129,13 @@ func (b *Batch) Count(s Status) int {
 	return b.count(s)
 }
 
+// Status is how a cell ended; empty for one that has not.
+func (b *Batch) Status(cell matrix.Cell) Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.done[cell].status
+}
+
 func (b *Batch) count(s Status) int {
 	n := 0
 	for _, o := range b.done {

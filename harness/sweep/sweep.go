@@ -140,8 +140,7 @@ func (sw *Sweep) openBatches() error {
 		sw.states[c] = &state{}
 	}
 	for combo, cells := range byCombination {
-		b, err := batch.Create(sw.Settings.ResultsDir, batch.Header{
-			Combination: combo, Mode: string(sw.mode), Time: sw.Begin, Cells: cells})
+		b, err := sw.openBatch(combo, cells)
 		if err != nil {
 			return err
 		}
@@ -237,9 +236,13 @@ func (sw *Sweep) Close() error {
 		return err
 	}
 	failed, incomplete := 0, 0
-	for _, b := range sw.batches {
-		failed += b.Count(batch.Failed)
-		incomplete += b.Count(batch.Incomplete)
+	for _, c := range sw.cells { // of a resumed batch, those of this sweep
+		switch sw.batches[c.Combination].Status(c) {
+		case batch.Failed:
+			failed++
+		case batch.Incomplete:
+			incomplete++
+		}
 	}
 	if failed+incomplete > 0 {
 		return fmt.Errorf("of %d cells %d failed and %d did not finish", len(sw.cells), failed, incomplete)

@@ -1,0 +1,80 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
+)
+
+// ErrNothingLeft is the error for a batch to resume whose cells have all
+// passed.
+var ErrNothingLeft = errors.New("nothing is left to run: every cell has PASSED")
+
+// Resume narrows the settings to the cells that the batch to resume has left
+// (see [batch.Unfinished]). Without RESUME they stay as they are.
+func Resume(s settings.Settings) (settings.Settings, error) {
+	if s.Resume == "" {
+		return s, nil
+	}
+	left, err := batch.Unfinished(s.Resume, s.Selection.Conc)
+	if err != nil {
+		return s, err
+	}
+	if len(left) == 0 {
+		return s, finished(s.Resume)
+	}
+	s.Selection.Conc = nil
+	for _, c := range left {
+		s.Selection.Conc = append(s.Selection.Conc, c.Conc)
+	}
+	return s, nil
+}
+
+// finished says that nothing is left, and how to run again what failed.
+func finished(dir string) error {
+	f, err := batch.Open(dir)
+	if err != nil {
+		return err
+	}
+	for _, c := range f.Cells {
+		if c.Status == batch.Failed {
+			return fmt.Errorf("%s: every cell is finished; to run the one that FAILED again: make resume BATCH=%s CONC=%d", dir, dir, c.Conc)
+		}
+	}
+	return fmt.Errorf("%s: %w", dir, ErrNothingLeft)
+}
+
+// server is who answers now.
+func (sw *Sweep) server() batch.Server {
+	return batch.Server{Model: sw.Target.Model, Backend: sw.Target.Engine, Version: sw.Target.Version}
+}
+
+// openBatch makes a combination's batch folder, or opens the one to resume
+// after checking that the same server and model answer.
+func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batch.Batch, error) {
+	dir := sw.Settings.Resume
+	if dir == "" {
+		b, err := batch.Create(sw.Settings.ResultsDir, batch.Header{
+			Combination: combo, Mode: string(sw.mode), Time: sw.Begin, Cells: cells})
+		if err != nil {
+			return nil, err
+		}
+		return b, b.WritePlan(sw.server(), sw.Settings.Given)
+	}
+	p, err := batch.ReadPlan(dir)
+	if err != nil {
+		return nil, err
+	}
+	if now := sw.server(); now != p.Server {
+		return nil, fmt.Errorf("%s was run on %s, but %s is %s: a batch is of one server; begin a new one",
+			dir, describe(p.Server), sw.Target.BaseURL, describe(now))
+	}
+	return batch.Reopen(dir, cells)
+}
+
+func describe(s batch.Server) string {
+	return fmt.Sprintf("%s (%s %s)", s.Model, s.Backend, s.Version)
+}
