@@ -1,0 +1,123 @@
+// Package realengine runs the suite against servers that nobody here wrote:
+// llama.cpp's own and the Python one over the same library, with a tiny model of
+// random weights. `make real-engine` installs them; without them it skips.
+package realengine
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/load"
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+// serve starts a server and returns its address; the test's end stops it.
+func serve(t *testing.T, engine string) string {
+	t.Helper()
+	if _, err := os.Stat("../../.venv-llamacpp/tiny.gguf"); err != nil {
+		t.Skip("no real engine is installed: make real-engine")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	require.NoError(t, l.Close())
+	cmd := exec.Command("../../scripts/real_engine.sh", "serve", engine)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port))
+	log, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
+	return fmt.Sprintf("http://127.0.0.1:%d", port)
+}
+
+// sweep runs the suite and returns its exit code, output and results by file.
+func sweep(t *testing.T, env ...string) (int, string, map[string]map[string]any) {
+	t.Helper()
+	dir := t.TempDir()
+	heldout, err := filepath.Abs("../../harness/accuracy/texts/heldout.txt")
+	require.NoError(t, err)
+	cmd := exec.Command("go", "test", "-count", "1", "-timeout", "0", "-run", "TestServing", ".")
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), append([]string{"ISL=32", "OSL=16", "CONC=4,8", "NUM_PROMPTS=16", "TP=1", "RESULTS_DIR=" + dir,
+		"WIKITEXT=" + heldout, "ACC_MAX_LENGTH=514", "READY_TIMEOUT=2m"}, env...)...)
+	out, _ := cmd.CombinedOutput()
+	results := map[string]map[string]any{}
+	files, err := filepath.Glob(filepath.Join(dir, "batch_*", "result_*.json"))
+	require.NoError(t, err)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		var r map[string]any
+		require.NoError(t, json.Unmarshal(b, &r))
+		results[filepath.Base(f)] = r
+	}
+	return cmd.ProcessState.ExitCode(), string(out), results
+}
+
+// Accuracy and speed, CONC 4 and 8, on a server that takes prompts as text
+// alone, sends no usage, and puts more chunks than tokens into its streams.
+func TestLlamaCppPython(t *testing.T) {
+	exit, out, results := sweep(t, "BASE_URL="+serve(t, "llama-cpp-python"), "DATASET=text")
+	require.Zero(t, exit, out)
+	require.Len(t, results, 2)
+	for name, r := range results {
+		assert.EqualValues(t, 16, r["successful_requests"], name)
+		assert.EqualValues(t, 16*16, r["total_generated_tokens"], name)
+		acc := r["accuracy"].(map[string]any)
+		assert.Greater(t, acc["bits_per_byte"], 5.0, "random weights know nothing")
+		assert.Less(t, acc["bits_per_byte"], 60.0)
+		assert.Equal(t, "llama-cpp-python", r["benchmark_args"].(map[string]any)["backend"])
+	}
+}
+
+// A server without prompt log-probabilities fails the accuracy gate by name,
+// and at once.
+func TestLlamaServerCannotScore(t *testing.T) {
+	begin := time.Now()
+	exit, out, results := sweep(t, "BASE_URL="+serve(t, "llama-server"))
+	assert.NotZero(t, exit)
+	assert.Contains(t, out, "the server cannot score a prompt")
+	assert.Contains(t, out, "Only no echo is supported")
+	assert.Less(t, time.Since(begin), time.Minute, "a refusal is not asked again")
+	for name, r := range results {
+		assert.NotContains(t, r, "successful_requests", name)
+		assert.Equal(t, "FAILED", r["accuracy_validation"].(map[string]any)["status"], name)
+	}
+}
+
+// llama.cpp's own server is timed all the same: prompts as ids, exact usage,
+// half characters held back.
+func TestLlamaServerIsTimed(t *testing.T) {
+	tg := target.New(serve(t, "llama-server"), "", "", nil)
+	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{Timeout: time.Minute, Every: 100 * time.Millisecond}))
+	assert.Equal(t, "llama.cpp", tg.Engine)
+	assert.Equal(t, 4096, tg.MaxLen, "of a slot")
+	assert.Equal(t, 386, tg.Vocab)
+	for _, conc := range []int{4, 8} {
+		rec, err := load.Run(t.Context(), tg, workload.Random{N: 32, ISL: 64, OSL: 32, RangeRatio: 0.5, Vocab: tg.Vocab, Seed: 1},
+			load.Options{Conc: conc, WarmUp: conc, RequestTimeout: time.Minute})
+		require.NoError(t, err)
+		s := rec.Summary(1)
+		assert.Equal(t, 32, s.Successful, "%v", s.Errors)
+		for i, x := range rec.Timings {
+			want, err := workload.Random{N: 32, ISL: 64, OSL: 32, RangeRatio: 0.5, Vocab: tg.Vocab, Seed: 1}.Request(i)
+			require.NoError(t, err)
+			assert.Equal(t, want.OutputLen, x.OutputTokens)
+			assert.Equal(t, len(want.Tokens), x.InputTokens)
+			assert.False(t, x.NoUsage)
+		}
+	}
+}
