@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -80,10 +79,21 @@ func testMain(m *testing.M) int {
 	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(progress, set.BaseURL, terminal)}); err != nil {
 		return refuse(err)
 	}
+	shards, err := sweep.JoinShards(ctx, set)
+	if err != nil {
+		return refuse(err)
+	}
 	limit, _ := time.ParseDuration(testFlag("timeout"))
 	count, _ := strconv.Atoi(testFlag("count"))
-	run, err = sweep.Open(ctx, sweep.Config{Settings: set, Target: t, Plan: plan,
-		Watch: &sweep.Lines{W: progress}, Limit: limit, Begin: begin, Count: count})
+	config := sweep.Config{Settings: set, Target: t, Plan: plan, Shards: shards,
+		Watch: &sweep.Lines{W: progress}, Limit: limit, Begin: begin, Count: count}
+	if shards != nil {
+		defer shards.Leave()
+		if !shards.Place().Leads() {
+			return follow(ctx, config)
+		}
+	}
+	run, err = sweep.Open(ctx, config)
 	if err != nil {
 		return refuse(err)
 	}
@@ -101,6 +111,15 @@ func testMain(m *testing.M) int {
 		code = max(code, 1)
 	}
 	return code
+}
+
+// follow is what a shard that does not lead does instead of the tests.
+func follow(ctx context.Context, c sweep.Config) int {
+	if err := sweep.Follow(ctx, c); err != nil {
+		return refuse(err)
+	}
+	fmt.Printf("PASS\nshard %d of %d: its part is with the leader\n", c.Shards.Place().Index, c.Shards.Place().Count)
+	return 0
 }
 
 // submit sends what passed to the leaderboard, where the mode asks for it.
@@ -128,25 +147,4 @@ func testFlag(name string) string {
 		return f.Value.String()
 	}
 	return ""
-}
-
-// progressOutput is where progress goes: the controlling terminal where there
-// is one, since `go test` may hold standard output back until the end.
-func progressOutput() (w io.Writer, terminal bool) {
-	if tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0); err == nil {
-		return tty, true
-	}
-	return os.Stderr, false
-}
-
-// waiting tells a person, every few seconds, that the server is not up yet.
-func waiting(w io.Writer, url string, terminal bool) func(time.Duration, error) {
-	var last time.Duration
-	return func(waited time.Duration, err error) {
-		if every := 10 * time.Second; last != 0 && waited-last < every {
-			return
-		}
-		last = max(waited, 1)
-		fmt.Fprintf(w, "waiting for %s, %s so far; last heard: %v\n", url, waited.Round(time.Second), err)
-	}
 }

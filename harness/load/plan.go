@@ -29,6 +29,9 @@ func Open(ctx context.Context, t *target.Target, p Plan) (workload.Source, Optio
 	if w.N == workload.Endless && o.Shape.Duration == 0 {
 		return nil, o, nil, errors.New("load: the run has no end: give a number of requests or a duration")
 	}
+	if t.Engine == "llama-cpp-python" && !o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
+		return nil, o, nil, errors.New("llama-cpp-python takes prompts as text alone: set DATASET=text (random words, as many tokens as ISL by the server's count)")
+	}
 	if o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
 		return nil, o, nil, errChatNeedsText
 	}

@@ -49,6 +49,7 @@ type Settings struct {
 	Seed             int64
 	WarmUp           *int // requests before the clock starts; nil: twice CONC
 	Traffic          Traffic
+	Shard            Shard
 
 	// Accuracy.
 	Wikitext          string  // path of a raw WikiText file; empty: the text that fits the server
@@ -173,6 +174,9 @@ func (s Settings) check() error {
 		return fmt.Errorf("%s=%d matches none of the standard (ISL,OSL) pairs %v: give both ISL and OSL for a pair of your own", name, value, matrix.Standard)
 	}
 	if err := s.Traffic.check(); err != nil {
+		return err
+	}
+	if err := s.checkShard(); err != nil {
 		return err
 	}
 	if s.Mode == ModeSubmit && s.Team == "" {

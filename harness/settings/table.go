@@ -32,6 +32,7 @@ const (
 	server   = "The server"
 	workload = "What is measured"
 	shape    = "How the load is put on"
+	machines = "More than one machine"
 	accuracy = "Accuracy"
 	results  = "Results"
 )
@@ -75,6 +76,10 @@ var table = []spec{
 	{shape, "RAMP_UP", "0s", "how long the load takes to reach its height, as 30s", false, span(func(s *Settings) *time.Duration { return &s.Traffic.RampUp })},
 	{shape, "DURATION", "0s", "send for so long instead of NUM_PROMPTS requests (or until both, where NUM_PROMPTS is given); 0s is no limit", false, span(func(s *Settings) *time.Duration { return &s.Traffic.Duration })},
 	{shape, "GOODPUT", "", "service levels in ms that a good request keeps, as ttft:500 tpot:50 e2el:9000", false, setGoodput},
+
+	{machines, "SHARD", "", "this process's place among those that share the load, INDEX/COUNT from 0/COUNT on; none shares nothing", false, setShard},
+	{machines, "SHARD_DIR", "", "folder that all shards see, one a run", false, text(func(s *Settings) *string { return &s.Shard.Dir })},
+	{machines, "SHARD_TIMEOUT", "10m", "how long shards wait for each other, as 10m", false, setShardTimeout},
 
 	{accuracy, "WIKITEXT", "", "path of a raw WikiText file to score", false, setWikitext},
 	{accuracy, "ACC_BASELINE", "", "accuracy baseline, by name or .json path; none takes the one for the model and the text", false, text(func(s *Settings) *string { return &s.AccuracyBaseline })},

@@ -103,6 +103,7 @@ type head struct {
 	Audit    stats.Audit
 	Notes    []string
 	SLO      stats.SLO
+	Unsent   int
 	Folded   *stats.Histogram
 }
 
@@ -117,7 +118,7 @@ func (f folder) writePart(n int, p Part) error {
 	zip, _ := gzip.NewWriterLevel(buf, gzip.BestSpeed)
 	enc := gob.NewEncoder(zip)
 	r := p.Recording
-	if err := enc.Encode(head{len(r.Timings), r.Duration, r.Audit, r.Notes, r.SLO, r.Folded}); err != nil {
+	if err := enc.Encode(head{len(r.Timings), r.Duration, r.Audit, r.Notes, r.SLO, r.Unsent, r.Folded}); err != nil {
 		return err
 	}
 	for _, t := range r.Timings {
@@ -143,7 +144,7 @@ func (f folder) readPart(n, shard int) (p Part, err error) {
 	if err := dec.Decode(&h); err != nil {
 		return p, fmt.Errorf("%s: %w", file.Name(), err)
 	}
-	p = Part{Index: shard, Recording: load.Recording{Duration: h.Duration, Audit: h.Audit, Notes: h.Notes, SLO: h.SLO, Folded: h.Folded}}
+	p = Part{Index: shard, Recording: load.Recording{Duration: h.Duration, Audit: h.Audit, Notes: h.Notes, SLO: h.SLO, Unsent: h.Unsent, Folded: h.Folded}}
 	for i := range h.Rows {
 		var t stats.Timing
 		if err := dec.Decode(&t); err != nil {

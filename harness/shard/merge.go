@@ -47,6 +47,7 @@ func Merge(parts []Part) *load.Recording {
 			all.Add(t)
 		}
 		folded.Merge(r.Folded)
+		out.Unsent += r.Unsent
 		out.Duration, out.SLO = max(out.Duration, r.Duration), r.SLO
 		for _, n := range r.Notes {
 			out.Notes = append(out.Notes, fmt.Sprintf("shard %d: %s", p.Index, n))

@@ -75,6 +75,9 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 	return g, nil
 }
 
+// Place is which of the shards this process is.
+func (g *Group) Place() Place { return g.f.Place }
+
 // Leave ends this shard's part; where it leads, the others are told that no
 // pass follows.
 func (g *Group) Leave() error {

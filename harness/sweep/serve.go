@@ -84,7 +84,7 @@ func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Acc
 		fail(err.Error())
 		return r, nil
 	}
-	rec, err := load.Run(ctx, sw.Target, src, o)
+	rec, err := sw.load(ctx, c, src, o)
 	if err != nil {
 		fail(err.Error())
 		return r, nil

@@ -21,6 +21,7 @@ import (
 	"inferbench/harness/matrix"
 	"inferbench/harness/report"
 	"inferbench/harness/settings"
+	"inferbench/harness/shard"
 	"inferbench/harness/target"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	Target   *target.Target // a server that is ready, see [target.Target.Wait]
 	Plan     Plan           // which cells `go test` selects
 	Watch    Watcher        // told what happens; nil for nobody
+	Shards   *shard.Group   // who shares the load; nil for nobody. See [Follow]
 
 	// Limit is when `go test` will kill this process, counted from Begin; zero
 	// is never.

@@ -1,0 +1,75 @@
+package sweep
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
+	"inferbench/harness/shard"
+	"inferbench/harness/workload"
+)
+
+// JoinShards makes this process one of the shards that the settings speak of;
+// nil where they speak of none.
+func JoinShards(ctx context.Context, s settings.Settings) (*shard.Group, error) {
+	p := shard.Place{Index: s.Shard.Index, Count: s.Shard.Count, Dir: s.Shard.Dir}
+	if p.Alone() {
+		return nil, nil
+	}
+	for _, combo := range s.Selection.Combinations() {
+		for _, c := range s.Selection.Cells(combo) {
+			if _, err := p.Options(load.Options{Conc: c.Conc}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return shard.Join(ctx, p, s.Given, shard.Limits{Meet: s.Shard.Timeout})
+}
+
+// load runs a pass: all of it here, or this shard's part and the merging of the
+// others'.
+func (sw *Sweep) load(ctx context.Context, c matrix.Cell, src workload.Source, o load.Options) (*load.Recording, error) {
+	if sw.Shards == nil {
+		return load.Run(ctx, sw.Target, src, o)
+	}
+	return sw.Shards.Lead(ctx, c, sw.part(src, o))
+}
+
+// part is this shard's part of a pass.
+func (sw *Sweep) part(src workload.Source, o load.Options) shard.Measure {
+	return func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+		p := sw.Shards.Place()
+		own, err := p.Options(o)
+		if err != nil {
+			return nil, err
+		}
+		own.Gate = gate
+		return load.Run(ctx, sw.Target, p.Source(src), own)
+	}
+}
+
+// Follow runs this shard's parts of whatever passes the leading shard makes,
+// until that says that there are no more. It scores no accuracy, writes no
+// result and submits nothing: the leader does.
+func Follow(ctx context.Context, c Config) error {
+	sw := &Sweep{Config: c}
+	if sw.Watch == nil {
+		sw.Watch = nobody{}
+	}
+	return c.Shards.Follow(ctx, func(raw json.RawMessage) shard.Measure {
+		return func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+			var cell matrix.Cell
+			if err := json.Unmarshal(raw, &cell); err != nil {
+				return nil, fmt.Errorf("the leader's order: %w", err)
+			}
+			src, o, _, err := load.Open(ctx, sw.Target, sw.plan(cell))
+			if err != nil {
+				return nil, err
+			}
+			return sw.part(src, o)(ctx, gate)
+		}
+	})
+}

@@ -1,0 +1,29 @@
+package inferbench
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// progressOutput is where progress goes: the controlling terminal where there
+// is one, since `go test` may hold standard output back until the end.
+func progressOutput() (w io.Writer, terminal bool) {
+	if tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0); err == nil {
+		return tty, true
+	}
+	return os.Stderr, false
+}
+
+// waiting tells a person, every few seconds, that the server is not up yet.
+func waiting(w io.Writer, url string, terminal bool) func(time.Duration, error) {
+	var last time.Duration
+	return func(waited time.Duration, err error) {
+		if every := 10 * time.Second; last != 0 && waited-last < every {
+			return
+		}
+		last = max(waited, 1)
+		fmt.Fprintf(w, "waiting for %s, %s so far; last heard: %v\n", url, waited.Round(time.Second), err)
+	}
+}
