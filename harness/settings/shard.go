@@ -13,6 +13,7 @@ type Shard struct {
 	Index, Count int           // Index from 0; a Count of 0 is no sharding
 	Dir          string        // seen by all of them
 	Timeout      time.Duration // how long they wait for each other
+	Lost         time.Duration // how long one may give no sign of life
 }
 
 // setShard reads INDEX/COUNT.
@@ -29,6 +30,11 @@ func setShard(s *Settings, v string) error {
 
 func setShardTimeout(s *Settings, v string) (err error) {
 	s.Shard.Timeout, err = duration(v)
+	return err
+}
+
+func setShardLost(s *Settings, v string) (err error) {
+	s.Shard.Lost, err = duration(v)
 	return err
 }
 

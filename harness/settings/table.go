@@ -80,6 +80,7 @@ var table = []spec{
 	{machines, "SHARD", "", "this process's place among those that share the load, INDEX/COUNT from 0/COUNT on; none shares nothing", false, setShard},
 	{machines, "SHARD_DIR", "", "folder that all shards see, one a run", false, text(func(s *Settings) *string { return &s.Shard.Dir })},
 	{machines, "SHARD_TIMEOUT", "10m", "how long shards wait for each other, as 10m", false, setShardTimeout},
+	{machines, "SHARD_LOST", "30s", "how long a shard may give no sign of life before the run is given up", false, setShardLost},
 
 	{accuracy, "WIKITEXT", "", "path of a raw WikiText file to score", false, setWikitext},
 	{accuracy, "ACC_BASELINE", "", "accuracy baseline, by name or .json path; none takes the one for the model and the text", false, text(func(s *Settings) *string { return &s.AccuracyBaseline })},

@@ -26,7 +26,7 @@ func JoinShards(ctx context.Context, s settings.Settings) (*shard.Group, error) 
 			}
 		}
 	}
-	return shard.Join(ctx, p, s.Given, shard.Limits{Meet: s.Shard.Timeout})
+	return shard.Join(ctx, p, s.Given, shard.Limits{Meet: s.Shard.Timeout, Lost: s.Shard.Lost})
 }
 
 // load runs a pass: all of it here, or this shard's part and the merging of the
