@@ -16,7 +16,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: soak faults slurm-deps engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
 .PHONY: browser-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
@@ -77,16 +77,25 @@ leaderboard-backup: ## copy the leaderboard's database, also while it runs
 resubmit: ## send again what no leaderboard has confirmed yet
 	@$(GO) run ./cmd/leaderboard resubmit
 
+soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/soak.md
+	SOAK=$${SOAK:-1h} CONC=$${CONC:-1024} SOAK_REPORT=$(CURDIR)/docs/soak.md $(GO) test -count 1 -timeout 0 -v ./e2e/soak
+
+faults: ## the fault matrix; writes docs/faults.md
+	$(GO) test -count 1 -timeout 20m ./e2e/faults -update
+
 fuzz: ## every fuzz target, FUZZTIME (30s) each
 	scripts/fuzz.sh
 
 # What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck browser-deps ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck slurm-deps browser-deps ## install what the tests skip without (Chromium and the like)
 
 browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
 	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
 	@cd harness/browsertest && npm ci --silent
+
+slurm-deps: ## Slurm, for the test of a sweep whose load comes from a job's tasks
+	@command -v slurmctld >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurmctld slurmd slurm-client munge >/dev/null; }
 
 shellcheck:
 	@command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
