@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"inferbench/harness/engine"
+	"inferbench/harness/progress"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 	"inferbench/harness/target"
@@ -61,7 +62,7 @@ func testMain(m *testing.M) int {
 	if testFlag("benchtime") == "1s" { // the default: one iteration is one whole pass
 		flag.Set("test.benchtime", "1x")
 	}
-	progress, terminal := progressOutput()
+	tty, plain := progressOutput()
 
 	if set.Embedded() {
 		e, err := engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey})
@@ -76,7 +77,7 @@ func testMain(m *testing.M) int {
 		return refuse(err)
 	}
 	t := target.New(set.BaseURL, set.Model, set.APIKey, client)
-	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(progress, set.BaseURL, terminal)}); err != nil {
+	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
 		return refuse(err)
 	}
 	shards, err := sweep.JoinShards(ctx, set)
@@ -86,7 +87,7 @@ func testMain(m *testing.M) int {
 	limit, _ := time.ParseDuration(testFlag("timeout"))
 	count, _ := strconv.Atoi(testFlag("count"))
 	config := sweep.Config{Settings: set, Target: t, Plan: plan, Shards: shards,
-		Watch: &sweep.Lines{W: progress}, Limit: limit, Begin: begin, Count: count}
+		Watch: progress.Choose(set.Progress, tty, plain, sweep.Selected(set, plan), count), Limit: limit, Begin: begin, Count: count}
 	if shards != nil {
 		defer shards.Leave()
 		if !shards.Place().Leads() {

@@ -8,16 +8,17 @@ import (
 )
 
 // progressOutput is where progress goes: the controlling terminal where there
-// is one, since `go test` may hold standard output back until the end.
-func progressOutput() (w io.Writer, terminal bool) {
+// is one (else tty is nil), since `go test` may hold standard output back until
+// the end. plain takes lines in either case.
+func progressOutput() (tty *os.File, plain io.Writer) {
 	if tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0); err == nil {
-		return tty, true
+		return tty, tty
 	}
-	return os.Stderr, false
+	return nil, os.Stderr
 }
 
 // waiting tells a person, every few seconds, that the server is not up yet.
-func waiting(w io.Writer, url string, terminal bool) func(time.Duration, error) {
+func waiting(w io.Writer, url string) func(time.Duration, error) {
 	var last time.Duration
 	return func(waited time.Duration, err error) {
 		if every := 10 * time.Second; last != 0 && waited-last < every {

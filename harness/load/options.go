@@ -52,6 +52,8 @@ type Progress struct {
 	Total        int   // 0 where only a duration ends the run
 	OutputTokens int64 // chunks that carried tokens, so far
 	Elapsed      time.Duration
+
+	TTFTP50, TTFTP99 time.Duration // of the requests that succeeded so far; 0 while there are none
 }
 
 // Recording is what a run left behind.

@@ -32,6 +32,7 @@ type phase struct {
 
 	mu        sync.Mutex // guards what follows, and slots
 	collector stats.Collector
+	ttft      *stats.Histogram // so far; nil where nobody is told of it
 	notes     []string
 	duration  time.Duration
 }
@@ -78,6 +79,9 @@ func (p *phase) execute(ctx context.Context) {
 	}
 	done := make(chan struct{})
 	if p.opts.OnProgress != nil {
+		p.mu.Lock()
+		p.ttft = stats.NewHistogram()
+		p.mu.Unlock()
 		helpers.Go(func() { p.report(done) })
 	}
 	slots.Wait()
@@ -204,6 +208,9 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		p.bodies.Put(&body)
 		p.mu.Lock()
 		p.collector.Add(t)
+		if p.ttft != nil && t.Err == "" {
+			p.ttft.Record(t.TTFT())
+		}
 		p.mu.Unlock()
 	}
 }
@@ -247,6 +254,9 @@ func (p *phase) progress() Progress {
 	defer p.mu.Unlock()
 	for _, s := range p.slots {
 		out.OutputTokens += s.tokens.Load()
+	}
+	if p.ttft != nil && p.ttft.Len() > 0 {
+		out.TTFTP50, out.TTFTP99 = p.ttft.At(50), p.ttft.At(99)
 	}
 	return out
 }

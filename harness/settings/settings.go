@@ -58,6 +58,7 @@ type Settings struct {
 	AccuracyMaxLength int     // tokens
 
 	// Results.
+	Progress         string // auto, live, lines or none
 	Resume           string // batch folder to go on with; empty: a new one
 	ResultsDir       string
 	ResultFilename   string

@@ -87,6 +87,7 @@ var table = []spec{
 	{accuracy, "ACC_TOLERANCE", "", "relative tolerance to both sides, 0.03 for ±3 %; none takes the baseline's", false, fraction(func(s *Settings) *float64 { return &s.AccuracyTolerance })},
 	{accuracy, "ACC_MAX_LENGTH", "2048", "model length in tokens that the scoring windows follow from", false, whole(8, func(s *Settings) *int { return &s.AccuracyMaxLength })},
 
+	{results, "PROGRESS", "auto", "how progress is shown: live (on the terminal), lines (every few seconds), none, or auto: live where there is a terminal", false, setProgress},
 	{results, "RESULTS_DIR", ".", "folder in which the batch folders are made", false, text(func(s *Settings) *string { return &s.ResultsDir })},
 	{results, "RESULT_FILENAME", "", "name of the result file, where a single cell is run", false, setResultFilename},
 	{results, "HW_BASELINE", "b200-nv1126", "hardware baseline to compare with, by name or .json path", false, text(func(s *Settings) *string { return &s.HardwareBaseline })},

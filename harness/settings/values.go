@@ -232,3 +232,12 @@ func setResultFilename(s *Settings, v string) error {
 	s.ResultFilename = v
 	return nil
 }
+
+func setProgress(s *Settings, v string) error {
+	switch v {
+	case "auto", "live", "lines", "none":
+		s.Progress = v
+		return nil
+	}
+	return errors.New("want live, lines, none or auto")
+}

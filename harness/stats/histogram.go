@@ -48,6 +48,11 @@ func (h *Histogram) RecordAll(g Gaps) {
 // Len is the number of durations.
 func (h *Histogram) Len() int64 { return h.h.TotalCount() }
 
+// At is the percentile p, 0 to 100, of what was recorded; 0 of nothing.
+func (h *Histogram) At(p float64) time.Duration {
+	return time.Duration(h.h.ValueAtPercentile(p))
+}
+
 // Merge adds the durations of other, which stays as it is. The result is what
 // one histogram of all of them would be, to the last bit.
 func (h *Histogram) Merge(other *Histogram) {

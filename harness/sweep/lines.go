@@ -54,6 +54,9 @@ func (l *Lines) Serving(c matrix.Cell, p load.Progress) {
 	if s := p.Elapsed.Seconds(); s > 0 {
 		rate = fmt.Sprintf(", %.0f output tok/s", float64(p.OutputTokens)/s)
 	}
+	if p.TTFTP50 > 0 {
+		rate += fmt.Sprintf(", TTFT p50 %.3g ms p99 %.3g ms so far", p.TTFTP50.Seconds()*1e3, p.TTFTP99.Seconds()*1e3)
+	}
 	fmt.Fprintf(l.W, "%s: %s: %d of %d requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, p.Total, p.InFlight, p.Failed, rate)
 }
 

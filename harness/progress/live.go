@@ -1,0 +1,214 @@
+// Package progress shows a running sweep on a terminal: how far it and the
+// running cell are, when they will be done, tokens per second now, TTFT so far,
+// failures. It draws between the measurements' own reports, four times a
+// second, and computes nothing per token; what it costs the client is measured
+// in docs/progress.md.
+package progress
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+)
+
+// Live is a live view of a sweep. Its methods make it a sweep's Watcher.
+type Live struct {
+	tty   *os.File
+	cells []matrix.Cell
+	count int
+
+	mu       sync.Mutex
+	est      *estimate
+	ended    map[matrix.Cell]batch.Status
+	shown    *view
+	quiet    time.Time // when the last view was taken down
+	last     load.Progress
+	rate     float64 // output tok/s over the last second or so
+	lastRate load.Progress
+}
+
+// view is what is on the terminal for one cell: three lines.
+type view struct {
+	screen      *mpb.Progress
+	cell, sweep *mpb.Bar
+	figures     *mpb.Bar
+	phase       string
+}
+
+// New is a live view of a sweep over cells, each measured count times.
+func New(tty *os.File, cells []matrix.Cell, count int) *Live {
+	return &Live{tty: tty, cells: cells, count: count, est: newEstimate(cells, count), ended: map[matrix.Cell]batch.Status{}}
+}
+
+// settle is how long the terminal is left to others after a cell has ended:
+// its result is being printed then.
+const settle = 400 * time.Millisecond
+
+// Accuracy shows how many documents are scored.
+func (l *Live) Accuracy(c matrix.Cell, done, total int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.show(c, "accuracy", done, total)
+	if done == total {
+		l.takeDown()
+	}
+}
+
+// Serving shows how far the pass is.
+func (l *Live) Serving(c matrix.Cell, p load.Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	phase := "benchmark"
+	if p.WarmUp {
+		phase = "warm-up"
+	} else {
+		l.est.running(c, p.Done, p.Elapsed)
+	}
+	if p.Elapsed < l.lastRate.Elapsed || p.WarmUp != l.lastRate.WarmUp {
+		l.lastRate = load.Progress{WarmUp: p.WarmUp}
+		l.rate = 0
+	}
+	if d := p.Elapsed - l.lastRate.Elapsed; d >= time.Second {
+		l.rate = float64(p.OutputTokens-l.lastRate.OutputTokens) / d.Seconds()
+		l.lastRate = p
+	}
+	l.last = p
+	l.show(c, phase, p.Done, p.Total)
+}
+
+// Ended takes the view down: the result is printed next.
+func (l *Live) Ended(c matrix.Cell, r *batch.Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended[c] = r.Status
+	l.est.ended(c)
+	if r.Performance == nil {
+		l.est.skip(c)
+	}
+	l.takeDown()
+}
+
+func (l *Live) takeDown() {
+	v := l.shown
+	if v == nil {
+		return
+	}
+	l.shown, l.quiet = nil, time.Now()
+	l.mu.Unlock() // the last drawing asks for the lines once more
+	for _, b := range []*mpb.Bar{v.cell, v.figures, v.sweep} {
+		b.Abort(true)
+	}
+	v.screen.Wait()
+	l.mu.Lock()
+}
+
+// show puts up the view where it is not up, and moves its bars.
+func (l *Live) show(c matrix.Cell, phase string, done, total int) {
+	if time.Since(l.quiet) < settle {
+		return
+	}
+	if l.shown != nil && l.shown.phase != phase {
+		l.takeDown()
+		l.quiet = time.Time{}
+	}
+	if l.shown == nil {
+		l.shown = l.putUp(c, phase)
+	}
+	l.shown.cell.SetTotal(int64(max(total, done, 1))+1, false) // never complete: it is taken down
+	l.shown.cell.SetCurrent(int64(done))
+	l.shown.sweep.SetCurrent(int64(len(l.ended)))
+}
+
+func (l *Live) putUp(c matrix.Cell, phase string) *view {
+	v := &view{phase: phase}
+	v.screen = mpb.New(mpb.WithOutput(l.tty), mpb.WithWidth(40), mpb.WithRefreshRate(250*time.Millisecond))
+	text := func(line func() string) decor.Decorator {
+		return decor.Any(func(decor.Statistics) string {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return line()
+		})
+	}
+	bar := mpb.BarStyle().Lbound("▕").Filler("█").Tip("█").Padding(" ").Rbound("▏")
+	v.cell = v.screen.New(1<<40, bar, mpb.PrependDecorators(text(func() string { return c.Name() + " " + phase + " " })),
+		mpb.AppendDecorators(text(func() string { return " " + l.cellLine(phase) })))
+	v.figures = v.screen.New(1<<40, mpb.NopStyle(), mpb.PrependDecorators(text(func() string { return l.figuresLine(phase) })))
+	v.sweep = v.screen.New(int64(len(l.cells))+1, bar, mpb.PrependDecorators(text(func() string { return l.sweepLine() })),
+		mpb.AppendDecorators(text(func() string { return " " + l.etaLine(c) })))
+	return v
+}
+
+func (l *Live) cellLine(phase string) string {
+	if phase == "accuracy" {
+		return ""
+	}
+	p := l.last
+	if p.Total == 0 {
+		return fmt.Sprintf("%d requests, %s", p.Done, p.Elapsed.Round(time.Second))
+	}
+	left := "?"
+	if p.Done > 0 {
+		left = short(p.Elapsed * time.Duration(p.Total-p.Done) / time.Duration(p.Done))
+	}
+	return fmt.Sprintf("%d/%d requests, %s left", p.Done, p.Total, left)
+}
+
+func (l *Live) figuresLine(phase string) string {
+	if phase == "accuracy" {
+		return ""
+	}
+	p := l.last
+	rate := l.rate
+	if s := p.Elapsed.Seconds(); rate == 0 && s > 0 {
+		rate = float64(p.OutputTokens) / s
+	}
+	parts := []string{fmt.Sprintf("%.0f output tok/s now", rate)}
+	if p.TTFTP50 > 0 {
+		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s so far", millis(p.TTFTP50), millis(p.TTFTP99)))
+	}
+	parts = append(parts, fmt.Sprintf("%d in flight", p.InFlight), fmt.Sprintf("%d failed", p.Failed))
+	return strings.Join(parts, " · ")
+}
+
+func (l *Live) sweepLine() string {
+	failed := 0
+	for _, s := range l.ended {
+		if s != batch.Passed {
+			failed++
+		}
+	}
+	line := fmt.Sprintf("sweep: %d of %d cells ended", len(l.ended), len(l.cells))
+	if failed > 0 {
+		line += fmt.Sprintf(", %d not passed", failed)
+	}
+	return line + " "
+}
+
+func (l *Live) etaLine(running matrix.Cell) string {
+	done := l.last.Done
+	if l.last.WarmUp {
+		done = 0
+	}
+	if left, ok := l.est.left(running, done); ok {
+		return "about " + short(left) + " left"
+	}
+	return "time left not known yet"
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.3g ms", d.Seconds()*1e3) }
+
+func short(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}

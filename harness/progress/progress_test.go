@@ -1,0 +1,121 @@
+package progress
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
+	"inferbench/harness/sweep"
+)
+
+var cells = []matrix.Cell{
+	{Combination: matrix.Combination{ISL: 100, OSL: 100}, Conc: 4, NumPrompts: 200},
+	{Combination: matrix.Combination{ISL: 100, OSL: 100}, Conc: 8, NumPrompts: 400},
+}
+
+func TestEstimate(t *testing.T) {
+	e := newEstimate(cells, 2)
+	_, known := e.left(cells[0], 0)
+	assert.False(t, known, "before anything was measured nothing is promised")
+	e.running(cells[0], 3, time.Second)
+	_, known = e.left(cells[0], 3)
+	assert.False(t, known, "nor from the first wave")
+
+	e.running(cells[0], 100, 10*time.Second) // 10 requests a second
+	left, known := e.left(cells[0], 100)
+	require.True(t, known)
+	// 100 of this pass, 200 of the next, twice 400 of the other cell.
+	assert.Equal(t, 110*time.Second, left.Round(time.Millisecond))
+	e.ended(cells[0])
+	e.ended(cells[0])
+	left, _ = e.left(cells[1], 0)
+	assert.Equal(t, 80*time.Second, left.Round(time.Millisecond))
+	e.skip(cells[1])
+	left, _ = e.left(cells[1], 0)
+	assert.Zero(t, left)
+}
+
+// screen reads what is drawn on a terminal.
+type screen struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *screen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+func TestLiveOnATerminal(t *testing.T) {
+	master, tty, err := pty.Open()
+	require.NoError(t, err)
+	defer master.Close()
+	defer tty.Close()
+	require.NoError(t, pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: 120}))
+	s := new(screen)
+	go func() {
+		chunk := make([]byte, 4096)
+		for {
+			n, err := master.Read(chunk)
+			s.mu.Lock()
+			s.buf.Write(chunk[:n])
+			s.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	live := New(tty, cells, 1)
+	live.Accuracy(cells[0], 1, 62)
+	live.Accuracy(cells[0], 62, 62)
+	shows := func(p load.Progress, want ...string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			live.Serving(cells[0], p)
+			for _, w := range want {
+				if !bytes.Contains([]byte(s.text()), []byte(w)) {
+					return false
+				}
+			}
+			return true
+		}, 20*time.Second, 20*time.Millisecond, "%q in %q", want, s.text())
+	}
+	shows(load.Progress{WarmUp: true, Done: 1, Total: 8, InFlight: 4, Elapsed: time.Second}, "isl=100/osl=100/conc=4 warm-up", "1/8 requests", "time left not known yet")
+	shows(load.Progress{Done: 50, Failed: 3, Total: 200, InFlight: 4, Elapsed: 10 * time.Second, OutputTokens: 5000, TTFTP50: 86 * time.Millisecond, TTFTP99: 201 * time.Millisecond},
+		"benchmark", "50/200 requests, 30s left", "500 output tok/s now", "TTFT p50 86 ms p99 201 ms so far", "3 failed",
+		"sweep: 0 of 2 cells ended", "about 1m50s left")
+	live.Ended(cells[0], &batch.Result{Status: batch.Failed, Performance: &stats.Summary{}})
+	before := len(s.text())
+	live.Serving(cells[1], load.Progress{Done: 1, Total: 400, Elapsed: time.Millisecond})
+	assert.Nil(t, live.shown, "just after a cell the terminal is its result's")
+	time.Sleep(settle)
+	live.Serving(cells[1], load.Progress{Done: 1, Total: 400, Elapsed: time.Second})
+	require.Eventually(t, func() bool {
+		return bytes.Contains([]byte(s.text()[before:]), []byte("1 of 2 cells ended, 1 not passed"))
+	}, 20*time.Second, 20*time.Millisecond)
+	live.Ended(cells[1], &batch.Result{Status: batch.Passed})
+	assert.Nil(t, live.shown)
+}
+
+func TestChoose(t *testing.T) {
+	tty, err := os.CreateTemp(t.TempDir(), "tty")
+	require.NoError(t, err)
+	defer tty.Close()
+	assert.IsType(t, &Live{}, Choose("auto", tty, io.Discard, cells, 1))
+	assert.IsType(t, &Live{}, Choose("live", tty, io.Discard, cells, 1))
+	assert.IsType(t, &sweep.Lines{}, Choose("auto", nil, io.Discard, cells, 1))
+	assert.IsType(t, &sweep.Lines{}, Choose("lines", tty, io.Discard, cells, 1))
+	assert.Equal(t, All{}, Choose("none", tty, io.Discard, cells, 1))
+}
