@@ -132,7 +132,7 @@ baseline-embedded: ## the embedded engine's accuracy baseline anew, after its pr
 	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
 
 # The measuring client.
-.PHONY: parity-client
+.PHONY: parity-client cost cost-deps
 
 PEERS := .venv-peers/done
 
@@ -145,6 +145,14 @@ $(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
 parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own functions make of the same timings
 	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
 	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
+
+cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
+	python3 -m venv .venv-guidellm && .venv-guidellm/bin/pip install -q guidellm==0.8.1
+	python3 -m venv .venv-aiperf && .venv-aiperf/bin/pip install -q aiperf==0.13.0
+
+cost: ## what a client costs a token: a bare loop, ours, and the Python clients that cost-deps installed
+	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcost
+	bin/clientcost $(COST)
 
 parity: .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
 	PARITY=1 $(GO) test ./harness/accuracy -count 1 -timeout 30m -v -run Parity

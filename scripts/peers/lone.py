@@ -14,7 +14,7 @@ import types
 
 # Third-party modules that the clients import for things that are not used here:
 # tokenizers, data sets, images.
-UNUSED = {"torch", "triton", "transformers", "datasets", "PIL", "pybase64", "pandas", "huggingface_hub", "requests", "cv2", "zmq"}
+UNUSED = {"torch", "triton", "transformers", "datasets", "PIL", "pybase64", "pandas", "huggingface_hub", "cv2", "zmq"}
 
 
 class Anything(type):

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"inferbench/harness/load"
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+// ours is the suite's client.
+func ours(ctx context.Context, j job) error {
+	t := target.New(j.url, "", "", nil)
+	if err := t.Wait(ctx, target.WaitOptions{Timeout: time.Minute}); err != nil {
+		return err
+	}
+	src := workload.Random{N: j.n, ISL: j.isl, OSL: j.osl, RangeRatio: 1, Vocab: t.Vocab, Seed: 1}
+	rec, err := load.Run(ctx, t, src, load.Options{Conc: j.conc})
+	if err != nil {
+		return err
+	}
+	s := rec.Summary(1)
+	if s.Failed > 0 {
+		return fmt.Errorf("%d requests failed: %s", s.Failed, s.Errors[0].Error)
+	}
+	fmt.Printf("%.0f output tok/s, %.1f %% bundled\n", s.OutputThroughput, rec.Audit.BundledShare*100)
+	return nil
+}
+
+// bare is the least that a client can do: it writes a request, and reads until
+// the chunk that ends the answer, looking at nothing else.
+func bare(ctx context.Context, j job) error {
+	addr := strings.TrimPrefix(j.url, "http://")
+	ids := strings.Repeat("65,", j.isl-1) + "65"
+	body := fmt.Sprintf(`{"model":"inferbench-ngram","prompt":[%s],"max_tokens":%d,"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}}`, ids, j.osl)
+	request := fmt.Appendf(nil, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", addr, len(body), body)
+
+	work := make(chan struct{}, j.n)
+	for range j.n {
+		work <- struct{}{}
+	}
+	close(work)
+	errs := make(chan error, j.conc)
+	var slots sync.WaitGroup
+	for range j.conc {
+		slots.Go(func() { errs <- readAll(ctx, addr, request, work) })
+	}
+	slots.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readAll(ctx context.Context, addr string, request []byte, work <-chan struct{}) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	buf := make([]byte, 16<<10)
+	end := []byte("\r\n0\r\n\r\n")
+	for range work {
+		if _, err := c.Write(request); err != nil {
+			return err
+		}
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				if err == io.EOF {
+					err = io.ErrUnexpectedEOF
+				}
+				return err
+			}
+			if bytes.HasSuffix(buf[:n], end) || bytes.Equal(buf[:n], end[2:]) {
+				break
+			}
+		}
+	}
+	return nil
+}
