@@ -148,16 +148,29 @@ func groups(v *View) []group {
 }
 
 func (b *Board) boardPage(w http.ResponseWriter, r *http.Request, c matrix.Combination) {
-	v, err := b.board(r.Context(), c)
-	if err != nil {
-		b.failPage(w, r, err)
-		return
-	}
+	now := b.changed.Load()
 	f, err := b.frame(r, fmt.Sprintf("%d in, %d out", c.ISL, c.OSL), c.Name())
 	if err != nil {
 		b.failPage(w, r, err)
 		return
 	}
+	k := b.keep(c)
+	err = b.refresh(r.Context(), k, c, now)
+	html, names := k.html, fmt.Sprint(f.URL, f.Boards)
+	if err == nil && (html == nil || k.htmlFor != names) {
+		if html, err = b.boardHTML(f, k.view); err == nil {
+			k.html, k.htmlFor = html, names
+		}
+	}
+	k.mu.Unlock()
+	if err != nil {
+		b.failPage(w, r, err)
+		return
+	}
+	writePage(w, http.StatusOK, html)
+}
+
+func (b *Board) boardHTML(f frame, v *View) ([]byte, error) {
 	without := 0
 	for _, s := range v.Rows {
 		if s.Interactivity == nil {
@@ -169,7 +182,7 @@ func (b *Board) boardPage(w http.ResponseWriter, r *http.Request, c matrix.Combi
 		workload = fmt.Sprintf("× is the ratio to the %s: throughput above 1 is better, latency below 1. Its points (%s, %s) were measured with lengths uniform in [%g L, L] on %d GPUs, as far as that can be worked out; a submission measured otherwise did other work.",
 			v.Hardware, b.baseline.Model, b.baseline.Date, b.baseline.Workload.RandomRangeRatio, b.baseline.Workload.GPUs)
 	}
-	b.render(w, http.StatusOK, "board.html", struct {
+	return renderPage("board.html", struct {
 		frame
 		View                 *View
 		Groups               []group
@@ -203,7 +216,7 @@ func (b *Board) teamPage(w http.ResponseWriter, r *http.Request) {
 		b.failPage(w, r, err)
 		return
 	}
-	b.render(w, http.StatusOK, "team.html", struct {
+	b.render(w, r, http.StatusOK, "team.html", struct {
 		frame
 		Team string
 		Rows []Submission
@@ -217,7 +230,7 @@ func (b *Board) missing(w http.ResponseWriter, r *http.Request) {
 		b.failPage(w, r, err)
 		return
 	}
-	b.render(w, http.StatusNotFound, "missing.html", f)
+	b.render(w, r, http.StatusNotFound, "missing.html", f)
 }
 
 func (b *Board) failPage(w http.ResponseWriter, r *http.Request, err error) {
@@ -225,17 +238,26 @@ func (b *Board) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, message, status)
 }
 
-// render makes the whole page before its first byte goes out, so that a failing
-// template gives an error and not half a page.
-func (b *Board) render(w http.ResponseWriter, status int, name string, data any) {
-	var out bytes.Buffer
-	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
-		b.log.Error("page failed", "page", name, "error", err)
-		http.Error(w, "the board failed; its log says why", http.StatusInternalServerError)
+func (b *Board) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	html, err := renderPage(name, data)
+	if err != nil {
+		b.failPage(w, r, err)
 		return
 	}
+	writePage(w, status, html)
+}
+
+// renderPage makes the whole page before its first byte goes out, so that a
+// failing template gives an error and not half a page.
+func renderPage(name string, data any) ([]byte, error) {
+	var out bytes.Buffer
+	err := pages.ExecuteTemplate(&out, name, data)
+	return out.Bytes(), err
+}
+
+func writePage(w http.ResponseWriter, status int, html []byte) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(status)
-	w.Write(out.Bytes())
+	w.Write(html)
 }

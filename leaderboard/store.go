@@ -31,7 +31,8 @@ type store struct {
 	path   string
 	pool   *sqlitex.Pool // readers
 	writes chan write
-	closed chan struct{}
+
+	closed, checkpointed chan struct{} // closed when the two goroutines have ended
 }
 
 type write struct {
@@ -73,7 +74,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 		return fail(err)
 	}
 	// FULL: a commit returns when the log is on the disk, not before.
-	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 4000"} {
+	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 50000"} {
 		if err == nil {
 			err = sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil)
 		}
@@ -92,8 +93,13 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return fail(errors.Join(err, conn.Close()))
 	}
-	st := &store{path: path, pool: pool, writes: make(chan write, 4*maxTogether), closed: make(chan struct{})}
+	st := &store{path: path, pool: pool, writes: make(chan write, 4*maxTogether), closed: make(chan struct{}), checkpointed: make(chan struct{})}
+	checkpoints, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return fail(errors.Join(err, conn.Close(), pool.Close()))
+	}
 	go st.writer(conn)
+	go st.checkpointer(checkpoints)
 	return st, nil
 }
 
@@ -101,6 +107,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 func (s *store) close() error {
 	close(s.writes)
 	<-s.closed
+	<-s.checkpointed
 	return s.pool.Close()
 }
 
@@ -119,6 +126,26 @@ func (s *store) write(ctx context.Context, do func(*sqlite.Conn) error) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// checkpointer moves the log into the database file every second, beside the
+// writer, so that no submission waits for it. (The writer would do it itself
+// only if the log grew to 200 MB.)
+func (s *store) checkpointer(conn *sqlite.Conn) {
+	defer close(s.checkpointed)
+	defer conn.Close()
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+			// Passive: it does what it can without making anybody wait; what it
+			// cannot do now it does the next time.
+			_ = sqlitex.ExecuteTransient(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+		case <-s.closed:
+			return
+		}
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,6 +24,7 @@ import (
 // TestMain is the tests, or, started by one of them, a board to be killed.
 func TestMain(m *testing.M) {
 	if db := os.Getenv("INFERBENCH_TEST_BOARD"); db != "" {
+		debug.SetGCPercent(400) // as cmd/leaderboard
 		s, err := Start(context.Background(), Config{DB: db}, "127.0.0.1:0")
 		if err != nil {
 			fmt.Println(err)
@@ -34,21 +37,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// child starts a board in a process of its own. It gives its address and what
+// kills it (SIGKILL) and says how much processor time it took.
+func child(t *testing.T, db string) (url string, kill func() time.Duration) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "INFERBENCH_TEST_BOARD="+db)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	kill = sync.OnceValue(func() time.Duration {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	})
+	t.Cleanup(func() { kill() })
+	url, err = bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	url = strings.TrimSpace(url)
+	require.True(t, strings.HasPrefix(url, "http://"), url)
+	return url, kill
+}
+
 // A board that is killed while it takes submissions has every one that it
 // acknowledged.
 func TestKilledBoardKeepsWhatItAcknowledged(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "board.db")
 	acknowledged := map[int64]float64{} // submission → throughput
 	for round := range 3 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "INFERBENCH_TEST_BOARD="+db)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		url, err := bufio.NewReader(out).ReadString('\n')
-		require.NoError(t, err)
-		url = strings.TrimSpace(url)
-		require.True(t, strings.HasPrefix(url, "http://"), url)
+		url, kill := child(t, db)
 
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -87,8 +104,7 @@ func TestKilledBoardKeepsWhatItAcknowledged(t *testing.T) {
 			})
 		}
 		<-enough
-		require.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait()
+		kill()
 		wg.Wait()
 	}
 

@@ -11,6 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -63,19 +65,21 @@ func (b *Board) submit(ctx context.Context, e Entry, token, key string) (receipt
 	if len(key) > 200 {
 		return receipt{}, breaks("the idempotency key has %d characters: at most 200", len(key))
 	}
-	payload, err := json.Marshal(e)
-	if err != nil {
-		return receipt{}, err
-	}
-	s := row{Entry: e, details: d, nameKey: nameKey, payload: sha(payload), eventID: rand.Text(), now: time.Now()}
-	if s.key = key; key == "" {
-		s.key = "payload-" + s.payload
-	}
+	s := row{Entry: e, details: d, nameKey: nameKey, eventID: rand.Text(), now: time.Now()}
 	if e.Result != "" {
 		s.resultSHA = sha([]byte(e.Result))
 		if s.gz, err = zip(e.Result); err != nil {
 			return receipt{}, err
 		}
+		s.Result = s.resultSHA
+	}
+	payload, err := json.Marshal(s.Entry)
+	if err != nil {
+		return receipt{}, err
+	}
+	s.payload = sha(payload)
+	if s.key = key; key == "" {
+		s.key = "payload-" + s.payload
 	}
 	var r receipt
 	err = b.store.write(ctx, func(c *sqlite.Conn) error {
@@ -93,10 +97,18 @@ func sha(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
+// zippers are reused: making one costs more than zipping a result file.
+var zippers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // a known level: no error
+	return z
+}}
+
 func zip(text string) ([]byte, error) {
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
-	_, err := z.Write([]byte(text))
+	z := zippers.Get().(*gzip.Writer)
+	defer zippers.Put(z)
+	z.Reset(&out)
+	_, err := io.WriteString(z, text)
 	if err == nil {
 		err = z.Close() // before Bytes: it writes the end
 	}

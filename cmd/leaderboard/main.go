@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -109,6 +110,9 @@ func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, 
 	if ip := net.ParseIP(host); policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
 		policy = leaderboard.Claim
 	}
+	// A board's live memory is small and what passes through it is not: with the
+	// default of 100 the collector runs all the time under load.
+	debug.SetGCPercent(400)
 	server, err := leaderboard.Start(ctx, leaderboard.Config{
 		DB: s.LeaderboardDB, Policy: policy, AdminToken: s.LeaderboardAdminToken, Rate: rate, Baseline: s.HardwareBaseline,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
