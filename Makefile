@@ -61,8 +61,13 @@ serve: ## start a server in the foreground: ENGINE=sglang, vllm, llama-server or
 	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
 	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
 
+.PHONY: engine-calibration
 engine: ## the embedded engine alone, on PORT (8888), for any client
-	$(GO) run ./cmd/engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast}
+	@$(GO) run ./cmd/engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast} $(ARGS)
+
+engine-calibration: ## write docs/engine-calibration.md: the B200 profile beside its baseline, simulated
+	$(GO) run ./cmd/engine -calibration > docs/engine-calibration.md.new
+	@mv docs/engine-calibration.md.new docs/engine-calibration.md
 
 real-engine: ## build llama.cpp's servers and a tiny model into .venv-llamacpp: once, some 5 minutes
 	scripts/real_engine.sh install
