@@ -145,7 +145,7 @@ func (c *Client) tokenFor(board string) (setting, token string) {
 
 // call asks a board and reads its whole answer.
 func (c *Client) call(ctx context.Context, method, url, board string, body []byte, key string) (int, []byte, http.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, min(callLimit, c.o.MaxWait/time.Duration(c.o.MaxTries)))
 	defer cancel()
 	req, err := c.request(ctx, method, url, board, body, key)
 	if err != nil {

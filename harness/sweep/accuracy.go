@@ -11,6 +11,7 @@ import (
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
+	"inferbench/harness/target"
 )
 
 // Accuracy is how a cell's accuracy run ended.
@@ -82,11 +83,17 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 	return a, err
 }
 
+// retry bounds what one scoring request may take, all its tries together, by
+// REQUEST_TIMEOUT.
+func (sw *Sweep) retry() target.Retry {
+	return target.Retry{Each: sw.Settings.RequestTimeout, Within: sw.Settings.RequestTimeout}
+}
+
 // score never returns nil.
 func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	s := sw.Settings
 	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
-		Wikitext: s.Wikitext, MaxLength: s.AccuracyMaxLength, Conc: c.Conc,
+		Wikitext: s.Wikitext, MaxLength: s.AccuracyMaxLength, Conc: c.Conc, Retry: sw.retry(),
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 	})
 	if err != nil {

@@ -117,7 +117,7 @@ func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Acc
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them.
 func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(string)) {
-	a, err := accuracy.AuditDecode(ctx, sw.Target, src, c.Conc, accuracy.DecodeOptions{})
+	a, err := accuracy.AuditDecode(ctx, sw.Target, src, c.Conc, accuracy.DecodeOptions{Retry: sw.retry()})
 	if err != nil {
 		fail(err.Error())
 		return

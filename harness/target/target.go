@@ -9,11 +9,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // Target is a server that answered: see [Wait]. It is safe for concurrent use.
@@ -60,8 +63,8 @@ func (e *HTTPError) Error() string {
 }
 
 // maxAnswer bounds what one non-streaming answer may hold in memory: prompt
-// logprobs of a 128K-token window stay far below it.
-const maxAnswer = 256 << 20
+// logprobs of a 128K-token window (some 20 MB) stay below it.
+const maxAnswer = 64 << 20
 
 // Get asks path and decodes the JSON answer into out; a nil out reads and drops
 // the answer, a *[]byte takes it as it is.
@@ -119,6 +122,9 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	case nil:
 		return nil
 	case *[]byte:
+		if !gjson.ValidBytes(b) { // which gjson itself does not mind
+			return &MalformedError{Method: method, URL: url, Body: b, Err: errors.New("this is no JSON")}
+		}
 		*out = b
 		return nil
 	}

@@ -70,7 +70,10 @@ func (t *Target) Prefix(ctx context.Context, r Retry) (int32, error) {
 			BOS json.RawMessage `json:"bos_token"`
 			EOS json.RawMessage `json:"eos_token"`
 		}
-		if err := t.Get(ctx, path, &info); err != nil {
+		each, cancel := context.WithTimeout(ctx, r.orDefaults().Each)
+		err := t.Get(each, path, &info)
+		cancel()
+		if err != nil {
 			if ctx.Err() != nil {
 				return 0, err
 			}

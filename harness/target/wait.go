@@ -38,7 +38,7 @@ func (t *Target) Wait(ctx context.Context, o WaitOptions) error {
 	}
 	begin := time.Now()
 	for {
-		err := t.ready(ctx, min(o.Timeout, 10*time.Second))
+		err := t.ready(ctx, min(o.Timeout/4, 10*time.Second))
 		var fatal *hopeless
 		switch {
 		case err == nil:
