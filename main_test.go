@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"inferbench/harness/engine"
-	"inferbench/harness/progress"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 	"inferbench/harness/target"
@@ -86,8 +85,13 @@ func testMain(m *testing.M) int {
 	}
 	limit, _ := time.ParseDuration(testFlag("timeout"))
 	count, _ := strconv.Atoi(testFlag("count"))
+	watch, unwatch, err := watcher(set, tty, plain, sweep.Selected(set, plan), count)
+	if err != nil {
+		return refuse(err)
+	}
+	defer unwatch()
 	config := sweep.Config{Settings: set, Target: t, Plan: plan, Shards: shards,
-		Watch: progress.Choose(set.Progress, tty, plain, sweep.Selected(set, plan), count), Limit: limit, Begin: begin, Count: count}
+		Watch: watch, Limit: limit, Begin: begin, Count: count}
 	if shards != nil {
 		defer shards.Leave()
 		if !shards.Place().Leads() {

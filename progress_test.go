@@ -5,7 +5,27 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"inferbench/harness/matrix"
+	"inferbench/harness/metrics"
+	"inferbench/harness/progress"
+	"inferbench/harness/settings"
+	"inferbench/harness/sweep"
 )
+
+// watcher is who is told what happens: whoever shows progress and, where
+// METRICS_LISTEN asks for it, the exporter of metrics. Call stop at the end.
+func watcher(set settings.Settings, tty *os.File, plain io.Writer, cells []matrix.Cell, count int) (w sweep.Watcher, stop func(), err error) {
+	shown := progress.Choose(set.Progress, tty, plain, cells, count)
+	if set.MetricsListen == "" {
+		return shown, func() {}, nil
+	}
+	e, err := metrics.Listen(set.MetricsListen)
+	if err != nil {
+		return nil, nil, err
+	}
+	return progress.All{shown, e}, func() { e.Close() }, nil
+}
 
 // progressOutput is where progress goes: the controlling terminal where there
 // is one (else tty is nil), since `go test` may hold standard output back until

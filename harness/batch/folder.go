@@ -64,6 +64,9 @@ func Open(dir string) (*Folder, error) {
 		return nil, err
 	}
 	for _, p := range paths {
+		if strings.HasPrefix(filepath.Base(p), "server_") {
+			continue
+		}
 		r, err := ReadResult(p)
 		if err != nil {
 			return nil, err
@@ -96,6 +99,12 @@ func (f *Folder) add(file string, r *Result) {
 // Requests reads the requests of a cell; [fs.ErrNotExist] where none were kept.
 func (f *Folder) Requests(cell matrix.Cell) (*Requests, error) {
 	return ReadRequests(filepath.Join(f.Dir, RequestsFileName(cell)))
+}
+
+// Server reads the looks at the server's metrics of a cell, as they are;
+// [fs.ErrNotExist] where none were kept.
+func (f *Folder) Server(cell matrix.Cell) ([]byte, error) {
+	return os.ReadFile(filepath.Join(f.Dir, ServerFileName(cell)))
 }
 
 var (

@@ -147,7 +147,7 @@ func Reopen(dir string, again []matrix.Cell) (*Batch, error) {
 			}
 			continue
 		}
-		for _, old := range []string{c.File, filepath.Join(dir, RequestsFileName(cell))} {
+		for _, old := range []string{c.File, filepath.Join(dir, RequestsFileName(cell)), filepath.Join(dir, ServerFileName(cell))} {
 			if err := os.Remove(old); old != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("make room for %s: %w", cell.Name(), err)
 			}

@@ -62,6 +62,12 @@ func RequestsFileName(cell matrix.Cell) string {
 	return fmt.Sprintf("requests_%s_conc%d.jsonl.gz", cell.Combination.Name(), cell.Conc)
 }
 
+// ServerFileName is the name of the cell's file of looks at the server's own
+// metrics: server_isl1024_osl1024_conc16.json.
+func ServerFileName(cell matrix.Cell) string {
+	return fmt.Sprintf("server_%s_conc%d.json", cell.Combination.Name(), cell.Conc)
+}
+
 // WriteRequests writes the cell's requests file from what the load generator
 // recorded: every request, failed ones too, and the measured run's duration.
 // It streams, so that it needs little memory beyond the timings themselves.

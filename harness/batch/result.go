@@ -32,7 +32,8 @@ type Result struct {
 	ClientLimited bool            `json:"client_limited"`
 	ClientAudit   json.RawMessage `json:"client_audit,omitempty"`
 	DecodeAudit   json.RawMessage `json:"decode_audit,omitempty"`
-	Notes         []string        `json:"notes,omitempty"` // what a reader must know before quoting a figure
+	ServerMetrics json.RawMessage `json:"server_metrics,omitempty"` // what the server's own /metrics showed
+	Notes         []string        `json:"notes,omitempty"`          // what a reader must know before quoting a figure
 }
 
 // Args is what it takes to repeat the run.

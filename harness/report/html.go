@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"slices"
+	"strconv"
 	"strings"
 
 	"inferbench/harness/batch"
@@ -52,6 +54,7 @@ func (r *Report) HTML() ([]byte, error) {
 		AuditRows                        []tableRow
 		ServerHeads                      []string
 		ServerTable                      []serverRow
+		ServerWhy                        []string
 		ChartsVersion                    string
 		CSS                              template.CSS
 		ChartJS, PageJS                  template.JS
@@ -62,6 +65,8 @@ func (r *Report) HTML() ([]byte, error) {
 		CSS: template.CSS(pageCSS), ChartJS: template.JS(charts.JS), PageJS: template.JS(pageJS), Data: r.data(),
 	}
 	view.Columns, view.Rows = r.table()
+	view.ServerHeads = serverHeads
+	view.ServerTable, view.ServerWhy = r.serverTable()
 	for _, c := range r.Cells {
 		view.HasFigures = view.HasFigures || c.TputPerGPU != nil
 		view.HasSeries = view.HasSeries || c.Series != nil
@@ -76,11 +81,6 @@ func (r *Report) HTML() ([]byte, error) {
 
 type tableRow struct {
 	Key    string
-	Values []string
-}
-
-type serverRow struct {
-	Conc   int
 	Values []string
 }
 
@@ -115,15 +115,44 @@ func (r *Report) auditRows() []tableRow {
 	return rows
 }
 
-// warnings are what stands at the top of the page.
+// warnings are what stands at the top of the page: what is true of all cells
+// as it is, what is true of some with their CONC.
 func (r *Report) warnings() []string {
-	var out []string
-	for _, c := range r.Cells {
-		if c.ClientLimited {
-			out = append(out, fmt.Sprintf("CONC %d: the client, not the server, may have set these figures.", c.Conc))
+	var order []string
+	who := map[string][]string{}
+	told := 0
+	note := func(text string, c Cell) {
+		if who[text] == nil {
+			order = append(order, text)
+		}
+		if conc := strconv.Itoa(c.Conc); !slices.Contains(who[text], conc) {
+			who[text] = append(who[text], conc)
 		}
 	}
-	return append(out, r.Notes...)
+	for _, c := range r.Cells {
+		if c.HasResult {
+			told++
+		}
+		limited := c.ClientLimited
+		for _, n := range c.Notes {
+			limited = limited && !strings.Contains(n, "client-limited")
+			note(n, c)
+		}
+		if limited {
+			note("client-limited: the client, not the server, may have set these figures", c)
+		}
+	}
+	var out []string
+	if r.Embedded {
+		out = append(out, "These are the embedded engine's figures. They prove the suite, not any hardware.")
+	}
+	for _, text := range order {
+		if len(who[text]) < told {
+			text = "CONC " + strings.Join(who[text], ", ") + ": " + text
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 func (r *Report) costNote() string {

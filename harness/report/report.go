@@ -56,7 +56,7 @@ type Report struct {
 	Cells     []Cell
 	Baseline  *Baseline
 	Accuracy  []Accuracy // one a cell; equal neighbours folded into one
-	Notes     []string   // what a reader must know before quoting a figure
+	Embedded  bool       // the suite's own engine was measured
 	Settings  []Setting
 	Options   Options
 
@@ -79,9 +79,12 @@ type Cell struct {
 	USDPerMillion, USDPerMillionOut       *float64 // tokens, all and output
 	TokensPerJoule                        *float64
 	ClientLimited                         bool
-	Audit                                 []Setting // the client's own account, key by key
-	Series                                *Series   // nil where no requests were kept
-	Server                                json.RawMessage
+	Audit                                 []Setting       // the client's own account, key by key
+	Series                                *Series         // nil where no requests were kept
+	Server                                json.RawMessage // looks at the server's metrics over the run, see package scrape
+	ServerSummary                         json.RawMessage
+	Notes                                 []string // what a reader must know before quoting a figure
+	HasResult                             bool
 }
 
 // Percentiles of one metric in milliseconds.
@@ -130,11 +133,7 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	r.head(res)
 	cell.Reason, cell.ClientLimited = res.Reason, res.ClientLimited
 	r.accuracy(c.Cell, res)
-	for _, n := range res.Notes {
-		if !slices.Contains(r.Notes, n) {
-			r.Notes = append(r.Notes, n)
-		}
-	}
+	cell.Notes, cell.HasResult, cell.ServerSummary = res.Notes, true, res.ServerMetrics
 	var err error
 	if cell.Audit, err = flat(res.ClientAudit); err != nil {
 		return cell, fmt.Errorf("%s: client_audit: %w", c.File, err)
@@ -161,6 +160,9 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return cell, err
 	}
+	if looks, err := r.folder.Server(c.Cell); err == nil && json.Valid(looks) {
+		cell.Server = looks
+	}
 	return cell, nil
 }
 
@@ -171,6 +173,7 @@ func (r *Report) head(res *batch.Result) {
 		return
 	}
 	r.Model, r.Backend = a.Model, a.Backend
+	r.Embedded = a.Backend == "embedded"
 	if a.BackendVersion != "" {
 		r.Backend += " " + a.BackendVersion
 	}

@@ -45,8 +45,9 @@ func sample(t *testing.T) string {
 				"bits_per_byte":{"value":0.4501,"baseline":0.4485,"lower":0.43505,"upper":0.461955,"ok":true},
 				"byte_perplexity":{"value":1.3661,"baseline":1.3646,"lower":1.323662,"upper":1.405538,"ok":true},
 				"word_perplexity":{"value":3.2612,"baseline":3.2522,"lower":3.154634,"upper":3.349766,"ok":true}}}`),
-			ClientAudit: []byte(`{"client_limited":false,"cpu_share":0.0312,"timer_lateness_p99_ms":0.4,"gc_pause_max_ms":0.21}`),
-			Notes:       []string{"lengths are fixed; the baseline's were drawn from [0.8 L, L]"},
+			ServerMetrics: []byte(`{"max_running":16,"max_waiting":16,"mean_waiting":15.2,"mean_kv_cache":0.8,"max_kv_cache":0.99,"preemptions":12,"prefix_hits":0,"server_mean_ttft_ms":80,"server_median_ttft_ms":70,"server_p99_ttft_ms":190,"sampled_every_s":1}`),
+			ClientAudit:   []byte(`{"client_limited":false,"cpu_share":0.0312,"timer_lateness_p99_ms":0.4,"gc_pause_max_ms":0.21}`),
+			Notes:         []string{"lengths are fixed; the baseline's were drawn from [0.8 L, L]"},
 		}
 		status := batch.Passed
 		if i == 3 {
@@ -54,6 +55,7 @@ func sample(t *testing.T) string {
 		}
 		require.NoError(t, b.WriteResult("", c, r))
 		require.NoError(t, b.WriteRequests(c, ts, duration))
+		require.NoError(t, b.WriteFile(batch.ServerFileName(c), []byte(`[{"at_s":-1,"running":0,"waiting":0,"kv_cache":0},{"at_s":1,"running":3,"waiting":1,"kv_cache":0.4},{"at_s":40,"running":4,"waiting":0,"kv_cache":0.9},{"at_s":80,"running":4,"waiting":0,"kv_cache":0.7}]`)))
 		require.NoError(t, b.Record(c, status, duration))
 	}
 	require.NoError(t, b.Close())
@@ -116,7 +118,7 @@ func TestReportOfABatch(t *testing.T) {
 	assert.Contains(t, string(md), "3 PASSED, 1 FAILED, 1 INCOMPLETE")
 	assert.Contains(t, string(md), "bits_per_byte 0.4501 (limits 0.4350 to 0.4620)")
 	assert.Contains(t, string(md), "* CONC 32: 1 of 256 requests failed: stream ended")
-	assert.Contains(t, string(md), "CONC 32: the client, not the server")
+	assert.Contains(t, string(md), "CONC 32: client-limited: the client, not the server")
 }
 
 func TestSeriesAddUp(t *testing.T) {
@@ -150,7 +152,7 @@ func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
 
 // A name from a server is text, wherever it stands.
 func TestNamesAreText(t *testing.T) {
-	r := &Report{Model: `</script><script>alert(1)</script>|x`, Notes: []string{"<img src=x onerror=alert(1)>"}}
+	r := &Report{Model: `</script><script>alert(1)</script>|x`, Cells: []Cell{{Notes: []string{"<img src=x onerror=alert(1)>"}}}}
 	html, err := r.HTML()
 	require.NoError(t, err)
 	assert.NotContains(t, string(html), "<script>alert(1)")
@@ -181,9 +183,9 @@ func TestReportInABrowser(t *testing.T) {
 		assert.Empty(t, p.Errors())
 	}
 	look("report-light", 1280, false, func(p *browsertest.Page) {
-		assert.Equal(t, "8", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts")
+		assert.Equal(t, "9", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts")
 		assert.Equal(t, 4, browsertest.Eval[int](p, `document.getElementById("cell").options.length`), "cells with requests")
-		for _, id := range []string{"c-intvty", "c-e2e", "c-ttft", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-fail"} {
+		for _, id := range []string{"c-intvty", "c-e2e", "c-ttft", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-fail", "c-kv"} {
 			assert.True(t, browsertest.Eval[bool](p, `(() => { const c = document.getElementById("`+id+`");
 				return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) })()`), "%s is painted", id)
 		}

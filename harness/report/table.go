@@ -33,22 +33,22 @@ func (r *Report) table() ([]column, []row) {
 			func(c Cell) bool { return of(c).P50 != nil },
 		}
 	}
-	ratioTo := "ours / baseline"
+	versus := "vs baseline"
 	if r.Baseline != nil {
-		ratioTo = "ours / " + r.Baseline.Name
+		versus = "vs " + r.Baseline.Name
 	}
 	fields := []field{
 		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }, always},
 		{column{"status", "", ""}, func(c Cell) string { return string(c.Status) }, always},
 		num("throughput", "tok/s/GPU", "input and output tokens", func(c Cell) *float64 { return c.TputPerGPU }),
-		num("ratio", ratioTo, "throughput per GPU; above 1 is better", func(c Cell) *float64 { return c.TputRatio }),
+		num(versus, "throughput", "throughput per GPU; above 1 is better", func(c Cell) *float64 { return c.TputRatio }),
 		num("output", "tok/s", "output tokens of all GPUs", func(c Cell) *float64 { return c.OutputTput }),
 		num("interactivity", "tok/s/user", "1000 / median TPOT", func(c Cell) *float64 { return c.Interactivity }),
 		two("TTFT", "time to first token", func(c Cell) Percentiles { return c.TTFT }),
 		two("TPOT", "time per output token after the first", func(c Cell) Percentiles { return c.TPOT }),
 		two("ITL", "gap between chunks with tokens", func(c Cell) Percentiles { return c.ITL }),
 		two("E2EL", "end-to-end latency", func(c Cell) Percentiles { return c.E2EL }),
-		num("ratio", "E2EL, "+ratioTo, "median end-to-end latency; below 1 is better", func(c Cell) *float64 { return c.E2ERatio }),
+		num(versus, "E2EL", "median end-to-end latency; below 1 is better", func(c Cell) *float64 { return c.E2ERatio }),
 		num("cost", "USD / M tokens", "input and output tokens", func(c Cell) *float64 { return c.USDPerMillion }),
 		num("cost", "USD / M output", "output tokens alone", func(c Cell) *float64 { return c.USDPerMillionOut }),
 		num("energy", "tokens / J", "input and output tokens", func(c Cell) *float64 { return c.TokensPerJoule }),

@@ -12,7 +12,7 @@ import (
 // neither what is measured nor what it is measured on.
 var free = map[string]bool{
 	"RESUME": true, "CONC": true, "RESULTS_DIR": true, "TEAM": true, "READY_TIMEOUT": true, "REQUEST_TIMEOUT": true,
-	"API_KEY_FILE": true, "CA_FILE": true, "GPU_HOUR_USD": true, "GPU_WATTS": true, "DRY_RUN": true, "PROGRESS": true,
+	"API_KEY_FILE": true, "CA_FILE": true, "GPU_HOUR_USD": true, "GPU_WATTS": true, "DRY_RUN": true, "PROGRESS": true, "SCRAPE_EVERY": true, "METRICS_LISTEN": true,
 	"LEADERBOARD_URL": true, "LEADERBOARD_TOKEN_FILE": true, "LEADERBOARD_DB": true, "LEADERBOARD_LISTEN": true,
 }
 

@@ -58,8 +58,10 @@ type Settings struct {
 	AccuracyMaxLength int     // tokens
 
 	// Results.
-	Progress         string // auto, live, lines or none
-	Resume           string // batch folder to go on with; empty: a new one
+	Progress         string        // auto, live, lines or none
+	ScrapeEvery      time.Duration // between looks at the server's metrics; 0: none
+	MetricsListen    string        // host:port of our own metrics; empty: none
+	Resume           string        // batch folder to go on with; empty: a new one
 	ResultsDir       string
 	ResultFilename   string
 	HardwareBaseline string

@@ -87,6 +87,8 @@ var table = []spec{
 	{accuracy, "ACC_TOLERANCE", "", "relative tolerance to both sides, 0.03 for ±3 %; none takes the baseline's", false, fraction(func(s *Settings) *float64 { return &s.AccuracyTolerance })},
 	{accuracy, "ACC_MAX_LENGTH", "2048", "model length in tokens that the scoring windows follow from", false, whole(8, func(s *Settings) *int { return &s.AccuracyMaxLength })},
 
+	{results, "SCRAPE_EVERY", "1s", "how often the server's own /metrics are read during a pass, for the report; 0s is never", false, span(func(s *Settings) *time.Duration { return &s.ScrapeEvery })},
+	{results, "METRICS_LISTEN", "", "host:port on which a running sweep serves Prometheus metrics of itself, as 127.0.0.1:9464; none serves none", false, listen(func(s *Settings) *string { return &s.MetricsListen })},
 	{results, "PROGRESS", "auto", "how progress is shown: live (on the terminal), lines (every few seconds), none, or auto: live where there is a terminal", false, setProgress},
 	{results, "RESULTS_DIR", ".", "folder in which the batch folders are made", false, text(func(s *Settings) *string { return &s.ResultsDir })},
 	{results, "RESULT_FILENAME", "", "name of the result file, where a single cell is run", false, setResultFilename},
@@ -98,7 +100,7 @@ var table = []spec{
 	{results, "LEADERBOARD_TOKEN_FILE", "", "file that holds the token, instead of LEADERBOARD_TOKEN", false, setLeaderboardTokenFile},
 	{results, "HF_TOKEN", "", "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else", true, func(s *Settings, v string) error { s.HFToken = v; return nil }},
 	{results, "LEADERBOARD_DB", "leaderboard.db", "SQLite file of the board on this machine", false, text(func(s *Settings) *string { return &s.LeaderboardDB })},
-	{results, "LEADERBOARD_LISTEN", "127.0.0.1:8090", "host:port of the board on this machine", false, setLeaderboardListen},
+	{results, "LEADERBOARD_LISTEN", "127.0.0.1:8090", "host:port of the board on this machine", false, listen(func(s *Settings) *string { return &s.LeaderboardListen })},
 	{results, "LEADERBOARD_ADMIN_TOKEN", "", "admin token of the board on this machine; none means that it has no admin", true, func(s *Settings, v string) error { s.LeaderboardAdminToken = v; return nil }},
 	{results, "DRY_RUN", "false", "true: print what submit would send, and send nothing", false, setDryRun},
 }

@@ -126,13 +126,15 @@ func secretFile(name string, secret *string) error {
 	return nil
 }
 
-func setLeaderboardListen(s *Settings, v string) error {
-	_, port, err := net.SplitHostPort(v)
-	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
-		return errors.New("want host:port, such as 127.0.0.1:8090")
+func listen(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		_, port, err := net.SplitHostPort(v)
+		if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
+			return errors.New("want host:port, such as 127.0.0.1:8090")
+		}
+		*field(s) = v
+		return nil
 	}
-	s.LeaderboardListen = v
-	return nil
 }
 
 func setDryRun(s *Settings, v string) error {

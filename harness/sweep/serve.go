@@ -84,10 +84,15 @@ func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Acc
 		fail(err.Error())
 		return r, nil
 	}
+	server := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, c, src, o)
+	seen := server()
 	if err != nil {
 		fail(err.Error())
 		return r, nil
+	}
+	if err := sw.keepServer(c, r, seen); err != nil {
+		fail(err.Error())
 	}
 	r.Notes = append(notes, rec.Notes...)
 	r.Args.NumPrompts = len(rec.Timings)

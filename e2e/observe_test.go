@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A finished batch has its report, and in it what the server said of itself.
+func TestReportAndServerMetrics(t *testing.T) {
+	exit, dir, out := finish(t, []string{"GPU_HOUR_USD=3.6", "GPU_WATTS=1000"},
+		"-isl", "64", "-osl", "64", "-conc", "4", "-num-prompts", "200", "-scrape-every", "20ms")
+	require.Zero(t, exit, out)
+	r := result(t, dir, "result_isl64_osl64_conc4.json")
+	server := r["server_metrics"].(map[string]any)
+	assert.EqualValues(t, 4, server["max_running"], "CONC is what the server saw")
+	assert.NotNil(t, server["server_mean_ttft_ms"])
+	assert.Contains(t, batchFile(t, dir, "server_isl64_osl64_conc4.json"), `"kv_cache":`)
+	html := batchFile(t, dir, "report.html")
+	for _, part := range []string{"They prove the suite, not any hardware", "What the server said of itself", "USD / M tokens", "tokens / J", "inferbench-ngram"} {
+		assert.Contains(t, html, part)
+	}
+	assert.Contains(t, batchFile(t, dir, "summary.md"), "| 4 | PASSED |")
+
+	exit, dir, out = finish(t, nil, append(small, "-scrape-every", "0s")...)
+	require.Zero(t, exit, out)
+	assert.NotContains(t, result(t, dir, "result_isl16_osl8_conc1.json"), "server_metrics")
+}
+
+// A running sweep serves its own metrics where it is asked to.
+func TestMetricsWhileRunning(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	cmd, _, out := start(t, nil, "-isl", "16", "-osl", "64", "-conc", "2", "-num-prompts", "100000", "-metrics-listen", addr)
+	_ = cmd.Wait()
+	require.Contains(t, out.String(), "METRICS_LISTEN: listen tcp "+addr, "an address in use is one clear line")
+	l.Close()
+
+	cmd, _, out = start(t, nil, "-isl", "16", "-osl", "64", "-conc", "2", "-num-prompts", "100000", "-metrics-listen", addr)
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(fmt.Sprintf("http://%s/metrics", addr))
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		page, _ := io.ReadAll(resp.Body)
+		return strings.Contains(string(page), `inferbench_requests{conc="2",isl="16",osl="64",phase="benchmark",state="in_flight"} 2`)
+	}, time.Minute, 50*time.Millisecond, out)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	_ = cmd.Wait()
+	left, _ := filepath.Glob(filepath.Join(cmd.Dir, "batch_*", "report.html"))
+	assert.Len(t, left, 1, "an interrupted batch has its report too")
+}

@@ -1,0 +1,183 @@
+package scrape
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Source gives the text of a server's /metrics page.
+type Source func(ctx context.Context) ([]byte, error)
+
+// Report is what a pass showed of the server. Figures that it does not publish
+// are nil. Times are the server's own: from a request's arrival there.
+type Report struct {
+	MaxRunning  *float64 `json:"max_running"`
+	MaxWaiting  *float64 `json:"max_waiting"`
+	MeanWaiting *float64 `json:"mean_waiting"`
+	MeanKVCache *float64 `json:"mean_kv_cache"` // share in use
+	MaxKVCache  *float64 `json:"max_kv_cache"`
+	Preemptions *float64 `json:"preemptions"` // requests put back for want of KV cache
+	PrefixHits  *float64 `json:"prefix_hits"` // share of prompt tokens found in the prefix cache
+	MeanTTFT    *float64 `json:"server_mean_ttft_ms"`
+	MedianTTFT  *float64 `json:"server_median_ttft_ms"` // as fine as the server's buckets
+	P99TTFT     *float64 `json:"server_p99_ttft_ms"`
+	Every       float64  `json:"sampled_every_s"`
+	Samples     []Sample `json:"-"` // kept in a file of their own
+}
+
+// Sampler looks at a server again and again.
+type Sampler struct {
+	source Source
+	every  time.Duration
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	samples []*Sample
+	start   time.Time // of the measured run; zero before it
+	base    *Sample   // the first look at or after start
+	kick    chan struct{}
+}
+
+// Start begins to look, every so often, until Stop. It looks once at once, and
+// gives up for good where that shows no metrics known here.
+func Start(ctx context.Context, source Source, every time.Duration) *Sampler {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Sampler{source: source, every: every, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1)}
+	go s.run(ctx)
+	return s
+}
+
+func (s *Sampler) run(ctx context.Context) {
+	defer close(s.done)
+	if !s.look(ctx) {
+		return
+	}
+	tick := time.NewTicker(s.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.kick:
+		case <-ctx.Done():
+			return
+		}
+		s.look(ctx)
+	}
+}
+
+// look takes a sample; false where there is none to take. One look may take
+// five seconds: a busy server answers late, and is not asked again meanwhile.
+func (s *Sampler) look(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	page, err := s.source(ctx)
+	if err != nil {
+		return false
+	}
+	sample, err := parse(page, time.Now())
+	if err != nil || sample.empty() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.samples = append(s.samples, sample)
+	if s.base == nil && !s.start.IsZero() {
+		s.base = sample
+	}
+	return true
+}
+
+// Measuring says that the measured run began at start. Only the first call
+// counts; it has the server looked at once more, so that what the warm-up did
+// is not counted to the run.
+func (s *Sampler) Measuring(start time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.start.IsZero() {
+		s.start = start
+		s.kick <- struct{}{}
+	}
+}
+
+// Stop looks a last time and says what was seen; nil where nothing was.
+func (s *Sampler) Stop(ctx context.Context) *Report {
+	s.cancel()
+	<-s.done
+	s.mu.Lock()
+	seen := len(s.samples) > 0
+	s.mu.Unlock()
+	if !seen || s.start.IsZero() {
+		return nil
+	}
+	s.look(ctx)
+	return s.report()
+}
+
+func (s *Sampler) report() *Report {
+	r := &Report{Every: s.every.Seconds()}
+	var running, waiting, kv []float64
+	for _, p := range s.samples {
+		p.AtS = p.at.Sub(s.start).Seconds()
+		r.Samples = append(r.Samples, *p)
+		if p.AtS < 0 {
+			continue
+		}
+		running, waiting, kv = with(running, p.Running), with(waiting, p.Waiting), with(kv, p.KVCache)
+	}
+	r.MaxRunning, _ = maxMean(running)
+	r.MaxWaiting, r.MeanWaiting = maxMean(waiting)
+	r.MaxKVCache, r.MeanKVCache = maxMean(kv)
+	last := s.samples[len(s.samples)-1]
+	if s.base == nil || s.base == last {
+		return r
+	}
+	r.Preemptions = difference(last.preempt, s.base.preempt)
+	if q, h := difference(last.queried, s.base.queried), difference(last.hit, s.base.hit); q != nil && h != nil && *q > 0 {
+		share := *h / *q
+		r.PrefixHits = &share
+	}
+	if d, ok := last.ttft.since(s.base.ttft); ok {
+		mean := d.sum / d.n
+		r.MeanTTFT, r.MedianTTFT, r.P99TTFT = ms(&mean), ms(d.quantile(0.5)), ms(d.quantile(0.99))
+	}
+	return r
+}
+
+func with(list []float64, v *float64) []float64 {
+	if v == nil {
+		return list
+	}
+	return append(list, *v)
+}
+
+func maxMean(v []float64) (top, mean *float64) {
+	if len(v) == 0 {
+		return nil, nil
+	}
+	t, sum := v[0], 0.0
+	for _, x := range v {
+		t = max(t, x)
+		sum += x
+	}
+	m := sum / float64(len(v))
+	return &t, &m
+}
+
+// difference is how far a counter has come; nil where it began again.
+func difference(now, then *float64) *float64 {
+	if now == nil || then == nil || *now < *then {
+		return nil
+	}
+	d := *now - *then
+	return &d
+}
+
+func ms(s *float64) *float64 {
+	if s == nil {
+		return nil
+	}
+	v := *s * 1e3
+	return &v
+}

@@ -1,0 +1,106 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func page(running, waiting int, kv float64, ttfts []int) string {
+	return fmt.Sprintf(`# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} %d
+vllm:num_requests_running{engine="1",model_name="m"} 1
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0",model_name="m"} %d
+# TYPE vllm:kv_cache_usage_perc gauge
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} %g
+vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.01
+# TYPE vllm:num_preemptions_total counter
+vllm:num_preemptions_total{engine="0",model_name="m"} %d
+# TYPE vllm:prefix_cache_queries_total counter
+vllm:prefix_cache_queries_total{engine="0"} %d
+# TYPE vllm:prefix_cache_hits_total counter
+vllm:prefix_cache_hits_total{engine="0"} %d
+# TYPE vllm:time_to_first_token_seconds histogram
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.1"} %d
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.5"} %d
+vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf"} %d
+vllm:time_to_first_token_seconds_sum{engine="0"} %g
+vllm:time_to_first_token_seconds_count{engine="0"} %d
+`, running, waiting, kv, ttfts[2], 100*ttfts[2], 25*ttfts[2], ttfts[0], ttfts[1], ttfts[2], 0.2*float64(ttfts[2]), ttfts[2])
+}
+
+func TestParse(t *testing.T) {
+	s, err := parse([]byte(page(5, 2, 0.42, []int{1, 2, 3})), time.Now())
+	require.NoError(t, err)
+	assert.Equal(t, 6.0, *s.Running, "ranks are added up")
+	assert.Equal(t, 2.0, *s.Waiting)
+	assert.Equal(t, 0.42, *s.KVCache, "of the KV cache the fullest counts")
+	assert.Equal(t, 3.0, s.ttft.n)
+
+	for name, text := range map[string]string{
+		"sglang":       "# TYPE sglang:num_running_reqs gauge\nsglang:num_running_reqs{model_name=\"l\"} 2.0\n# TYPE sglang:num_queue_reqs gauge\nsglang:num_queue_reqs{model_name=\"l\"} 3.0\n# TYPE sglang:token_usage gauge\nsglang:token_usage{model_name=\"l\"} 0.55\n",
+		"vllm of 2024": "vllm:num_requests_running 2\nvllm:num_requests_waiting 3\nvllm:gpu_cache_usage_perc 0.55\n",
+	} {
+		s, err := parse([]byte(text), time.Now())
+		require.NoError(t, err, name)
+		assert.Equal(t, []float64{2, 3, 0.55}, []float64{*s.Running, *s.Waiting, *s.KVCache}, name)
+	}
+	s, err = parse([]byte("vllm:num_requests_running NaN\n"), time.Now())
+	require.NoError(t, err)
+	assert.True(t, s.empty(), "NaN is no figure")
+	_, err = parse([]byte("<html>not found</html>"), time.Now())
+	assert.Error(t, err)
+}
+
+func TestQuantiles(t *testing.T) {
+	c := cumulative{bounds: []float64{0.1, 0.5, 1}, counts: []float64{10, 90, 100}, n: 100}
+	assert.InDelta(t, 0.3, *c.quantile(0.5), 1e-9)
+	assert.InDelta(t, 0.95, *c.quantile(0.99), 1e-9)
+	_, ok := c.since(c)
+	assert.False(t, ok)
+	_, ok = cumulative{n: 5}.since(c)
+	assert.False(t, ok, "a server that began again")
+}
+
+func TestSampler(t *testing.T) {
+	var looks atomic.Int64
+	s := Start(context.Background(), func(context.Context) ([]byte, error) {
+		n := int(looks.Add(1))
+		// The first look is before the run; TTFTs come in as the run goes on.
+		return []byte(page(n, 2*n, 0.1*float64(n), []int{10 + n, 10 + 3*n, 10 + 4*n})), nil
+	}, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return looks.Load() >= 1 }, 10*time.Second, time.Millisecond)
+	s.Measuring(time.Now())
+	s.Measuring(time.Now().Add(time.Hour))
+	from := looks.Load()
+	require.Eventually(t, func() bool { return looks.Load() >= from+3 }, 10*time.Second, time.Millisecond)
+	r := s.Stop(context.Background())
+	require.NotNil(t, r)
+	last := float64(looks.Load())
+	assert.Equal(t, last+1, *r.MaxRunning)
+	assert.Equal(t, 2*last, *r.MaxWaiting)
+	assert.InDelta(t, 0.1*last, *r.MaxKVCache, 1e-9)
+	assert.InDelta(t, 0.25, *r.PrefixHits, 1e-9)
+	assert.Greater(t, *r.Preemptions, 0.0)
+	assert.InDelta(t, 200, *r.MeanTTFT, 1e-6)
+	assert.InDelta(t, 300, *r.MedianTTFT, 1e-6, "half of the new ones: 1 of 4 is below 100 ms, 3 of 4 below 500")
+	assert.LessOrEqual(t, r.Samples[0].AtS, 0.0)
+}
+
+func TestAServerWithoutMetrics(t *testing.T) {
+	for name, source := range map[string]Source{
+		"error":      func(context.Context) ([]byte, error) { return nil, errors.New("HTTP 404") },
+		"other page": func(context.Context) ([]byte, error) { return []byte("process_cpu_seconds_total 3\n"), nil },
+	} {
+		s := Start(context.Background(), source, time.Millisecond)
+		s.Measuring(time.Now())
+		assert.Nil(t, s.Stop(context.Background()), name)
+	}
+}

@@ -1,0 +1,55 @@
+package sweep
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/scrape"
+)
+
+// watchServer has the server's own /metrics looked at while a pass with the
+// options o runs, which it changes to be told when the measured run begins. The
+// function it returns ends that; its report is nil where the server has no
+// metrics that are known here, or SCRAPE_EVERY is 0s.
+func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrape.Report {
+	if sw.Settings.ScrapeEvery <= 0 {
+		return func() *scrape.Report { return nil }
+	}
+	s := scrape.Start(ctx, func(ctx context.Context) ([]byte, error) {
+		var page []byte
+		err := sw.Target.Get(ctx, "/metrics", &page)
+		return page, err
+	}, sw.Settings.ScrapeEvery)
+	told := o.OnProgress
+	o.OnProgress = func(p load.Progress) {
+		if !p.WarmUp {
+			s.Measuring(time.Now().Add(-p.Elapsed))
+		}
+		if told != nil {
+			told(p)
+		}
+	}
+	return func() *scrape.Report { return s.Stop(ctx) }
+}
+
+// keepServer puts what was seen into the result, and the single looks into a
+// file beside it.
+func (sw *Sweep) keepServer(c matrix.Cell, r *batch.Result, seen *scrape.Report) error {
+	if seen == nil {
+		return nil
+	}
+	var err error
+	if r.ServerMetrics, err = batch.Section(seen); err != nil {
+		return err
+	}
+	samples, err := json.Marshal(seen.Samples)
+	if err != nil {
+		return fmt.Errorf("server metrics of %s: %w", c.Name(), err)
+	}
+	return sw.batches[c.Combination].WriteFile(batch.ServerFileName(c), append(samples, '\n'))
+}
