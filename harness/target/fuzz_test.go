@@ -48,3 +48,53 @@ func FuzzServerAnswer(f *testing.F) {
 		require.GreaterOrEqual(t, tg.Vocab, 0)
 	})
 }
+
+// Whatever a server answers to a scoring request, what comes of it is an error
+// in one line, or as many finite log-probabilities as were asked for.
+func FuzzScoringAnswer(f *testing.F) {
+	for _, s := range []string{
+		`{"choices":[{"text":"ab","logprobs":{"tokens":["a","b","c","d"],"token_logprobs":[null,-1.5,-2.5,-0.5],"top_logprobs":[null,{"b":-1.5},{"c":-2},{"d":-0.5}]}}],"usage":{"completion_tokens":1}}`,
+		`{"meta_info":{"input_token_logprobs":[[null,1,"a"],[-1.5,2,null],[-2.5,3]],"input_top_logprobs":[null,[[-1,2,"b"]],[[-2,3,"c"]]],"output_token_logprobs":[[-0.5,4,"d"]]}}`,
+		`{"choices":[{"logprobs":{"content":[{"id":5,"logprob":-1},{"logprob":NaN}]}}]}`,
+		`{"choices":[{"token_ids":[1,2],"logprobs":{"token_logprobs":[-1,-9999]}}]}`,
+		`{"tokens":[1,2,3]}`, `{"tokens":[[1,2]]}`, `{}`, `{"choices":[]}`, `{"choices":[{"logprobs":null}]}`, "NaN", "\xff",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		once := Retry{Tries: 1, Each: time.Minute, Within: time.Minute}
+		for _, engine := range []string{"vllm", "sglang", llamaCppPython, "llama.cpp"} {
+			tg := New("http://server", "m", "k3y", &http.Client{Transport: answer{200, body}})
+			tg.Engine = engine
+			_, err := tg.Tokenize(t.Context(), once, "text", false)
+			check(t, err)
+			_, err = tg.Prefix(t.Context(), once)
+			check(t, err)
+			for _, path := range []string{"/v1/completions", "/generate"} {
+				s, err := tg.ScorerAt(path, once)
+				require.NoError(t, err)
+				scored, err := s.ScoreBest(t.Context(), []int32{1, 2, 3}, 1)
+				if check(t, err) {
+					require.Len(t, scored, 2)
+					for _, sc := range scored {
+						require.True(t, sc.Logprob <= 1e-6 && sc.Logprob > -9999 && sc.Best >= sc.Logprob)
+					}
+				}
+				c, err := s.Greedy(t.Context(), []int32{1, 2, 3}, 2)
+				if check(t, err) {
+					require.Len(t, c.IDs, 2)
+					require.Len(t, c.Logprobs, 2)
+				}
+			}
+		}
+	})
+}
+
+func check(t *testing.T, err error) bool {
+	t.Helper()
+	if err != nil {
+		require.NotContains(t, err.Error(), "\n")
+		require.NotContains(t, err.Error(), "k3y")
+	}
+	return err == nil
+}
