@@ -1,0 +1,40 @@
+package sweep
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/matrix"
+)
+
+func TestProbeForetellsACell(t *testing.T) {
+	p := probe{ttft: 100 * time.Millisecond, tpot: 10 * time.Millisecond}
+	c := matrix.Cell{Combination: matrix.Combination{ISL: 1024, OSL: 100}, Conc: 1, NumPrompts: 50}
+	assert.Equal(t, 52*1100*time.Millisecond, p.cell(c), "50 rounds and two to warm up, one after another")
+	c.Conc, c.NumPrompts = 64, 64*50
+	assert.InDelta(t, 52*1.1*3.784, p.cell(c).Seconds(), 0.1, "as many rounds, each slower by 64^0.32")
+}
+
+func TestBudget(t *testing.T) {
+	cells := matrix.Selection{Conc: []int{1, 2}}.Cells(matrix.Combination{ISL: 1, OSL: 1})
+	fresh := func(limit time.Duration) *budget {
+		b := &budget{limit: limit, begin: time.Now(), slower: 1, accuracies: 2,
+			expected: map[matrix.Cell]time.Duration{}, passes: map[matrix.Cell]int{}}
+		for _, c := range cells {
+			b.expected[c], b.passes[c] = time.Minute, 1
+		}
+		return b
+	}
+	assert.NoError(t, fresh(0).fits(), "no limit")
+	assert.NoError(t, fresh(3*time.Minute).fits())
+	err := fresh(90 * time.Second).fits()
+	require.ErrorContains(t, err, "add -timeout 0")
+	assert.ErrorContains(t, err, "needs about 2m0s more")
+
+	b := fresh(3 * time.Minute)
+	require.NoError(t, b.accuracyTook(10*time.Second))
+	assert.ErrorContains(t, b.servingTook(cells[0], 4*time.Minute), "needs about 4m10s more", "the first cell showed that all is four times slower; one accuracy run is left")
+}
