@@ -1,42 +1,34 @@
 package load
 
 import (
-	"fmt"
+	"math"
 	"runtime"
 	"runtime/metrics"
 	"slices"
-	"syscall"
 	"time"
 
 	"inferbench/harness/stats"
 )
 
-// The limits past which the client may have set the figures.
-const (
-	maxCPUShare = 0.80                  // of all cores: above it, requests queue for the client's own CPU
-	maxLateness = 20 * time.Millisecond // p99 of a timer's lateness: the scale of a token gap
-	maxGCPause  = 10 * time.Millisecond
-)
-
 // watch observes the client while it runs.
 type watch struct {
-	begin    time.Time
-	cpu      time.Duration
-	pauses   *metrics.Float64Histogram
-	done     chan struct{}
-	finished chan []time.Duration
+	begin  time.Time
+	cpu    time.Duration
+	before histograms
+	done   chan struct{}
+	late   chan []time.Duration
 }
 
+// watchEvery is how often a timer is set whose lateness is measured.
 const watchEvery = 10 * time.Millisecond
 
 func startWatch() *watch {
-	w := &watch{begin: time.Now(), cpu: cpuTime(), pauses: gcPauses(), done: make(chan struct{}), finished: make(chan []time.Duration, 1)}
+	w := &watch{begin: time.Now(), cpu: cpuTime(), before: readHistograms(), done: make(chan struct{}), late: make(chan []time.Duration, 1)}
 	go w.timers()
 	return w
 }
 
-// timers measures how late timers fire: what any goroutine that became ready
-// had to wait for a core.
+// timers measures how late timers fire. A run of an hour sets 360,000 of them.
 func (w *watch) timers() {
 	var late []time.Duration
 	timer := time.NewTimer(watchEvery)
@@ -48,72 +40,71 @@ func (w *watch) timers() {
 		case <-timer.C:
 			late = append(late, max(time.Since(due), 0))
 		case <-w.done:
-			w.finished <- late
+			w.late <- late
 			return
 		}
 	}
 }
 
-// stop ends the watch and judges what it saw.
+// stop ends the watch and judges what it saw of the phase.
 func (w *watch) stop(p *phase, loopback bool) stats.Audit {
 	close(w.done)
-	late := <-w.finished
+	late := <-w.late
 	wall := time.Since(w.begin)
 	cpu := cpuTime() - w.cpu
+	after := readHistograms()
+
 	a := stats.Audit{WithEngine: loopback, CPUShare: cpu.Seconds() / wall.Seconds() / float64(runtime.GOMAXPROCS(0))}
 	if len(late) > 0 {
 		slices.Sort(late)
-		a.LatenessP99Ms = late[(len(late)-1)*99/100].Seconds() * 1e3
+		a.LatenessP99Ms, a.LatenessMaxMs = ms(late[(len(late)*99+99)/100-1]), ms(late[len(late)-1])
 	}
+	a.GCPauseP99Ms, a.GCPauseMaxMs = between(w.before.pauses, after.pauses)
+	a.SchedulingP99Ms, _ = between(w.before.scheduling, after.scheduling)
+
 	var chunks int64
+	var idle time.Duration
 	for _, s := range p.slots {
 		a.Dials += s.dials
 		a.Retries += s.retries
-		a.DialMaxMs = max(a.DialMaxMs, s.dialMax.Seconds()*1e3)
-		a.TLSMaxMs = max(a.TLSMaxMs, s.tlsMax.Seconds()*1e3)
+		a.DialMaxMs = max(a.DialMaxMs, ms(s.dialMax))
+		a.TLSMaxMs = max(a.TLSMaxMs, ms(s.tlsMax))
 		a.BundledChunks += s.bundled
 		chunks += s.chunks
+		idle += s.idle
 	}
 	if chunks > 0 {
 		a.BundledShare = float64(a.BundledChunks) / float64(chunks)
 		a.CPUPerTokenUs = cpu.Seconds() * 1e6 / float64(chunks)
 	}
-	a.GCPauseP99Ms, a.GCPauseMaxMs = pausesSince(w.pauses, gcPauses())
-
-	limit := func(over bool, format string, args ...any) {
-		if over {
-			a.ClientLimited = true
-			a.Reasons = append(a.Reasons, fmt.Sprintf(format, args...))
-		}
+	if all := p.duration * time.Duration(min(len(p.slots), p.total)); all > 0 {
+		a.IdleShare = idle.Seconds() / all.Seconds()
 	}
-	limit(a.CPUShare > maxCPUShare && !loopback, "the client used %.0f %% of all cores (limit %.0f %%)", a.CPUShare*100, maxCPUShare*100)
-	limit(a.LatenessP99Ms > maxLateness.Seconds()*1e3, "the client's timers fired %.1f ms late at the 99th percentile (limit %v)", a.LatenessP99Ms, maxLateness)
-	limit(a.GCPauseP99Ms > maxGCPause.Seconds()*1e3, "garbage collection stopped the client for %.1f ms at the 99th percentile (limit %v)", a.GCPauseP99Ms, maxGCPause)
+	a.Judge()
 	return a
 }
 
-// cpuTime is what the process has used, user and system.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
+func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
-func gcPauses() *metrics.Float64Histogram {
-	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+// histograms are what Go's runtime keeps of itself, from its start.
+type histograms struct{ pauses, scheduling *metrics.Float64Histogram }
+
+func readHistograms() histograms {
+	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/sched/latencies:seconds"}}
 	metrics.Read(s)
-	if s[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return nil
+	get := func(v metrics.Value) *metrics.Float64Histogram {
+		if v.Kind() != metrics.KindFloat64Histogram {
+			return nil // a later Go may drop a metric
+		}
+		return v.Float64Histogram()
 	}
-	return s[0].Value.Float64Histogram()
+	return histograms{get(s[0].Value), get(s[1].Value)}
 }
 
-// pausesSince is the 99th percentile and the maximum, in ms, of the pauses
-// that are in b but not in a: the upper ends of their buckets.
-func pausesSince(a, b *metrics.Float64Histogram) (p99, most float64) {
-	if a == nil || b == nil {
+// between is the 99th percentile and the maximum, in ms, of what is in b but
+// not yet in a: the upper ends of their buckets.
+func between(a, b *metrics.Float64Histogram) (p99, most float64) {
+	if a == nil || b == nil || len(a.Counts) != len(b.Counts) {
 		return 0, 0
 	}
 	var total uint64
@@ -127,12 +118,13 @@ func pausesSince(a, b *metrics.Float64Histogram) (p99, most float64) {
 			continue
 		}
 		upper := b.Buckets[i+1]
-		if upper > 1e9 { // the last bucket ends in infinity
+		if math.IsInf(upper, 1) {
 			upper = b.Buckets[i]
 		}
+		before := seen
 		seen += d
 		most = upper * 1e3
-		if p99 == 0 && seen*100 >= total*99 {
+		if before*100 < total*99 && seen*100 >= total*99 {
 			p99 = most
 		}
 	}

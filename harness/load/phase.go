@@ -192,6 +192,7 @@ func (p *phase) pace(ctx context.Context, made <-chan prepared, spawn func(*slot
 // serve sends one request after another through s.
 func (p *phase) serve(ctx context.Context, s *slot) {
 	shape := p.opts.Shape
+	free := time.Since(p.base)
 	for next := range p.ready {
 		if ctx.Err() != nil || p.stopped.Load() {
 			return
@@ -201,6 +202,10 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		}
 		p.inFlight.Add(1)
 		t := s.do(ctx, next, shape.open())
+		if !shape.open() && t.Sent > 0 {
+			s.idle += t.Sent - free
+		}
+		free = t.Done
 		p.inFlight.Add(-1)
 		p.finished.Add(1)
 		p.judge(t, ctx.Err() != nil)

@@ -28,12 +28,15 @@ type slot struct {
 	dials, retries  int
 	dialMax, tlsMax time.Duration
 	chunks, bundled int64
+	idle            time.Duration // in a closed loop, without a request in flight
 }
 
 // begin readies the slot for a phase.
 func (s *slot) begin(p *phase) {
 	s.run, s.resp.base = p, p.base
 	s.tokens.Store(0)
+	// The audit is of one phase, but for the connections, which stay.
+	s.retries, s.chunks, s.bundled, s.idle = 0, 0, 0, 0
 }
 
 // do sends one request and reads its answer to the end. Whatever goes wrong is

@@ -79,6 +79,9 @@ func mergeAudits(parts []Part) stats.Audit {
 		out.CPUShare = max(out.CPUShare, a.CPUShare)
 		out.WithEngine = out.WithEngine || a.WithEngine
 		out.LatenessP99Ms = max(out.LatenessP99Ms, a.LatenessP99Ms)
+		out.LatenessMaxMs = max(out.LatenessMaxMs, a.LatenessMaxMs)
+		out.SchedulingP99Ms = max(out.SchedulingP99Ms, a.SchedulingP99Ms)
+		out.IdleShare = max(out.IdleShare, a.IdleShare)
 		out.GCPauseP99Ms = max(out.GCPauseP99Ms, a.GCPauseP99Ms)
 		out.GCPauseMaxMs = max(out.GCPauseMaxMs, a.GCPauseMaxMs)
 		out.DialMaxMs = max(out.DialMaxMs, a.DialMaxMs)

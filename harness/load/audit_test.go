@@ -1,0 +1,130 @@
+package load
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"os/exec"
+	"runtime/metrics"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/engine"
+	"inferbench/harness/engine/schedule"
+	"inferbench/harness/stats"
+	"inferbench/harness/target"
+	"inferbench/harness/workload"
+)
+
+// clientOf is set in the environment of the process that is only a client, to
+// the address of its server; starved says how many goroutines besides it want
+// its cores.
+const (
+	clientOf = "INFERBENCH_TEST_CLIENT_OF"
+	starved  = "INFERBENCH_TEST_STARVED"
+)
+
+// steadyStep is a decode step that takes as long whatever the batch.
+func steadyStep(d time.Duration) func(*schedule.Profile) {
+	return func(p *schedule.Profile) {
+		p.Cost.DecodeStep, p.Cost.PerContextToken = []schedule.Point{{Batch: 1, Step: d}}, 0
+	}
+}
+
+// TestClientProcess is no test: the tests below run it as a process of its own,
+// so that it can be starved.
+func TestClientProcess(t *testing.T) {
+	url := os.Getenv(clientOf)
+	if url == "" {
+		t.Skip("is run by the tests of the audit")
+	}
+	for range len(os.Getenv(starved)) {
+		go func() {
+			for x := 1.0; ; x = math.Sqrt(x + 1) {
+			}
+		}()
+	}
+	tg := target.New(url, "", "", nil)
+	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{}))
+	tg.Loopback = false // the engine is in another process
+	src := workload.Random{N: 32, ISL: 32, OSL: 32, RangeRatio: 1, Vocab: tg.Vocab, Seed: 1}
+	rec, err := Run(t.Context(), tg, src, Options{Conc: 8})
+	require.NoError(t, err)
+	require.Equal(t, 32, rec.Summary(1).Successful, rec.Summary(1).Errors)
+	b, err := json.Marshal(rec.Audit)
+	require.NoError(t, err)
+	os.Stdout.WriteString("audit: " + string(b) + "\n")
+}
+
+// auditOf runs a client in a process of its own.
+func auditOf(t *testing.T, url string, env ...string) (a stats.Audit) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestClientProcess$", "-test.timeout", "1m")
+	cmd.Env = append(append(os.Environ(), clientOf+"="+url), env...)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	_, line, ok := strings.Cut(string(out), "audit: ")
+	require.True(t, ok, string(out))
+	line, _, _ = strings.Cut(line, "\n")
+	require.NoError(t, json.Unmarshal([]byte(line), &a))
+	return a
+}
+
+// The flag rises whenever the client is starved: one core for Go, and four
+// others that want it all the time. It stays down otherwise; on a machine that
+// is itself short of cores the client may truly be starved at times, so it is
+// given five chances to be let alone.
+func TestAuditSaysWhenTheClientIsStarved(t *testing.T) {
+	e, _ := embedded(t, engine.Config{Tune: steadyStep(10 * time.Millisecond)})
+	for range 3 {
+		a := auditOf(t, e.URL(), "GOMAXPROCS=1", starved+"=xxxx")
+		assert.True(t, a.ClientLimited, "%+v", a)
+		assert.NotEmpty(t, a.Reasons)
+	}
+	var calm stats.Audit
+	for range 5 {
+		if calm = auditOf(t, e.URL()); !calm.ClientLimited {
+			break
+		}
+	}
+	assert.False(t, calm.ClientLimited, "%+v", calm)
+}
+
+func TestPercentileOfRuntimeHistograms(t *testing.T) {
+	buckets := []float64{0, 0.001, 0.002, math.Inf(1)}
+	a := &metrics.Float64Histogram{Buckets: buckets, Counts: []uint64{5, 5, 5}}
+	b := &metrics.Float64Histogram{Buckets: buckets, Counts: []uint64{104, 6, 5}}
+	p99, most := between(a, b)
+	assert.Equal(t, 1.0, p99, "99 of 100 are in the first bucket")
+	assert.Equal(t, 2.0, most)
+	b.Counts[2]++
+	p99, most = between(a, b)
+	assert.Equal(t, 2.0, p99)
+	assert.Equal(t, 2.0, most, "the last bucket has no upper end")
+	p99, most = between(a, a)
+	assert.Zero(t, p99+most)
+	p99, _ = between(nil, b)
+	assert.Zero(t, p99)
+}
+
+// Slots that wait for their next request are idle.
+func TestAuditSeesIdleSlots(t *testing.T) {
+	_, tg := embedded(t, engine.Config{})
+	rec, err := Run(t.Context(), tg, slow{random(6)}, Options{Conc: 2})
+	require.NoError(t, err)
+	assert.Greater(t, rec.Audit.IdleShare, stats.MaxIdleShare)
+	assert.True(t, rec.Audit.ClientLimited)
+	assert.Contains(t, strings.Join(rec.Audit.Reasons, "\n"), "no request in flight")
+}
+
+// slow is a source that takes long to give a request.
+type slow struct{ workload.Random }
+
+func (s slow) Request(i int) (workload.Request, error) {
+	time.Sleep(30 * time.Millisecond)
+	return s.Random.Request(i)
+}
