@@ -24,6 +24,8 @@ type endpoint struct {
 	tls    *tls.Config
 	header []byte // of every request, up to the value of Content-Length
 
+	redact func(string) string // takes out what a server may echo of the header
+
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
 	closed bool
@@ -58,6 +60,12 @@ func newEndpoint(t *target.Target, o Options) (*endpoint, error) {
 	default:
 		return nil, fmt.Errorf("load: %s: want http or https", u)
 	}
+
+	var secrets []string
+	for _, v := range o.Headers {
+		secrets = append(secrets, v...)
+	}
+	e.redact = func(text string) string { return target.Redact(t.Redact(text), secrets...) }
 
 	h := http.Header{}
 	for k, v := range o.Headers {

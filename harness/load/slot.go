@@ -52,7 +52,7 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 		if ctx.Err() != nil {
 			err = errors.New("cancelled")
 		}
-		t.Err = describe(s.run.end.url, err)
+		t.Err = s.run.end.redact(describe(s.run.end.url, err))
 	}
 	t.Done = time.Since(s.run.base)
 	if scheduled {
@@ -138,7 +138,7 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 		if s.resp.retry != "" {
 			retry = " (Retry-After: " + s.resp.retry + ")"
 		}
-		return fmt.Errorf("HTTP %d: %s%s", s.resp.status, target.ErrorMessage(body), retry)
+		return fmt.Errorf("HTTP %d: %s%s", s.resp.status, target.ErrorMessage([]byte(s.run.end.redact(string(body)))), retry)
 	}
 	if err := s.stream(p, t); err != nil {
 		return err
@@ -180,9 +180,9 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		c, err := parseChunk(data)
 		switch {
 		case err != nil:
-			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, data)
+			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, s.run.end.redact(string(data)))
 		case c.failed:
-			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, target.ErrorMessage(data))
+			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, target.ErrorMessage([]byte(s.run.end.redact(string(data)))))
 		}
 		if c.usage {
 			out.usage, out.input, out.output = true, c.input, c.output

@@ -101,7 +101,7 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return newHTTPError(method, url, resp)
+		return t.newHTTPError(method, url, resp)
 	}
 	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer}
 	var b []byte
@@ -123,13 +123,13 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 		return nil
 	case *[]byte:
 		if !gjson.ValidBytes(b) { // which gjson itself does not mind
-			return &MalformedError{Method: method, URL: url, Body: b, Err: errors.New("this is no JSON")}
+			return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: errors.New("this is no JSON")}
 		}
 		*out = b
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return &MalformedError{Method: method, URL: url, Body: b, Err: err}
+		return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: err}
 	}
 	return nil
 }
@@ -147,10 +147,10 @@ func (e *MalformedError) Error() string {
 
 func (e *MalformedError) Unwrap() error { return e.Err }
 
-func newHTTPError(method, url string, resp *http.Response) *HTTPError {
+func (t *Target) newHTTPError(method, url string, resp *http.Response) *HTTPError {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: ErrorMessage(b)}
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: ErrorMessage([]byte(t.Redact(string(b))))}
 }
 
 func retryAfter(v string) time.Duration {

@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/engine"
+)
+
+const (
+	apiKey = "sk-do-not-print-this-1234567890"
+	header = "gateway-secret-0987654321"
+	board  = "board-token-5432167890"
+)
+
+// tattler echoes what it was sent in its error answers, as gateways do when
+// they are being helpful.
+func tattler(t *testing.T, fails func(r *http.Request, body string) bool) string {
+	e, err := engine.Start(engine.Config{APIKey: apiKey})
+	require.NoError(t, err)
+	t.Cleanup(func() { e.Close() })
+	u, err := url.Parse(e.URL())
+	require.NoError(t, err)
+	next := httputil.NewSingleHostReverseProxy(u)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body bytes.Buffer
+		body.ReadFrom(r.Body)
+		r.Body = http.NoBody
+		if body.Len() > 0 {
+			r.Body = readCloser{bytes.NewReader(body.Bytes())}
+		}
+		if !fails(r, body.String()) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusTeapot)
+		// The key also stands where a message is shortened.
+		fmt.Fprintf(w, `{"error":{"message":"you sent %s %s and %s%s"}}`, r.Header.Get("Authorization"), r.Header.Get("X-Gateway"),
+			strings.Repeat("x", 240), r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+type readCloser struct{ *bytes.Reader }
+
+func (readCloser) Close() error { return nil }
+
+// No secret is in anything that a run prints or writes, whichever way it fails.
+func TestSecretsAreNowhere(t *testing.T) {
+	stream := func(_ *http.Request, body string) bool { return strings.Contains(body, `"stream":true`) }
+	for name, c := range map[string]struct {
+		fails  func(*http.Request, string) bool
+		passes bool
+	}{
+		"nothing fails":   {func(*http.Request, string) bool { return false }, true},
+		"waiting fails":   {func(*http.Request, string) bool { return true }, false},
+		"accuracy fails":  {func(r *http.Request, body string) bool { return strings.Contains(body, `"echo":true`) || r.URL.Path == "/generate" }, false},
+		"benchmark fails": {stream, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := append(os.Environ(), "BASE_URL="+tattler(t, c.fails), "API_KEY="+apiKey, "HEADERS=X-Gateway: "+header,
+				"LEADERBOARD_TOKEN="+board, "READY_TIMEOUT=1s", "REQUEST_TIMEOUT=2s", "TP=1")
+			exit, dir, out := finish(t, env, append(small, "-test.run=TestServing", "-test.v")...)
+			if !c.passes {
+				assert.NotZero(t, exit)
+				assert.Contains(t, out, "you sent", "the server's words are shown")
+			}
+			seen := map[string]string{"the output": out}
+			require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.Type().IsRegular() {
+					b, err := os.ReadFile(path)
+					require.NoError(t, err)
+					seen[path] = string(unzip(b))
+				}
+				return err
+			}))
+			for where, text := range seen {
+				for _, secret := range []string{apiKey, header, board, apiKey[:12]} {
+					assert.NotContains(t, text, secret, where)
+				}
+			}
+		})
+	}
+}
+
+// unzip is what a .gz file holds; another file is itself.
+func unzip(b []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return b
+	}
+	out, _ := io.ReadAll(z)
+	return out
+}
