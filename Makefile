@@ -17,7 +17,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 
 .DEFAULT_GOAL := help
 .PHONY: soak faults slurm-deps engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
-.PHONY: browser-deps leaderboard leaderboard-backup leaderboard-load resubmit
+.PHONY: browser-deps gradio-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
 	@echo "make VERB [SETTING=value ...]"
@@ -96,7 +96,11 @@ fuzz: ## every fuzz target, FUZZTIME (30s) each
 	scripts/fuzz.sh
 
 # What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck slurm-deps browser-deps ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck slurm-deps browser-deps gradio-deps ## install what the tests skip without (Chromium and the like)
+
+gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
+	@test -x .venv-gradio/bin/gradio || { python3 -m venv .venv-gradio && nice -n 19 .venv-gradio/bin/pip install -q -r scripts/gradio/requirements.txt; }
 
 browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }

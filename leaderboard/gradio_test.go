@@ -160,3 +160,19 @@ func TestQueueStreamEnds(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(b), `"msg":"close_stream"`)
 }
+
+// And Gradio's official client for Python.
+func TestTheOfficialPythonClient(t *testing.T) {
+	python := "../.venv-gradio/bin/python"
+	if _, err := os.Stat(python); err != nil {
+		t.Skip("Gradio is not installed: make gradio-deps")
+	}
+	server, _ := serve(t, Config{})
+	ctx, cancel := context.WithTimeout(t.Context(), 6*limitOfTests)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, python, "../scripts/gradio/client.py", server.URL+"/isl1024_osl1024")
+	cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_TELEMETRY=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.Equal(t, "submission 1 of python is stored\nrefused: e2e_ms is -1: want a finite number above 0\n", string(out))
+}

@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string) error {
 // that a wrong one does not keep the board from starting.
 func getenv(name string) string {
 	switch name {
-	case "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE":
+	case "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
 		return os.Getenv(name)
 	}
 	if len(name) > 12 && name[:12] == "LEADERBOARD_" {

@@ -185,6 +185,10 @@ func (c *Client) Resubmit(ctx context.Context, batchDirs ...string) (Report, err
 // deliver sends one stored submission, trying again where that can help, and
 // stores what came of it. The error is for the disk and for ctx.
 func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
+	// Another process may have sent it since it was read.
+	if now, err := readSubmission(s.path); err == nil && now.Key == s.Key {
+		s.Status, s.Board, s.EventID = now.Status, now.Board, now.EventID
+	}
 	if s.Status == Confirmed {
 		return c.note(Outcome{Figures: s.Figures, Status: Confirmed, Board: s.Board, Answer: "confirmed before, not sent again"}), nil
 	}
@@ -227,6 +231,9 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 		o.Status, o.Answer = Confirmed, s.Answer
 	} else {
 		s.LastError = c.redact(err.Error())
+		if s.EventID != "" {
+			s.LastError += fmt.Sprintf("; it was posted before, as event %s, so the next try asks for that first", s.EventID)
+		}
 		o.Status, o.Reason = Pending, s.LastError+" (kept in "+s.path+"; make resubmit sends it again)"
 		c.down[s.Board] = true
 	}
