@@ -168,10 +168,13 @@ cost: ## what a client costs a token: a bare loop, ours, and the Python clients 
 	bin/clientcost $(COST)
 
 parity: .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
-	PARITY=1 $(GO) test ./harness/accuracy -count 1 -timeout 30m -v -run Parity
+	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity
 
-golden: .venv-parity/ready ## lm-evaluation-harness's own answers to the hard cases that CI holds
+golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own answers to the hard cases that CI holds
 	.venv-parity/bin/python scripts/parity/golden.py harness/accuracy/testdata/lmeval.json
+	.venv-parity/bin/python scripts/parity/byte_tokenizer.py harness/tokenizer/testdata/bytes
+	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py train . $(CURDIR)/harness/accuracy/texts/heldout.txt
+	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py golden . golden.json $(CURDIR)/harness/accuracy/texts/heldout.txt
 
 .venv-parity/ready: scripts/parity/requirements.txt
 	python3 -m venv .venv-parity

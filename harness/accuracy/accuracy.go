@@ -27,6 +27,7 @@ type Options struct {
 	Wikitext  string       // path of a WikiText file; "" = the text that fits the server
 	MaxLength int          // tokens that a window and the generated token take at most; 0 = DefaultMaxLength
 	Conc      int          // requests in flight; 0 = 1
+	Tokenizer string       // path of the model's tokenizer.json, for a server that has no /tokenize
 	Prefix    *int32       // token that the first one of a document is conditioned on; nil = ask
 	Retry     target.Retry // of each request
 

@@ -165,7 +165,10 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		maxLen int
 	}{
 		"no /tokenize":           {&fake{noTokenize: true}, Options{Wikitext: good}, 0},
-		"set ACC_PREFIX_TOKEN":   {&fake{noPrefix: true}, Options{Wikitext: good}, 0},
+		"set TOKENIZER to":       {&fake{noTokenize: true}, Options{Wikitext: good}, 0},
+		"TOKENIZER: open":        {&fake{noTokenize: true}, Options{Wikitext: good, Tokenizer: "/no/such/tokenizer.json"}, 0},
+		"TOKENIZER=../tokenizer": {&fake{noTokenize: true}, Options{Wikitext: good, Tokenizer: "../tokenizer/testdata/gpt2.json"}, 0},
+		"or ACC_PREFIX_TOKEN to": {&fake{noPrefix: true}, Options{Wikitext: good}, 0},
 		"want UTF-8":             {&fake{}, Options{Wikitext: writeText(t, "\xff\xfe")}, 0},
 		"something in it":        {&fake{}, Options{Wikitext: writeText(t, " \n\u2028 \n")}, 0},
 		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Wikitext: good, MaxLength: 3}, 0},

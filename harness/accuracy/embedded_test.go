@@ -69,13 +69,12 @@ func TestNoiseFailsTheGate(t *testing.T) {
 func TestBothWaysOfScoringAgreeOnTheEmbeddedEngine(t *testing.T) {
 	completions, err := Score(context.Background(), embedded(t, engine.Config{Dialect: engine.VLLM}), Options{Conc: 8})
 	require.NoError(t, err)
-	tg := embedded(t, engine.Config{})
-	if tg.Post(context.Background(), "/generate", map[string]any{"input_ids": []int{65, 66}}, nil) != nil {
-		t.Skip("this engine has no /generate")
-	}
-	tg.Engine = "sglang" // so that /generate is tried first
-	generate, err := Score(context.Background(), tg, Options{Conc: 8})
+	// In its SGLang dialect the engine has no /tokenize and no log-probabilities
+	// of an echoed prompt, as with lm-evaluation-harness #2982: the tokens come
+	// from a file, the log-probabilities from /generate.
+	generate, err := Score(context.Background(), embedded(t, engine.Config{Dialect: engine.SGLang}), Options{Conc: 8, Tokenizer: "../tokenizer/testdata/bytes"})
 	require.NoError(t, err)
+	assert.Equal(t, "../tokenizer/testdata/bytes", generate.Tokenizer)
 	assert.Equal(t, "/v1/completions", completions.Path)
 	assert.Equal(t, "/generate", generate.Path)
 	assert.Equal(t, completions.Metrics, generate.Metrics)

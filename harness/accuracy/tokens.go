@@ -8,37 +8,81 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inferbench/harness/target"
+	"inferbench/harness/tokenizer"
 )
 
-// tokenizer turns documents into the model's tokens.
-type tokenizer struct {
+// source turns documents into the model's tokens.
+type source struct {
 	name   string
 	prefix int32 // BOS, or EOS where there is none
 	encode func(ctx context.Context, text string) ([]int32, error)
 }
 
-// tokenizerFor finds the tokens' source: the server's own /tokenize.
-func tokenizerFor(ctx context.Context, t *target.Target, o Options) (*tokenizer, error) {
-	tok := &tokenizer{name: "server", encode: func(ctx context.Context, text string) ([]int32, error) {
+// tokenizerFor finds the tokens' source: the server's own /tokenize, else the
+// tokenizer.json that the user names. The prefix comes from the same place, or
+// from the other where that one does not know it, or from the user.
+func tokenizerFor(ctx context.Context, t *target.Target, o Options) (*source, error) {
+	tok, err := serverTokenizer(ctx, t, o)
+	if err != nil && (o.Tokenizer == "" || !errors.Is(err, target.ErrNoTokenizer) && !errors.Is(err, target.ErrNoPrefix)) {
+		switch {
+		case errors.Is(err, target.ErrNoTokenizer):
+			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json", err)
+		case errors.Is(err, target.ErrNoPrefix):
+			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json, or ACC_PREFIX_TOKEN to the id of its BOS (its EOS where it has none)", err)
+		}
+		return nil, err
+	}
+	if err == nil {
+		return tok, nil
+	}
+	local, lerr := localTokenizer(o)
+	if lerr != nil {
+		return nil, lerr
+	}
+	if errors.Is(err, target.ErrNoPrefix) { // the server tokenizes; the file only knows the prefix
+		tok.prefix = local.prefix
+		return tok, nil
+	}
+	return local, nil
+}
+
+// serverTokenizer is the server's. With [target.ErrNoPrefix] it lacks a prefix,
+// and is otherwise ready.
+func serverTokenizer(ctx context.Context, t *target.Target, o Options) (*source, error) {
+	tok := &source{name: "the server's /tokenize", encode: func(ctx context.Context, text string) ([]int32, error) {
 		return t.Tokenize(ctx, o.Retry, text, false)
 	}}
+	if _, err := t.Tokenize(ctx, o.Retry, "a", false); err != nil {
+		return nil, err
+	}
 	if o.Prefix != nil {
 		tok.prefix = *o.Prefix
 		return tok, nil
 	}
 	var err error
-	if tok.prefix, err = t.Prefix(ctx, o.Retry); err != nil {
-		if errors.Is(err, target.ErrNoPrefix) {
-			err = fmt.Errorf("%w: set ACC_PREFIX_TOKEN to the id of the model's BOS, or of its EOS where it has none", err)
-		}
-		return nil, err
+	tok.prefix, err = t.Prefix(ctx, o.Retry)
+	return tok, err
+}
+
+func localTokenizer(o Options) (*source, error) {
+	file, err := tokenizer.Load(o.Tokenizer)
+	if err != nil {
+		return nil, fmt.Errorf("TOKENIZER: %w", err)
+	}
+	tok := &source{name: o.Tokenizer, encode: func(_ context.Context, text string) ([]int32, error) { return file.Encode(text) }}
+	if o.Prefix != nil {
+		tok.prefix = *o.Prefix
+		return tok, nil
+	}
+	if tok.prefix, err = file.Prefix(); err != nil {
+		return nil, fmt.Errorf("TOKENIZER=%s: %w: set ACC_PREFIX_TOKEN to the id of the model's BOS, or of its EOS where it has none", o.Tokenizer, err)
 	}
 	return tok, nil
 }
 
 // encodeAll is the tokens of each document's target, conc documents at a time.
 // A document without a token could not be predicted, and is an error.
-func (tok *tokenizer) encodeAll(ctx context.Context, docs []Document, conc int) ([][]int32, error) {
+func (tok *source) encodeAll(ctx context.Context, docs []Document, conc int) ([][]int32, error) {
 	out := make([][]int32, len(docs))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(conc)

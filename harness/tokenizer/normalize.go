@@ -1,0 +1,94 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// normalizer rewrites a text before it is cut.
+type normalizer func(string) string
+
+func newNormalizer(raw json.RawMessage) (normalizer, error) {
+	var n struct {
+		Type        string            `json:"type"`
+		Normalizers []json.RawMessage `json:"normalizers"`
+		Pattern     rawPattern        `json:"pattern"`
+		Content     string            `json:"content"`
+		Prepend     string            `json:"prepend"`
+		StripLeft   bool              `json:"strip_left"`
+		StripRight  bool              `json:"strip_right"`
+	}
+	if isNull(raw) {
+		return func(s string) string { return s }, nil
+	}
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return nil, fmt.Errorf("normalizer: %w", err)
+	}
+	switch n.Type {
+	case "Sequence":
+		var steps []normalizer
+		for _, sub := range n.Normalizers {
+			step, err := newNormalizer(sub)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, step)
+		}
+		return func(s string) string {
+			for _, step := range steps {
+				s = step(s)
+			}
+			return s
+		}, nil
+	case "NFC":
+		return norm.NFC.String, nil
+	case "NFD":
+		return norm.NFD.String, nil
+	case "NFKC":
+		return norm.NFKC.String, nil
+	case "NFKD":
+		return norm.NFKD.String, nil
+	case "Lowercase":
+		return strings.ToLower, nil
+	case "Strip":
+		return func(s string) string {
+			if n.StripLeft {
+				s = strings.TrimLeftFunc(s, unicode.IsSpace)
+			}
+			if n.StripRight {
+				s = strings.TrimRightFunc(s, unicode.IsSpace)
+			}
+			return s
+		}, nil
+	case "Prepend":
+		return func(s string) string {
+			if s == "" {
+				return s
+			}
+			return n.Prepend + s
+		}, nil
+	case "Replace":
+		find, err := n.Pattern.finder()
+		if err != nil {
+			return nil, fmt.Errorf("normalizer Replace: %w", err)
+		}
+		return func(s string) string {
+			var b strings.Builder
+			done := 0
+			for _, m := range find(s) {
+				b.WriteString(s[done:m[0]])
+				b.WriteString(n.Content)
+				done = m[1]
+			}
+			b.WriteString(s[done:])
+			return b.String()
+		}, nil
+	}
+	return nil, fmt.Errorf("normalizer %q is not among those that this tokenizer knows", n.Type)
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

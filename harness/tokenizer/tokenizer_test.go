@@ -1,0 +1,227 @@
+package tokenizer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// answers are what Hugging Face's tokenizers makes of texts with one
+// tokenizer.json: see scripts/parity/tokenizers_golden.py.
+type answers struct {
+	Lines []struct {
+		Text string
+		IDs  []int32
+	}
+	Page  []int32
+	Texts map[string][]string // digests of each paragraph's ids
+}
+
+func readAnswers(t *testing.T, path string) (all map[string]answers) {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &all))
+	return all
+}
+
+func digest(ids []int32) string {
+	words := make([]string, len(ids))
+	for i, id := range ids {
+		words[i] = fmt.Sprint(id)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(words, ",")))
+	return hex.EncodeToString(sum[:])
+}
+
+// same holds a tokenizer to the answers.
+func same(t *testing.T, tok *Tokenizer, a answers, texts map[string]string) {
+	var page []string
+	for _, l := range a.Lines {
+		page = append(page, l.Text)
+		ids, err := tok.Encode(l.Text)
+		require.NoError(t, err)
+		assert.Equal(t, l.IDs, ids, "%q", l.Text)
+	}
+	ids, err := tok.Encode(strings.Join(page, "\n"))
+	require.NoError(t, err)
+	assert.Equal(t, a.Page, ids, "the page as a whole")
+	for name, digests := range a.Texts {
+		b, err := os.ReadFile(texts[name])
+		require.NoError(t, err)
+		paragraphs := strings.Split(string(b), "\n = ")
+		require.Len(t, paragraphs, len(digests))
+		for i, p := range paragraphs {
+			ids, err := tok.Encode(p)
+			require.NoError(t, err)
+			assert.Equal(t, digests[i], digest(ids), "%s, paragraph %d", name, i)
+		}
+	}
+}
+
+func TestEqualsHuggingFace(t *testing.T) {
+	all := readAnswers(t, "testdata/golden.json")
+	require.Len(t, all, 10)
+	for name, a := range all {
+		t.Run(name, func(t *testing.T) {
+			tok, err := Load(filepath.Join("testdata", name+".json"))
+			require.NoError(t, err)
+			same(t, tok, a, map[string]string{"heldout.txt": "../accuracy/texts/heldout.txt"})
+		})
+	}
+}
+
+// The same over the whole of WikiText-2, against the library as it is installed.
+func TestParityWithHuggingFace(t *testing.T) {
+	if os.Getenv("PARITY") == "" {
+		t.Skip("a comparison with another program: run `make parity`")
+	}
+	python, text := "../../.venv-parity/bin/python", "../../../shared/data/wikitext2-test.txt"
+	if _, err := os.Stat(python); err != nil {
+		t.Skip("Hugging Face's tokenizers is not installed: run `make parity`")
+	}
+	if _, err := os.Stat(text); err != nil {
+		t.Skip("WikiText-2 is not here:", err)
+	}
+	out := filepath.Join(t.TempDir(), "golden.json")
+	b, err := exec.Command(python, "../../scripts/parity/tokenizers_golden.py", "golden", "testdata", out, text).CombinedOutput()
+	require.NoError(t, err, string(b))
+	for name, a := range readAnswers(t, out) {
+		tok, err := Load(filepath.Join("testdata", name+".json"))
+		require.NoError(t, err)
+		begin := time.Now()
+		same(t, tok, a, map[string]string{filepath.Base(text): text})
+		t.Logf("%-9s equal on %d lines of hard text and on %d paragraphs of %s, in %.2f s", name, len(a.Lines), len(a.Texts[filepath.Base(text)]), filepath.Base(text), time.Since(begin).Seconds())
+	}
+}
+
+func TestPrefixIsBOSElseEOS(t *testing.T) {
+	for name, want := range map[string]int32{"llama3": 0, "deepseek": 0, "mistral": 1, "bytes": 256} {
+		file := name + ".json"
+		if name == "bytes" {
+			file = "bytes" // a folder, with a tokenizer_config.json
+		}
+		tok, err := Load(filepath.Join("testdata", file))
+		require.NoError(t, err)
+		if name == "llama3" || name == "deepseek" {
+			want, _ = tok.ID("<|bos|>")
+		}
+		got, err := tok.Prefix()
+		require.NoError(t, err)
+		assert.Equal(t, want, got, name)
+	}
+	tok, err := Load("testdata/gpt2.json")
+	require.NoError(t, err)
+	_, err = tok.Prefix()
+	assert.ErrorIs(t, err, ErrNoPrefix)
+
+	for config, want := range map[string]string{
+		`{"bos_token":null,"eos_token":{"content":"<|eos|>"}}`: "<|eos|>",
+		`{"bos_token":"<|bos|>","eos_token":"<|eos|>"}`:        "<|bos|>",
+	} {
+		dir := t.TempDir()
+		copyFile(t, "testdata/gpt2.json", filepath.Join(dir, "tokenizer.json"))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(config), 0o644))
+		tok, err := Load(dir)
+		require.NoError(t, err)
+		got, err := tok.Prefix()
+		require.NoError(t, err)
+		id, _ := tok.ID(want)
+		assert.Equal(t, id, got)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	b, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, b, 0o644))
+}
+
+// What is not known is refused by name, never done nearly right.
+func TestUnknownPartsAreRefused(t *testing.T) {
+	for want, body := range map[string]string{
+		"not a tokenizer.json":                  `[`,
+		`model "WordPiece"`:                     `{"model":{"type":"WordPiece"}}`,
+		`normalizer "BertNormalizer"`:           `{"normalizer":{"type":"BertNormalizer"},"model":{"type":"BPE"}}`,
+		`pre_tokenizer "BertPreTokenizer"`:      `{"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"BertPreTokenizer"}]},"model":{"type":"BPE"}}`,
+		`behavior "Sideways"`:                   `{"pre_tokenizer":{"type":"Split","pattern":{"String":"a"},"behavior":"Sideways"},"model":{"type":"BPE"}}`,
+		`it has no pattern`:                     `{"pre_tokenizer":{"type":"Split","behavior":"Isolated"},"model":{"type":"BPE"}}`,
+		`pattern "(a"`:                          `{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a"},"behavior":"Isolated"},"model":{"type":"BPE"}}`,
+		`prepend_scheme "sometimes"`:            `{"pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"sometimes"},"model":{"type":"BPE"}}`,
+		`dropout`:                               `{"model":{"type":"BPE","dropout":0.1,"vocab":{},"merges":[]}}`,
+		`merge 0, "a" and "b"`:                  `{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}`,
+		`merge "a b c"`:                         `{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b c"]}}`,
+		`unk_token "<unk>" is not`:              `{"model":{"type":"BPE","unk_token":"<unk>","vocab":{"a":0},"merges":[]}}`,
+		`unk_id is not`:                         `{"model":{"type":"Unigram","vocab":[["a",-1]],"unk_id":3}}`,
+		`["a"] is not [token, score]`:           `{"model":{"type":"Unigram","vocab":[["a"]],"unk_id":0}}`,
+		`model "" is not among those`:           `{"model":{}}`,
+		`model: unexpected end of JSON`:         `{}`,
+		`model BPE: json: cannot unmarshal str`: `{"model":{"type":"BPE","vocab":"x","merges":[]}}`,
+	} {
+		_, err := parse([]byte(body))
+		if assert.ErrorContains(t, err, want) {
+			assert.NotContains(t, err.Error(), "\n")
+		}
+	}
+	tok, err := Load("testdata/gpt2.json")
+	require.NoError(t, err)
+	_, err = tok.Encode("\xff")
+	assert.ErrorContains(t, err, "not UTF-8")
+	_, err = Load("/no/such/file")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// Long pieces (SentencePiece's are whole texts) must not take quadratic time:
+// a megabyte without a space would then take hours.
+func TestLongPiecesAreCutInReasonableTime(t *testing.T) {
+	for _, name := range []string{"llama2", "gpt2"} {
+		tok, err := Load("testdata/" + name + ".json")
+		require.NoError(t, err)
+		ids, err := tok.Encode(strings.Repeat("abcdefghij", 1e5))
+		require.NoError(t, err)
+		assert.NotEmpty(t, ids)
+	}
+}
+
+// Any text at all: no panic, and byte-level tokens spell the text again.
+func FuzzEncode(f *testing.F) {
+	b, err := os.ReadFile("testdata/hard.txt")
+	require.NoError(f, err)
+	for line := range strings.SplitSeq(string(b), "\n") {
+		f.Add(line)
+	}
+	toks := map[string]*Tokenizer{}
+	spell := map[int32]string{}
+	for _, name := range []string{"llama3", "deepseek", "gptoss", "mistral", "unigram", "added"} {
+		tok, err := Load("testdata/" + name + ".json")
+		require.NoError(f, err)
+		toks[name] = tok
+	}
+	for s, id := range toks["llama3"].model.(*bpe).vocab {
+		spell[id] = s
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for name, tok := range toks {
+			ids, err := tok.Encode(s)
+			if err != nil || name != "llama3" || strings.Contains(s, "<|") {
+				continue
+			}
+			var again strings.Builder
+			for _, id := range ids {
+				again.WriteString(spell[id])
+			}
+			if again.String() != byteChars(s) {
+				t.Fatalf("%q becomes %q", s, again.String())
+			}
+		}
+	})
+}
