@@ -67,9 +67,11 @@ func TestSecretsAreNowhere(t *testing.T) {
 		fails  func(*http.Request, string) bool
 		passes bool
 	}{
-		"nothing fails":   {func(*http.Request, string) bool { return false }, true},
-		"waiting fails":   {func(*http.Request, string) bool { return true }, false},
-		"accuracy fails":  {func(r *http.Request, body string) bool { return strings.Contains(body, `"echo":true`) || r.URL.Path == "/generate" }, false},
+		"nothing fails": {func(*http.Request, string) bool { return false }, true},
+		"waiting fails": {func(*http.Request, string) bool { return true }, false},
+		"accuracy fails": {func(r *http.Request, body string) bool {
+			return strings.Contains(body, `"echo":true`) || r.URL.Path == "/generate"
+		}, false},
 		"benchmark fails": {stream, false},
 	} {
 		t.Run(name, func(t *testing.T) {
