@@ -164,8 +164,8 @@ cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 
 	python3 -m venv .venv-aiperf && .venv-aiperf/bin/pip install -q aiperf==0.13.0
 
 cost: ## what a client costs a token: a bare loop, ours, and the Python clients that cost-deps installed
-	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcost
-	bin/clientcost $(COST)
+	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
+	bin/clientcheck cost $(COST)
 
 parity: .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
 	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity

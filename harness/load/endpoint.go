@@ -23,6 +23,7 @@ type endpoint struct {
 	addr   string // host:port
 	tls    *tls.Config
 	header []byte // of every request, up to the value of Content-Length
+	ids    []byte // a header line up to the index of the request, or empty
 
 	redact func(string) string // takes out what a server may echo of the header
 
@@ -90,13 +91,20 @@ func newEndpoint(t *target.Target, o Options) (*endpoint, error) {
 	}
 	b.WriteString("Content-Length: ")
 	e.header = []byte(b.String())
+	if o.RequestIDs != "" {
+		e.ids = []byte("\r\nX-Request-Id: " + o.RequestIDs)
+	}
 	return e, nil
 }
 
-// head appends the header of a request whose body has n bytes.
-func (e *endpoint) head(buf []byte, n int) []byte {
+// head appends the header of request i, whose body has n bytes.
+func (e *endpoint) head(buf []byte, i, n int) []byte {
 	buf = append(buf, e.header...)
 	buf = strconv.AppendInt(buf, int64(n), 10)
+	if len(e.ids) > 0 {
+		buf = append(buf, e.ids...)
+		buf = strconv.AppendInt(buf, int64(i), 10)
+	}
 	return append(buf, "\r\n\r\n"...)
 }
 

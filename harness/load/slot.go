@@ -120,7 +120,7 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 		return err
 	}
 	s.resp.start(s.conn)
-	s.head = s.run.end.head(s.head[:0], len(p.body))
+	s.head = s.run.end.head(s.head[:0], p.index, len(p.body))
 
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.run.base)

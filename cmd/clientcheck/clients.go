@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +24,11 @@ func ours(ctx context.Context, j job) error {
 		return err
 	}
 	src := workload.Random{N: j.n, ISL: j.isl, OSL: j.osl, RangeRatio: 1, Vocab: t.Vocab, Seed: 1}
-	rec, err := load.Run(ctx, t, src, load.Options{Conc: j.conc})
+	o := load.Options{Conc: j.conc}
+	if j.ids {
+		o.RequestIDs = "clientcheck-"
+	}
+	rec, err := load.Run(ctx, t, src, o)
 	if err != nil {
 		return err
 	}
@@ -30,8 +36,32 @@ func ours(ctx context.Context, j job) error {
 	if s.Failed > 0 {
 		return fmt.Errorf("%d requests failed: %s", s.Failed, s.Errors[0].Error)
 	}
-	fmt.Printf("%.0f output tok/s, %.1f %% bundled\n", s.OutputThroughput, rec.Audit.BundledShare*100)
+	if j.ids {
+		out := json.NewEncoder(os.Stdout)
+		for _, x := range rec.Timings {
+			line := seen{Index: x.Index, TTFT: int64(x.TTFT())}
+			for gap := range x.ITL.All() {
+				line.Gaps = append(line.Gaps, int64(gap))
+			}
+			if err := out.Encode(line); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Printf("%.0f output tok/s, %.1f %% bundled, %d KiB at most\n", s.OutputThroughput, rec.Audit.BundledShare*100, mostMemory())
 	return nil
+}
+
+// mostMemory is the most memory that this process had resident, in KiB.
+func mostMemory() int64 {
+	b, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(b)) {
+		var n int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &n); err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // bare is the least that a client can do: it writes a request, and reads until

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cost measures the processor time of whole client processes, their children
+// included, for each token that they stream: a bare loop that reads the same
+// bytes off the same sockets and does nothing with them, the suite's own
+// client, and the Python clients that are installed, in turn on one engine.
+//
+// Each client runs twice, with n and with 5·n requests: the difference is what
+// tokens cost without the start of an interpreter and the loading of its
+// modules, which the first column leaves in.
+func cost(ctx context.Context, j job, step time.Duration, only string) error {
+	e, err := startEngine(ctx, step)
+	if err != nil {
+		return err
+	}
+	defer e.stop()
+	j.url, j.dir = e.url, e.dir
+	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests\n\n", j.conc, pace(step), j.isl, j.osl, j.n, 5*j.n)
+	fmt.Printf("%-22s %14s %14s %12s %12s\n", "client", "µs/token whole", "µs/token", "× bare loop", "× ours")
+	var bareCost, oursCost float64
+	for _, c := range clients(e.self) {
+		if only != "" && !strings.Contains(","+only+",", ","+c.name+",") {
+			continue
+		}
+		if c.missing != "" {
+			fmt.Printf("%-22s %s\n", c.name, c.missing)
+			continue
+		}
+		short, long := j, j
+		long.n = 5 * j.n
+		a, err := c.cpu(ctx, short)
+		if err != nil {
+			fmt.Printf("%-22s did not run: %v\n", c.name, err)
+			continue
+		}
+		b, err := c.cpu(ctx, long)
+		if err != nil {
+			fmt.Printf("%-22s did not run: %v\n", c.name, err)
+			continue
+		}
+		whole := us(b) / float64(long.n*j.osl)
+		each := us(b-a) / float64((long.n-short.n)*j.osl)
+		switch c.name {
+		case "bare loop":
+			bareCost = each
+		case "inferbench":
+			oursCost = each
+		}
+		fmt.Printf("%-22s %14.2f %14.2f %12.2f %12.2f\n", c.name, whole, each, each/bareCost, each/oursCost)
+	}
+	return ctx.Err()
+}
+
+func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// client is a program that puts on a load.
+type client struct {
+	name    string
+	missing string // why it cannot be measured
+	command func(j job) []string
+}
+
+func clients(self string) []client {
+	own := func(kind string) func(job) []string {
+		return func(j job) []string {
+			return []string{self, kind, "-url", j.url, "-conc", strconv.Itoa(j.conc), "-n", strconv.Itoa(j.n), "-isl", strconv.Itoa(j.isl), "-osl", strconv.Itoa(j.osl)}
+		}
+	}
+	list := []client{{name: "bare loop", command: own("bare")}, {name: "inferbench", command: own("ours")}}
+	for _, p := range []struct{ name, venv, script string }{
+		{"SGLang bench_serving", ".venv-peers", "scripts/peers/sglang_client.py"},
+		{"vLLM bench serve", ".venv-peers", "scripts/peers/vllm_client.py"},
+		{"GuideLLM", ".venv-guidellm", "scripts/peers/guidellm_client.py"},
+		{"AIPerf", ".venv-aiperf", "scripts/peers/aiperf_client.py"},
+	} {
+		python := filepath.Join(p.venv, "bin", "python")
+		c := client{name: p.name, command: func(j job) []string {
+			return []string{python, p.script, j.url, strconv.Itoa(j.conc), strconv.Itoa(j.n), strconv.Itoa(j.isl), strconv.Itoa(j.osl), j.dir}
+		}}
+		if _, err := os.Stat(python); err != nil {
+			c.missing = "is not installed: make cost-deps"
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// cpu runs the client and returns the processor time, user and system, of its
+// process and all that it waited for.
+func (c client) cpu(ctx context.Context, j job) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	args := c.command(j)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		return 0, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+	}
+	u := cmd.ProcessState
+	return u.UserTime() + u.SystemTime(), nil
+}
