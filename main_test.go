@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"inferbench/harness/advice"
 	"inferbench/harness/engine"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
@@ -112,7 +113,7 @@ func testMain(m *testing.M) int {
 		err = errors.Join(err, submit(ctx, set))
 	}
 	if err != nil {
-		fmt.Println("inferbench:", err)
+		fmt.Println("inferbench:", advice.Err(err))
 		code = max(code, 1)
 	}
 	return code
@@ -142,7 +143,7 @@ func submit(ctx context.Context, set settings.Settings) error {
 
 // refuse says in one line why nothing runs.
 func refuse(err error) int {
-	fmt.Fprintln(os.Stderr, "inferbench:", err)
+	fmt.Fprintln(os.Stderr, "inferbench:", advice.Err(err))
 	return 2
 }
 

@@ -48,6 +48,9 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	begin := time.Now()
 	r, rec := sw.measure(ctx, c, st.accuracy.Baseline)
 	took := time.Since(begin)
+	if j := clockJump(begin, time.Now()); j != "" {
+		r.Notes = append(r.Notes, j)
+	}
 	st.unbooked += took
 	if ctx.Err() != nil {
 		r = &batch.Result{Status: batch.Incomplete, Reason: Interrupted.Error(), Args: r.Args}
@@ -60,9 +63,8 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		return nil, err
 	}
 	if rec != nil {
-		err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration)
-		if err != nil {
-			return nil, err
+		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
+			r.Status, r.Reason = batch.Failed, err.Error()
 		}
 	}
 	return r, sw.finish(c, st, r)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"inferbench/baselines"
+	"inferbench/harness/advice"
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
@@ -122,7 +123,7 @@ func Open(ctx context.Context, c Config) (*Sweep, error) {
 	sw.cells = Selected(c.Settings, c.Plan)
 	for _, cell := range sw.cells {
 		if n := cell.ISL + cell.OSL; sw.Target.MaxLen > 0 && n > sw.Target.MaxLen && sw.serves(cell) {
-			return nil, fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all: start the server with a longer context or choose shorter lengths",
+			return nil, fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all",
 				cell.Name(), n, sw.Target.Model, sw.Target.MaxLen)
 		}
 	}
@@ -192,14 +193,15 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	st.result = r
 	took := st.unbooked
 	st.unbooked = 0
+	r.Reason = advice.Add(r.Reason)
 	sw.Watch.Ended(c, r)
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
 	}
 	if err := b.WriteResult(sw.Settings.ResultFilename, c, r); err != nil {
 		// Without its file the cell has no result, whatever was measured.
-		r.Status, r.Reason = batch.Failed, err.Error()
-		return errors.Join(err, b.Record(c, batch.Failed, took))
+		r.Status, r.Reason = batch.Failed, advice.Add(err.Error())
+		return errors.Join(advice.Err(err), b.Record(c, batch.Failed, took))
 	}
 	return b.Record(c, r.Status, took)
 }
