@@ -61,9 +61,12 @@ serve: ## start a server in the foreground: ENGINE=sglang, vllm, llama-server or
 	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
 	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
 
-.PHONY: engine-calibration
+.PHONY: engine-calibration engine-truth engine-streams engine-noise
 engine: ## the embedded engine alone, on PORT (8888), for any client
 	@$(GO) run ./cmd/engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast} $(ARGS)
+
+engine-truth: ## write docs/engine-truth.md: what the client measured beside what the engine knows
+	$(GO) test -count 1 -timeout 15m ./harness/truth -run TestClientAgreesWithTheEngine -update
 
 engine-calibration: ## write docs/engine-calibration.md: the B200 profile beside its baseline, simulated
 	$(GO) run ./cmd/engine -calibration > docs/engine-calibration.md.new

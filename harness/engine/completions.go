@@ -87,6 +87,9 @@ func (in *completionRequest) prompts(ids []int32) ([][]int32, []string, *apiErro
 		}
 		return out, texts, nil
 	}
+	if json.Unmarshal(in.Prompt, &ids) == nil && len(ids) > 0 {
+		return [][]int32{ids}, nil, nil // ids that are not plain: negative, perhaps
+	}
 	var lists [][]int32
 	if err := json.Unmarshal(in.Prompt, &lists); err == nil && len(lists) > 0 {
 		return lists, nil, nil

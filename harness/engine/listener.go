@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -65,6 +66,7 @@ func (l *listener) add(c *conn) bool {
 // already read of its next request.
 func (l *listener) give(c *conn, unread ...byte) {
 	c.unread = unread
+	c.answered(len(unread) > 0)
 	_ = c.SetDeadline(time.Time{})
 	select {
 	case l.conns <- c:
@@ -107,39 +109,47 @@ type conn struct {
 	from   *listener
 	unread []byte
 
-	mu    sync.Mutex
-	first time.Time // of the current request's first byte; zero before it
+	mu     sync.Mutex
+	within bool      // a request has begun and its answer has not ended
+	read   time.Time // when a read last returned something
+	first  time.Time // when the current request's first byte was read
 }
 
 func (c *conn) Read(b []byte) (int, error) {
 	n := copy(b, c.unread)
-	var err error
 	if n > 0 {
 		c.unread = c.unread[n:]
-	} else {
-		n, err = c.TCPConn.Read(b)
+		return n, nil
 	}
+	n, err := c.TCPConn.Read(b)
 	if n > 0 {
+		now := time.Now()
 		c.mu.Lock()
-		if c.first.IsZero() {
-			c.first = time.Now()
+		c.read = now
+		if !c.within {
+			c.within, c.first = true, now
 		}
 		c.mu.Unlock()
 	}
 	return n, err
 }
 
-// arrived says when the current request's first byte was read, and makes ready
-// for the next request.
+// arrived says when the current request's first byte was read.
 func (c *conn) arrived() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.first
-	c.first = time.Time{}
-	if t.IsZero() {
-		return time.Now()
+	if !c.within { // it was read while the request before it was answered
+		c.within, c.first = true, time.Now()
 	}
-	return t
+	return c.first
+}
+
+// answered says that the current request is over; begun, that the next one's
+// first bytes were the last that was read.
+func (c *conn) answered(begun bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.within, c.first = begun, c.read
 }
 
 func (c *conn) Close() error {
@@ -151,6 +161,13 @@ func (c *conn) Close() error {
 
 // ReadFrom and WriteTo would go past Read.
 func (c *conn) WriteTo(io.Writer) (int64, error) { panic("engine: conn.WriteTo is not used") }
+
+// idle notes that an answer which the HTTP server wrote has ended.
+func idle(c net.Conn, state http.ConnState) {
+	if state == http.StateIdle {
+		c.(*conn).answered(false)
+	}
+}
 
 type connKey struct{}
 
