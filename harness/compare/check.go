@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/settings"
 )
 
 // check says why two measurements of a cell may not be compared, and what else
@@ -26,7 +27,7 @@ func (p *pair) check() (refused string, notes []string) {
 	seen := map[string]bool{}
 	for _, m := range append(p.a[1:len(p.a):len(p.a)], p.b...) {
 		for _, d := range differences(first, m.cell.Result.Args) {
-			line := fmt.Sprintf("%s: %v against %v", d.name, d.a, d.b)
+			line := fmt.Sprintf("%s: %s against %s", d.name, told(d.a), told(d.b))
 			if d.refuse {
 				return line, nil
 			}
@@ -64,9 +65,11 @@ type difference struct {
 // what was sent must be; where and how it was served is what people compare.
 func differences(a, b batch.Args) []difference {
 	var out []difference
+	// What a file of another tool does not tell ("" or 0) is a note, no refusal.
+	untold := func(v any) bool { return v == "" || v == 0 || v == 0.0 }
 	add := func(name string, x, y any, refuse bool) {
 		if x != y {
-			out = append(out, difference{name, x, y, refuse})
+			out = append(out, difference{name, x, y, refuse && !untold(x) && !untold(y)})
 		}
 	}
 	rate := func(r *float64) any {
@@ -79,7 +82,11 @@ func differences(a, b batch.Args) []difference {
 	add("dataset_name", a.DatasetName, b.DatasetName, true)
 	add("random_range_ratio", a.RandomRangeRatio, b.RandomRangeRatio, true)
 	add("request_rate", rate(a.RequestRate), rate(b.RequestRate), true)
-	add("num_prompts", a.NumPrompts, b.NumPrompts, true)
+	// A run that a duration bounds sends as many as it can.
+	add("num_prompts", a.NumPrompts, b.NumPrompts, a.Settings["DURATION"] == "")
+	for _, name := range settings.TrafficNames() {
+		add(name, or(a.Settings[name], "default"), or(b.Settings[name], "default"), true)
+	}
 	add("endpoint", a.Endpoint, b.Endpoint, true)
 	add("seed", a.Seed, b.Seed, false)
 	add("tp", a.TP, b.TP, false)
@@ -89,4 +96,18 @@ func differences(a, b batch.Args) []difference {
 	add("warmup_requests", a.WarmUp, b.WarmUp, false)
 	add("client_version", a.ClientVersion, b.ClientVersion, false)
 	return out
+}
+
+func or(s, instead string) string {
+	if s == "" {
+		return instead
+	}
+	return s
+}
+
+func told(v any) string {
+	if v == "" || v == 0 {
+		return "not told"
+	}
+	return fmt.Sprint(v)
 }

@@ -213,6 +213,7 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 		"num_prompts: 400 against 40":           func(r *batch.Result) { r.Args.NumPrompts = 40 },
 		"request_rate: unlimited against 3":     func(r *batch.Result) { r.Args.RequestRate = &rate },
 		"dataset_name: random against sharegpt": func(r *batch.Result) { r.Args.DatasetName = "sharegpt" },
+		"BURSTINESS: default against 0.5":       func(r *batch.Result) { r.Args.Settings = map[string]string{"BURSTINESS": "0.5"} },
 		"limited by the client":                 func(r *batch.Result) { r.ClientLimited = true },
 		"FAILED: 3 of 400 requests failed":      func(r *batch.Result) { r.Status, r.Reason = batch.Failed, "3 of 400 requests failed" },
 		"has no performance figures":            func(r *batch.Result) { r.Performance = nil },
@@ -230,9 +231,9 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 		assert.Empty(t, c.Cells[0].Figures)
 		assert.NotEmpty(t, c.Check(0.03).NotCompared)
 	}
-	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.TP = 4 })}, Options{})
+	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.Endpoint, r.Args.TP = "/v1/completions", 4 })}, Options{})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"tp: 0 against 4"}, c.Cells[0].Notes)
+	assert.Equal(t, []string{"endpoint: not told against /v1/completions", "tp: not told against 4"}, c.Cells[0].Notes)
 }
 
 func TestSummariesAloneGetNoVerdict(t *testing.T) {

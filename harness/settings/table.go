@@ -105,6 +105,20 @@ var table = []spec{
 	{results, "DRY_RUN", "false", "true: print what submit would send, and send nothing", false, setDryRun},
 }
 
+// TrafficNames lists the settings that say what is sent and in what shape, but
+// for those that a result has as arguments of their own.
+func TrafficNames() []string {
+	own := map[string]bool{"ISL": true, "OSL": true, "CONC": true, "NUM_PROMPTS": true, "SEED": true, "WARMUP": true,
+		"RANDOM_RANGE_RATIO": true, "REQUEST_RATE": true, "ENDPOINT": true, "GOODPUT": true}
+	var out []string
+	for _, sp := range table {
+		if (sp.Group == workload || sp.Group == shape) && !own[sp.Env] && !sp.Secret {
+			out = append(out, sp.Env)
+		}
+	}
+	return out
+}
+
 // WriteExample writes .env.example: every setting with its meaning, its unit
 // and its default.
 func WriteExample(w io.Writer) error {
