@@ -39,6 +39,7 @@ type response struct {
 	framing   framing
 	left      int64 // body bytes still to come: of the chunk, or of a body of known length
 	ended     bool  // the body is complete
+	broken    error // the chunked framing makes no sense from here on
 }
 
 type framing uint8
@@ -109,11 +110,14 @@ func (s *response) makeRoom() error {
 func (s *response) more() error {
 	for {
 		had := s.w
-		if err := s.decode(); err != nil {
-			return err
+		if s.broken == nil {
+			s.broken = s.decode()
 		}
-		if s.w > had {
+		if s.w > had { // what came before the broken framing is good
 			return nil
+		}
+		if s.broken != nil {
+			return s.broken
 		}
 		if s.ended {
 			return io.EOF
