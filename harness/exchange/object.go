@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 
 	"inferbench/harness/stats"
 )
@@ -64,7 +63,7 @@ func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, 
 	for _, metric := range []string{"ttft", "tpot", "itl", "e2el"} {
 		for _, stat := range []string{"mean", "median", "std", "p90", "p95", "p99", "p99.9", "max"} {
 			if v := o.number(theirs(stat, metric)); v != nil {
-				ours[fmt.Sprintf("%s_%s_ms", strings.ReplaceAll(stat, ".", "_"), metric)] = *v * scale
+				ours[fmt.Sprintf("%s_%s_ms", stat, metric)] = *v * scale
 			}
 		}
 	}
