@@ -51,7 +51,8 @@ func above(p xy, curve []xy, x better) bool {
 	for i := 1; i < len(front); i++ {
 		a, b := front[i-1], front[i]
 		if float64(x)*(p.x-b.x) <= 0 {
-			return p.y > a.y+(b.y-a.y)*(p.x-a.x)/(b.x-a.x)
+			f := (p.x - a.x) / (b.x - a.x)
+			return p.y > a.y*(1-f)+b.y*f // exact at both corners
 		}
 	}
 	return false

@@ -8,8 +8,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
-
-	"inferbench/harness/matrix"
 )
 
 // Entry is a submission as it arrives. E2EMs is the median end-to-end latency,
@@ -27,8 +25,6 @@ type Entry struct {
 	WordPerplexity float64 `json:"word_perplexity"`
 	Result         string  `json:"result,omitempty"`
 }
-
-func (e Entry) combination() matrix.Combination { return matrix.Combination{ISL: e.ISL, OSL: e.OSL} }
 
 // RuleError is a submission that breaks a rule; its text is for the submitter.
 type RuleError struct{ Reason string }
