@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -119,14 +120,22 @@ func compile(expr string) (finder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", expr, err)
 	}
+	re.MatchTimeout = matchLimit
 	return func(s string) [][]int {
 		matches, err := re.FindAllStringIndex(s, -1)
-		if err != nil { // a time-out or a stack limit, and neither is set
-			panic(fmt.Sprintf("pattern %q: %v", expr, err))
+		if err != nil {
+			panic(patternError{fmt.Errorf("pattern %q on a text of %d bytes: %w", expr, len(s), err)})
 		}
 		return matches
 	}, nil
 }
+
+// matchLimit is how long one match may take. Real patterns take microseconds; a
+// pattern that backtracks without end must not hang a run.
+const matchLimit = 2 * time.Second
+
+// patternError is what a finder panics with; [Tokenizer.Encode] returns it.
+type patternError struct{ error }
 
 // longS spells out what Oniguruma's (?i) takes for an s: also ſ, whose upper
 // case is S. The case-insensitive parts of the known patterns are English

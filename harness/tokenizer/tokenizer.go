@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -97,11 +98,20 @@ func parse(b []byte) (*Tokenizer, error) {
 // Encode is the tokens of text, without any that the tokenizer would add of
 // itself. The names of special tokens in the text are those tokens, as with
 // Hugging Face.
-func (t *Tokenizer) Encode(text string) ([]int32, error) {
+func (t *Tokenizer) Encode(text string) (ids []int32, err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case patternError:
+			ids, err = nil, fmt.Errorf("tokenize: %s", oneLine(r.Error()))
+		default:
+			panic(r)
+		}
+	}()
 	if !utf8.ValidString(text) {
 		return nil, errors.New("tokenize: the text is not UTF-8")
 	}
-	ids := make([]int32, 0, len(text)/3+8)
+	ids = make([]int32, 0, len(text)/3+8)
 	for _, p := range t.added.cut(text, t.normalize) {
 		if p.isToken {
 			ids = append(ids, p.id)
@@ -178,3 +188,5 @@ func firstSpecial(raw json.RawMessage) string {
 	}
 	return ""
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
