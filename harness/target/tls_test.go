@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,4 +60,25 @@ func TestWaitNamesTheWrongScheme(t *testing.T) {
 	defer secure.Close()
 	err = New("http"+secure.URL[len("https"):], "", "", nil).Wait(context.Background(), WaitOptions{Timeout: time.Hour})
 	assert.ErrorContains(t, err, "https://")
+}
+
+// No code of the suite, tests aside, can turn the check off.
+func TestNothingSkipsVerification(t *testing.T) {
+	found := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "../.." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		found++
+		b, err := os.ReadFile(path)
+		assert.NotContains(t, string(b), "InsecureSkipVerify", path)
+		return err
+	})
+	require.NoError(t, err)
+	assert.Greater(t, found, 50, "the walk must have seen the code")
 }
