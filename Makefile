@@ -68,6 +68,9 @@ engine: ## the embedded engine alone, on PORT (8888), for any client
 engine-truth: ## write docs/engine-truth.md: what the client measured beside what the engine knows
 	$(GO) test -count 1 -timeout 15m ./harness/truth -run TestClientAgreesWithTheEngine -update
 
+engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
+	$(GO) test -count 1 -timeout 15m ./harness/truth -run TestManyStreamsAtOnce -update -v
+
 engine-calibration: ## write docs/engine-calibration.md: the B200 profile beside its baseline, simulated
 	$(GO) run ./cmd/engine -calibration > docs/engine-calibration.md.new
 	@mv docs/engine-calibration.md.new docs/engine-calibration.md

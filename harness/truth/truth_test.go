@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,24 +158,33 @@ func serve(t *testing.T, sc scenario) string {
 		t.Cleanup(func() { require.NoError(t, e.Close()) })
 		return e.URL()
 	}
+	return serveAlone(t, sc.profile).url
+}
+
+// process is an engine of its own.
+type process struct {
+	url string
+	pid int
+}
+
+func serveAlone(t *testing.T, profile string) process {
 	bin := filepath.Join(t.TempDir(), "engine")
 	out, err := exec.Command("go", "build", "-o", bin, "inferbench/cmd/engine").CombinedOutput()
 	require.NoError(t, err, string(out))
-	cmd := exec.Command(bin, "-port", "0", "-profile", sc.profile, "-trace-tokens", "4194304")
+	cmd := exec.Command(bin, "-port", "0", "-profile", profile, "-trace-tokens", "4194304")
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		assert.NoError(t, cmd.Wait())
-		http.DefaultClient.CloseIdleConnections()
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
 	_, rest, ok := strings.Cut(line, "ready on ")
 	require.True(t, ok, line)
 	url, _, _ := strings.Cut(rest, " ")
-	return url
+	return process{url, cmd.Process.Pid}
 }
 
 // errors are the client's less the engine's, in µs, without their sign, sorted.
