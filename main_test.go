@@ -65,7 +65,8 @@ func testMain(m *testing.M) int {
 	tty, plain := progressOutput()
 
 	if set.Embedded() {
-		e, err := engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey})
+		e, err := engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey, Dialect: engine.Dialect(set.EngineDialect),
+			Noise: set.EngineNoise, DecodeNoise: set.EngineDecodeNoise, Faults: set.EngineFaults})
 		if err != nil {
 			return refuse(err)
 		}

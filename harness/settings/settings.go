@@ -41,7 +41,11 @@ type Settings struct {
 	TP             int           // GPUs that throughput is divided by
 	ReadyTimeout   time.Duration // how long a server may take to come up
 	RequestTimeout time.Duration // one request, from first byte to last
-	EngineProfile  string        // of the embedded engine
+	EngineProfile  string        // of the embedded engine; these five say how it is to be
+	EngineFaults   string
+	EngineDialect  string
+
+	EngineNoise, EngineDecodeNoise float64 // nats
 
 	// The matrix and the workload.
 	Selection        matrix.Selection

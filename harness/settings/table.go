@@ -51,7 +51,11 @@ var table = []spec{
 	{server, "TP", "8", "GPUs of the server; throughput is divided by it", false, whole(1, func(s *Settings) *int { return &s.TP })},
 	{server, "READY_TIMEOUT", "45m", "how long a server may take to come up, as 90s or 45m", false, setReadyTimeout},
 	{server, "REQUEST_TIMEOUT", "30m", "how long one request may take in all", false, setRequestTimeout},
-	{server, "ENGINE_PROFILE", "fast", "speed profile of the embedded engine", false, text(func(s *Settings) *string { return &s.EngineProfile })},
+	{server, "ENGINE_PROFILE", "fast", "speed profile of the embedded engine: fast, b200-dsr1-fp4 or a .json path", false, text(func(s *Settings) *string { return &s.EngineProfile })},
+	{server, "ENGINE_NOISE", "0", "noise on the embedded engine's logits, standard deviation in nats: a damaged model", false, noise(func(s *Settings) *float64 { return &s.EngineNoise })},
+	{server, "ENGINE_DECODE_NOISE", "0", "the same on its decode steps alone", false, noise(func(s *Settings) *float64 { return &s.EngineDecodeNoise })},
+	{server, "ENGINE_FAULTS", "", "what goes wrong in the embedded engine, as drop-mid-stream:rate=0.1,500:count=3 (docs/engine.md)", false, text(func(s *Settings) *string { return &s.EngineFaults })},
+	{server, "ENGINE_DIALECT", "", "whose endpoints the embedded engine offers: vllm, sglang; none means both", false, text(func(s *Settings) *string { return &s.EngineDialect })},
 
 	{workload, "ISL", "", "input tokens a request; alone it selects the standard pairs that match", false, whole(1, func(s *Settings) *int { return &s.Selection.ISL })},
 	{workload, "OSL", "", "output tokens a request; likewise", false, whole(1, func(s *Settings) *int { return &s.Selection.OSL })},

@@ -58,6 +58,17 @@ func amount(field func(*Settings) *float64) func(*Settings, string) error {
 	}
 }
 
+func noise(field func(*Settings) *float64) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f >= 0 && f <= 100) {
+			return errors.New("want a number from 0 to 100")
+		}
+		*field(s) = f
+		return nil
+	}
+}
+
 func setReadyTimeout(s *Settings, v string) (err error) {
 	s.ReadyTimeout, err = duration(v)
 	return err
