@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"inferbench/harness/corpus"
 	"inferbench/harness/target"
 )
 
@@ -24,7 +25,8 @@ const DefaultMaxLength = 2048
 
 // Options says what to score and how.
 type Options struct {
-	Wikitext  string       // path of a WikiText file; "" = the text that fits the server
+	Wikitext  string       // path of a WikiText file, raw, zip or parquet; "" = the text that fits the server
+	CacheDir  string       // where fetched data files are kept; "" = inferbench in the user's cache folder
 	MaxLength int          // tokens that a window and the generated token take at most; 0 = DefaultMaxLength
 	Conc      int          // requests in flight; 0 = 1
 	Tokenizer string       // path of the model's tokenizer.json, for a server that has no /tokenize
@@ -34,6 +36,9 @@ type Options struct {
 	// OnProgress is told after each scored window, never from two goroutines
 	// at once.
 	OnProgress func(done, total int)
+	// OnFetch is told how many bytes of a data file have come, of how many (-1
+	// where that is not known).
+	OnFetch func(f corpus.File, got, total int64)
 }
 
 // Result is what a task measured: the metrics, and what they depend on.

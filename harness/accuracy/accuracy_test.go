@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/corpus"
 	"inferbench/harness/target"
 )
 
@@ -174,7 +175,7 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Wikitext: good, MaxLength: 3}, 0},
 		"than the 1024 tokens":   {&fake{}, Options{Wikitext: good}, 1024},
 		"no such file":           {&fake{}, Options{Wikitext: "/no/such/file"}, 0},
-		"set WIKITEXT":           {&fake{}, Options{}, 0},
+		"cache (CACHE_DIR)":      {&fake{}, Options{CacheDir: good}, 0},
 		"cannot score a prompt:": {&fake{completions: refuse, generate: refuse}, Options{Wikitext: good}, 0},
 	} {
 		tg := serve(t, c.f)
@@ -213,4 +214,27 @@ func onlyZeroTokens(_ []int32, body map[string]any) (int, string) {
 		return 400, fmt.Sprintf("max_new_tokens must be 0, got %v", n)
 	}
 	return 0, ""
+}
+
+// The text of record, from the cache, is scored on any server that is not the
+// embedded engine; here a spoilt one shows that it is what is looked for, and
+// that no other text takes its place.
+func TestOtherServersAreScoredOnTheTextOfRecordAlone(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "wiki.test.raw"), []byte(twoArticles), 0o644))
+	f := &fake{}
+	_, err := Score(context.Background(), serve(t, f), Options{CacheDir: dir})
+	require.ErrorIs(t, err, corpus.ErrDigest)
+	assert.Zero(t, f.scores.Load())
+}
+
+func TestWikitextMayBeAZipArchiveOrAParquetFile(t *testing.T) {
+	want, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: "texts/heldout.txt"})
+	require.NoError(t, err)
+	for _, form := range []string{"lines.parquet", "pages.parquet"} {
+		got, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: "../corpus/testdata/" + form})
+		require.NoError(t, err)
+		assert.Equal(t, want.Metrics, got.Metrics)
+		assert.Equal(t, want.Text.SHA256, got.Text.SHA256, "the digest is the raw text's, whatever the form")
+	}
 }

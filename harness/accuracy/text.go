@@ -2,13 +2,12 @@ package accuracy
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"inferbench/harness/corpus"
 	"inferbench/harness/target"
 )
 
@@ -44,8 +43,7 @@ func NewText(name, raw string) (*Text, error) {
 	if !validText(raw) {
 		return nil, fmt.Errorf("text %s: want UTF-8 in WikiText's raw format, with something in it", name)
 	}
-	sum := sha256.Sum256([]byte(raw))
-	t := &Text{ID: TextID{Name: name, SHA256: hex.EncodeToString(sum[:])}, Documents: SplitDocuments(raw)}
+	t := &Text{ID: TextID{Name: name, SHA256: corpus.Digest([]byte(raw))}, Documents: SplitDocuments(raw)}
 	t.ID.Documents = len(t.Documents)
 	for _, d := range t.Documents {
 		t.ID.Words += d.Words
@@ -63,16 +61,34 @@ func HeldOut() *Text {
 	return t
 }
 
+// loadText is the file that the user names, else the text that fits the server:
+// the suite's own for the embedded engine, WikiText-2 for every other. It never
+// takes one for another: where WikiText-2 cannot be had, that is an error.
 func loadText(ctx context.Context, t *target.Target, o Options) (*Text, error) {
-	switch {
-	case o.Wikitext != "":
-		b, err := os.ReadFile(o.Wikitext)
-		if err != nil {
-			return nil, fmt.Errorf("WIKITEXT: %w", err)
-		}
-		return NewText(filepath.Base(o.Wikitext), string(b))
-	case t.Loopback:
+	if o.Wikitext == "" && t.Loopback {
 		return HeldOut(), nil
 	}
-	return nil, fmt.Errorf("no text to score: set WIKITEXT to the path of WikiText-2's raw test file (wiki.test.raw)")
+	var raw []byte
+	var err error
+	if o.Wikitext == "" {
+		if raw, err = o.cache().Get(ctx, corpus.WikiText2); err != nil {
+			return nil, fmt.Errorf("the text to score: %w", err)
+		}
+	} else {
+		if raw, err = os.ReadFile(o.Wikitext); err == nil {
+			raw, err = corpus.Wikitext(raw, corpus.WikiText2.Base)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("WIKITEXT=%s: %w", o.Wikitext, err)
+		}
+	}
+	name := filepath.Base(o.Wikitext)
+	if corpus.WikiText2.Check(raw) == nil { // a copy of the text of record is that text
+		name = corpus.WikiText2.Name
+	}
+	return NewText(name, string(raw))
+}
+
+func (o Options) cache() *corpus.Cache {
+	return &corpus.Cache{Dir: o.CacheDir, OnProgress: o.OnFetch}
 }

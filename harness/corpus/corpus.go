@@ -1,0 +1,207 @@
+// Package corpus keeps the public data files that accuracy figures are measured
+// on: fetched once from their public homes, held to a digest, and cached.
+//
+// A file is its digest. Whatever the way it came, zip, parquet or as it is, what
+// is handed out has the digest of record, or is not handed out at all.
+package corpus
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// File is a public data file.
+type File struct {
+	Name    string // as results call it
+	Base    string // its file name, in the cache too
+	Size    int64  // bytes
+	SHA256  string // in hexadecimal
+	Setting string // the setting that names a local copy
+	Sources []Source
+}
+
+// Source is one public home of a file.
+type Source struct {
+	URL    string
+	Unpack func([]byte) ([]byte, error) // makes the file of what comes from there; nil where it is the file
+}
+
+// ErrUnavailable: no home of the file could be reached, or none had it.
+var ErrUnavailable = errors.New("could not be fetched")
+
+// ErrDigest: what came is not the file of record.
+var ErrDigest = errors.New("is not the file of record")
+
+// Cache fetches files once. The zero Cache is a good one.
+type Cache struct {
+	Dir    string        // "" is inferbench in the user's cache folder
+	Client *http.Client  // nil: one that gives up connecting after 10 s
+	Stall  time.Duration // gives up on a source that sends nothing for so long; default 30 s
+
+	// OnProgress is told how many bytes have come, of how many (-1 where the
+	// source does not say).
+	OnProgress func(f File, got, total int64)
+}
+
+// maxDownload bounds what a source may send: the largest known one, an archive
+// with all of WikiText-2, is under 5 MB.
+const maxDownload = 64 << 20
+
+// Get is the file's content, from the cache or else from the first of its
+// sources that has it. Without either the error is one line that says what to
+// put where.
+func (c *Cache) Get(ctx context.Context, f File) ([]byte, error) {
+	path, err := c.path(f)
+	if err != nil {
+		return nil, err
+	}
+	cached, err := os.ReadFile(path)
+	if err == nil {
+		if err := f.Check(cached); err != nil {
+			return nil, fmt.Errorf("%s in the cache %w: remove it, and it is fetched anew", path, err)
+		}
+		return cached, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cache (CACHE_DIR): %w", err)
+	}
+	var first error
+	for _, s := range f.Sources {
+		b, err := c.fetch(ctx, f, s)
+		if err == nil {
+			return b, c.keep(path, b)
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("fetch %s: %w", f.Base, ctx.Err())
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, fmt.Errorf("%s (%d bytes, SHA-256 %s) %w from any of %d addresses (%w): put it at %s, or set %s to where it is",
+		f.Base, f.Size, f.SHA256, ErrUnavailable, len(f.Sources), first, path, f.Setting)
+}
+
+// Check holds b to the file's size and digest; the error wraps [ErrDigest].
+func (f File) Check(b []byte) error {
+	if sum := Digest(b); sum != f.SHA256 {
+		return fmt.Errorf("%w: it has %d bytes, SHA-256 %s; that has %d, %s", ErrDigest, len(b), sum, f.Size, f.SHA256)
+	}
+	return nil
+}
+
+// Digest is the SHA-256 of b in hexadecimal.
+func Digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func (c *Cache) path(f File) (string, error) {
+	dir := c.Dir
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no folder to keep %s in: %w: set CACHE_DIR, or %s to where the file is", f.Base, err, f.Setting)
+		}
+		dir = filepath.Join(user, "inferbench")
+	}
+	return filepath.Join(dir, f.Base), nil
+}
+
+// keep writes a fetched file to the cache, whole or not at all.
+func (c *Cache) keep(path string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("cache (CACHE_DIR): %w", err)
+	}
+	if err := renameio.WriteFile(path, b, 0o644); err != nil {
+		return fmt.Errorf("cache (CACHE_DIR): %w", err)
+	}
+	return nil
+}
+
+// patient connects within 10 s and waits 30 s for an answer to begin.
+var patient = &http.Client{Transport: &http.Transport{
+	Proxy:                 http.ProxyFromEnvironment,
+	DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+	TLSHandshakeTimeout:   10 * time.Second,
+	ResponseHeaderTimeout: 30 * time.Second,
+	ForceAttemptHTTP2:     true,
+}}
+
+func (c *Cache) fetch(ctx context.Context, f File, s Source) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := c.Stall
+	if stall == 0 {
+		stall = 30 * time.Second
+	}
+	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
+	defer watchdog.Stop()
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	client := c.Client
+	if client == nil {
+		client = patient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, because(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: HTTP %d", s.URL, resp.StatusCode)
+	}
+	var buf bytes.Buffer
+	for {
+		n, err := io.CopyN(&buf, resp.Body, 64<<10)
+		if n > 0 {
+			watchdog.Reset(stall)
+			if c.OnProgress != nil {
+				c.OnProgress(f, int64(buf.Len()), resp.ContentLength)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("GET %s: after %d bytes: %w", s.URL, buf.Len(), because(ctx, err))
+		}
+		if buf.Len() > maxDownload {
+			return nil, fmt.Errorf("GET %s: more than %d MiB came", s.URL, maxDownload>>20)
+		}
+	}
+	b := buf.Bytes()
+	if s.Unpack != nil {
+		if b, err = s.Unpack(b); err != nil {
+			return nil, fmt.Errorf("GET %s: %w", s.URL, err)
+		}
+	}
+	if err := f.Check(b); err != nil {
+		return nil, fmt.Errorf("GET %s: what came %w", s.URL, err)
+	}
+	return b, nil
+}
+
+// because is why the context ended, where it was the watchdog that ended it.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return fmt.Errorf("%w (%w)", cause, err)
+	}
+	return err
+}

@@ -1,0 +1,162 @@
+package corpus
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const text = " \n = A = \n \n Some words . \n"
+
+func fileAt(urls ...string) File {
+	f := File{Name: "a text", Base: "a.raw", Size: int64(len(text)), SHA256: Digest([]byte(text)), Setting: "WIKITEXT"}
+	for _, u := range urls {
+		f.Sources = append(f.Sources, Source{URL: u, Unpack: func(b []byte) ([]byte, error) { return Wikitext(b, "a.raw") }})
+	}
+	return f
+}
+
+func zipOf(t *testing.T, files ...string) []byte {
+	var buf bytes.Buffer
+	w := zip.NewWriter(&buf)
+	for i := 0; i < len(files); i += 2 {
+		f, err := w.Create(files[i])
+		require.NoError(t, err)
+		_, err = f.Write([]byte(files[i+1]))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return buf.Bytes()
+}
+
+// hub answers each path with its bytes, and counts.
+func hub(t *testing.T, answers map[string][]byte) (*httptest.Server, *atomic.Int32) {
+	var n atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.Add(1)
+		b, ok := answers[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(b)
+	}))
+	t.Cleanup(s.Close)
+	return s, &n
+}
+
+func TestFetchedOnceCheckedAndCached(t *testing.T) {
+	s, asked := hub(t, map[string][]byte{
+		"/wrong":  []byte("something else"),
+		"/no.zip": zipOf(t, "x/other", "1", "y/another", "2"),
+		"/a.zip":  zipOf(t, "w/readme", "hello", "w/a.raw", text),
+	})
+	var got, total int64
+	c := &Cache{Dir: filepath.Join(t.TempDir(), "made", "on the way"), OnProgress: func(_ File, g, tot int64) { got, total = g, tot }}
+	f := fileAt(s.URL+"/missing", s.URL+"/wrong", s.URL+"/no.zip", s.URL+"/a.zip")
+	b, err := c.Get(context.Background(), f)
+	require.NoError(t, err)
+	assert.Equal(t, text, string(b))
+	assert.EqualValues(t, 4, asked.Load(), "each home was tried, in order")
+	assert.Equal(t, total, got)
+	assert.Positive(t, got)
+
+	b, err = c.Get(context.Background(), f)
+	require.NoError(t, err)
+	assert.Equal(t, text, string(b))
+	assert.EqualValues(t, 4, asked.Load(), "the second time it is in the cache")
+
+	require.NoError(t, os.WriteFile(filepath.Join(c.Dir, "a.raw"), []byte("spoilt"), 0o644))
+	_, err = c.Get(context.Background(), f)
+	require.ErrorIs(t, err, ErrDigest)
+	assert.ErrorContains(t, err, "remove it, and it is fetched anew")
+}
+
+func TestWithoutNetworkOneLineSaysWhatToPutWhere(t *testing.T) {
+	c := &Cache{Dir: t.TempDir()}
+	_, err := c.Get(context.Background(), fileAt("http://127.0.0.1:1/a.raw", "http://127.0.0.1:1/b.raw"))
+	require.ErrorIs(t, err, ErrUnavailable)
+	assert.ErrorContains(t, err, fmt.Sprintf("a.raw (%d bytes, SHA-256 %s) could not be fetched from any of 2 addresses", len(text), Digest([]byte(text))))
+	assert.ErrorContains(t, err, "put it at "+filepath.Join(c.Dir, "a.raw")+", or set WIKITEXT to where it is")
+	assert.NotContains(t, err.Error(), "\n")
+	entries, _ := os.ReadDir(c.Dir)
+	assert.Empty(t, entries, "nothing half-written")
+}
+
+func TestWhatIsNotTheFileIsNeverHandedOut(t *testing.T) {
+	s, _ := hub(t, map[string][]byte{"/wrong": []byte("something else"), "/cut": zipOf(t, "a.raw", text)[:60]})
+	for path, want := range map[string]string{"/wrong": "is not the file of record: it has 14 bytes", "/cut": "zip archive", "/none": "HTTP 404"} {
+		c := &Cache{Dir: t.TempDir()}
+		_, err := c.Get(context.Background(), fileAt(s.URL+path))
+		require.ErrorIs(t, err, ErrUnavailable)
+		assert.ErrorContains(t, err, want)
+		entries, _ := os.ReadDir(c.Dir)
+		assert.Empty(t, entries)
+	}
+}
+
+func TestASourceThatStallsIsGivenUp(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("a"))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	defer s.Close()
+	c := &Cache{Dir: t.TempDir(), Stall: 20 * time.Millisecond}
+	_, err := c.Get(context.Background(), fileAt(s.URL))
+	assert.ErrorContains(t, err, "nothing came for 20ms")
+
+	ctx, cancel := context.WithCancel(context.Background())
+	c = &Cache{Dir: t.TempDir(), OnProgress: func(File, int64, int64) { cancel() }}
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err = c.Get(ctx, fileAt(s.URL))
+	assert.ErrorIs(t, err, context.Canceled)
+}
+
+// The parquet files were written by Hugging Face's own library, in the layouts
+// of Salesforce/wikitext and EleutherAI/wikitext_document_level.
+func TestEveryFormGivesTheSameRawFile(t *testing.T) {
+	raw, err := os.ReadFile("../accuracy/texts/heldout.txt")
+	require.NoError(t, err)
+	forms := map[string][]byte{"raw": raw, "zip": zipOf(t, "d/wiki.test.raw", string(raw), "d/wiki.train.raw", "x"), "zip of one": zipOf(t, "any", string(raw))}
+	for _, name := range []string{"lines.parquet", "pages.parquet"} {
+		forms[name], err = os.ReadFile("testdata/" + name)
+		require.NoError(t, err)
+	}
+	for name, b := range forms {
+		got, err := Wikitext(b, "wiki.test.raw")
+		require.NoError(t, err, name)
+		assert.Equal(t, Digest(raw), Digest(got), name)
+	}
+	for name, b := range map[string][]byte{"zip archive": []byte("PK\x03\x04junk"), "parquet file": []byte("PAR1junkjunkPAR1"), "parquet file:": []byte("PAR1")} {
+		_, err := Wikitext(b, "x")
+		assert.ErrorContains(t, err, name)
+	}
+}
+
+func TestFilesOfRecordAreWellFormed(t *testing.T) {
+	for _, f := range []File{WikiText2, GSM8KTest, GSM8KTrain} {
+		assert.Len(t, f.SHA256, 64)
+		assert.NotEmpty(t, f.Sources)
+		assert.NotEmpty(t, f.Setting)
+		assert.Positive(t, f.Size)
+	}
+}
+
+func FuzzWikitext(f *testing.F) {
+	b, _ := os.ReadFile("testdata/pages.parquet")
+	f.Add(b)
+	f.Add([]byte("PK\x03\x04"))
+	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = Wikitext(b, "x") })
+}

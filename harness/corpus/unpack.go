@@ -1,0 +1,136 @@
+package corpus
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Wikitext makes a raw WikiText file of b, whatever form it has: the raw file
+// itself, a zip archive with a file named base in it (or a single file), or a
+// parquet file of the data sets Salesforce/wikitext (a row for each line) and
+// EleutherAI/wikitext_document_level (a row for each article).
+func Wikitext(b []byte, base string) ([]byte, error) {
+	switch {
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+		return unzip(b, base)
+	case bytes.HasPrefix(b, []byte("PAR1")):
+		return fromParquet(b)
+	}
+	return b, nil
+}
+
+func unzip(b []byte, base string) ([]byte, error) {
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, fmt.Errorf("zip archive: %w", err)
+	}
+	var files []*zip.File
+	for _, f := range z.File {
+		if path.Base(f.Name) == base && !f.FileInfo().IsDir() {
+			files = []*zip.File{f}
+			break
+		}
+		if !f.FileInfo().IsDir() {
+			files = append(files, f)
+		}
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("zip archive: it has %d files, none of them named %s", len(files), base)
+	}
+	r, err := files[0].Open()
+	if err != nil {
+		return nil, fmt.Errorf("zip archive: %s: %w", files[0].Name, err)
+	}
+	defer r.Close()
+	out, err := io.ReadAll(io.LimitReader(r, maxDownload+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("zip archive: %s: %w", files[0].Name, err)
+	case len(out) > maxDownload:
+		return nil, fmt.Errorf("zip archive: %s has more than %d MiB", files[0].Name, maxDownload>>20)
+	}
+	return out, nil
+}
+
+// fromParquet puts the raw file together again. In Salesforce/wikitext a blank
+// line of the raw file, " \n", is an empty row. EleutherAI's articles are the
+// raw file cut at its titles, without the one blank line before the first.
+func fromParquet(b []byte) (raw []byte, err error) {
+	defer func() { // the library panics on some broken files
+		if r := recover(); r != nil {
+			raw, err = nil, fmt.Errorf("parquet file: %v", r)
+		}
+	}()
+	file, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, fmt.Errorf("parquet file: %w", err)
+	}
+	column := func(name string) ([]string, bool, error) {
+		leaf, ok := file.Schema().Lookup(name)
+		if !ok {
+			return nil, false, nil
+		}
+		rows, err := columnOf(file, leaf.ColumnIndex)
+		return rows, true, err
+	}
+	if lines, ok, err := column("text"); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		for i, l := range lines {
+			if l == "" {
+				lines[i] = " \n"
+			}
+		}
+		return []byte(strings.Join(lines, "")), nil
+	}
+	pages, ok, err := column("page")
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errors.New(`parquet file: it has neither a column "text" (a line a row) nor "page" (an article a row)`)
+	}
+	return []byte(" \n" + strings.Join(pages, "\n")), nil
+}
+
+// columnOf is a column's values, in order; null is the empty string.
+func columnOf(file *parquet.File, index int) ([]string, error) {
+	var out []string
+	for _, group := range file.RowGroups() {
+		pages := group.ColumnChunks()[index].Pages()
+		for {
+			page, err := pages.ReadPage()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				pages.Close()
+				return nil, fmt.Errorf("parquet file: %w", err)
+			}
+			values := make([]parquet.Value, page.NumValues())
+			n, err := page.Values().ReadValues(values)
+			if err != nil && err != io.EOF {
+				pages.Close()
+				return nil, fmt.Errorf("parquet file: %w", err)
+			}
+			for _, v := range values[:n] {
+				if v.IsNull() {
+					out = append(out, "")
+				} else {
+					out = append(out, string(v.ByteArray()))
+				}
+			}
+			parquet.Release(page)
+		}
+		pages.Close()
+	}
+	return out, nil
+}
