@@ -16,7 +16,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: soak faults slurm-deps engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
 .PHONY: browser-deps gradio-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
@@ -102,7 +102,7 @@ fuzz: ## every fuzz target, FUZZTIME (30s) each
 	scripts/fuzz.sh
 
 # What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck slurm-deps browser-deps gradio-deps ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck slurm-deps browser-deps gradio-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
 
 gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
@@ -112,6 +112,10 @@ browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the 
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
 	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
 	@cd harness/browsertest && npm ci --silent
+
+# Some 4 minutes where nothing is cached; without it its tests skip, saying so.
+real-engine-deps:
+	@test -e .venv-llamacpp/tiny.gguf || scripts/real_engine.sh install || echo "no real engine: the tests of e2e/realengine will skip" >&2
 
 slurm-deps: ## Slurm, for the test of a sweep whose load comes from a job's tasks
 	@command -v slurmctld >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurmctld slurmd slurm-client munge >/dev/null; }
