@@ -16,7 +16,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit resume ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit estimate resume ci test lint serve real-engine fuzz ci-deps env-example
 .PHONY: browser-deps gradio-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
@@ -38,6 +38,9 @@ perf: ## accuracy, then performance
 
 submit: ## perf, then the leaderboard; needs TEAM=x
 	@MODE=submit $(RUN)
+
+estimate: ## how long the selected cells would take on this server; runs nothing
+	@ESTIMATE=true $(GO) test -count 1 -timeout 0 -run '$(SUITE)'
 
 resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
 	@RESUME='$(BATCH)' $(RUN)

@@ -100,6 +100,12 @@ func testMain(m *testing.M) int {
 			return follow(ctx, config)
 		}
 	}
+	if set.Estimate {
+		if err := sweep.Estimate(ctx, config, os.Stdout); err != nil {
+			return refuse(err)
+		}
+		return 0
+	}
 	run, err = sweep.Open(ctx, config)
 	if err != nil {
 		return refuse(err)

@@ -61,3 +61,17 @@ func TestMetricsWhileRunning(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(cmd.Dir, "batch_*", "report.html"))
 	assert.Len(t, left, 1, "an interrupted batch has its report too")
 }
+
+// An estimate says how long, and leaves nothing behind.
+func TestEstimate(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-estimate")...)
+	require.Zero(t, exit, out)
+	assert.Regexp(t, `(?m)^ +16 +8 +1 +4 +\d+s$`, out)
+	assert.Contains(t, out, "on inferbench-ngram, accuracy not counted.")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	exit, _, out = finish(t, nil, append(small, "-estimate", "-mode", "acc")...)
+	assert.Equal(t, 2, exit)
+	assert.Contains(t, out, "mode acc measures no speed")
+}

@@ -36,7 +36,7 @@ var known = []struct {
 	{regexp.MustCompile(`/v1/completions.*HTTP 404|HTTP 404.*/v1/completions`), "the server has no completions endpoint: try ENDPOINT=chat"},
 	{regexp.MustCompile(`certificate signed by unknown authority|x509:`), "name the authority's certificate with CA_FILE"},
 	{regexp.MustCompile(`too many open files`), "raise the limit in this shell: ulimit -n 65536"},
-	{regexp.MustCompile(`REQUEST_TIMEOUT|request took longer|deadline exceeded|timed? ?out`),
+	{regexp.MustCompile(`REQUEST_TIMEOUT|context deadline exceeded|timed out|i/o timeout`),
 		"if the server is merely slow, raise REQUEST_TIMEOUT or lower CONC; if it hangs, its log says why"},
 }
 

@@ -11,7 +11,7 @@ import (
 // free are the settings that may change when a batch is resumed: they touch
 // neither what is measured nor what it is measured on.
 var free = map[string]bool{
-	"RESUME": true, "CONC": true, "RESULTS_DIR": true, "TEAM": true, "READY_TIMEOUT": true, "REQUEST_TIMEOUT": true,
+	"RESUME": true, "ESTIMATE": true, "CONC": true, "RESULTS_DIR": true, "TEAM": true, "READY_TIMEOUT": true, "REQUEST_TIMEOUT": true,
 	"API_KEY_FILE": true, "CA_FILE": true, "GPU_HOUR_USD": true, "GPU_WATTS": true, "DRY_RUN": true, "PROGRESS": true, "SCRAPE_EVERY": true, "METRICS_LISTEN": true,
 	"LEADERBOARD_URL": true, "LEADERBOARD_TOKEN_FILE": true, "LEADERBOARD_DB": true, "LEADERBOARD_LISTEN": true,
 }

@@ -30,8 +30,9 @@ const (
 
 // Settings is one checked set of settings.
 type Settings struct {
-	Mode Mode
-	Team string
+	Mode     Mode
+	Team     string
+	Estimate bool // say how long it would take, and run nothing
 
 	// The server.
 	BaseURL        string // empty: the embedded engine starts

@@ -40,6 +40,7 @@ const (
 var table = []spec{
 	{far, "RESUME", "", "batch folder to go on with: its cells that are not finished run, with its settings (make resume BATCH=…)", false, text(func(s *Settings) *string { return &s.Resume })},
 	{far, "MODE", "perf", "acc (accuracy only), perf (accuracy, then performance) or submit (perf, then the leaderboard)", false, setMode},
+	{far, "ESTIMATE", "false", "true: say how long the selected cells would take on this server, and run nothing (make estimate)", false, truth(func(s *Settings, b bool) { s.Estimate = b })},
 	{far, "TEAM", "", "team name on the leaderboard; needed by submit", false, setTeam},
 
 	{server, "BASE_URL", "", "address of the server, http://host:port; with neither BASE_URL nor PORT the embedded engine starts", false, setBaseURL},

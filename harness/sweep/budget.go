@@ -50,17 +50,9 @@ func (sw *Sweep) newBudget(ctx context.Context) (*budget, error) {
 	if b.limit == 0 {
 		return b, nil
 	}
-	probed := map[int]probe{} // by ISL
-	for _, c := range sw.cells {
-		if !sw.serves(c) {
-			continue
-		}
-		p, ok := probed[c.ISL]
-		if !ok {
-			p = sw.probe(ctx, c.ISL)
-			probed[c.ISL] = p
-		}
-		b.expected[c], b.passes[c] = p.cell(c), count
+	b.expected = sw.expectations(ctx)
+	for c := range b.expected {
+		b.passes[c] = count
 	}
 	return b, b.fits()
 }
