@@ -77,6 +77,7 @@ func bare(ctx context.Context, j job) error {
 		work <- struct{}{}
 	}
 	close(work)
+	begin := time.Now()
 	errs := make(chan error, j.conc)
 	var slots sync.WaitGroup
 	for range j.conc {
@@ -89,6 +90,7 @@ func bare(ctx context.Context, j job) error {
 			return err
 		}
 	}
+	fmt.Printf("%.0f output tok/s, %d KiB at most\n", float64(j.n*j.osl)/time.Since(begin).Seconds(), mostMemory())
 	return nil
 }
 

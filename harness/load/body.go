@@ -18,8 +18,8 @@ type prepared struct {
 	inputLen  int // ids in the prompt; 0 where it is text
 	outputLen int
 	due       time.Duration // when to send it, in an open loop
-	body      []byte
-	err       error // the source could not give the request
+	body      *[]byte       // goes back to be used again once the answer begins
+	err       error         // the source could not give the request
 }
 
 // encoder writes request bodies. What is the same in every request is encoded

@@ -25,6 +25,7 @@ type phase struct {
 	base   time.Time
 	ready  chan prepared // what slots take their requests from
 	bodies sync.Pool     // of *[]byte: bodies that were sent
+	tokens []int32       // of the latest prompt
 
 	inFlight, finished, failed atomic.Int64
 	failedInARow               atomic.Int64
@@ -37,8 +38,12 @@ type phase struct {
 	duration  time.Duration
 }
 
-// readyAhead is how many request bodies are made before a slot asks for one.
-const readyAhead = 32
+// Request bodies are made before a slot asks for one: so many, and of long
+// prompts no more than these bytes hold.
+const (
+	readyAhead      = 32
+	readyAheadBytes = 1 << 20
+)
 
 func newSlots(n int) []*slot {
 	slots := make([]*slot, n)
@@ -52,12 +57,13 @@ func newSlots(n int) []*slot {
 func (p *phase) execute(ctx context.Context) {
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
-	made := make(chan prepared, min(p.total, p.opts.Conc, readyAhead))
+	first := p.body(p.index(0))
+	made := make(chan prepared, min(p.total, p.opts.Conc, readyAhead, readyAheadBytes/max(len(*first.body), 1)+1))
 	p.ready = made
 	p.base = time.Now()
 
 	var helpers, slots sync.WaitGroup
-	helpers.Go(func() { p.prepare(work, made) })
+	helpers.Go(func() { p.prepare(work, first, made) })
 	shape := p.opts.Shape
 	if shape.open() {
 		p.ready = make(chan prepared)
@@ -116,18 +122,17 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // prepare makes request bodies, in order, ahead of the slots.
-func (p *phase) prepare(ctx context.Context, made chan<- prepared) {
+func (p *phase) prepare(ctx context.Context, first prepared, made chan<- prepared) {
 	defer close(made)
 	var at *arrivals
 	if p.opts.Shape.Rate > 0 {
 		at = newArrivals(p.opts.Shape)
 	}
 	for i := range p.total {
-		index := i
-		if p.warmUp {
-			index = -1 - i
+		next := first
+		if i > 0 {
+			next = p.body(p.index(i))
 		}
-		next := p.body(index)
 		if at != nil {
 			next.due = at.next()
 		}
@@ -139,16 +144,40 @@ func (p *phase) prepare(ctx context.Context, made chan<- prepared) {
 	}
 }
 
+// index is the workload's index of the phase's request i.
+func (p *phase) index(i int) int {
+	if p.warmUp {
+		return -1 - i
+	}
+	return i
+}
+
+// request is request i of the workload. Its token ids are good until the next
+// call: prompts are encoded one after another, and their ids share one slice
+// where the workload allows that.
+func (p *phase) request(i int) (r workload.Request, err error) {
+	into, ok := p.src.(interface {
+		RequestInto([]int32, int) (workload.Request, error)
+	})
+	if !ok {
+		return p.src.Request(i)
+	}
+	if r, err = into.RequestInto(p.tokens, i); err == nil {
+		p.tokens = r.Tokens
+	}
+	return r, err
+}
+
+// body makes request i ready to be written.
 func (p *phase) body(i int) prepared {
-	r, err := p.src.Request(i)
-	if err != nil {
-		return prepared{index: i, err: err}
+	buf, ok := p.bodies.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
 	}
-	var buf []byte
-	if b, ok := p.bodies.Get().(*[]byte); ok {
-		buf = (*b)[:0]
+	r, err := p.request(i)
+	if err == nil {
+		*buf, err = p.enc.encode((*buf)[:0], r)
 	}
-	buf, err = p.enc.encode(buf, r)
 	return prepared{index: i, inputLen: len(r.Tokens), outputLen: r.OutputLen, due: r.At, body: buf, err: err}
 }
 
@@ -209,8 +238,6 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		p.inFlight.Add(-1)
 		p.finished.Add(1)
 		p.judge(t, ctx.Err() != nil)
-		body := next.body
-		p.bodies.Put(&body)
 		p.mu.Lock()
 		p.collector.Add(t)
 		if p.ttft != nil && t.Err == "" {

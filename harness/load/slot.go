@@ -120,11 +120,11 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 		return err
 	}
 	s.resp.start(s.conn)
-	s.head = s.run.end.head(s.head[:0], p.index, len(p.body))
+	s.head = s.run.end.head(s.head[:0], p.index, len(*p.body))
 
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.run.base)
-	bufs := net.Buffers{s.head, p.body}
+	bufs := net.Buffers{s.head, *p.body}
 	_, err := bufs.WriteTo(s.conn)
 	if err != nil {
 		return fmt.Errorf("send the request: %w", plain(err))
@@ -132,6 +132,7 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 	if err := s.resp.header(); err != nil {
 		return fmt.Errorf("read the answer's header: %w", plain(err))
 	}
+	s.run.bodies.Put(p.body) // a request that is being answered is not sent again
 	if s.resp.status != 200 {
 		body := s.resp.errorBody()
 		retry := ""

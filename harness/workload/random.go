@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 )
 
 // Random is prompts of uniformly random token ids, of a length that is exact
@@ -64,12 +65,16 @@ func (r Random) Check() error {
 func (r Random) Len() int { return r.N }
 
 // Request is request i; negative ones warm up.
-func (r Random) Request(i int) (Request, error) {
+func (r Random) Request(i int) (Request, error) { return r.RequestInto(nil, i) }
+
+// RequestInto is [Random.Request] with its prompt in tokens[:0], where that has
+// room: a caller who is through with a prompt before the next saves memory.
+func (r Random) RequestInto(tokens []int32, i int) (Request, error) {
 	g := newGenerator(r.Seed, i)
 	in := g.length(r.ISL, r.RangeRatio)
 	out := g.length(r.OSL, r.RangeRatio)
 	low, high := r.IDs()
-	tokens := make([]int32, 0, in)
+	tokens = slices.Grow(tokens[:0], in)
 	if n := int(r.SharedPrefix * float64(in)); n > 0 {
 		tokens = prefixGenerator(r.Seed, i, r.Prefixes).ids(tokens, n, low, high)
 	}
