@@ -87,4 +87,7 @@ require (
 	modernc.org/sqlite v1.37.1 // indirect
 )
 
-tool gotest.tools/gotestsum
+tool (
+	golang.org/x/perf/cmd/benchstat
+	gotest.tools/gotestsum
+)

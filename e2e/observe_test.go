@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,4 +75,13 @@ func TestEstimate(t *testing.T) {
 	exit, _, out = finish(t, nil, append(small, "-estimate", "-mode", "acc")...)
 	assert.Equal(t, 2, exit)
 	assert.Contains(t, out, "mode acc measures no speed")
+}
+
+// What benchstat reads stays whole where there is no terminal for progress: go
+// test merges standard error into standard output, as finish does here.
+func TestBenchmarkLinesStayWhole(t *testing.T) {
+	exit, _, out := finish(t, nil, append(small, "-test.run", "^$", "-test.bench", "Serving", "-test.count", "3")...)
+	require.Zero(t, exit, out)
+	whole := regexp.MustCompile(`(?m)^BenchmarkServing/isl=16/osl=8/conc=[12]\S*\s+1\s+\d+ ns/op\s.* tok/s/gpu\s.*$`)
+	assert.Len(t, whole.FindAllString(out, -1), 6, out)
 }
