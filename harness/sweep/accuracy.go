@@ -69,8 +69,8 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 	a.Took = time.Since(begin)
 	st.unbooked += a.Took
 	if ctx.Err() != nil {
-		sw.endUnmeasured(c, st, &Accuracy{}, batch.Incomplete, Interrupted.Error())
-		return nil, Interrupted
+		sw.endUnmeasured(c, st, &Accuracy{}, batch.Incomplete, ErrInterrupted.Error())
+		return nil, ErrInterrupted
 	}
 	st.accuracy = a
 	sw.overrun(sw.budget.accuracyTook(a.Took))

@@ -53,9 +53,9 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	}
 	st.unbooked += took
 	if ctx.Err() != nil {
-		r = &batch.Result{Status: batch.Incomplete, Reason: Interrupted.Error(), Args: r.Args}
+		r = &batch.Result{Status: batch.Incomplete, Reason: ErrInterrupted.Error(), Args: r.Args}
 		sw.finish(c, st, r)
-		return r, Interrupted
+		return r, ErrInterrupted
 	}
 	st.passes++
 	sw.overrun(sw.budget.servingTook(c, took))

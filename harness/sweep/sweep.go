@@ -176,16 +176,16 @@ func (sw *Sweep) enter(ctx context.Context, c matrix.Cell) (*state, error) {
 	case !ok:
 		return nil, fmt.Errorf("%s: %w", c.Name(), ErrNotSelected)
 	case ctx.Err() != nil:
-		return nil, Interrupted
+		return nil, ErrInterrupted
 	case sw.stop != nil:
 		return nil, sw.stop
 	}
 	return st, nil
 }
 
-// Interrupted is the error of a cell that was cut off, or never begun, because
+// ErrInterrupted is the error of a cell that was cut off, or never begun, because
 // the user stopped the sweep.
-var Interrupted = errors.New("interrupted")
+var ErrInterrupted = errors.New("interrupted")
 
 // finish writes a cell's result and books its status.
 func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
