@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -53,7 +54,7 @@ func logprobs(list gjson.Result, n int) (out []float64, err error) {
 // with their log-probabilities, then those generated. The body is what
 // lm-evaluation-harness's local-completions sends, for one prompt.
 func (s *Scorer) echo(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
-	var b []byte
+	var b json.RawMessage
 	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
 		"model": s.t.Model, "prompt": tokens, "max_tokens": s.maxTokens, "temperature": 0,
 		"logprobs": 1, "echo": true, "seed": 1234,
@@ -129,7 +130,7 @@ func addBest(scored []Scored, top gjson.Result, from, n int) (err error) {
 // first of them null. The body is what lm-evaluation-harness's sglang-generate
 // sends, for one prompt.
 func (s *Scorer) generate(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
-	var b []byte
+	var b json.RawMessage
 	err := s.t.PostRetry(ctx, s.retry, "/generate", map[string]any{
 		"input_ids": tokens, "sampling_params": map[string]any{"max_new_tokens": s.maxTokens, "temperature": 0},
 		"return_logprob": true, "logprob_start_len": 0, "top_logprobs_num": 1,

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -48,7 +49,7 @@ func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuati
 }
 
 func (s *Scorer) greedyCompletion(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
-	var b []byte
+	var b json.RawMessage
 	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
 		"model": s.t.Model, "prompt": prompt, "max_tokens": n, "temperature": 0, "logprobs": 1, "ignore_eos": true,
 		"return_token_ids": true, "return_tokens_as_token_ids": true, // vLLM's two ways; others take no notice
@@ -92,7 +93,7 @@ func generatedIDs(choice gjson.Result) ([]int32, error) {
 }
 
 func (s *Scorer) greedyGenerate(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
-	var b []byte
+	var b json.RawMessage
 	err := s.t.PostRetry(ctx, s.retry, "/generate", map[string]any{
 		"input_ids": prompt, "return_logprob": true,
 		"sampling_params": map[string]any{"max_new_tokens": n, "temperature": 0, "ignore_eos": true},

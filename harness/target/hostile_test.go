@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -30,7 +31,7 @@ func TestGigabyteAnswer(t *testing.T) {
 			}))
 			defer s.Close()
 			tg := New(s.URL, "m", "", nil)
-			for what, out := range map[string]any{"decoded": new(struct{ Tokens []int32 }), "raw": new([]byte)} {
+			for what, out := range map[string]any{"decoded": new(struct{ Tokens []int32 }), "raw": new([]byte), "picked from": new(json.RawMessage)} {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				err := tg.PostRetry(t.Context(), Retry{Tries: 1, Each: time.Minute}, "/v1/completions", map[string]any{"max_tokens": 1}, out)

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -49,7 +50,7 @@ func (s *Scorer) echoText(ctx context.Context, tokens []int32, from int, best bo
 	if !slices.Equal(again, tokens) {
 		return nil, fmt.Errorf("%w: the server takes prompts as text alone, and this window's text is other tokens (%d for %d)", ErrOtherTokens, len(again), len(tokens))
 	}
-	var b []byte
+	var b json.RawMessage
 	err = s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
 		"model": s.t.Model, "prompt": window.Text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true,
 	}, &b)

@@ -67,7 +67,7 @@ func (e *HTTPError) Error() string {
 const maxAnswer = 64 << 20
 
 // Get asks path and decodes the JSON answer into out; a nil out reads and drops
-// the answer, a *[]byte takes it as it is.
+// the answer, a *[]byte takes it as it is, a *json.RawMessage too if it is JSON.
 func (t *Target) Get(ctx context.Context, path string, out any) error {
 	return t.do(ctx, http.MethodGet, path, nil, out)
 }
@@ -122,7 +122,10 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	case nil:
 		return nil
 	case *[]byte:
-		if !gjson.ValidBytes(b) { // which gjson itself does not mind
+		*out = b
+		return nil
+	case *json.RawMessage:
+		if !gjson.ValidBytes(b) { // which gjson itself, picking from it, does not mind
 			return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: errors.New("this is no JSON")}
 		}
 		*out = b

@@ -29,7 +29,7 @@ func (t *Target) Tokenize(ctx context.Context, r Retry, text string, special boo
 	if t.Engine == "llama.cpp" {
 		in = map[string]any{"content": text, "add_special": special}
 	}
-	var b []byte
+	var b json.RawMessage
 	err := t.PostRetry(ctx, r, "/tokenize", in, &b)
 	if hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) || hasStatus(err, http.StatusNotImplemented) {
 		return nil, fmt.Errorf("%w: %w", ErrNoTokenizer, err)
