@@ -94,10 +94,15 @@ type Accuracy struct {
 	Corpus         string   `json:"corpus"`
 	CorpusSHA256   string   `json:"corpus_sha256"` // of the raw file
 	MaxLength      int      `json:"max_length"`    // model length in tokens that the windows follow from
-	BitsPerByte    float64  `json:"bits_per_byte"`
-	BytePerplexity float64  `json:"byte_perplexity"`
-	WordPerplexity float64  `json:"word_perplexity"`
+	BitsPerByte    float64  `json:"bits_per_byte,omitempty"`
+	BytePerplexity float64  `json:"byte_perplexity,omitempty"`
+	WordPerplexity float64  `json:"word_perplexity,omitempty"`
 	Tolerance      float64  `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
+
+	// Of the task gsm8k, which has these in place of the perplexities.
+	ExactMatch float64 `json:"exact_match,omitempty"` // share of right answers, 0 to 1; the floor is this less the tolerance
+	Filter     string  `json:"filter,omitempty"`      // strict-match or flexible-extract
+	Shots      int     `json:"shots,omitempty"`       // worked examples before each question
 
 	// DecodeArgmaxFloor is the least share of decoded tokens that must be the
 	// argmax when they are scored again as a prompt; 0 states no floor.
@@ -239,13 +244,21 @@ func (h *Hardware) validate() error {
 	return nil
 }
 
-func (a *Accuracy) validate() error {
-	for _, f := range []struct{ key, value string }{
-		{"name", a.Name}, {"task", a.Task}, {"corpus", a.Corpus}, {"source", a.Source},
-	} {
-		if f.value == "" {
-			return wrong("must be given", f.key)
+// validateMetrics checks what the task calls for: gsm8k's share of right
+// answers, or the three perplexities and the window they were measured with.
+func (a *Accuracy) validateMetrics() error {
+	if a.Task == "gsm8k" {
+		switch {
+		case !(a.ExactMatch > 0 && a.ExactMatch <= 1):
+			return wrong(fmt.Sprintf("is %g: want a share, above 0 and at most 1", a.ExactMatch), "exact_match")
+		case a.Filter != "strict-match" && a.Filter != "flexible-extract":
+			return wrong(fmt.Sprintf("is %q: want strict-match or flexible-extract", a.Filter), "filter")
+		case a.Shots < 1:
+			return wrong(fmt.Sprintf("is %d: want 1 or more", a.Shots), "shots")
+		case !(a.Tolerance >= 0 && a.Tolerance < 1):
+			return wrong(fmt.Sprintf("is %g: want 0 or more, and below 1", a.Tolerance), "tolerance")
 		}
+		return nil
 	}
 	for _, f := range []struct {
 		key   string
@@ -257,19 +270,35 @@ func (a *Accuracy) validate() error {
 			return wrong(fmt.Sprintf("is %g: want finite and above 0", f.value), f.key)
 		}
 	}
+	if a.MaxLength < 2 {
+		return wrong(fmt.Sprintf("is %d: want 2 or more", a.MaxLength), "max_length")
+	}
+	if math.Abs(math.Exp2(a.BitsPerByte)/a.BytePerplexity-1) > 1e-3 {
+		// Both are the same log-likelihood over the same bytes, so one follows
+		// from the other; a typing slip in either shows here.
+		return wrong(fmt.Sprintf("%g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte, a.BytePerplexity, math.Exp2(a.BitsPerByte)), "bits_per_byte")
+	}
+	return nil
+}
+
+func (a *Accuracy) validate() error {
+	for _, f := range []struct{ key, value string }{
+		{"name", a.Name}, {"task", a.Task}, {"corpus", a.Corpus}, {"source", a.Source},
+	} {
+		if f.value == "" {
+			return wrong("must be given", f.key)
+		}
+	}
 	switch {
 	case len(a.Models) == 0:
 		return wrong("must be given", "models")
 	case len(a.CorpusSHA256) != 64:
 		return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256)), "corpus_sha256")
-	case a.MaxLength < 2:
-		return wrong(fmt.Sprintf("is %d: want 2 or more", a.MaxLength), "max_length")
 	case !(a.DecodeArgmaxFloor >= 0 && a.DecodeArgmaxFloor <= 1):
 		return wrong(fmt.Sprintf("is %g: want a share, 0 to 1", a.DecodeArgmaxFloor), "decode_argmax_floor")
-	case math.Abs(math.Exp2(a.BitsPerByte)/a.BytePerplexity-1) > 1e-3:
-		// Both are the same log-likelihood over the same bytes, so one follows
-		// from the other; a typing slip in either shows here.
-		return wrong(fmt.Sprintf("%g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte, a.BytePerplexity, math.Exp2(a.BitsPerByte)), "bits_per_byte")
+	}
+	if err := a.validateMetrics(); err != nil {
+		return err
 	}
 	for i, p := range a.Models {
 		if _, err := path.Match(p, ""); err != nil {

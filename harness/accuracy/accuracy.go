@@ -23,8 +23,16 @@ import (
 // unless told otherwise: that of lm-evaluation-harness's API models.
 const DefaultMaxLength = 2048
 
+// The tasks, by lm-evaluation-harness's names.
+const (
+	TaskWikitext = "wikitext" // rolling log-likelihood: see [Score]
+	TaskGSM8K    = "gsm8k"    // word problems, answered in writing
+)
+
 // Options says what to score and how.
 type Options struct {
+	Task string // TaskWikitext or TaskGSM8K; "" = TaskWikitext
+
 	Wikitext  string       // path of a WikiText file, raw, zip or parquet; "" = the text that fits the server
 	CacheDir  string       // where fetched data files are kept; "" = inferbench in the user's cache folder
 	MaxLength int          // tokens that a window and the generated token take at most; 0 = DefaultMaxLength
@@ -32,6 +40,11 @@ type Options struct {
 	Tokenizer string       // path of the model's tokenizer.json, for a server that has no /tokenize
 	Prefix    *int32       // token that the first one of a document is conditioned on; nil = ask
 	Retry     target.Retry // of each request
+
+	// Of gsm8k alone.
+	GSM8K, GSM8KTrain string // paths of the questions and of the examples (JSON lines); "" = those that fit the server
+	Shots             int    // worked examples before each question; 0 = DefaultShots
+	GenTokens         int    // most tokens of an answer; 0 = DefaultGenTokens
 
 	// OnProgress is told after each scored window, never from two goroutines
 	// at once.
@@ -43,22 +56,32 @@ type Options struct {
 
 // Result is what a task measured: the metrics, and what they depend on.
 type Result struct {
-	Task string `json:"task"` // wikitext
-	Metrics
-	Text      TextID  `json:"text"`
-	MaxLength int     `json:"max_length"` // tokens
-	Windows   int     `json:"windows"`    // requests that were scored
-	Prefix    int32   `json:"prefix_token"`
-	Tokenizer string  `json:"tokenizer"` // where the tokens came from
-	Path      string  `json:"scored_by"` // the endpoint that gave the log-probabilities
-	DurationS float64 `json:"duration_s"`
+	Task        string  `json:"task"`
+	*Metrics            // of wikitext; nil for another task
+	*ExactMatch         // of gsm8k; nil for another task
+	Text        TextID  `json:"text"`
+	MaxLength   int     `json:"max_length"` // tokens
+	Windows     int     `json:"windows"`    // requests that were scored
+	Prefix      int32   `json:"prefix_token"`
+	Tokenizer   string  `json:"tokenizer"` // where the tokens came from
+	Path        string  `json:"scored_by"` // the endpoint that gave the log-probabilities
+	DurationS   float64 `json:"duration_s"`
 }
 
-// Score measures the wikitext task on a server. An error means that there is no
-// figure: a document that cannot be scored is never left out of the sum.
+// Score measures a task on a server: wikitext unless told otherwise. An error
+// means that there is no figure: a document that cannot be scored is never left
+// out of the sum.
 func Score(ctx context.Context, t *target.Target, o Options) (*Result, error) {
 	begin := time.Now()
-	r, _, err := score(ctx, t, o)
+	o, err := o.ready(t)
+	var r *Result
+	switch {
+	case err != nil:
+	case o.Task == TaskGSM8K:
+		r, _, err = gsm8k(ctx, t, o)
+	default:
+		r, _, err = score(ctx, t, o)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("accuracy: %w", err)
 	}
@@ -66,18 +89,35 @@ func Score(ctx context.Context, t *target.Target, o Options) (*Result, error) {
 	return r, nil
 }
 
-func score(ctx context.Context, t *target.Target, o Options) (*Result, []scored, error) {
-	if o.MaxLength == 0 {
-		o.MaxLength = DefaultMaxLength
+// ready fills in the defaults and refuses what cannot be.
+func (o Options) ready(t *target.Target) (Options, error) {
+	fill := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
 	}
+	fill(&o.MaxLength, DefaultMaxLength)
+	fill(&o.Shots, DefaultShots)
+	fill(&o.GenTokens, DefaultGenTokens)
 	o.Conc = max(o.Conc, 1)
-	length := WindowLength(o.MaxLength)
 	switch {
-	case length < 2:
-		return nil, nil, fmt.Errorf("ACC_MAX_LENGTH=%d leaves no room for a window: want 4 or more", o.MaxLength)
-	case t.MaxLen > 0 && o.MaxLength > t.MaxLen:
-		return nil, nil, fmt.Errorf("ACC_MAX_LENGTH=%d is more than the %d tokens that the server takes: set it to that or less (a baseline holds for its own length alone)", o.MaxLength, t.MaxLen)
+	case o.Task == "":
+		o.Task = TaskWikitext
+	case o.Task != TaskWikitext && o.Task != TaskGSM8K:
+		return o, fmt.Errorf("ACC_TASK=%q: want %s or %s", o.Task, TaskWikitext, TaskGSM8K)
 	}
+	switch {
+	case WindowLength(o.MaxLength) < 2:
+		return o, fmt.Errorf("ACC_MAX_LENGTH=%d leaves no room for a window: want 4 or more", o.MaxLength)
+	case t.MaxLen > 0 && o.MaxLength > t.MaxLen:
+		return o, fmt.Errorf("ACC_MAX_LENGTH=%d is more than the %d tokens that the server takes: set it to that or less (a baseline holds for its own length alone)", o.MaxLength, t.MaxLen)
+	}
+	return o, nil
+}
+
+// score is the wikitext task; the second result is what each document gave.
+func score(ctx context.Context, t *target.Target, o Options) (*Result, []scored, error) {
+	length := WindowLength(o.MaxLength)
 	text, err := loadText(ctx, t, o)
 	if err != nil {
 		return nil, nil, err
@@ -98,7 +138,11 @@ func score(ctx context.Context, t *target.Target, o Options) (*Result, []scored,
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &Result{Task: "wikitext", Metrics: measure(docs), Text: text.ID, MaxLength: o.MaxLength,
+	m, err := measure(docs)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &Result{Task: TaskWikitext, Metrics: m, Text: text.ID, MaxLength: o.MaxLength,
 		Prefix: tok.prefix, Tokenizer: tok.name, Path: scorer.Path}
 	for _, d := range docs {
 		r.Text.Tokens += d.Tokens

@@ -84,9 +84,9 @@ func TestScoreIsTheSameEveryTime(t *testing.T) {
 		r, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: writeText(t, heldOut), MaxLength: 64, Conc: conc})
 		require.NoError(t, err)
 		if i == 0 {
-			first = r.Metrics
+			first = *r.Metrics
 		}
-		assert.Equal(t, first, r.Metrics)
+		assert.Equal(t, first, *r.Metrics)
 	}
 }
 

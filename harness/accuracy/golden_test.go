@@ -66,7 +66,8 @@ func TestMetricsEqualLMEval(t *testing.T) {
 		for _, d := range c.Documents {
 			docs = append(docs, scored{LogLikelihood: d[0], Document: Document{Words: int(d[1]), Bytes: int(d[2])}})
 		}
-		m := measure(docs)
+		m, err := measure(docs)
+		require.NoError(t, err)
 		assert.InEpsilon(t, c.BitsPerByte, m.BitsPerByte, 1e-12)
 		assert.InEpsilon(t, c.BytePerplexity, m.BytePerplexity, 1e-12)
 		assert.InEpsilon(t, c.WordPerplexity, m.WordPerplexity, 1e-12)

@@ -54,7 +54,10 @@ func Comparable(r *Result, b *baselines.Accuracy) error {
 	if b.CorpusSHA256 != r.Text.SHA256 {
 		diffs = append(diffs, fmt.Sprintf("its text is %s (SHA-256 %.8s…), the run's is %s (%.8s…)", b.Corpus, b.CorpusSHA256, r.Text.Name, r.Text.SHA256))
 	}
-	if b.MaxLength != r.MaxLength {
+	if b.Task == TaskGSM8K && r.ExactMatch != nil && b.Shots != r.Shots {
+		diffs = append(diffs, fmt.Sprintf("it has %d worked examples a question, the run has %d (ACC_SHOTS)", b.Shots, r.Shots))
+	}
+	if b.Task == TaskWikitext && b.MaxLength != r.MaxLength {
 		diffs = append(diffs, fmt.Sprintf("its max_length is %d, the run's is %d (ACC_MAX_LENGTH)", b.MaxLength, r.MaxLength))
 	}
 	if diffs == nil {
@@ -102,6 +105,9 @@ func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
 	if tolerance == 0 {
 		tolerance = b.Tolerance
 	}
+	if r.Task == TaskGSM8K {
+		return judgeFloor(r.ExactMatch, b, tolerance)
+	}
 	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance, Limits: map[string]Limit{}}
 	var se StdErr
 	if r.StdErr != nil {
@@ -138,3 +144,30 @@ func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
 	v.Reason = fmt.Sprintf("all three metrics within ±%g %% of %s", math.Round(tolerance*1e4)/100, b.Name)
 	return v
 }
+
+// judgeFloor is gsm8k's rule: the share of right answers must be at least the
+// baseline's less the tolerance. More is not wrong.
+func judgeFloor(m *ExactMatch, b *baselines.Accuracy, tolerance float64) Verdict {
+	value, stderr := m.Strict, m.StrictStdErr
+	if b.Filter == FilterFlexible {
+		value, stderr = m.Flexible, m.FlexibleStdErr
+	}
+	floor := b.ExactMatch - tolerance
+	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance,
+		Limits: map[string]Limit{"exact_match," + b.Filter: {Value: value, Baseline: b.ExactMatch, Lower: floor, Upper: 1, StdErr: stderr, OK: value >= floor}}}
+	v.Reason = fmt.Sprintf("exact_match (%s) %.4f, at least %.4f is asked for by %s", b.Filter, value, floor, b.Name)
+	if !(value >= floor) {
+		v.Status = Failed
+	}
+	if tolerance < 2*stderr {
+		v.Warnings = append(v.Warnings, fmt.Sprintf("exact_match: the tolerance of %.4f is smaller than two standard errors over questions (%.4f)", tolerance, 2*stderr))
+	}
+	return v
+}
+
+// The two extractions of gsm8k, by lm-evaluation-harness's names, as a baseline
+// names the one it is of.
+const (
+	FilterStrict   = "strict-match"
+	FilterFlexible = "flexible-extract"
+)

@@ -13,7 +13,7 @@ import (
 
 func resultLike(b *baselines.Accuracy) *Result {
 	return &Result{Task: b.Task, MaxLength: b.MaxLength, Text: TextID{Name: "text", SHA256: b.CorpusSHA256},
-		Metrics: Metrics{BitsPerByte: b.BitsPerByte, BytePerplexity: b.BytePerplexity, WordPerplexity: b.WordPerplexity}}
+		Metrics: &Metrics{BitsPerByte: b.BitsPerByte, BytePerplexity: b.BytePerplexity, WordPerplexity: b.WordPerplexity}}
 }
 
 func deepseek(t *testing.T) *baselines.Accuracy {

@@ -1,6 +1,9 @@
 package accuracy
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // scored is one document with its rolling log-likelihood, in nats.
 type scored struct {
@@ -29,7 +32,7 @@ type StdErr struct {
 // measure sums the documents up. The standard error is that of a ratio
 // estimate, Σll/Σbytes with documents as the sample (Cochran, Sampling
 // Techniques, 3rd ed., §6.3), carried through exp by its derivative.
-func measure(docs []scored) Metrics {
+func measure(docs []scored) (*Metrics, error) {
 	var ll float64
 	var bytes, words int
 	for _, d := range docs {
@@ -38,9 +41,12 @@ func measure(docs []scored) Metrics {
 		words += d.Words
 	}
 	perByte, perWord := -ll/float64(bytes), -ll/float64(words)
-	m := Metrics{BitsPerByte: perByte / math.Ln2, BytePerplexity: math.Exp(perByte), WordPerplexity: math.Exp(perWord)}
+	m := &Metrics{BitsPerByte: perByte / math.Ln2, BytePerplexity: math.Exp(perByte), WordPerplexity: math.Exp(perWord)}
+	if math.IsInf(m.WordPerplexity, 0) || math.IsInf(m.BytePerplexity, 0) {
+		return nil, fmt.Errorf("the perplexity is beyond what a number can hold (%.0f nats a word): the model knows nothing of this text, or its tokens are not the server's", perWord)
+	}
 	if len(docs) < 2 {
-		return m
+		return m, nil
 	}
 	n := float64(len(docs))
 	ratioError := func(ratio, total float64, size func(scored) int) float64 {
@@ -54,5 +60,5 @@ func measure(docs []scored) Metrics {
 	b := ratioError(perByte, float64(bytes), func(d scored) int { return d.Bytes })
 	w := ratioError(perWord, float64(words), func(d scored) int { return d.Words })
 	m.StdErr = &StdErr{BitsPerByte: b / math.Ln2, BytePerplexity: m.BytePerplexity * b, WordPerplexity: m.WordPerplexity * w}
-	return m
+	return m, nil
 }

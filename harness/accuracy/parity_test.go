@@ -107,7 +107,9 @@ func TestParityWithLMEval(t *testing.T) {
 			require.NoError(t, json.Unmarshal(b, &their))
 
 			begin := time.Now()
-			ours, docs, err := score(context.Background(), tg, Options{Wikitext: text, Conc: conc})
+			o, err := Options{Wikitext: text, Conc: conc}.ready(tg)
+			require.NoError(t, err)
+			ours, docs, err := score(context.Background(), tg, o)
 			require.NoError(t, err)
 			seconds := time.Since(begin).Seconds()
 			require.Equal(t, c.path, ours.Path)

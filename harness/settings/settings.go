@@ -61,6 +61,13 @@ type Settings struct {
 	AccuracyBaseline  string  // name or path; empty: the one for the model and the text
 	AccuracyTolerance float64 // relative; 0: the baseline's own
 	AccuracyMaxLength int     // tokens
+	AccuracyTask      string  // wikitext or gsm8k
+	AccuracyShots     int     // worked examples before a question of gsm8k
+	AccuracyGenTokens int     // most tokens of an answer to one
+	GSM8K, GSM8KTrain string  // paths of gsm8k's rows; empty: those that fit the server
+	Tokenizer         string  // path of a tokenizer.json, for a server without /tokenize
+	AccuracyPrefix    *int32  // id of the token before a text; nil: ask
+	CacheDir          string  // where fetched data files are kept; empty: the user's cache folder
 
 	// Results.
 	Progress         string        // auto, live, lines or none

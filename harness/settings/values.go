@@ -223,6 +223,35 @@ func setWarmUp(s *Settings, v string) error {
 	return nil
 }
 
+func setAccuracyTask(s *Settings, v string) error {
+	if v != "wikitext" && v != "gsm8k" {
+		return errors.New("want wikitext or gsm8k")
+	}
+	s.AccuracyTask = v
+	return nil
+}
+
+func setAccuracyPrefix(s *Settings, v string) error {
+	n, err := strconv.ParseInt(v, 10, 32)
+	if err != nil || n < 0 {
+		return errors.New("want a token id, 0 or more")
+	}
+	id := int32(n)
+	s.AccuracyPrefix = &id
+	return nil
+}
+
+// existing is the path of a file or a folder that is there.
+func existing(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		if _, err := os.Stat(v); err != nil {
+			return errors.New("there is no such file")
+		}
+		*field(s) = v
+		return nil
+	}
+}
+
 func setWikitext(s *Settings, v string) error {
 	info, err := os.Stat(v)
 	if err != nil {

@@ -39,6 +39,9 @@ func (a *Accuracy) Figures() []Metric {
 	if a.Result == nil {
 		return nil
 	}
+	if m := a.Result.ExactMatch; m != nil {
+		return []Metric{{Value: m.Strict, Unit: "exact_match_strict"}, {Value: m.Flexible, Unit: "exact_match_flexible"}}
+	}
 	m := a.Result.Metrics
 	return []Metric{{Value: m.BitsPerByte, Unit: "bits_per_byte"}, {Value: m.BytePerplexity, Unit: "byte_perplexity"}, {Value: m.WordPerplexity, Unit: "word_perplexity"}}
 }
@@ -93,7 +96,9 @@ func (sw *Sweep) retry() target.Retry {
 func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	s := sw.Settings
 	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
-		Wikitext: s.Wikitext, MaxLength: s.AccuracyMaxLength, Conc: c.Conc, Retry: sw.retry(),
+		Task: s.AccuracyTask, Wikitext: s.Wikitext, MaxLength: s.AccuracyMaxLength, Conc: c.Conc, Retry: sw.retry(),
+		Tokenizer: s.Tokenizer, Prefix: s.AccuracyPrefix, CacheDir: s.CacheDir,
+		GSM8K: s.GSM8K, GSM8KTrain: s.GSM8KTrain, Shots: s.AccuracyShots, GenTokens: s.AccuracyGenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func (sw *Sweep) Submit(ctx context.Context, client *board.Client) error {
 func (sw *Sweep) figures(c matrix.Cell) (board.Figures, bool) {
 	st := sw.states[c]
 	r := st.result
-	if r == nil || r.Status != batch.Passed || r.Performance == nil || st.accuracy.Result == nil {
+	if r == nil || r.Status != batch.Passed || r.Performance == nil || st.accuracy.Result == nil || st.accuracy.Result.Metrics == nil { // a board takes perplexities
 		return board.Figures{}, false
 	}
 	f := board.Figures{Team: sw.Settings.Team, ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,

@@ -1,0 +1,264 @@
+package accuracy
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"inferbench/harness/corpus"
+	"inferbench/harness/target"
+)
+
+// The task gsm8k is grade-school word problems: lm-evaluation-harness's task
+// version 3.0, with its prompt, its examples and its two ways to find the
+// answer in what a model writes.
+
+// Question is a row of the data set: the answer ends in "#### 72".
+type Question struct {
+	Question string `json:"question"`
+	Answer   string `json:"answer"`
+}
+
+// ExactMatch is the share of questions answered right, by either extraction.
+type ExactMatch struct {
+	Strict         float64 `json:"exact_match_strict"`   // the number after "#### ", as the examples write it
+	Flexible       float64 `json:"exact_match_flexible"` // the last number there is
+	StrictStdErr   float64 `json:"exact_match_strict_stderr"`
+	FlexibleStdErr float64 `json:"exact_match_flexible_stderr"`
+	Shots          int     `json:"shots"`      // worked examples before each question
+	GenTokens      int     `json:"gen_tokens"` // most tokens that an answer may take
+}
+
+const (
+	// DefaultShots is the number of examples before each question.
+	DefaultShots = 5
+	// DefaultGenTokens is lm-evaluation-harness's for API models. A model that
+	// reasons before it answers needs more.
+	DefaultGenTokens = 256
+	// fewShotSeed is lm-evaluation-harness's default --seed for few-shot
+	// sampling.
+	fewShotSeed = 1234
+)
+
+// A small set of the suite's own, for the embedded engine and for tests: it
+// takes the task's whole way without the public data.
+//
+//go:embed texts/sums-test.jsonl
+var ownTest string
+
+//go:embed texts/sums-train.jsonl
+var ownTrain string
+
+// until ends an answer: the model has begun a question of its own, or is done.
+var until = []string{"Question:", "</s>", "<|im_end|>"}
+
+// prompt is the question after its worked examples.
+func prompt(examples []Question, q Question) string {
+	var b strings.Builder
+	for _, e := range examples {
+		fmt.Fprintf(&b, "Question: %s\nAnswer: %s\n\n", e.Question, strings.TrimSuffix(e.Answer, "\n"))
+	}
+	fmt.Fprintf(&b, "Question: %s\nAnswer:", q.Question)
+	return b.String()
+}
+
+// prompts is every question's prompt. The examples are drawn anew for each, from
+// one generator, so that question i has the same ones everywhere.
+func prompts(test, train []Question, shots int) []string {
+	random := newPyRandom(fewShotSeed)
+	out := make([]string, len(test))
+	for i, q := range test {
+		var examples []Question
+		if shots > 0 {
+			for _, at := range random.sample(len(train), shots) {
+				examples = append(examples, train[at])
+			}
+		}
+		out[i] = prompt(examples, q)
+	}
+	return out
+}
+
+var (
+	strictPattern   = regexp.MustCompile(`#### (-?[0-9.,]+)`)
+	flexiblePattern = regexp.MustCompile(`(-?[$0-9.,]{2,})|(-?[0-9]+)`)
+	ignored         = []*regexp.Regexp{
+		regexp.MustCompile(`,`), regexp.MustCompile(`\$`), regexp.MustCompile(`(?s).*#### `), regexp.MustCompile(`\.$`),
+	}
+)
+
+// noAnswer stands where no answer was found.
+const noAnswer = "[invalid]"
+
+// extractStrict is the first number after "#### ".
+func extractStrict(text string) string {
+	if m := strictPattern.FindStringSubmatch(text); m != nil {
+		return strings.TrimFunc(m[1], isSpace)
+	}
+	return noAnswer
+}
+
+// extractFlexible is the last number.
+func extractFlexible(text string) string {
+	all := flexiblePattern.FindAllStringSubmatch(text, -1)
+	if all == nil {
+		return noAnswer
+	}
+	last := all[len(all)-1]
+	if last[1] != "" {
+		return strings.TrimFunc(last[1], isSpace)
+	}
+	return strings.TrimFunc(last[2], isSpace)
+}
+
+// right compares an extracted answer with a row's, without commas, dollar signs,
+// a last full stop and the working before "#### ".
+func right(extracted, answer string) bool {
+	for _, re := range ignored {
+		extracted, answer = re.ReplaceAllString(extracted, ""), re.ReplaceAllString(answer, "")
+	}
+	return strings.ToLower(extracted) == strings.ToLower(answer)
+}
+
+// shareAndError is the mean of n results of which hits are right, and its
+// standard error (the sample's deviation over √n, as lm-evaluation-harness's
+// mean_stderr).
+func shareAndError(hits, n int) (share, stderr float64) {
+	share = float64(hits) / float64(n)
+	if n > 1 {
+		stderr = math.Sqrt(share * (1 - share) / float64(n-1))
+	}
+	return share, stderr
+}
+
+// answersOf asks for every prompt's continuation, o.Conc at a time. A question
+// without an answer from the server fails the task; one with a wrong answer
+// does not.
+func answersOf(ctx context.Context, t *target.Target, tok *source, prompts []string, o Options) ([]string, error) {
+	out := make([]string, len(prompts))
+	var mu sync.Mutex
+	done := 0
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(o.Conc)
+	for i, p := range prompts {
+		if gctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			ids, err := tok.encode(gctx, p)
+			if err == nil {
+				// One token fewer than the model length, and what may be generated,
+				// are kept free; what is too long loses its beginning.
+				room := max(o.MaxLength-1-o.GenTokens, 1)
+				ids = ids[max(0, len(ids)-room):]
+				out[i], err = t.Complete(gctx, o.Retry, ids, o.GenTokens, until)
+			}
+			if err != nil {
+				return fmt.Errorf("question %d of %d: %w", i+1, len(prompts), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if done++; o.OnProgress != nil {
+				o.OnProgress(done, len(prompts))
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return out, ctx.Err()
+}
+
+// gsm8k runs the task. The second result is what the model wrote, by question.
+func gsm8k(ctx context.Context, t *target.Target, o Options) (*Result, []string, error) {
+	if o.Shots < 0 || o.GenTokens < 1 || o.GenTokens+2 > o.MaxLength {
+		return nil, nil, fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d", o.GenTokens, o.MaxLength)
+	}
+	test, id, err := questions(ctx, t, o, o.GSM8K, corpus.GSM8KTest, ownTest)
+	if err != nil {
+		return nil, nil, err
+	}
+	train, _, err := questions(ctx, t, o, o.GSM8KTrain, corpus.GSM8KTrain, ownTrain)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Shots > len(train) {
+		return nil, nil, fmt.Errorf("ACC_SHOTS=%d: there are %d examples to draw from", o.Shots, len(train))
+	}
+	tok, err := tokenizerFor(ctx, t, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	wrote, err := answersOf(ctx, t, tok, prompts(test, train, o.Shots), o)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &ExactMatch{Shots: o.Shots, GenTokens: o.GenTokens}
+	strict, flexible := 0, 0
+	for i, text := range wrote {
+		if right(extractStrict(text), test[i].Answer) {
+			strict++
+		}
+		if right(extractFlexible(text), test[i].Answer) {
+			flexible++
+		}
+	}
+	m.Strict, m.StrictStdErr = shareAndError(strict, len(test))
+	m.Flexible, m.FlexibleStdErr = shareAndError(flexible, len(test))
+	return &Result{Task: TaskGSM8K, ExactMatch: m, Text: id, MaxLength: o.MaxLength, Prefix: tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, wrote, nil
+}
+
+// questions reads the rows that the user names, else those that fit the server:
+// the suite's own for the embedded engine, the public ones for every other.
+func questions(ctx context.Context, t *target.Target, o Options, path string, f corpus.File, own string) ([]Question, TextID, error) {
+	id := TextID{Name: f.Name}
+	var b []byte
+	var err error
+	switch {
+	case path != "":
+		id.Name = filepath.Base(path)
+		if b, err = os.ReadFile(path); err != nil {
+			return nil, id, fmt.Errorf("%s: %w", f.Setting, err)
+		}
+		if f.Check(b) == nil {
+			id.Name = f.Name
+		}
+	case t.Loopback:
+		id.Name, b = "inferbench sums", []byte(own)
+	default:
+		if b, err = o.cache().Get(ctx, f); err != nil {
+			return nil, id, fmt.Errorf("the questions to ask: %w", err)
+		}
+	}
+	id.SHA256, id.Bytes = corpus.Digest(b), len(b)
+	var rows []Question
+	for dec := json.NewDecoder(bytes.NewReader(b)); ; {
+		var q Question
+		switch err := dec.Decode(&q); {
+		case errors.Is(err, io.EOF):
+			if len(rows) == 0 {
+				return nil, id, fmt.Errorf("%s: it has no question", id.Name)
+			}
+			id.Documents = len(rows)
+			return rows, id, nil
+		case err != nil:
+			return nil, id, fmt.Errorf("%s: row %d: %w", id.Name, len(rows)+1, err)
+		case q.Question == "" || !strings.Contains(q.Answer, "#### "):
+			return nil, id, fmt.Errorf(`%s: row %d: want {"question": …, "answer": "… #### number"}`, id.Name, len(rows)+1)
+		}
+		rows = append(rows, q)
+	}
+}

@@ -1,0 +1,178 @@
+package accuracy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
+	"inferbench/harness/corpus"
+	"inferbench/harness/engine"
+	"inferbench/harness/target"
+)
+
+func ownRows(t *testing.T) (test, train []Question) {
+	tg := &target.Target{Loopback: true}
+	test, _, err := questions(context.Background(), tg, Options{}, "", corpus.GSM8KTest, ownTest)
+	require.NoError(t, err)
+	train, _, err = questions(context.Background(), tg, Options{}, "", corpus.GSM8KTest, ownTrain)
+	require.NoError(t, err)
+	return test, train
+}
+
+// Prompts, draws and extractions equal lm-evaluation-harness's own: see
+// scripts/parity/lm_eval_gsm8k.py.
+func TestGSM8KEqualsLMEval(t *testing.T) {
+	b, err := os.ReadFile("testdata/lmeval-gsm8k.json")
+	require.NoError(t, err)
+	var g struct {
+		Extractions []struct {
+			Text, Strict, Flexible string
+			Right                  bool
+		}
+		Draws []struct {
+			N, K, Times int
+			Draws       [][]int // the last two of so many
+		}
+		Prompts map[int][]string
+	}
+	require.NoError(t, json.Unmarshal(b, &g))
+	for _, e := range g.Extractions {
+		assert.Equal(t, e.Strict, extractStrict(e.Text), "%q", e.Text)
+		assert.Equal(t, e.Flexible, extractFlexible(e.Text), "%q", e.Text)
+		assert.Equal(t, e.Right, right(e.Flexible, "3 * 24 = 72.\n#### 72"), "%q", e.Text)
+	}
+	for _, d := range g.Draws {
+		r := newPyRandom(fewShotSeed)
+		var got [][]int
+		for range d.Times {
+			got = append(got, r.sample(d.N, d.K))
+		}
+		assert.Equal(t, d.Draws, got[len(got)-2:], "%d of %d", d.K, d.N)
+	}
+	test, train := ownRows(t)
+	for shots, want := range g.Prompts {
+		assert.Equal(t, want, prompts(test, train, shots), "%d-shot", shots)
+	}
+	require.Len(t, g.Prompts, 2)
+}
+
+// A server that answers every question but one: what it wrote decides, by each
+// of the two extractions.
+func TestGSM8KScoresWhatWasWritten(t *testing.T) {
+	test, _ := ownRows(t)
+	f := &fake{completions: func(ids []int32, body map[string]any) (int, string) {
+		text := ""
+		for _, id := range ids {
+			text += string(rune(id))
+		}
+		asked := text[strings.LastIndex(text, "Question: ")+len("Question: "):]
+		for i, q := range test {
+			if asked == q.Question+"\nAnswer:" {
+				answer := " " + q.Answer
+				if i == 0 {
+					answer = " It is 92 fans." // right, but not in the form of the examples
+				}
+				if i == 1 {
+					answer = " #### 1"
+				}
+				b, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"text": answer}}})
+				return 200, string(b)
+			}
+		}
+		return 400, `{"error":{"message":"no such question"}}`
+	}}
+	tg := serve(t, f)
+	tg.Loopback = true
+	r, err := Score(context.Background(), tg, Options{Task: TaskGSM8K, Conc: 4, MaxLength: 8192, Shots: 3})
+	require.NoError(t, err)
+	assert.Equal(t, 6.0/8, r.Strict)
+	assert.Equal(t, 7.0/8, r.Flexible)
+	assert.InDelta(t, 0.1637, r.StrictStdErr, 1e-4)
+	assert.Equal(t, 8, r.Text.Documents)
+	b, err := json.Marshal(r)
+	require.NoError(t, err)
+	assert.NotContains(t, string(b), "bits_per_byte", "a figure of another task is not there, not even as 0")
+
+	base := &baselines.Accuracy{Name: "b", Task: TaskGSM8K, CorpusSHA256: r.Text.SHA256, Shots: 3, Filter: FilterStrict, ExactMatch: 0.80, Tolerance: 0.06}
+	assert.Equal(t, Passed, Judge(r, base, 0).Status)
+	v := Judge(r, base, 0.04)
+	assert.Equal(t, Failed, v.Status)
+	assert.Equal(t, "exact_match (strict-match) 0.7500, at least 0.7600 is asked for by b", v.Reason)
+	assert.NotEmpty(t, v.Warnings, "eight questions are few")
+	base.Filter = FilterFlexible
+	assert.Equal(t, Passed, Judge(r, base, 0.04).Status, "above the baseline is not wrong here")
+	base.Shots = 5
+	assert.ErrorIs(t, Comparable(r, base), ErrOtherBaseline)
+
+	f.completions = refuse
+	_, err = Score(context.Background(), tg, Options{Task: TaskGSM8K, Conc: 4, MaxLength: 8192, Retry: quick})
+	assert.ErrorContains(t, err, "question", "one that the server does not answer fails the task")
+}
+
+func TestGSM8KRefusesWhatCannotBe(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.jsonl")
+	require.NoError(t, os.WriteFile(bad, []byte(`{"question":"a","answer":"b"}`), 0o644))
+	for want, o := range map[string]Options{
+		`ACC_TASK="sums"`: {Task: "sums"},
+		"ACC_GEN_TOKENS":  {Task: TaskGSM8K, GenTokens: 4096},
+		"ACC_SHOTS=50":    {Task: TaskGSM8K, Shots: 50},
+		"row 1: want":     {Task: TaskGSM8K, GSM8K: bad},
+		"GSM8K: open":     {Task: TaskGSM8K, GSM8K: bad + "x"},
+	} {
+		tg := serve(t, &fake{})
+		tg.Loopback = true
+		_, err := Score(context.Background(), tg, o)
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+// The task's whole way on the embedded engine, which knows no arithmetic.
+func TestGSM8KRunsOnTheEmbeddedEngine(t *testing.T) {
+	r, err := Score(context.Background(), embedded(t, engine.Config{}), Options{Task: TaskGSM8K, Conc: 8})
+	require.NoError(t, err)
+	assert.Equal(t, DefaultShots, r.Shots)
+	assert.Equal(t, "inferbench sums", r.Text.Name)
+	assert.Less(t, r.Flexible, 0.5)
+	assert.Equal(t, NotRun, Judge(r, nil, 0).Status)
+}
+
+func TestParityGSM8KWithLMEval(t *testing.T) {
+	py := python(t)
+	for _, shots := range []int{3, 5} {
+		e, err := engine.Start(engine.Config{})
+		require.NoError(t, err)
+		defer e.Close()
+		tg := target.New(e.URL(), "", "", nil)
+		require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+		out := filepath.Join(t.TempDir(), "out.json")
+		run(t, py, "../../scripts/parity/lm_eval_gsm8k.py", "--model", "local-completions", "--url", e.URL()+"/v1/completions", "--served", engine.ModelName,
+			"--test", "texts/sums-test.jsonl", "--train", "texts/sums-train.jsonl", "--shots", fmt.Sprint(shots), "--out", out)
+		var their struct {
+			Wrote            []string
+			Strict, Flexible float64
+			StrictStdErr     float64 `json:"strict_stderr"`
+			FlexibleStdErr   float64 `json:"flexible_stderr"`
+		}
+		b, err := os.ReadFile(out)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &their))
+		o, err := Options{Task: TaskGSM8K, Conc: 8, Shots: shots}.ready(tg)
+		require.NoError(t, err)
+		r, wrote, err := gsm8k(context.Background(), tg, o)
+		require.NoError(t, err)
+		assert.Equal(t, their.Wrote, wrote, "what the model wrote, to the letter")
+		assert.InDelta(t, their.Strict, r.Strict, 1e-12)
+		assert.InDelta(t, their.Flexible, r.Flexible, 1e-12)
+		assert.InDelta(t, their.StrictStdErr, r.StrictStdErr, 1e-12)
+		assert.InDelta(t, their.FlexibleStdErr, r.FlexibleStdErr, 1e-12)
+		t.Logf("gsm8k, %d-shot, %d questions: the same words; exact_match strict %.4f and %.4f, flexible %.4f and %.4f", shots, len(wrote), their.Strict, r.Strict, their.Flexible, r.Flexible)
+	}
+}
