@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -122,27 +124,25 @@ type group struct {
 	Reference *baselines.Point
 }
 
+// groups are the CONCs that somebody submitted or the baseline has, in order.
 func groups(v *View) []group {
-	var out []group
-	at := func(conc int) *group {
-		for i := range out {
-			if out[i].Conc == conc {
-				return &out[i]
-			}
+	at := map[int]*group{}
+	of := func(conc int) *group {
+		if at[conc] == nil {
+			at[conc] = &group{Conc: conc}
 		}
-		return nil
+		return at[conc]
 	}
-	for _, s := range v.Rows { // which come by CONC
-		if len(out) == 0 || out[len(out)-1].Conc != s.Conc {
-			out = append(out, group{Conc: s.Conc})
-		}
-		g := &out[len(out)-1]
+	for _, s := range v.Rows {
+		g := of(s.Conc)
 		g.Rows = append(g.Rows, s)
 	}
 	for _, p := range v.Baseline {
-		if g := at(p.Conc); g != nil {
-			g.Reference = &p
-		}
+		of(p.Conc).Reference = &p
+	}
+	var out []group
+	for _, conc := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, *at[conc])
 	}
 	return out
 }
