@@ -120,6 +120,25 @@ func TestLlamaServerCannotScore(t *testing.T) {
 	}
 }
 
+// With a task that asks for answers, not for log-probabilities, the gate can be
+// measured there, and a whole sweep passes: gsm8k, of which the model knows
+// nothing, so that there is no baseline to fail.
+func TestLlamaServer(t *testing.T) {
+	questions, err := filepath.Abs("../../harness/accuracy/texts")
+	require.NoError(t, err)
+	exit, out, results := sweep(t, "BASE_URL="+serve(t, "llama-server"), "ACC_TASK=gsm8k", "ACC_GEN_TOKENS=32", "ACC_MAX_LENGTH=4096",
+		"GSM8K="+filepath.Join(questions, "sums-test.jsonl"), "GSM8K_TRAIN="+filepath.Join(questions, "sums-train.jsonl"))
+	require.Zero(t, exit, out)
+	require.Len(t, results, 2)
+	for name, r := range results {
+		assert.EqualValues(t, 16, r["successful_requests"], name)
+		assert.EqualValues(t, 16*16, r["total_generated_tokens"], name)
+		assert.EqualValues(t, 16*32, r["total_input_tokens"], "ids are taken as they are")
+		assert.Equal(t, "llama.cpp", r["benchmark_args"].(map[string]any)["backend"])
+		assert.Equal(t, "NOT_RUN", r["accuracy_validation"].(map[string]any)["status"])
+	}
+}
+
 // llama.cpp's own server is timed all the same: prompts as ids, exact usage,
 // half characters held back.
 func TestLlamaServerIsTimed(t *testing.T) {
