@@ -1,0 +1,317 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/engine/schedule"
+)
+
+func get(t testing.TB, url string) (int, string) {
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(b)
+}
+
+// What each dialect offers, and that the other answers 404 to it.
+func TestDialects(t *testing.T) {
+	only := map[Dialect][]string{
+		VLLM:   {"GET /version", "POST /tokenize", "POST /detokenize", "GET /tokenizer_info"},
+		SGLang: {"POST /generate", "GET /get_model_info", "GET /get_server_info", "GET /health_generate", "POST /flush_cache"},
+		Both:   {"GET /health", "GET /v1/models", "POST /v1/completions", "POST /v1/chat/completions", "GET /metrics"},
+	}
+	for _, d := range []Dialect{Both, VLLM, SGLang} {
+		e := start(t, Config{Dialect: d})
+		for of, list := range only {
+			for _, endpoint := range list {
+				method, path, _ := strings.Cut(endpoint, " ")
+				req, _ := http.NewRequest(method, e.URL()+path, strings.NewReader("{}"))
+				resp, err := http.DefaultClient.Do(req)
+				require.NoError(t, err)
+				resp.Body.Close()
+				offered := d == Both || of == Both || of == d
+				assert.Equal(t, offered, resp.StatusCode != 404, "%s in dialect %q: %d", endpoint, d, resp.StatusCode)
+			}
+		}
+	}
+	e := start(t, Config{Dialect: SGLang})
+	status, body := post(t, e.URL()+"/v1/completions", `{"prompt":"The","max_tokens":1,"echo":true,"logprobs":1}`)
+	assert.Equal(t, 400, status)
+	assert.Contains(t, body, "Echo is not compatible with logprobs")
+	_, err := Start(Config{Dialect: "tgi"})
+	assert.ErrorContains(t, err, `dialect "tgi"`)
+}
+
+type generated struct {
+	Text      string
+	OutputIDs []int `json:"output_ids"`
+	Index     int
+	MetaInfo  struct {
+		ID           string
+		FinishReason *struct {
+			Type    string
+			Length  int
+			Matched any
+		} `json:"finish_reason"`
+		PromptTokens     int      `json:"prompt_tokens"`
+		CompletionTokens int      `json:"completion_tokens"`
+		Input            [][3]any `json:"input_token_logprobs"`
+		Output           [][3]any `json:"output_token_logprobs"`
+	} `json:"meta_info"`
+}
+
+// SGLang's native endpoint scores a prompt as /v1/completions does.
+func TestGenerate(t *testing.T) {
+	e := start(t, Config{})
+	const prompt = "The time between tokens"
+	status, body := post(t, e.URL()+"/generate", `{"rid":"r1","text":"`+prompt+`","sampling_params":{"max_new_tokens":6,"temperature":0},"return_logprob":true,"logprob_start_len":0}`)
+	require.Equal(t, 200, status, body)
+	var g generated
+	require.NoError(t, json.Unmarshal([]byte(body), &g))
+	assert.Equal(t, "r1", g.MetaInfo.ID)
+	assert.Len(t, g.OutputIDs, 6)
+	assert.Equal(t, "length", g.MetaInfo.FinishReason.Type)
+	require.Len(t, g.MetaInfo.Input, len(prompt)+1)
+	require.Len(t, g.MetaInfo.Output, 6)
+	assert.Nil(t, g.MetaInfo.Input[0][0])
+
+	_, body = post(t, e.URL()+"/v1/completions", `{"prompt":"`+prompt+`","max_tokens":6,"temperature":0,"logprobs":1,"echo":true}`)
+	lp := decode(t, body).Choices[0].Logprobs
+	for i, want := range lp.TokenLogprobs[1:] {
+		all := append(g.MetaInfo.Input, g.MetaInfo.Output...)
+		assert.Equal(t, *want, all[i+1][0], "position %d", i+1)
+	}
+
+	// only the end of the prompt
+	_, body = post(t, e.URL()+"/generate", `{"text":"`+prompt+`","sampling_params":{"max_new_tokens":1,"temperature":0},"return_logprob":true,"logprob_start_len":20}`)
+	var part generated
+	require.NoError(t, json.Unmarshal([]byte(body), &part))
+	require.Len(t, part.MetaInfo.Input, len(prompt)+1-20)
+	assert.Nil(t, part.MetaInfo.Input[0][0], "the first has none, wherever it is")
+	assert.Equal(t, g.MetaInfo.Input[21], part.MetaInfo.Input[1])
+
+	// a stream repeats the whole text
+	evs := events(t, e.URL()+"/generate", `{"text":"`+prompt+`","sampling_params":{"max_new_tokens":6,"temperature":0},"stream":true}`)
+	require.Len(t, evs, 7)
+	for i, ev := range evs[:6] {
+		var s generated
+		require.NoError(t, json.Unmarshal([]byte(ev), &s))
+		assert.Equal(t, g.Text[:i+1], s.Text)
+		assert.Equal(t, i+1, s.MetaInfo.CompletionTokens)
+	}
+
+	status, body = post(t, e.URL()+"/generate", `{"input_ids":[[65],[66,67]],"sampling_params":{"max_new_tokens":1}}`)
+	require.Equal(t, 200, status, body)
+	var list []generated
+	require.NoError(t, json.Unmarshal([]byte(body), &list))
+	assert.Len(t, list, 2)
+	assert.Equal(t, 2, list[1].MetaInfo.PromptTokens)
+	status, _ = post(t, e.URL()+"/generate", `{"sampling_params":{}}`)
+	assert.Equal(t, 400, status)
+}
+
+// Decode noise must not touch what a prompt scores, and must touch what is
+// written: that is the accident it stands for.
+func TestDecodeNoiseIsSeenInDecodeAlone(t *testing.T) {
+	const ask = `{"prompt":"The server that answers","max_tokens":24,"temperature":0,"logprobs":1,"echo":true}`
+	clean, damaged := start(t, Config{}), start(t, Config{DecodeNoise: 1})
+	_, a := post(t, clean.URL()+"/v1/completions", ask)
+	_, b := post(t, damaged.URL()+"/v1/completions", ask)
+	want, got := decode(t, a).Choices[0].Logprobs, decode(t, b).Choices[0].Logprobs
+	prompt := len("The server that answers") + 1
+	assert.Equal(t, want.TokenLogprobs[:prompt+1], got.TokenLogprobs[:prompt+1], "the prompt, and the first token, which prefill gives")
+	assert.NotEqual(t, want.TokenLogprobs[prompt+1:], got.TokenLogprobs[prompt+1:])
+}
+
+// 128K ids in, one token out.
+func TestLongPrompt(t *testing.T) {
+	e := start(t, Config{})
+	ids := make([]int, 128<<10)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range ids {
+		ids[i] = rng.IntN(256)
+	}
+	b, _ := json.Marshal(ids)
+	status, body := post(t, e.URL()+"/v1/completions", `{"max_tokens":1,"prompt":`+string(b)+`,"temperature":0}`)
+	require.Equal(t, 200, status, body)
+	assert.Equal(t, len(ids), decode(t, body).Usage.PromptTokens)
+	_, body = post(t, e.URL()+"/v1/completions", `{"max_tokens":1,"prompt":`+string(b)+`,"temperature":0}`)
+	assert.Contains(t, body, fmt.Sprintf(`"cached_tokens":%d`, len(ids)-16), "the prefix cache has all but the last block")
+}
+
+func TestSeveralTokensAChunk(t *testing.T) {
+	e := start(t, Config{Tune: func(p *schedule.Profile) { p.Limits.DecodeRounds = 4 }})
+	evs := events(t, e.URL()+"/v1/completions", `{"prompt":"The","max_tokens":10,"temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
+	var texts []string
+	for _, ev := range evs[:len(evs)-2] {
+		texts = append(texts, decode(t, ev).Choices[0].Text)
+	}
+	require.Len(t, texts, 4, "1, 4, 4 and 1 tokens")
+	assert.Len(t, texts[1], 4)
+	assert.Equal(t, 10, decode(t, evs[len(evs)-2]).Usage.CompletionTokens)
+}
+
+// A client that goes away frees what it held, whether its request runs or
+// waits.
+func TestDisconnectFreesTheRequest(t *testing.T) {
+	e := start(t, Config{Tune: func(p *schedule.Profile) {
+		p.Limits.MaxRunning = 1
+		p.Cost.DecodeStep = []schedule.Point{{Batch: 1, Step: 5 * time.Millisecond}}
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ask := func(stream bool) chan error {
+		ended := make(chan error, 1)
+		req, _ := http.NewRequestWithContext(ctx, "POST", e.URL()+"/v1/completions", strings.NewReader(fmt.Sprintf(`{"prompt":"The","max_tokens":100000,"ignore_eos":true,"stream":%v}`, stream)))
+		go func() {
+			resp, err := http.DefaultClient.Do(req)
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			ended <- err
+		}()
+		return ended
+	}
+	a, b, c := ask(true), ask(true), ask(false)
+	gauge := func() string {
+		_, body := get(t, e.URL()+"/metrics")
+		for line := range strings.SplitSeq(body, "\n") {
+			if strings.HasPrefix(line, "vllm:num_requests_waiting") {
+				return line[strings.LastIndex(line, " ")+1:]
+			}
+		}
+		return ""
+	}
+	require.Eventually(t, func() bool { return gauge() == "2" }, 10*time.Second, 5*time.Millisecond)
+	cancel()
+	for _, ended := range []chan error{a, b, c} {
+		assert.Error(t, <-ended)
+	}
+	status, _ := post(t, e.URL()+"/v1/completions", `{"prompt":"The","max_tokens":2}`)
+	assert.Equal(t, 200, status, "the one place is free again")
+	aborted := 0
+	for _, r := range e.trace.find("") {
+		if r.Finish == endAbort {
+			aborted++
+		}
+	}
+	assert.Equal(t, 3, aborted)
+}
+
+// A reader that reads nothing must not hold up the others, and gets everything
+// in the end.
+func TestSlowReaderHoldsNobodyUp(t *testing.T) {
+	e := start(t, Config{})
+	const tokens = 40_000 // some 8 MB of events: more than the sockets' buffers hold
+	c, err := net.Dial("tcp", strings.TrimPrefix(e.URL(), "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	body := fmt.Sprintf(`{"prompt":"The","max_tokens":%d,"temperature":0,"ignore_eos":true,"stream":true}`, tokens)
+	fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+
+	for range 3 {
+		evs := events(t, e.URL()+"/v1/completions", `{"prompt":"A","max_tokens":500,"temperature":0,"ignore_eos":true,"stream":true}`)
+		assert.Len(t, evs, 501)
+	}
+	require.Eventually(t, func() bool { return e.counters.generated.Load() >= tokens+1500 }, time.Minute, 5*time.Millisecond,
+		"the slow reader's tokens are made though it has read nothing")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	all, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, tokens+1, bytes.Count(all, []byte("data: ")), "one event a token, and [DONE]")
+	assert.Equal(t, 1, bytes.Count(all, []byte(`"finish_reason":"length"`)))
+}
+
+// Two requests sent at once on one connection are answered one after the other.
+func TestPipelinedRequests(t *testing.T) {
+	e := start(t, Config{})
+	c, err := net.Dial("tcp", strings.TrimPrefix(e.URL(), "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	one := func(body string) string {
+		return fmt.Sprintf("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	const stream = `{"prompt":"The","max_tokens":5,"temperature":0,"stream":true}`
+	fmt.Fprint(c, one(stream)+one(stream)+one(`{"prompt":"The","max_tokens":5,"temperature":0}`))
+	r := bufio.NewReader(c)
+	for i := range 3 {
+		resp, err := http.ReadResponse(r, nil)
+		require.NoError(t, err, "answer %d", i)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Equal(t, []int{6, 6, 0}[i], bytes.Count(b, []byte("data: ")))
+	}
+}
+
+func TestTraceTellsOfEachRequest(t *testing.T) {
+	e := start(t, Config{TraceTokens: 200})
+	for i := range 10 {
+		req, _ := http.NewRequest("POST", e.URL()+"/v1/completions", strings.NewReader(`{"prompt":"The","max_tokens":30,"temperature":0,"stream":true,"ignore_eos":true}`))
+		req.Header.Set("X-Request-Id", fmt.Sprintf("mine-%d", i))
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprintf("mine-%d", i), resp.Header.Get("X-Request-Id"))
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		resp.Body.Close()
+	}
+	status, body := get(t, e.URL()+"/inferbench/trace")
+	require.Equal(t, 200, status)
+	var out struct{ Requests []Trace }
+	require.NoError(t, json.Unmarshal([]byte(body), &out))
+	require.Len(t, out.Requests, 4, "30 tokens and 16 for the record make 46, of which 200 hold four")
+	for i, r := range out.Requests {
+		assert.Equal(t, fmt.Sprintf("mine-%d", i+6), r.ID)
+		assert.Len(t, r.HandedNS, 30)
+		assert.Less(t, r.ArrivedNS, r.QueuedNS)
+		last := r.QueuedNS
+		for _, at := range r.HandedNS {
+			assert.Greater(t, at, last)
+			last = at
+		}
+		assert.GreaterOrEqual(t, r.EndedNS, last)
+		assert.Equal(t, endLength, r.Finish)
+		assert.True(t, r.Streamed)
+	}
+	_, body = get(t, e.URL()+"/inferbench/trace?id=mine-8")
+	require.NoError(t, json.Unmarshal([]byte(body), &out))
+	assert.Len(t, out.Requests, 1)
+}
+
+func FuzzCutIDs(f *testing.F) {
+	for _, s := range []string{`{"prompt":[1,2,3]}`, `{"a":"prompt","prompt" : [ 1 , 22 ] ,"b":[{"prompt":[4]}]}`, `{"prompt":[]}`, `{"prompt":[01]}`, `{"prompt":[-1]}`,
+		`{"prompt":[1.5]}`, `{"prompt":[99999999999]}`, `{"prompt":"[1]"}`, `{"\"prompt":[1],"prompt":[2]}`, `[{"prompt":[1]}]`, `{"prompt":[1,`, `{"x":"\\","prompt":[7]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		rest, ids, ok := cutIDs(body, "prompt")
+		assert.Equal(t, before, body, "the body stays as it was")
+		if !ok || !json.Valid(body) {
+			return
+		}
+		// What the fast reader takes out, encoding/json must find there too.
+		var slow struct{ Prompt []int32 }
+		if err := json.Unmarshal(body, &slow); err == nil && bytes.Count(body, []byte(`"prompt"`)) == 1 && !bytes.ContainsAny(body, `\`) {
+			assert.Equal(t, slow.Prompt, ids)
+		}
+		assert.True(t, json.Valid(rest), "%s", rest)
+	})
+}
