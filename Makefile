@@ -180,7 +180,7 @@ cost: ## what a client costs a token: a bare loop, ours, and the Python clients 
 	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
 	bin/clientcheck cost $(COST)
 
-parity: .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
+parity: parity-client .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
 	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity
 
 golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own answers to the hard cases that CI holds

@@ -48,7 +48,8 @@ func ours(ctx context.Context, j job) error {
 			}
 		}
 	}
-	fmt.Printf("%.0f output tok/s, %.1f %% bundled, %d KiB at most\n", s.OutputThroughput, rec.Audit.BundledShare*100, mostMemory())
+	fmt.Printf("%.0f output tok/s, %.1f %% bundled, timers %.3f ms late, %d KiB at most\n",
+		s.OutputThroughput, rec.Audit.BundledShare*100, rec.Audit.LatenessP99Ms, mostMemory())
 	return nil
 }
 

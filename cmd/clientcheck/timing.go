@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -24,9 +25,11 @@ type seen struct {
 // timing compares the client's TTFT and gaps with the engine's own: from the
 // request's first byte read to the first token handed to the socket, and
 // between tokens handed to the socket. The difference holds the way through the
-// kernel in both directions as well as the client's own delay.
+// kernel in both directions, and what either process waited for a core, as well
+// as the client's own delay; the last column is how late the client's timers
+// were meanwhile, which is what the machine does to any process.
 func timing(ctx context.Context) error {
-	fmt.Printf("%8s %-22s %8s %9s | %-26s | %s\n", "streams", "pace", "tokens", "bundled", "TTFT error, ms: p50 p99", "ITL error, ms: p50 p99 (absolute)")
+	fmt.Printf("%8s %-20s %8s %9s | %-25s | %-25s | %s\n", "streams", "pace", "tokens", "bundled", "TTFT error, ms: p50, p99", "ITL error, ms: p50, p99", "timers late, ms: p99")
 	for _, level := range []struct {
 		conc int
 		step time.Duration
@@ -52,6 +55,10 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 	handed, err := traces(ctx, e.url)
 	if err != nil {
 		return err
+	}
+	var late float64
+	if m := lateness.FindSubmatch(out); m != nil {
+		late, _ = strconv.ParseFloat(string(m[1]), 64)
 	}
 	var ttft, itl []int64
 	tokens, bundled := 0, 0
@@ -79,10 +86,12 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 	if len(ttft) != 2*conc {
 		return fmt.Errorf("%d of %d requests were timed", len(ttft), 2*conc)
 	}
-	fmt.Printf("%8d %-22s %8d %7.2f %% | %11.3f %11.3f    | %11.3f %11.3f\n", conc, pace(step), tokens, 100*float64(bundled)/float64(tokens),
-		at(ttft, 50), at(ttft, 99), at(itl, 50), at(itl, 99))
+	fmt.Printf("%8d %-20s %8d %7.2f %% | %12.3f %12.3f | %12.3f %12.3f | %12.3f\n", conc, pace(step), tokens, 100*float64(bundled)/float64(tokens),
+		at(ttft, 50), at(ttft, 99), at(itl, 50), at(itl, 99), late)
 	return nil
 }
+
+var lateness = regexp.MustCompile(`timers ([0-9.]+) ms late`)
 
 // at is a percentile in ms.
 func at(ns []int64, p int) float64 {

@@ -141,9 +141,10 @@ func TestAuditSeesIdleSlots(t *testing.T) {
 }
 
 // slow is a source that takes long to give a request.
-type slow struct{ workload.Random }
+type slow struct{ src workload.Random }
 
+func (s slow) Len() int { return s.src.Len() }
 func (s slow) Request(i int) (workload.Request, error) {
 	time.Sleep(30 * time.Millisecond)
-	return s.Random.Request(i)
+	return s.src.Request(i)
 }

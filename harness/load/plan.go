@@ -9,8 +9,8 @@ import (
 )
 
 // Plan is everything that can be said of a run before there is a server: what
-// is sent and how. Its workload's Vocab, MaxLen, Count, WarmUp and Trace follow
-// from the target and the options: see [Open].
+// is sent and how. Its workload's Vocab, MaxLen, Count, WarmUp, Trace and Chat
+// follow from the target and the options: see [Open].
 type Plan struct {
 	Workload workload.Spec
 	Options
@@ -25,7 +25,7 @@ func Open(ctx context.Context, t *target.Target, p Plan) (workload.Source, Optio
 		return nil, o, nil, err
 	}
 	w := p.Workload
-	w.Vocab, w.MaxLen, w.WarmUp, w.Trace = t.Vocab, t.MaxLen, o.WarmUp, o.Shape.Trace
+	w.Vocab, w.MaxLen, w.WarmUp, w.Trace, w.Chat = t.Vocab, t.MaxLen, o.WarmUp, o.Shape.Trace, o.Chat
 	if w.N == workload.Endless && o.Shape.Duration == 0 {
 		return nil, o, nil, errors.New("load: the run has no end: give a number of requests or a duration")
 	}

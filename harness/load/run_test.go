@@ -175,6 +175,19 @@ func TestServerThatClosesKeptConnectionsIsAskedAgain(t *testing.T) {
 	assert.Equal(t, 4, rec.Audit.Dials)
 }
 
+// A proxy that takes no body of this size answers and hangs up while the
+// request is still being sent: its answer is the reason, not a broken pipe.
+func TestServerThatRefusesAWholeBody(t *testing.T) {
+	tg := rawServer(t, func(w io.Writer) {
+		io.WriteString(w, "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\nlarge")
+		w.(*net.TCPConn).CloseWrite()
+		time.Sleep(300 * time.Millisecond) // its answer must not be lost to a reset
+	})
+	rec, err := Run(t.Context(), tg, workload.Random{N: 1, ISL: 4 << 20, OSL: 4, RangeRatio: 1, Seed: 1}, Options{Conc: 1, RequestTimeout: 10 * time.Second})
+	require.NoError(t, err)
+	assert.Regexp(t, "HTTP 413: large|connection reset by peer", rec.Timings[0].Err)
+}
+
 func TestDeadServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -127,6 +127,9 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 	bufs := net.Buffers{s.head, *p.body}
 	_, err := bufs.WriteTo(s.conn)
 	if err != nil {
+		if why := s.refused(); why != nil && isClosed(err) {
+			return why
+		}
 		return fmt.Errorf("send the request: %w", plain(err))
 	}
 	if err := s.resp.header(); err != nil {
@@ -134,18 +137,32 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 	}
 	s.run.bodies.Put(p.body) // a request that is being answered is not sent again
 	if s.resp.status != 200 {
-		body := s.resp.errorBody()
-		retry := ""
-		if s.resp.retry != "" {
-			retry = " (Retry-After: " + s.resp.retry + ")"
-		}
-		return fmt.Errorf("HTTP %d: %s%s", s.resp.status, target.ErrorMessage([]byte(s.run.end.redact(string(body)))), retry)
+		return s.httpError()
 	}
 	if err := s.stream(p, t); err != nil {
 		return err
 	}
 	s.finish()
 	return nil
+}
+
+// refused is the answer of a server that closed the connection before it had
+// read the whole request: a proxy that takes no body of this size. It is nil
+// where there is none.
+func (s *slot) refused() error {
+	if s.conn.SetReadDeadline(time.Now().Add(drainTimeout)) != nil || s.resp.header() != nil || s.resp.status == 200 {
+		return nil
+	}
+	return s.httpError()
+}
+
+func (s *slot) httpError() error {
+	body := s.resp.errorBody()
+	retry := ""
+	if s.resp.retry != "" {
+		retry = " (Retry-After: " + s.resp.retry + ")"
+	}
+	return fmt.Errorf("HTTP %d: %s%s", s.resp.status, target.ErrorMessage(body), retry)
 }
 
 // stream reads the events and times them.

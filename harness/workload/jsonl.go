@@ -140,6 +140,12 @@ func parseRow(line []byte, number int, s Spec) (Request, error) {
 	if r.Text == "" && len(r.Tokens) == 0 && r.Messages == nil {
 		return r, errors.New("no prompt")
 	}
+	switch {
+	case r.Messages != nil && !s.Chat:
+		return r, errors.New("messages are for ENDPOINT=chat")
+	case r.Tokens != nil && s.Chat:
+		return r, errors.New("token ids are not for ENDPOINT=chat")
+	}
 	r.OutputLen = s.OSL
 	for _, n := range []*int{x.OutputLen, x.MaxTokens, x.OutputTokens, x.OutputLength} {
 		if n != nil {

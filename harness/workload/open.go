@@ -41,6 +41,7 @@ type Spec struct {
 	SharedPrefix float64
 	Prefixes     int
 
+	Chat   bool // the chat endpoint is asked: it takes text and messages, the other one text and ids
 	Trace  bool // requests carry the times at which they are to be sent
 	Vocab  int  // size of the server's vocabulary, 0 where not known
 	MaxLen int  // context length of the server in tokens, 0 where not known

@@ -120,16 +120,19 @@ not json
 {"prompt":"ten","output_len":0}
 {"input_length":3}
 {"prompt":"last, without a line end"}`)
-	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 6, OSL: 9, Vocab: 256})
+	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 5, OSL: 9, Vocab: 256})
 	require.Len(t, notes, 1)
-	assert.Equal(t, `5 of 11 lines could not be used: line 5: not a JSON object of a prompt: invalid character 'o' in literal null (expecting 'u'); line 7: "prompt" is neither text nor a list of token ids; line 8: "prompt" has a negative token id; …`, notes[0])
-	assert.Equal(t, 6, src.Len())
+	assert.Equal(t, `6 of 11 lines could not be used: line 5: not a JSON object of a prompt: invalid character 'o' in literal null (expecting 'u'); line 6: messages are for ENDPOINT=chat; line 7: "prompt" is neither text nor a list of token ids; …`, notes[0])
+	assert.Equal(t, 5, src.Len())
 	assert.Equal(t, Request{Text: "one", OutputLen: 9}, request(t, src, 0))
 	assert.Equal(t, Request{Index: 1, Tokens: []int32{5, 6, 7}, OutputLen: 3}, request(t, src, 1))
 	assert.Equal(t, Request{Index: 2, Text: "four", OutputLen: 4}, request(t, src, 2))
-	assert.JSONEq(t, `[{"role":"user","content":"hi"}]`, string(request(t, src, 3).Messages))
-	assert.Len(t, request(t, src, 4).Tokens, 3)
-	assert.Equal(t, "last, without a line end", request(t, src, 5).Text)
+	assert.Len(t, request(t, src, 3).Tokens, 3)
+	assert.Equal(t, "last, without a line end", request(t, src, 4).Text)
+
+	chat, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 4, OSL: 9, Chat: true})
+	assert.Contains(t, notes[0], "line 2: token ids are not for ENDPOINT=chat")
+	assert.JSONEq(t, `[{"role":"user","content":"hi"}]`, string(request(t, chat, 2).Messages))
 	assert.Equal(t, "last, without a line end", request(t, src, -1).Text, "the warm-up takes prompts from the end")
 }
 
