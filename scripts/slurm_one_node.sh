@@ -11,7 +11,9 @@ set -euo pipefail
 
 dir=$(mkdir -p "${2:?a folder}" && cd "$2" && pwd)
 node=$(hostname -s)
-port=$((20000 + $(cksum <<<"$dir" | cut -d' ' -f1) % 20000))
+# Below 32768, where the ports of outgoing connections begin: a load test beside
+# it holds thousands of those.
+port=$((20000 + $(cksum <<<"$dir" | cut -d' ' -f1) % 12000))
 
 start() {
   for need in munged slurmctld slurmd srun; do
@@ -23,7 +25,7 @@ start() {
     (umask 077 && head -c 1024 /dev/urandom >"$dir/munge.key")
   fi
   munged --force --key-file "$dir/munge.key" --socket "$dir/munge.socket" \
-    --pid-file "$dir/munged.pid" --log-file "$dir/munged.log" --seed-file "$dir/munged.seed"
+    --pid-file "$dir/munged.pid" --log-file "$dir/munged.log" --seed-file "$dir/munged.seed" >/dev/null
   cat >"$dir/slurm.conf" <<CONF
 ClusterName=one
 SlurmctldHost=$node(127.0.0.1)
@@ -54,17 +56,20 @@ NodeName=$node NodeAddr=127.0.0.1 CPUs=64 RealMemory=1000 State=UNKNOWN
 PartitionName=main Nodes=$node Default=YES MaxTime=INFINITE State=UP
 CONF
   export SLURM_CONF=$dir/slurm.conf
-  slurmctld -c -f "$SLURM_CONF"
-  slurmd -c -f "$SLURM_CONF" -N "$node"
-  for _ in $(seq 100); do
-    if sinfo -h -o %t 2>/dev/null | grep -q idle; then
+  # A daemon that kept our output open would keep a caller waiting for its end.
+  slurmctld -c -f "$SLURM_CONF" >/dev/null 2>&1
+  slurmd -c -f "$SLURM_CONF" -N "$node" >/dev/null 2>&1
+  SECONDS=0
+  while ((SECONDS < 30)); do
+    if timeout 2 sinfo -h -o %t 2>/dev/null | grep -q idle; then
       echo "SLURM_CONF=$SLURM_CONF"
       return
     fi
     sleep 0.2
   done
-  echo "slurm_one_node.sh: the node is not idle after 20 s: see $dir/slurmctld.log and slurmd.log" >&2
-  tail -n 5 "$dir/slurmctld.log" "$dir/slurmd.log" >&2
+  echo "slurm_one_node.sh: the node is not idle after 30 s: see $dir/slurmctld.log and slurmd.log" >&2
+  for log in slurmctld slurmd; do tail -n 5 "$dir/$log.log" >&2; done
+  stop
   exit 1
 }
 
