@@ -158,7 +158,7 @@ baseline-embedded: ## the embedded engine's accuracy baseline anew, after its pr
 	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
 
 # The measuring client.
-.PHONY: parity-client cost cost-deps
+.PHONY: parity-client cost cost-deps client-timing client-streams
 
 PEERS := .venv-peers/done
 
@@ -179,6 +179,14 @@ cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 
 cost: ## what a client costs a token: a bare loop, ours, and the Python clients that cost-deps installed
 	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
 	bin/clientcheck cost $(COST)
+
+client-timing: ## the client's TTFT and ITL beside the engine's own trace, at 64, 1,024 and 4,096 streams
+	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
+	bin/clientcheck timing
+
+client-streams: ## the client's throughput and memory with many streams and long prompts
+	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
+	bin/clientcheck streams
 
 parity: parity-client .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
 	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity
