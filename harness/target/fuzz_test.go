@@ -37,7 +37,7 @@ func FuzzServerAnswer(f *testing.F) {
 		if status < 200 || status > 599 || status/100 == 3 {
 			return
 		}
-		tg := New("http://server", "", "k3y", &http.Client{Transport: answer{status, body}})
+		tg := New("http://server", "", "k3y-that-nobody-sees", &http.Client{Transport: answer{status, body}})
 		err := tg.Wait(context.Background(), WaitOptions{Timeout: time.Nanosecond, Every: time.Nanosecond})
 		if err != nil {
 			require.NotContains(t, err.Error(), "\n")
@@ -64,7 +64,7 @@ func FuzzScoringAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		once := Retry{Tries: 1, Each: time.Minute, Within: time.Minute}
 		for _, engine := range []string{"vllm", "sglang", llamaCppPython, "llama.cpp"} {
-			tg := New("http://server", "m", "k3y", &http.Client{Transport: answer{200, body}})
+			tg := New("http://server", "m", "k3y-that-nobody-sees", &http.Client{Transport: answer{200, body}})
 			tg.Engine = engine
 			_, err := tg.Tokenize(t.Context(), once, "text", false)
 			check(t, err)
@@ -94,7 +94,7 @@ func check(t *testing.T, err error) bool {
 	t.Helper()
 	if err != nil {
 		require.NotContains(t, err.Error(), "\n")
-		require.NotContains(t, err.Error(), "k3y")
+		require.NotContains(t, err.Error(), "k3y-that-nobody-sees")
 	}
 	return err == nil
 }
