@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -30,19 +31,25 @@ type Live struct {
 	est      *estimate
 	ended    map[matrix.Cell]batch.Status
 	shown    *view
+	stuck    bool      // the terminal takes no output
 	quiet    time.Time // when the last view was taken down
 	last     load.Progress
 	rate     float64 // output tok/s over the last second or so
 	lastRate load.Progress
 }
 
-// view is what is on the terminal for one cell: three lines.
+// view is what is on the terminal for one cell: three lines. What they say is
+// read by the goroutines that draw, and must not make them wait: moving a bar
+// waits for its drawing.
 type view struct {
-	screen      *mpb.Progress
-	cell, sweep *mpb.Bar
-	figures     *mpb.Bar
-	phase       string
+	screen               *mpb.Progress
+	cell, figures, sweep *mpb.Bar
+	phase                string
+	says                 atomic.Pointer[lines]
 }
+
+// lines are the texts beside the bars.
+type lines struct{ cellBefore, cellAfter, figures, sweepBefore, sweepAfter string }
 
 // New is a live view of a sweep over cells, each measured count times.
 func New(tty *os.File, cells []matrix.Cell, count int) *Live {
@@ -103,47 +110,53 @@ func (l *Live) takeDown() {
 		return
 	}
 	l.shown, l.quiet = nil, time.Now()
-	l.mu.Unlock() // the last drawing asks for the lines once more
 	for _, b := range []*mpb.Bar{v.cell, v.figures, v.sweep} {
 		b.Abort(true)
 	}
-	v.screen.Wait()
-	l.mu.Lock()
+	gone := make(chan struct{})
+	go func() { v.screen.Wait(); close(gone) }()
+	select {
+	case <-gone:
+	case <-time.After(takeDownLimit):
+		l.stuck = true // a terminal that takes no output (Ctrl+S): the sweep goes on without a view
+	}
 }
+
+// takeDownLimit is how long a terminal may take to draw the last time.
+const takeDownLimit = 2 * time.Second
 
 // show puts up the view where it is not up, and moves its bars.
 func (l *Live) show(c matrix.Cell, phase string, done, total int) {
-	if time.Since(l.quiet) < settle {
+	if l.stuck || time.Since(l.quiet) < settle {
 		return
 	}
 	if l.shown != nil && l.shown.phase != phase {
 		l.takeDown()
 		l.quiet = time.Time{}
 	}
+	says := &lines{c.Name() + " " + phase + " ", " " + l.cellLine(phase), l.figuresLine(phase), l.sweepLine(), " " + l.etaLine(c)}
 	if l.shown == nil {
-		l.shown = l.putUp(c, phase)
+		l.shown = l.putUp(phase, says)
 	}
+	l.shown.says.Store(says)
 	l.shown.cell.SetTotal(int64(max(total, done, 1))+1, false) // never complete: it is taken down
 	l.shown.cell.SetCurrent(int64(done))
 	l.shown.sweep.SetCurrent(int64(len(l.ended)))
 }
 
-func (l *Live) putUp(c matrix.Cell, phase string) *view {
+func (l *Live) putUp(phase string, says *lines) *view {
 	v := &view{phase: phase}
+	v.says.Store(says)
 	v.screen = mpb.New(mpb.WithOutput(l.tty), mpb.WithWidth(40), mpb.WithRefreshRate(250*time.Millisecond))
-	text := func(line func() string) decor.Decorator {
-		return decor.Any(func(decor.Statistics) string {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			return line()
-		})
+	text := func(of func(*lines) string) decor.Decorator {
+		return decor.Any(func(decor.Statistics) string { return of(v.says.Load()) })
 	}
 	bar := mpb.BarStyle().Lbound("▕").Filler("█").Tip("█").Padding(" ").Rbound("▏")
-	v.cell = v.screen.New(1<<40, bar, mpb.PrependDecorators(text(func() string { return c.Name() + " " + phase + " " })),
-		mpb.AppendDecorators(text(func() string { return " " + l.cellLine(phase) })))
-	v.figures = v.screen.New(1<<40, mpb.NopStyle(), mpb.PrependDecorators(text(func() string { return l.figuresLine(phase) })))
-	v.sweep = v.screen.New(int64(len(l.cells))+1, bar, mpb.PrependDecorators(text(func() string { return l.sweepLine() })),
-		mpb.AppendDecorators(text(func() string { return " " + l.etaLine(c) })))
+	v.cell = v.screen.New(1<<40, bar, mpb.PrependDecorators(text(func(s *lines) string { return s.cellBefore })),
+		mpb.AppendDecorators(text(func(s *lines) string { return s.cellAfter })))
+	v.figures = v.screen.New(1<<40, mpb.NopStyle(), mpb.PrependDecorators(text(func(s *lines) string { return s.figures })))
+	v.sweep = v.screen.New(int64(len(l.cells))+1, bar, mpb.PrependDecorators(text(func(s *lines) string { return s.sweepBefore })),
+		mpb.AppendDecorators(text(func(s *lines) string { return s.sweepAfter })))
 	return v
 }
 

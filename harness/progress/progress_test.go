@@ -119,3 +119,57 @@ func TestChoose(t *testing.T) {
 	assert.IsType(t, &sweep.Lines{}, Choose("lines", tty, io.Discard, cells, 1))
 	assert.Equal(t, All{}, Choose("none", tty, io.Discard, cells, 1))
 }
+
+// Moving a bar waits for its drawing, so drawing must wait for nothing: a view
+// that did hung a sweep. Calls come from several goroutines here, as fast as
+// they can, while the terminal is drawn to.
+func TestLiveNeverHangs(t *testing.T) {
+	master, tty, err := pty.Open()
+	require.NoError(t, err)
+	defer master.Close()
+	defer tty.Close()
+	go io.Copy(io.Discard, master)
+	live := New(tty, cells, 1)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for until, n := time.Now().Add(2*time.Second), 0; time.Now().Before(until); n++ {
+				live.Accuracy(cells[0], n%62, 62)
+				live.Accuracy(cells[0], n%61, 62)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); live.Ended(cells[0], &batch.Result{Status: batch.Passed}); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the view hangs")
+	}
+}
+
+// A terminal that takes no output holds nothing up.
+func TestLiveOnATerminalThatIsStopped(t *testing.T) {
+	master, tty, err := pty.Open() // nobody reads: its buffer fills
+	require.NoError(t, err)
+	live := New(tty, cells, 1)
+	done := make(chan struct{})
+	go func() {
+		for n := range 3 {
+			until := time.Now().Add(1500 * time.Millisecond)
+			for time.Now().Before(until) {
+				live.Serving(cells[0], load.Progress{Done: n, Total: 4000, Elapsed: time.Second})
+				time.Sleep(10 * time.Millisecond)
+			}
+			live.Ended(cells[0], &batch.Result{Status: batch.Passed})
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(40 * time.Second):
+		t.Fatal("the view holds the sweep up")
+	}
+	master.Close()
+	tty.Close()
+}
