@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -241,24 +242,30 @@ func TestOpenAILoading(t *testing.T) {
 
 // With a queue limit, who comes too many is told so at once.
 func TestOpenAIQueueLimit(t *testing.T) {
-	_, c := serve(t, engine.Config{Tune: func(p *schedule.Profile) {
+	e, c := serve(t, engine.Config{Tune: func(p *schedule.Profile) {
 		p.Limits.MaxRunning, p.Limits.MaxQueue = 1, 1
 		p.Cost.DecodeStep = []schedule.Point{{Batch: 1, Step: 20 * time.Millisecond}}
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	first := c.Completions.NewStreaming(ctx, completionParams("The", 100))
+	first := c.Completions.NewStreaming(ctx, completionParams("The", 10_000))
 	require.True(t, first.Next(), "it runs")
 	second := make(chan error, 1)
 	go func() {
 		_, err := c.Completions.New(ctx, completionParams("The", 1)) // it waits
 		second <- err
 	}()
-	var api *openai.Error
 	require.Eventually(t, func() bool {
-		_, err := c.Completions.New(ctx, completionParams("The", 1), option.WithRequestTimeout(50*time.Millisecond))
-		return errors.As(err, &api)
-	}, 5*time.Second, time.Millisecond)
+		resp, err := http.Get(e.URL() + "/metrics")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return strings.Contains(string(b), `vllm:num_requests_waiting{model_name="inferbench-ngram"} 1`)
+	}, 10*time.Second, time.Millisecond)
+	http.DefaultClient.CloseIdleConnections()
+	_, err := c.Completions.New(ctx, completionParams("The", 1))
+	var api *openai.Error
+	require.True(t, errors.As(err, &api), "%v", err)
 	assert.Equal(t, 429, api.StatusCode)
 	assert.Equal(t, "1", api.Response.Header.Get("Retry-After"))
 	require.NoError(t, first.Close()) // the first goes away, and the second runs

@@ -229,18 +229,18 @@ func page(rows []row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# How far the client is from the truth
 
-Written by `+"`make engine-truth`"+` on %s: %d cores, %s, %s. Do not edit; measure again.
+Written by `+"`make engine-truth`"+` on %s: %d cores, %s, %s, load average %s when it ended (its own part is some 2). Do not edit; measure again.
 
 The embedded engine notes on its own monotonic clock when a request's first byte was read and when each token was handed to the socket. Here every request's TTFT and E2EL, and every gap between two tokens, as the client measured them, lie beside the same as the engine has them. The error is the client's figure less the engine's, without its sign, over all requests or all gaps; it holds the way through two sockets and the client's own lateness. One event a token, ISL %d and up, after a warm-up.
 
 | where the engine runs | profile | CONC | figure | samples | engine's median, ms | client's median, ms | deviation | error p50, µs | p99, µs | max, µs |
 | --- | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: |
-`, time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), memory(), runtime.Version(), scenarios[0].isl)
+`, time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), memory(), runtime.Version(), loadAverage(), scenarios[0].isl)
 	for _, r := range rows {
 		fmt.Fprintln(&b, r.line())
 	}
 	b.WriteString(`
-How to read it: with the engine in the client's own process the two share the cores, which is the hardest case and the one of ` + "`make bench`" + `. A real server's steps are those of the last two: there the client's error has to be set against milliseconds. What the client says of itself in those runs (` + "`client_audit`" + ` in a result file):
+How to read it: with the engine in the client's own process the two share the cores, which is the hardest case and the one of ` + "`make bench`" + `. A real server's steps are those of the last two: there the client's error has to be set against milliseconds. Where a core is not free when a token comes, the client reads several at once: their gaps are then nothing, and the next is long. It says so itself: such a run is client-limited. What the client says of itself in those runs (` + "`client_audit`" + ` in a result file):
 
 | where the engine runs | profile | CONC | CPU share | µs of CPU a token | timer lateness p99, ms | chunks that shared a read | client-limited |
 | --- | --- | --: | --: | --: | --: | --: | --- |
@@ -255,6 +255,16 @@ How to read it: with the engine in the client's own process the two share the co
 		}
 	}
 	return b.String()
+}
+
+// loadAverage is how many processes wanted a core in the last minute.
+func loadAverage() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	first, _, ok := strings.Cut(string(b), " ")
+	if !ok {
+		return "unknown"
+	}
+	return first
 }
 
 // memory is the machine's, as Linux says it.
