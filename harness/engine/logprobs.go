@@ -83,12 +83,18 @@ func (l *lpWriter) add(t int32, v *ngram.View, s ngram.State, first bool) {
 	l.top = append(l.top, '{')
 	listed := false
 	if l.j.how.logprobs > 0 {
-		for i, alt := range v.Top(s, l.j.how.logprobs) {
-			if i > 0 {
-				l.top = append(l.top, ',')
+		if l.j.how.logprobs == 1 { // the usual case, as when a text is scored
+			best, bestLP := v.BestLogProb(s)
+			l.pair(best, bestLP)
+			listed = best == t
+		} else {
+			for i, alt := range v.Top(s, l.j.how.logprobs) {
+				if i > 0 {
+					l.top = append(l.top, ',')
+				}
+				l.pair(alt, v.LogProb(s, alt))
+				listed = listed || alt == t
 			}
-			l.pair(alt, v.LogProb(s, alt))
-			listed = listed || alt == t
 		}
 	}
 	if !listed { // the token itself is always there, as with vLLM

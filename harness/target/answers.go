@@ -73,8 +73,10 @@ func (s *Scorer) echoed(b []byte, tokens []int32, from int, best bool) ([]Scored
 		return nil, err
 	}
 	generated := s.maxTokens
-	if n := gjson.GetBytes(b, "usage.completion_tokens"); n.Type == gjson.Number {
-		generated = int(n.Int())
+	if len(lps) != len(tokens)+generated { // a server may generate other than it was asked to, if it says so
+		if n := gjson.GetBytes(b, "usage.completion_tokens"); n.Type == gjson.Number {
+			generated = int(n.Int())
+		}
 	}
 	if len(lps) != len(tokens)+generated {
 		return nil, fmt.Errorf("%w: %d values for %d prompt tokens and %d generated", ErrNoPromptLogprobs, len(lps), len(tokens), generated)

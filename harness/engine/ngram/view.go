@@ -23,6 +23,7 @@ type View struct {
 type remembered struct {
 	logZ atomic.Uint64 // bits of a float64; 0 means not known
 	best atomic.Uint32 // token+1; 0 means not known
+	lp   atomic.Uint64 // bits of best's log-probability; 0 means not known
 }
 
 // View makes a view of the model. A negative sigma counts as 0.
@@ -58,6 +59,17 @@ func (v *View) Best(s State) int32 {
 	}
 	k.best.Store(uint32(best) + 1)
 	return int32(best)
+}
+
+// BestLogProb is the most likely token in state s and its [View.LogProb].
+func (v *View) BestLogProb(s State) (int32, float64) {
+	best, k := v.Best(s), &v.known[s]
+	if bits := k.lp.Load(); bits != 0 {
+		return best, math.Float64frombits(bits)
+	}
+	lp := v.LogProb(s, best)
+	k.lp.Store(math.Float64bits(lp)) // an exact 0 is computed again, no harm
+	return best, lp
 }
 
 // Dist writes the probability of every token in state s.
