@@ -33,6 +33,15 @@ func (a All) Accuracy(c matrix.Cell, done, total int) {
 	}
 }
 
+// Fetching tells those that want to know.
+func (a All) Fetching(c matrix.Cell, file string, got, total int64) {
+	for _, w := range a {
+		if f, ok := w.(sweep.FetchWatcher); ok {
+			f.Fetching(c, file, got, total)
+		}
+	}
+}
+
 // Serving tells all of them.
 func (a All) Serving(c matrix.Cell, p load.Progress) {
 	for _, w := range a {

@@ -19,6 +19,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/sweep"
 )
 
 // Live is a live view of a sweep. Its methods make it a sweep's Watcher.
@@ -36,6 +37,8 @@ type Live struct {
 	last     load.Progress
 	rate     float64 // output tok/s over the last second or so
 	lastRate load.Progress
+	pace     sweep.Pace // of the accuracy run
+	scored   string     // what its line says
 }
 
 // view is what is on the terminal for one cell: three lines. What they say is
@@ -64,8 +67,20 @@ const settle = 400 * time.Millisecond
 func (l *Live) Accuracy(c matrix.Cell, done, total int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.scored = fmt.Sprintf("%d/%d requests%s", done, total, l.pace.Left(c, done, total, time.Now()))
 	l.show(c, "accuracy", done, total)
 	if done == total {
+		l.takeDown()
+	}
+}
+
+// Fetching shows how much of a data file has come.
+func (l *Live) Fetching(c matrix.Cell, file string, got, total int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.scored = fmt.Sprintf("%s, %d KiB", file, got>>10)
+	l.show(c, "fetching", int(got>>10), int(max(total, got)>>10))
+	if got == total {
 		l.takeDown()
 	}
 }
@@ -161,8 +176,8 @@ func (l *Live) putUp(phase string, says *lines) *view {
 }
 
 func (l *Live) cellLine(phase string) string {
-	if phase == "accuracy" {
-		return ""
+	if phase == "accuracy" || phase == "fetching" {
+		return l.scored
 	}
 	p := l.last
 	if p.Total == 0 {
@@ -176,7 +191,7 @@ func (l *Live) cellLine(phase string) string {
 }
 
 func (l *Live) figuresLine(phase string) string {
-	if phase == "accuracy" {
+	if phase == "accuracy" || phase == "fetching" {
 		return ""
 	}
 	p := l.last

@@ -10,6 +10,7 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
+	"inferbench/harness/corpus"
 	"inferbench/harness/matrix"
 	"inferbench/harness/target"
 )
@@ -100,6 +101,11 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 		Tokenizer: s.Tokenizer, Prefix: s.AccuracyPrefix, CacheDir: s.CacheDir,
 		GSM8K: s.GSM8K, GSM8KTrain: s.GSM8KTrain, Shots: s.AccuracyShots, GenTokens: s.AccuracyGenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
+		OnFetch: func(f corpus.File, got, total int64) {
+			if w, ok := sw.Watch.(FetchWatcher); ok {
+				w.Fetching(c, f.Base, got, total)
+			}
+		},
 	})
 	if err != nil {
 		return &Accuracy{Err: err}

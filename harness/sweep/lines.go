@@ -17,6 +17,7 @@ type Lines struct {
 	Every time.Duration // default 5 s
 
 	last time.Time
+	pace Pace
 }
 
 func (l *Lines) due() bool {
@@ -34,10 +35,18 @@ func (l *Lines) due() bool {
 	return true
 }
 
-// Accuracy says how many documents are scored.
+// Accuracy says how many requests are scored.
 func (l *Lines) Accuracy(c matrix.Cell, done, total int) {
+	left := l.pace.Left(c, done, total, time.Now())
 	if l.due() {
-		fmt.Fprintf(l.W, "%s: accuracy: %d of %d documents\n", c.Name(), done, total)
+		fmt.Fprintf(l.W, "%s: accuracy: %d of %d requests%s\n", c.Name(), done, total, left)
+	}
+}
+
+// Fetching says how much of a data file has come.
+func (l *Lines) Fetching(c matrix.Cell, file string, got, total int64) {
+	if l.due() {
+		fmt.Fprintf(l.W, "%s: fetching %s: %d of %d KiB\n", c.Name(), file, got>>10, total>>10)
 	}
 }
 

@@ -53,6 +53,13 @@ type Watcher interface {
 	Ended(cell matrix.Cell, r *batch.Result)
 }
 
+// FetchWatcher is a [Watcher] that also wants to know how many bytes have come
+// of a data file that accuracy is measured on; total is -1 where that is not
+// known.
+type FetchWatcher interface {
+	Fetching(cell matrix.Cell, file string, got, total int64)
+}
+
 // Sweep is an open sweep. Its cells run one after another: they share a server.
 type Sweep struct {
 	Config
