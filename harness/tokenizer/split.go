@@ -118,7 +118,7 @@ func (p rawPattern) finder() (finder, error) {
 func compile(expr string) (finder, error) {
 	re, err := regexp2.Compile(longS.Replace(expr))
 	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %w", expr, err)
+		return nil, fmt.Errorf("pattern %q: %s", expr, oneLine(err.Error())) // it quotes the pattern as it is
 	}
 	re.MatchTimeout = matchLimit
 	return func(s string) [][]int {
