@@ -1,0 +1,139 @@
+package docs
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/settings"
+)
+
+// commands are the lines of a page's sh blocks, without comments.
+func commands(t *testing.T, page string) []string {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	require.NoError(t, err)
+	var out []string
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(string(b), -1) {
+		text := strings.ReplaceAll(block[1], "\\\n", " ")
+		for _, line := range strings.Split(text, "\n") {
+			line, _, _ = strings.Cut(line, " #")
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				out = append(out, line)
+			}
+		}
+	}
+	return out
+}
+
+// Many of the competition's users read Chinese first: what they are told to
+// type is what everybody is told.
+func TestBothLanguagesShowTheSameCommands(t *testing.T) {
+	english, chinese := commands(t, "quickstart.md"), commands(t, "../README.zh-CN.md")
+	assert.Greater(t, len(english), 10)
+	assert.Equal(t, english, chinese)
+}
+
+// Every command of every page names make verbs, settings, flags, programs and
+// scripts that exist.
+func TestCommandsExist(t *testing.T) {
+	makefile, err := os.ReadFile("../Makefile")
+	require.NoError(t, err)
+	example, err := os.ReadFile("../.env.example")
+	require.NoError(t, err)
+	verb := func(name string) bool {
+		return regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `:`).Match(makefile)
+	}
+	variable := func(name string) bool {
+		inMake := strings.Contains(string(makefile), "$("+name+")") || strings.Contains(string(makefile), "$${"+name)
+		return inMake || regexp.MustCompile(`(?m)^`+name+`=`).Match(example) || usedByScripts(t, name)
+	}
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	settings.Register(flags)
+
+	pages, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	top, err := filepath.Glob("../*.md")
+	require.NoError(t, err)
+	n := 0
+	for _, page := range append(pages, top...) {
+		for _, line := range commands(t, page) {
+			n++
+			words := strings.Fields(line)
+			for len(words) > 0 && regexp.MustCompile(`^[A-Z_]+=`).MatchString(words[0]) {
+				name, _, _ := strings.Cut(words[0], "=")
+				assert.True(t, variable(name), "%s: %s: no setting %s", page, line, name)
+				words = words[1:]
+			}
+			if len(words) == 0 {
+				continue
+			}
+			switch {
+			case words[0] == "make":
+				for _, w := range words[1:] {
+					name, _, isVariable := strings.Cut(w, "=")
+					switch {
+					case isVariable && regexp.MustCompile(`^[A-Z_]+$`).MatchString(name):
+						assert.True(t, variable(name), "%s: %s: no variable %s", page, line, name)
+					case regexp.MustCompile(`^[a-z-]+$`).MatchString(w) && !strings.HasPrefix(w, "-"):
+						assert.True(t, verb(w), "%s: %s: no verb %s", page, line, w)
+					}
+				}
+			case words[0] == "go" && len(words) > 1 && words[1] == "test":
+				for _, w := range words[2:] {
+					if name, ok := strings.CutPrefix(w, "-"); ok {
+						name, _, _ = strings.Cut(name, "=")
+						own := slices.Contains(strings.Fields("run bench count timeout v race tags json list c o fuzz fuzztime update short cpu"), name)
+						assert.True(t, own || flags.Lookup(name) != nil, "%s: %s: no flag -%s", page, line, name)
+					}
+				}
+			case words[0] == "go" && len(words) > 2 && words[1] == "run" && strings.HasPrefix(words[2], "./"):
+				assert.DirExists(t, filepath.Join("..", words[2]), "%s: %s", page, line)
+			case strings.HasPrefix(words[0], "scripts/") || strings.HasPrefix(words[0], "./scripts/"):
+				assert.FileExists(t, filepath.Join("..", words[0]), "%s: %s", page, line)
+			}
+		}
+	}
+	assert.Greater(t, n, 40, "the pages' commands were found")
+}
+
+// usedByScripts reports whether a script takes the variable.
+func usedByScripts(t *testing.T, name string) bool {
+	t.Helper()
+	scripts, err := filepath.Glob("../scripts/*.sh")
+	require.NoError(t, err)
+	for _, s := range scripts {
+		b, err := os.ReadFile(s)
+		require.NoError(t, err)
+		if strings.Contains(string(b), "${"+name) {
+			return true
+		}
+	}
+	return false
+}
+
+// A page's links lead to files that are there.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, dir := range []string{".", ".."} {
+		pages, err := filepath.Glob(filepath.Join(dir, "*.md"))
+		require.NoError(t, err)
+		for _, page := range pages {
+			b, err := os.ReadFile(page)
+			require.NoError(t, err)
+			for _, m := range regexp.MustCompile(`\]\(([^)#\s]+)`).FindAllStringSubmatch(string(b), -1) {
+				if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+					continue
+				}
+				_, err := os.Stat(filepath.Join(dir, m[1]))
+				assert.NoError(t, err, "%s links to %s", page, m[1])
+			}
+		}
+	}
+}
