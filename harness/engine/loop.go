@@ -74,11 +74,14 @@ func (l *loop) cancel(j *job) {
 	})
 }
 
-// maxDebt bounds how far the loop makes up for lateness. Steps follow one
-// another without a gap, as on a GPU, so a step that was late is followed by
-// one that is due sooner; but after a pause of the whole process the engine
-// does not sprint.
-const maxDebt = 5 * time.Millisecond
+// maxDebt bounds how far the loop makes up for lateness: eight steps, but at
+// least 5 ms and at most 100. Steps follow one another without a gap, as on a
+// GPU, so a step that was late is followed by one that is due sooner; but after
+// a pause of the whole process the engine does not sprint, and one whose steps
+// are shorter than the machine can do does not take all of it.
+func maxDebt(step time.Duration) time.Duration {
+	return min(max(8*step, 5*time.Millisecond), 100*time.Millisecond)
+}
 
 // run schedules until the engine is closed.
 func (l *loop) run() {
@@ -99,9 +102,9 @@ func (l *loop) run() {
 		if due.IsZero() {
 			due = now
 		}
-		if late := now.Sub(due); late > maxDebt {
-			l.e.counters.late.Add(int64(late - maxDebt))
-			due = now.Add(-maxDebt)
+		if late, most := now.Sub(due), maxDebt(step); late > most {
+			l.e.counters.late.Add(int64(late - most))
+			due = now.Add(-most)
 		}
 		due = due.Add(step)
 		for !l.pace.until(due) && l.e.closed.Err() == nil {

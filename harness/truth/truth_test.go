@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/engine"
+	"inferbench/harness/engine/schedule"
 	"inferbench/harness/load"
 	"inferbench/harness/stats"
 	"inferbench/harness/target"
@@ -239,6 +240,14 @@ The embedded engine notes on its own monotonic clock when a request's first byte
 	for _, r := range rows {
 		fmt.Fprintln(&b, r.line())
 	}
+	b.WriteString("\nThe engine in real time beside the same load in virtual time, medians of the engine's own record: how far this machine kept the profile's pace.\n\n| profile | CONC | E2EL, real time, ms | simulated, ms | deviation |\n| --- | --: | --: | --: | --: |\n")
+	for _, r := range rows {
+		if r.figure == "E2EL" && r.alone {
+			_, real := r.medians()
+			sim := simulated(r.scenario)
+			fmt.Fprintf(&b, "| %s | %d | %.1f | %.1f | %+.1f %% |\n", r.profile, r.conc, real, sim, 100*(real/sim-1))
+		}
+	}
 	b.WriteString(`
 How to read it: with the engine in the client's own process the two share the cores, which is the hardest case and the one of ` + "`make bench`" + `. A real server's steps are those of the last two: there the client's error has to be set against milliseconds. Where a core is not free when a token comes, the client reads several at once: their gaps are then nothing, and the next is long. It says so itself: such a run is client-limited. What the client says of itself in those runs (` + "`client_audit`" + ` in a result file):
 
@@ -265,6 +274,18 @@ func loadAverage() string {
 		return "unknown"
 	}
 	return first
+}
+
+// simulated is the median E2EL of a scenario in virtual time, in ms. Prompts
+// are as long there as they are on average here.
+func simulated(sc scenario) float64 {
+	p, err := schedule.LoadProfile(sc.profile)
+	if err != nil {
+		return math.NaN()
+	}
+	n := sc.conc * sc.rounds
+	s := schedule.Simulate(p, schedule.Workload{ISL: sc.isl + n/2, OSL: sc.osl, Conc: sc.conc, Prompts: n, WarmUp: sc.conc, Ratio: 1, Seed: 1})
+	return s.MedianE2EL.Seconds() * 1000
 }
 
 // memory is the machine's, as Linux says it.
