@@ -60,8 +60,8 @@ type Result struct {
 	*Metrics            // of wikitext; nil for another task
 	*ExactMatch         // of gsm8k; nil for another task
 	Text        TextID  `json:"text"`
-	MaxLength   int     `json:"max_length"` // tokens
-	Windows     int     `json:"windows"`    // requests that were scored
+	MaxLength   int     `json:"max_length"`        // tokens
+	Windows     int     `json:"windows,omitempty"` // requests that were scored, of wikitext
 	Prefix      int32   `json:"prefix_token"`
 	Tokenizer   string  `json:"tokenizer"` // where the tokens came from
 	Path        string  `json:"scored_by"` // the endpoint that gave the log-probabilities

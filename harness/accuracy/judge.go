@@ -97,7 +97,11 @@ func Baseline(name, model string, r *Result) (*baselines.Accuracy, error) {
 // another task, text or window it is FAILED and holds no comparison.
 func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
 	if b == nil {
-		return Verdict{Status: NotRun, Reason: fmt.Sprintf("no accuracy baseline for this model on %s (SHA-256 %.8s…) with max_length %d: the figures are recorded, not judged", r.Text.Name, r.Text.SHA256, r.MaxLength)}
+		with := fmt.Sprintf("max_length %d", r.MaxLength)
+		if r.ExactMatch != nil {
+			with = fmt.Sprintf("%d worked examples", r.Shots)
+		}
+		return Verdict{Status: NotRun, Reason: fmt.Sprintf("no accuracy baseline for this model on %s (SHA-256 %.8s…) with %s: the figures are recorded, not judged", r.Text.Name, r.Text.SHA256, with)}
 	}
 	if err := Comparable(r, b); err != nil {
 		return Verdict{Status: Failed, Baseline: b.Name, Reason: err.Error()}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -21,9 +22,31 @@ func Wikitext(b []byte, base string) ([]byte, error) {
 	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
 		return unzip(b, base)
 	case bytes.HasPrefix(b, []byte("PAR1")):
-		return fromParquet(b)
+		return inTime(b, fromParquet)
 	}
 	return b, nil
+}
+
+// unpackLimit is how long a file may take to unpack. Those known take a tenth of
+// a second; a parquet file made to harm can keep its reader busy for ever.
+const unpackLimit = 20 * time.Second
+
+func inTime(b []byte, unpack func([]byte) ([]byte, error)) ([]byte, error) {
+	type result struct {
+		raw []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		raw, err := unpack(b)
+		done <- result{raw, err}
+	}()
+	select {
+	case r := <-done:
+		return r.raw, r.err
+	case <-time.After(unpackLimit):
+		return nil, fmt.Errorf("parquet file: not read after %s: it is broken", unpackLimit)
+	}
 }
 
 func unzip(b []byte, base string) ([]byte, error) {
@@ -101,6 +124,9 @@ func fromParquet(b []byte) (raw []byte, err error) {
 	return []byte(" \n" + strings.Join(pages, "\n")), nil
 }
 
+// maxRows bounds a column: WikiText-2's test split has 4,358 lines.
+const maxRows = 1 << 20
+
 // columnOf is a column's values, in order; null is the empty string.
 func columnOf(file *parquet.File, index int) ([]string, error) {
 	var out []string
@@ -114,6 +140,10 @@ func columnOf(file *parquet.File, index int) ([]string, error) {
 			if err != nil {
 				pages.Close()
 				return nil, fmt.Errorf("parquet file: %w", err)
+			}
+			if n := page.NumValues(); n < 0 || int64(len(out))+n > maxRows {
+				pages.Close()
+				return nil, fmt.Errorf("parquet file: more than %d rows", maxRows)
 			}
 			values := make([]parquet.Value, page.NumValues())
 			n, err := page.Values().ReadValues(values)
