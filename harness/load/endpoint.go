@@ -118,6 +118,7 @@ func (e *endpoint) dial(ctx context.Context) (c net.Conn, dial, handshake time.D
 		return nil, 0, 0, fmt.Errorf("connect: %w", plain(err))
 	}
 	dial = time.Since(begin)
+	c = stamp(c)
 	if e.tls != nil {
 		t := tls.Client(c, e.tls)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)

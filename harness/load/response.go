@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,14 +23,15 @@ const (
 // came, not yet decoded, buf[rawR:rawW]. Decoding moves bytes down in the one
 // buffer; nothing is allocated.
 type response struct {
-	conn net.Conn
-	buf  []byte
-	r, w int
-	rawR int
-	rawW int
+	conn    net.Conn
+	stamped *stamped // under conn, where the kernel tells when bytes arrived
+	buf     []byte
+	r, w    int
+	rawR    int
+	rawW    int
 
 	base time.Time
-	at   time.Duration // arrival of the latest read, from base
+	at   time.Duration // arrival of the latest read's bytes, from base
 	got  bool          // any byte of the response came
 
 	status    int
@@ -60,6 +62,10 @@ func (s *response) start(conn net.Conn) {
 		buf = make([]byte, bufferSize)
 	}
 	*s = response{conn: conn, buf: buf, base: base}
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	s.stamped, _ = conn.(*stamped)
 }
 
 // read takes what the connection has, at least a byte, into the buffer.
@@ -76,7 +82,12 @@ func (s *response) read() error {
 		}
 	}
 	n, err := s.conn.Read(s.buf[s.rawW:])
-	s.at = time.Since(s.base)
+	now := time.Now()
+	at := now.Sub(s.base)
+	if s.stamped != nil && n > 0 {
+		at -= arrived(s.stamped, now)
+	}
+	s.at = max(s.at, at) // never before the read that came before, or the request
 	if n > 0 {
 		s.got = true
 		s.rawW += n

@@ -124,6 +124,7 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.run.base)
+	s.resp.at = t.Sent
 	bufs := net.Buffers{s.head, *p.body}
 	_, err := bufs.WriteTo(s.conn)
 	if err != nil {

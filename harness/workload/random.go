@@ -86,15 +86,17 @@ func (r Random) RequestInto(tokens []int32, i int) (Request, error) {
 // rand.Rand may change between Go releases.
 type generator struct{ src *rand.PCG }
 
-func newGenerator(seed int64, i int) generator {
+func newGenerator(seed int64, i int) generator { return newStream(seed, uint64(i)) }
+
+func newStream(seed int64, i uint64) generator {
 	const golden = 0x9e3779b97f4a7c15 // 2⁶⁴/φ: sets the streams of neighbouring requests far apart
-	return generator{rand.NewPCG(uint64(seed), uint64(i)*golden)}
+	return generator{rand.NewPCG(uint64(seed), i*golden)}
 }
 
 // prefixGenerator draws the shared prefix of request i, one of several.
 func prefixGenerator(seed int64, i, several int) generator {
 	several = max(several, 1)
-	return newGenerator(seed, prefixStream+(i%several+several)%several)
+	return newStream(seed, prefixStream+uint64((i%several+several)%several))
 }
 
 // below is uniform in [0, n). The bias is below n/2⁶⁴.

@@ -1,0 +1,89 @@
+//go:build !386 && !s390x // which have no recvmsg call of its own
+
+package load
+
+import (
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// pipe is a stamped connection and the server's end of it.
+func pipe(t *testing.T) (*stamped, net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	far, err := l.Accept()
+	require.NoError(t, err)
+	s, ok := stamp(c).(*stamped)
+	require.True(t, ok, "Linux stamps what a TCP connection receives")
+	t.Cleanup(func() { s.Close(); far.Close() })
+	return s, far
+}
+
+// However late a read comes, its bytes arrived when they were written: over the
+// loopback they are in the socket before the write returns.
+func TestArrivalIsNotWhenItWasRead(t *testing.T) {
+	c, far := pipe(t)
+	buf := make([]byte, 100)
+	for range 3 {
+		before := time.Now()
+		_, err := far.Write([]byte("token"))
+		require.NoError(t, err)
+		after := time.Now()
+		time.Sleep(30 * time.Millisecond)
+		n, err := c.Read(buf)
+		require.NoError(t, err)
+		assert.Equal(t, "token", string(buf[:n]))
+		now := time.Now()
+		at := now.Add(-arrived(c, now))
+		assert.False(t, at.Before(before.Add(-time.Millisecond)), "not before it was sent")
+		assert.False(t, at.After(after.Add(time.Millisecond)), "not when it was read")
+	}
+}
+
+func TestStampThatCannotBe(t *testing.T) {
+	now := time.Now()
+	for _, s := range []time.Duration{0, time.Duration(now.UnixNano()) + time.Hour, time.Duration(now.UnixNano()) - time.Hour} {
+		assert.Zero(t, arrived(&stamped{stamp: s}, now))
+	}
+	assert.Equal(t, time.Second, arrived(&stamped{stamp: time.Duration(now.UnixNano()) - time.Second}, now))
+}
+
+// Its errors are those of any connection.
+func TestStampedConnectionEndsAsOthersDo(t *testing.T) {
+	c, far := pipe(t)
+	buf := make([]byte, 10)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Millisecond)))
+	_, err := c.Read(buf)
+	assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+	far.Close()
+	_, err = c.Read(buf)
+	assert.ErrorIs(t, err, io.EOF)
+	n, err := c.Read(nil)
+	assert.Zero(t, n)
+	assert.NoError(t, err)
+	c.Close()
+	_, err = c.Read(buf)
+	assert.ErrorIs(t, err, net.ErrClosed)
+}
+
+func TestStampedReadAllocatesNothing(t *testing.T) {
+	c, far := pipe(t)
+	buf := make([]byte, 10)
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		far.Write(buf)
+		if _, err := io.ReadFull(c, buf); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
