@@ -1,4 +1,6 @@
-//go:build !386 && !s390x // which have no recvmsg call of its own
+//go:build !386 && !s390x
+
+// 386 and s390x have no recvmsg call of their own: see stamp_other.go.
 
 package load
 

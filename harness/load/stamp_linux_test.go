@@ -1,4 +1,4 @@
-//go:build !386 && !s390x // which have no recvmsg call of its own
+//go:build !386 && !s390x
 
 package load
 
