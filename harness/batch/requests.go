@@ -102,7 +102,10 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 			return err
 		}
 	}
-	return errors.Join(zip.Close(), buf.Flush(), pending.CloseAtomicallyReplace())
+	if err := errors.Join(zip.Close(), buf.Flush()); err != nil {
+		return err // a full disk: nothing takes the file's name
+	}
+	return pending.CloseAtomicallyReplace()
 }
 
 // toMicros rounds each gap's end, not the gap, so that errors do not add up.

@@ -126,7 +126,10 @@ func (f folder) writePart(n int, p Part) error {
 			return err
 		}
 	}
-	return errors.Join(zip.Close(), buf.Flush(), out.CloseAtomicallyReplace())
+	if err := errors.Join(zip.Close(), buf.Flush()); err != nil {
+		return err // a full disk: nothing takes the file's name
+	}
+	return out.CloseAtomicallyReplace()
 }
 
 func (f folder) readPart(n, shard int) (p Part, err error) {
