@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ type theirs struct {
 	LMEval         string  `json:"lm_eval"`
 	Prefix         int32   `json:"prefix"`
 	Seconds        float64 `json:"seconds"`
+	CPUSeconds     float64 `json:"cpu_seconds"` // of its own process
 	BitsPerByte    float64 `json:"bits_per_byte"`
 	BytePerplexity float64 `json:"byte_perplexity"`
 	WordPerplexity float64 `json:"word_perplexity"`
@@ -99,19 +101,22 @@ func TestParityWithLMEval(t *testing.T) {
 			}
 
 			out := filepath.Join(t.TempDir(), "out.json")
+			used := cpuSeconds()
 			run(t, py, append([]string{"../../scripts/parity/lm_eval_wikitext.py", "--model", c.model, "--url", e.URL() + c.path,
 				"--served", engine.ModelName, "--text", text, "--conc", fmt.Sprint(conc), "--out", out}, c.args...)...)
 			var their theirs
 			b, err := os.ReadFile(out)
 			require.NoError(t, err)
 			require.NoError(t, json.Unmarshal(b, &their))
+			their.CPUSeconds += cpuSeconds() - used // the engine's, while lm_eval was served
 
 			begin := time.Now()
+			used = cpuSeconds()
 			o, err := Options{Wikitext: text, Conc: conc}.ready(tg)
 			require.NoError(t, err)
 			ours, docs, err := score(context.Background(), tg, o)
 			require.NoError(t, err)
-			seconds := time.Since(begin).Seconds()
+			seconds, cpu := time.Since(begin).Seconds(), cpuSeconds()-used
 			require.Equal(t, c.path, ours.Path)
 
 			assert.Equal(t, their.Prefix, ours.Prefix, "prefix")
@@ -133,12 +138,22 @@ func TestParityWithLMEval(t *testing.T) {
 
 			n := float64(len(docs))
 			t.Logf("lm-evaluation-harness %s, %s, on %s, %d in flight", their.LMEval, c.model, filepath.Base(text), conc)
-			t.Logf("%-22s %18s %18s %18s %10s %12s", "", "bits_per_byte", "byte_perplexity", "word_perplexity", "seconds", "documents/s")
-			t.Logf("%-22s %18.12f %18.12f %18.9f %10.2f %12.1f", "lm_eval "+their.LMEval, their.BitsPerByte, their.BytePerplexity, their.WordPerplexity, their.Seconds, n/their.Seconds)
-			t.Logf("%-22s %18.12f %18.12f %18.9f %10.2f %12.1f", "inferbench", ours.BitsPerByte, ours.BytePerplexity, ours.WordPerplexity, seconds, n/seconds)
-			t.Logf("speed: %.1f times lm_eval's documents per second (its scoring alone; start-up not counted)", their.Seconds/seconds)
+			t.Logf("%-16s %15s %15s %16s %8s %8s %8s", "", "bits_per_byte", "byte_perplexity", "word_perplexity", "seconds", "CPU s", "docs/s")
+			row := func(who string, m Metrics, seconds, cpu float64) {
+				t.Logf("%-16s %15.11f %15.11f %16.7f %8.2f %8.2f %8.1f", who, m.BitsPerByte, m.BytePerplexity, m.WordPerplexity, seconds, cpu, n/seconds)
+			}
+			row("lm_eval "+their.LMEval, Metrics{BitsPerByte: their.BitsPerByte, BytePerplexity: their.BytePerplexity, WordPerplexity: their.WordPerplexity}, their.Seconds, their.CPUSeconds)
+			row("inferbench", *ours.Metrics, seconds, cpu)
+			t.Logf("inferbench scores %.1f times the documents per second, and %.1f times those per CPU second (client and engine together)", their.Seconds/seconds, their.CPUSeconds/cpu)
 		})
 	}
+}
+
+// cpuSeconds is what this process, client and engine, has used so far.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 func digest(b []byte) string {

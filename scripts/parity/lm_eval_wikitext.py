@@ -76,9 +76,9 @@ def main():
         rolling = lm.loglikelihood_rolling
 
         def timed(*args, **kwargs):
-            begin = time.monotonic()
+            begin, cpu = time.monotonic(), time.process_time()
             out = rolling(*args, **kwargs)
-            scoring["seconds"] = time.monotonic() - begin
+            scoring["seconds"], scoring["cpu"] = time.monotonic() - begin, time.process_time() - cpu
             return out
 
         lm.loglikelihood_rolling = timed
@@ -96,7 +96,7 @@ def main():
         })
     with open(a.out, "w", encoding="utf-8") as f:
         json.dump({
-            "lm_eval": lm_eval.__version__, "prefix": lm.prefix_token_id, "seconds": scoring["seconds"], "documents": documents,
+            "lm_eval": lm_eval.__version__, "prefix": lm.prefix_token_id, "seconds": scoring["seconds"], "cpu_seconds": scoring["cpu"], "documents": documents,
             **{m: figures[m + ",none"] for m in ("bits_per_byte", "byte_perplexity", "word_perplexity")},
         }, f)
 
