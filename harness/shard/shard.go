@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"inferbench/harness/load"
@@ -44,7 +45,7 @@ type Group struct {
 	settings map[string]string
 	pass     int
 	pulses   map[int]*pulse
-	stop     context.CancelFunc
+	stop     func() // ends the signs of life, and returns when the last is written
 }
 
 // Join makes this process known to the others. The settings must be the same
@@ -65,14 +66,14 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 	// Who shares the machine and its address is no difference; nor is who leads.
 	settings = maps.Clone(settings)
 	delete(settings, "SHARD")
-	ctx, stop := context.WithCancel(ctx)
-	g := &Group{f: f, limits: l.withDefaults(), settings: settings, pulses: map[int]*pulse{}, stop: stop}
 	if err := f.write("0", aliveFile, p.Index); err != nil {
-		stop()
 		return nil, fmt.Errorf("SHARD_DIR: %w", err)
 	}
-	go f.beat(ctx)
-	return g, nil
+	ctx, cancel := context.WithCancel(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() { f.beat(ctx) })
+	return &Group{f: f, limits: l.withDefaults(), settings: settings, pulses: map[int]*pulse{},
+		stop: func() { cancel(); beating.Wait() }}, nil
 }
 
 // Place is which of the shards this process is.
