@@ -18,25 +18,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/e2e/suite"
 )
 
-var suite string // the root package's test binary
+var binary string // the root package's test binary
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "inferbench-e2e")
-	if err != nil {
-		panic(err)
-	}
-	suite = filepath.Join(dir, "suite.test")
-	build := exec.Command("go", "test", "-c", "-o", suite, "..")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(suite.Main(m, &binary)) }
 
 // small is a sweep of two cells that takes about a second.
 var small = []string{"-isl", "16", "-osl", "8", "-conc", "1,2", "-num-prompts", "4"}
@@ -45,7 +33,7 @@ var small = []string{"-isl", "16", "-osl", "8", "-conc", "1,2", "-num-prompts", 
 func start(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, dir string, out *bytes.Buffer) {
 	t.Helper()
 	dir = t.TempDir()
-	cmd = exec.Command(suite, append([]string{"-test.timeout=0"}, args...)...)
+	cmd = exec.Command(binary, append([]string{"-test.timeout=0"}, args...)...)
 	cmd.Dir, cmd.Env = dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no controlling terminal
 	out = new(bytes.Buffer)
@@ -250,7 +238,7 @@ func TestJUnit(t *testing.T) {
 	dir := t.TempDir()
 	report := filepath.Join(dir, "junit.xml")
 	cmd := exec.Command("go", "tool", "gotestsum", "--junitfile", report, "--raw-command", "--",
-		"go", "tool", "test2json", "-p", "inferbench", suite, "-test.v=test2json", "-test.timeout=0")
+		"go", "tool", "test2json", "-p", "inferbench", binary, "-test.v=test2json", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), "ISL=16", "OSL=8", "CONC=1,2", "NUM_PROMPTS=4", "RESULTS_DIR="+dir)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))

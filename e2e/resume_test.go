@@ -14,7 +14,7 @@ import (
 // finishIn runs the suite in a folder that has a batch.
 func finishIn(t *testing.T, dir string, env []string, args ...string) (exit int, out string) {
 	t.Helper()
-	cmd := exec.Command(suite, append([]string{"-test.timeout=0"}, args...)...)
+	cmd := exec.Command(binary, append([]string{"-test.timeout=0"}, args...)...)
 	cmd.Dir, cmd.Env = dir, env
 	b, _ := cmd.CombinedOutput()
 	return cmd.ProcessState.ExitCode(), string(b)

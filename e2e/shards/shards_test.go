@@ -16,27 +16,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/e2e/suite"
 	"inferbench/harness/batch"
 	"inferbench/harness/engine"
 )
 
-var suite string // the root package's test binary
+var binary string // the root package's test binary
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "inferbench-shards")
-	if err != nil {
-		panic(err)
-	}
-	suite = filepath.Join(dir, "inferbench.test")
-	build := exec.Command("go", "test", "-c", "-o", suite, "inferbench")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(suite.Main(m, &binary)) }
 
 const count = 3
 
@@ -57,7 +44,7 @@ type process struct {
 
 func start(t *testing.T, i int, dir string, env []string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(suite, "-test.timeout=0", "-test.run=TestServing", "-test.v")}
+	p := &process{cmd: exec.Command(binary, "-test.timeout=0", "-test.run=TestServing", "-test.v")}
 	p.cmd.Dir, p.cmd.Env = dir, append(env, fmt.Sprintf("SHARD=%d/%d", i, count))
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	require.NoError(t, p.cmd.Start())
@@ -152,7 +139,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		if env == nil {
 			env = append(environment(t, dir), "CONC=4", "SHARD=0/8")
 		}
-		cmd := exec.Command(suite, "-test.run=TestServing")
+		cmd := exec.Command(binary, "-test.run=TestServing")
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 		out, err := cmd.CombinedOutput()
 		assert.Error(t, err)
@@ -186,7 +173,7 @@ func TestSlurm(t *testing.T) {
 
 	cmd := exec.Command("sbatch", "--wait", "--ntasks", fmt.Sprint(count), "--ntasks-per-node", fmt.Sprint(count), "--output", filepath.Join(dir, "job.log"), job)
 	cmd.Dir = dir
-	cmd.Env = append(environment(t, dir), strings.TrimSpace(string(out)), "SUITE="+suite)
+	cmd.Env = append(environment(t, dir), strings.TrimSpace(string(out)), "SUITE="+binary)
 	kill := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
 	defer kill.Stop()
 	said, err := cmd.CombinedOutput()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inferbench/baselines"
+	"inferbench/harness/stats"
 	"inferbench/harness/target"
 	"inferbench/harness/workload"
 )
@@ -187,19 +188,9 @@ func compareDecoded(seqs []*sequence) *DecodeAudit {
 	}
 	slices.Sort(diffs)
 	a.Tokens = len(diffs)
-	share, mean, p99 := float64(agree)/float64(a.Tokens), sum/float64(a.Tokens), percentile(diffs, 0.99)
+	share, mean, p99 := float64(agree)/float64(a.Tokens), sum/float64(a.Tokens), stats.Percentile(diffs, 99)
 	a.ArgmaxShare, a.MeanAbsDiff, a.P99AbsDiff = &share, &mean, &p99
 	return a
-}
-
-// percentile is numpy's default: linear interpolation in a sorted list.
-func percentile(sorted []float64, p float64) float64 {
-	at := p * float64(len(sorted)-1)
-	i := int(at)
-	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
 
 // JudgeDecode sets the audit's status by the floor that the accuracy baseline

@@ -103,13 +103,7 @@ func (e *Engine) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	f := &chatFormat{x: x, in: &in}
 	f.chunk = append(x.start([]byte("data: "), "chat.completion.chunk"), `[{"index":`...)
-	if in.Stream {
-		x.stream(w, r, f)
-		return
-	}
-	if x.whole(w, r) {
-		x.answer(w, r, f.whole())
-	}
+	x.reply(w, r, f, in.Stream)
 }
 
 // chatFormat writes chat completions: whole ones, and events.

@@ -64,13 +64,7 @@ func (e *Engine) completions(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	f.ready()
-	if in.Stream {
-		x.stream(w, r, f)
-		return
-	}
-	if x.whole(w, r) {
-		x.answer(w, r, f.whole())
-	}
+	x.reply(w, r, f, in.Stream)
 }
 
 // prompts reads the prompt: a text, ids, or a list of either.

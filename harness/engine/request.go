@@ -178,6 +178,17 @@ func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sam
 // busy is the answer where the queue limit is reached.
 var busy = &apiError{http.StatusTooManyRequests, "RateLimitError", "the queue is full: try again later", ""}
 
+// reply runs the jobs and answers, event by event or at their end.
+func (x *exchange) reply(w http.ResponseWriter, r *http.Request, f format, stream bool) {
+	if stream {
+		x.stream(w, r, f)
+		return
+	}
+	if x.whole(w, r) {
+		x.answer(w, r, f.whole())
+	}
+}
+
 // whole runs the jobs to their end. It reports false where there is nobody to
 // answer, or the answer was an error.
 func (x *exchange) whole(w http.ResponseWriter, r *http.Request) bool {

@@ -58,13 +58,7 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 		writeError(w, bad)
 		return
 	}
-	if in.Stream {
-		x.stream(w, r, f)
-		return
-	}
-	if x.whole(w, r) {
-		x.answer(w, r, f.whole())
-	}
+	x.reply(w, r, f, in.Stream)
 }
 
 // generateFormat writes SGLang's native answers: whole ones, and events, which

@@ -16,6 +16,9 @@ type format interface {
 	event(b []byte, j *job, from, to int, last bool) []byte
 	// tail appends what follows the last event of the last job.
 	tail(b []byte, jobs []*job) []byte
+	// whole is the answer to a request that does not stream, once its jobs have
+	// ended.
+	whole() []byte
 }
 
 // stream is the sink of a request that wants its tokens as they come. It has

@@ -53,6 +53,12 @@ func percentile(n int, p float64, value func(int) float64) *float64 {
 	return &v
 }
 
+// Percentile is p percent of sorted values, as numpy's default has it: linear
+// interpolation between the two nearest. There must be at least one value.
+func Percentile(sorted []float64, p float64) float64 {
+	return *percentile(len(sorted), p, func(i int) float64 { return sorted[i] })
+}
+
 func ms(ns float64) *float64 {
 	v := ns / float64(time.Millisecond)
 	return &v

@@ -57,7 +57,6 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		sw.finish(c, st, r)
 		return r, ErrInterrupted
 	}
-	st.passes++
 	sw.overrun(sw.budget.servingTook(c, took))
 	if err := addAccuracy(r, st.accuracy); err != nil {
 		return nil, err

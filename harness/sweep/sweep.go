@@ -79,7 +79,6 @@ type state struct {
 	accuracy *Accuracy
 	unbooked time.Duration // time spent that the batch has not been told of
 	result   *batch.Result // the last one written
-	passes   int
 }
 
 // Effective is the mode that a command line really asks for: a -run pattern
@@ -235,8 +234,8 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 }
 
 // Close ends the batches: cells without a record become INCOMPLETE, and each
-// batch gets its report. It reports
-// an error when a cell did not pass, so that the exit code can say so.
+// batch gets its report. It is an error when a cell did not pass, so that the
+// exit code can say so.
 func (sw *Sweep) Close() error {
 	var errs []error
 	for _, b := range sw.batches {

@@ -206,24 +206,14 @@ func (r row) medians() (client, engine float64) {
 	}
 	slices.Sort(c)
 	slices.Sort(e)
-	return quantile(c, 0.5), quantile(e, 0.5)
-}
-
-// quantile is numpy's default, linear interpolation, of sorted values.
-func quantile(v []float64, q float64) float64 {
-	at := q * float64(len(v)-1)
-	i := int(at)
-	if i+1 >= len(v) {
-		return v[len(v)-1]
-	}
-	return v[i] + (at-float64(i))*(v[i+1]-v[i])
+	return stats.Percentile(c, 50), stats.Percentile(e, 50)
 }
 
 func (r row) line() string {
 	e := r.errors()
 	c, truth := r.medians()
 	return fmt.Sprintf("| %s | %s | %d | %s | %d | %.3f | %.3f | %+.2f %% | %.0f | %.0f | %.0f |", r.name, r.profile, r.conc, r.figure, len(r.pairs),
-		truth, c, 100*(c/truth-1), quantile(e, 0.5), quantile(e, 0.99), e[len(e)-1])
+		truth, c, 100*(c/truth-1), stats.Percentile(e, 50), stats.Percentile(e, 99), e[len(e)-1])
 }
 
 func page(rows []row) string {
