@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"inferbench/harness/arrival"
 )
 
 // quiet takes what net/http would log of connections that broke: here that is
@@ -44,7 +46,7 @@ func (l *listener) accept() {
 				continue
 			}
 		}
-		c := &conn{TCPConn: nc.(*net.TCPConn), from: l}
+		c := &conn{Conn: arrival.New(nc.(*net.TCPConn)), from: l}
 		if l.add(c) {
 			l.give(c)
 		}
@@ -105,14 +107,14 @@ func (l *listener) closeConns() {
 
 // conn is a connection that knows when its current request began to arrive.
 type conn struct {
-	*net.TCPConn
+	*arrival.Conn
 	from   *listener
 	unread []byte
 
 	mu     sync.Mutex
 	within bool      // a request has begun and its answer has not ended
-	read   time.Time // when a read last returned something
-	first  time.Time // when the current request's first byte was read
+	read   time.Time // when what was last read had arrived
+	first  time.Time // when the current request's first byte arrived
 }
 
 func (c *conn) Read(b []byte) (int, error) {
@@ -121,9 +123,10 @@ func (c *conn) Read(b []byte) (int, error) {
 		c.unread = c.unread[n:]
 		return n, nil
 	}
-	n, err := c.TCPConn.Read(b)
+	n, err := c.Conn.Read(b)
 	if n > 0 {
 		now := time.Now()
+		now = now.Add(-c.Ago(now))
 		c.mu.Lock()
 		c.read = now
 		if !c.within {
@@ -134,11 +137,12 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// arrived says when the current request's first byte was read.
+// arrived says when the current request's first byte arrived, whether or not
+// the engine had the time to read it then.
 func (c *conn) arrived() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.within { // it was read while the request before it was answered
+	if !c.within { // it came while the request before it was answered
 		c.within, c.first = true, time.Now()
 	}
 	return c.first

@@ -11,7 +11,7 @@ import (
 type Trace struct {
 	ID           string  `json:"id"`         // X-Request-Id, or one that the engine made
 	Index        int     `json:"index"`      // of the choice
-	ArrivedNS    int64   `json:"arrived_ns"` // the request's first byte was read
+	ArrivedNS    int64   `json:"arrived_ns"` // the request's first byte arrived
 	QueuedNS     int64   `json:"queued_ns"`  // parsed, and handed to the scheduler
 	HandedNS     []int64 `json:"handed_ns"`  // each token, just before it was written to the socket
 	EndedNS      int64   `json:"ended_ns"`   // nothing more will be written

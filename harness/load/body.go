@@ -18,7 +18,7 @@ type prepared struct {
 	inputLen  int // ids in the prompt; 0 where it is text
 	outputLen int
 	due       time.Duration // when to send it, in an open loop
-	body      *[]byte       // goes back to be used again once the answer begins
+	body      *[]byte       // goes back to be used again once it is written
 	err       error         // the source could not give the request
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"inferbench/harness/arrival"
 	"inferbench/harness/target"
 )
 
@@ -118,7 +119,7 @@ func (e *endpoint) dial(ctx context.Context) (c net.Conn, dial, handshake time.D
 		return nil, 0, 0, fmt.Errorf("connect: %w", plain(err))
 	}
 	dial = time.Since(begin)
-	c = stamp(c)
+	c = arrival.New(c.(*net.TCPConn)) // of network "tcp"
 	if e.tls != nil {
 		t := tls.Client(c, e.tls)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)

@@ -25,6 +25,7 @@ type phase struct {
 	base   time.Time
 	ready  chan prepared // what slots take their requests from
 	bodies sync.Pool     // of *[]byte: bodies that were sent
+	making sync.Mutex    // held while a body is made
 	tokens []int32       // of the latest prompt
 
 	inFlight, finished, failed atomic.Int64
@@ -170,6 +171,8 @@ func (p *phase) request(i int) (r workload.Request, err error) {
 
 // body makes request i ready to be written.
 func (p *phase) body(i int) prepared {
+	p.making.Lock()
+	defer p.making.Unlock()
 	buf, ok := p.bodies.Get().(*[]byte)
 	if !ok {
 		buf = new([]byte)

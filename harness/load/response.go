@@ -9,6 +9,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"inferbench/harness/arrival"
 )
 
 // Limits on what a server can make the client hold.
@@ -24,7 +26,7 @@ const (
 // buffer; nothing is allocated.
 type response struct {
 	conn    net.Conn
-	stamped *stamped // under conn, where the kernel tells when bytes arrived
+	arrival *arrival.Conn // under conn: tells when bytes arrived
 	buf     []byte
 	r, w    int
 	rawR    int
@@ -65,7 +67,7 @@ func (s *response) start(conn net.Conn) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
-	s.stamped, _ = conn.(*stamped)
+	s.arrival, _ = conn.(*arrival.Conn)
 }
 
 // read takes what the connection has, at least a byte, into the buffer.
@@ -84,8 +86,8 @@ func (s *response) read() error {
 	n, err := s.conn.Read(s.buf[s.rawW:])
 	now := time.Now()
 	at := now.Sub(s.base)
-	if s.stamped != nil && n > 0 {
-		at -= arrived(s.stamped, now)
+	if s.arrival != nil && n > 0 {
+		at -= s.arrival.Ago(now)
 	}
 	s.at = max(s.at, at) // never before the read that came before, or the request
 	if n > 0 {

@@ -160,7 +160,9 @@ func TestFailuresAreCountedAndDescribed(t *testing.T) {
 }
 
 func TestServerThatClosesKeptConnectionsIsAskedAgain(t *testing.T) {
+	var prompts []string
 	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		prompts = append(prompts, string(a.Prompt))
 		if a.number%2 == 0 { // take the request and hang up without a byte
 			c, _, err := w.(http.Hijacker).Hijack()
 			assert.NoError(t, err)
@@ -173,6 +175,11 @@ func TestServerThatClosesKeptConnectionsIsAskedAgain(t *testing.T) {
 	assert.Equal(t, 4, rec.Summary(1).Successful)
 	assert.Equal(t, 3, rec.Audit.Retries)
 	assert.Equal(t, 4, rec.Audit.Dials)
+	require.Len(t, prompts, 7)
+	for i := 1; i < 7; i += 2 {
+		assert.Equal(t, prompts[i], prompts[i+1], "the same request again")
+		assert.NotEqual(t, prompts[i], prompts[i-1])
+	}
 }
 
 // A proxy that takes no body of this size answers and hangs up while the

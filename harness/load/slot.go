@@ -78,6 +78,10 @@ func (s *slot) attempt(ctx context.Context, p prepared, t *stats.Timing) error {
 		if err != nil && reused && !s.resp.got && isClosed(err) && ctx.Err() == nil {
 			s.drop()
 			s.retries++
+			again := s.run.body(p.index)
+			if p.body, err = again.body, again.err; err != nil {
+				return err
+			}
 			continue
 		}
 		return err
@@ -133,10 +137,11 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 		}
 		return fmt.Errorf("send the request: %w", plain(err))
 	}
+	// While the server is busy with it, its prompt takes no memory here.
+	s.run.bodies.Put(p.body)
 	if err := s.resp.header(); err != nil {
 		return fmt.Errorf("read the answer's header: %w", plain(err))
 	}
-	s.run.bodies.Put(p.body) // a request that is being answered is not sent again
 	if s.resp.status != 200 {
 		return s.httpError()
 	}

@@ -32,7 +32,7 @@ func TestTLS(t *testing.T) {
 	rec := run(t, target.New(s.URL, "m", "", client), 20, Options{Conc: 3, WarmUp: 3})
 	sum := rec.Summary(1)
 	assert.Equal(t, 20, sum.Successful, sum.Errors)
-	assert.Equal(t, 3, rec.Audit.Dials, "connections are kept")
+	assert.LessOrEqual(t, rec.Audit.Dials, 3, "connections are kept")
 	assert.Positive(t, rec.Audit.TLSMaxMs)
 
 	_, err = Run(t.Context(), target.New(s.URL, "m", "", nil), random(4), Options{Conc: 1, WarmUp: 1})

@@ -1,6 +1,6 @@
 //go:build !386 && !s390x
 
-package load
+package arrival
 
 import (
 	"io"
@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pipe is a stamped connection and the server's end of it.
-func pipe(t *testing.T) (*stamped, net.Conn) {
+// pipe is a connection and the server's end of it.
+func pipe(t *testing.T) (*Conn, net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -23,8 +23,8 @@ func pipe(t *testing.T) (*stamped, net.Conn) {
 	require.NoError(t, err)
 	far, err := l.Accept()
 	require.NoError(t, err)
-	s, ok := stamp(c).(*stamped)
-	require.True(t, ok, "Linux stamps what a TCP connection receives")
+	s := New(c.(*net.TCPConn))
+	require.NotNil(t, s.raw, "Linux stamps what a TCP connection receives")
 	t.Cleanup(func() { s.Close(); far.Close() })
 	return s, far
 }
@@ -45,7 +45,7 @@ func TestArrivalIsNotWhenItWasRead(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "token", string(buf[:n]))
 		now := time.Now()
-		at := now.Add(-arrived(c, now))
+		at := now.Add(-c.Ago(now))
 		assert.False(t, at.Before(before.Add(-time.Millisecond)), "not before it was sent")
 		if at.Before(after.Add(time.Millisecond)) {
 			return
@@ -57,13 +57,13 @@ func TestArrivalIsNotWhenItWasRead(t *testing.T) {
 func TestStampThatCannotBe(t *testing.T) {
 	now := time.Now()
 	for _, s := range []time.Duration{0, time.Duration(now.UnixNano()) + time.Hour, time.Duration(now.UnixNano()) - time.Hour} {
-		assert.Zero(t, arrived(&stamped{stamp: s}, now))
+		assert.Zero(t, (&Conn{stamp: s}).Ago(now))
 	}
-	assert.Equal(t, time.Second, arrived(&stamped{stamp: time.Duration(now.UnixNano()) - time.Second}, now))
+	assert.Equal(t, time.Second, (&Conn{stamp: time.Duration(now.UnixNano()) - time.Second}).Ago(now))
 }
 
 // Its errors are those of any connection.
-func TestStampedConnectionEndsAsOthersDo(t *testing.T) {
+func TestConnectionEndsAsOthersDo(t *testing.T) {
 	c, far := pipe(t)
 	buf := make([]byte, 10)
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Millisecond)))
@@ -81,7 +81,7 @@ func TestStampedConnectionEndsAsOthersDo(t *testing.T) {
 	assert.ErrorIs(t, err, net.ErrClosed)
 }
 
-func TestStampedReadAllocatesNothing(t *testing.T) {
+func TestReadAllocatesNothing(t *testing.T) {
 	c, far := pipe(t)
 	buf := make([]byte, 10)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {

@@ -1,8 +1,8 @@
 //go:build !386 && !s390x
 
-// 386 and s390x have no recvmsg call of their own: see stamp_other.go.
+// 386 and s390x have no recvmsg call of their own: see conn_other.go.
 
-package load
+package arrival
 
 import (
 	"errors"
@@ -13,11 +13,9 @@ import (
 	"unsafe"
 )
 
-// stamped is a TCP connection that asks the kernel when the bytes of each read
-// arrived (SO_TIMESTAMPNS, socket(7)). The instant does not depend on when this
-// process got a core to read them, so that a machine with other work, or a
-// pause of the garbage collector, does not lengthen a latency.
-type stamped struct {
+// Conn is a TCP connection that knows when the bytes of its latest read
+// arrived. Reads must not overlap, as with any connection.
+type Conn struct {
 	*net.TCPConn
 	raw  syscall.RawConn
 	recv func(fd uintptr) bool // reads into msg; made once, so that a read allocates nothing
@@ -30,32 +28,28 @@ type stamped struct {
 	stamp time.Duration // of the latest read, since the epoch; 0 where the kernel gave none
 }
 
-// stamp asks for arrival times on c; where that cannot be, c stays as it is.
-func stamp(c net.Conn) net.Conn {
-	t, ok := c.(*net.TCPConn)
-	if !ok {
-		return c
-	}
-	raw, err := t.SyscallConn()
+// New makes c tell when its bytes arrive. Where the kernel refuses, it reads
+// as it did, and [Conn.Ago] is zero.
+func New(c *net.TCPConn) *Conn {
+	s := &Conn{TCPConn: c}
+	raw, err := c.SyscallConn()
 	if err != nil {
-		return c
+		return s
 	}
 	var refused error
 	err = raw.Control(func(fd uintptr) {
 		refused = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1)
 	})
-	if err != nil || refused != nil {
-		return c
+	if err == nil && refused == nil {
+		s.raw, s.recv = raw, s.receive
 	}
-	s := &stamped{TCPConn: t, raw: raw}
-	s.recv = s.receive
 	return s
 }
 
 // Read is a TCPConn's, but that it notes when what it read had arrived.
-func (s *stamped) Read(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
+func (s *Conn) Read(b []byte) (int, error) {
+	if len(b) == 0 || s.raw == nil {
+		return s.TCPConn.Read(b)
 	}
 	s.iov.Base = &b[0]
 	s.iov.SetLen(len(b))
@@ -76,12 +70,14 @@ func (s *stamped) Read(b []byte) (int, error) {
 	return s.n, nil
 }
 
-// receive tries to read; it is false where nothing is there yet.
-func (s *stamped) receive(fd uintptr) bool {
+// receive tries to read; it is false where nothing is there yet. The socket
+// never blocks, so Go's scheduler need not be told of the call (RawSyscall):
+// that would wake its monitor for each token, which costs more than the call.
+func (s *Conn) receive(fd uintptr) bool {
 	s.msg = syscall.Msghdr{Iov: &s.iov, Iovlen: 1, Control: &s.oob[0]}
 	s.msg.SetControllen(len(s.oob))
 	for {
-		n, _, errno := syscall.Syscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&s.msg)), 0)
+		n, _, errno := syscall.RawSyscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&s.msg)), 0)
 		switch errno {
 		case syscall.EINTR:
 			continue
@@ -95,7 +91,7 @@ func (s *stamped) receive(fd uintptr) bool {
 }
 
 // arrival is the time in the control message of the latest read.
-func (s *stamped) arrival() time.Duration {
+func (s *Conn) arrival() time.Duration {
 	const head = syscall.SizeofCmsghdr
 	if s.errno != 0 || int(s.msg.Controllen) < head+int(unsafe.Sizeof(syscall.Timespec{})) {
 		return 0
@@ -108,17 +104,17 @@ func (s *stamped) arrival() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// arrived is how long before now the bytes of c's latest read had arrived; zero
+// Ago is how long before now the bytes of the latest read had arrived; zero
 // where it is not known. The kernel's stamps are of the time of day: one that
 // cannot be, because the clock was set in between, is not believed.
-func arrived(c *stamped, now time.Time) time.Duration {
-	if c.stamp == 0 {
+func (s *Conn) Ago(now time.Time) time.Duration {
+	if s.stamp == 0 {
 		return 0
 	}
-	if ago := time.Duration(now.UnixNano()) - c.stamp; ago > 0 && ago < maxStampAge {
+	if ago := time.Duration(now.UnixNano()) - s.stamp; ago > 0 && ago < maxAge {
 		return ago
 	}
 	return 0
 }
 
-const maxStampAge = 10 * time.Second
+const maxAge = 10 * time.Second
