@@ -29,6 +29,10 @@ func cost(ctx context.Context, j job, step time.Duration, only string) error {
 	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests\n\n", j.conc, pace(step), j.isl, j.osl, j.n, 5*j.n)
 	fmt.Printf("%-22s %14s %14s %12s %12s\n", "client", "µs/token whole", "µs/token", "× bare loop", "× ours")
 	var bareCost, oursCost float64
+	var best struct {
+		name string
+		cost float64
+	}
 	for _, c := range clients(e.self) {
 		if only != "" && !strings.Contains(","+only+",", ","+c.name+",") {
 			continue
@@ -56,8 +60,16 @@ func cost(ctx context.Context, j job, step time.Duration, only string) error {
 			bareCost = each
 		case "inferbench":
 			oursCost = each
+		default:
+			if best.name == "" || each < best.cost {
+				best.name, best.cost = c.name, each
+			}
 		}
 		fmt.Printf("%-22s %14.2f %14.2f %12.2f %12.2f\n", c.name, whole, each, each/bareCost, each/oursCost)
+	}
+	if best.name != "" && bareCost > 0 && oursCost > 0 {
+		fmt.Printf("\nThe cheapest of the Python clients, %s, costs %.1f times ours, and %.1f times the bare loop, which only reads the sockets.\n",
+			best.name, best.cost/oursCost, best.cost/bareCost)
 	}
 	return ctx.Err()
 }
