@@ -25,7 +25,7 @@ func cost(ctx context.Context, j job, step time.Duration, only string) error {
 		return err
 	}
 	defer e.stop()
-	j.url, j.dir = e.url, e.dir
+	j.url, j.dir = e.URL, e.dir
 	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests\n\n", j.conc, pace(step), j.isl, j.osl, j.n, 5*j.n)
 	fmt.Printf("%-22s %14s %14s %12s %12s\n", "client", "µs/token whole", "µs/token", "× bare loop", "× ours")
 	var bareCost, oursCost float64

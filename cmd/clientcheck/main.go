@@ -10,18 +10,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
+
+	"inferbench/harness/engine/process"
 )
 
 func main() {
@@ -75,55 +74,41 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("%s: want cost, timing or streams", verb)
 }
 
-// server is an engine in a process of its own.
+// server is an engine in a process of its own, and a folder for files until it ends.
 type server struct {
+	*process.Engine
 	self string // this command's own path
-	url  string
-	dir  string // for files, until stop
-	cmd  *exec.Cmd
+	dir  string
 }
 
 func (s *server) stop() {
-	if s.cmd.Process != nil {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		_ = s.cmd.Wait()
-	}
+	_ = s.Stop() // how it ends is not what is measured
 	os.RemoveAll(s.dir)
 }
 
-// startEngine starts the engine's binary, which lies beside this one, on a free
-// port. Its decode step takes as long as step, whatever the batch; zero means
-// as fast as it can.
-func startEngine(ctx context.Context, step time.Duration) (s *server, err error) {
-	s = &server{}
-	if s.self, err = os.Executable(); err != nil {
+// startEngine starts the engine's binary, which lies beside this one. Its
+// decode step takes as long as step, whatever the batch; zero means as fast as
+// it can.
+func startEngine(ctx context.Context, step time.Duration) (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("", "clientcheck"); err != nil {
+	dir, err := os.MkdirTemp("", "clientcheck")
+	if err != nil {
 		return nil, err
 	}
-	profile := filepath.Join(s.dir, "steady.json")
-	if err := os.WriteFile(profile, steady(step), 0o600); err != nil {
-		return nil, err
-	}
-	s.cmd = exec.CommandContext(ctx, filepath.Join(filepath.Dir(s.self), "engine"), "-port", "0", "-profile", profile)
-	s.cmd.Stderr = os.Stderr
-	out, err := s.cmd.StdoutPipe()
+	profile := filepath.Join(dir, "steady.json")
+	err = os.WriteFile(profile, steady(step), 0o600)
+	var e *process.Engine
 	if err == nil {
-		err = s.cmd.Start()
+		e, err = process.Start(ctx, filepath.Join(filepath.Dir(self), "engine"), "-profile", profile)
 	}
 	if err != nil {
-		s.stop()
-		return nil, fmt.Errorf("start the engine: %w", err)
+		os.RemoveAll(dir)
+		return nil, err
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	i := strings.LastIndex(line, "http://")
-	if err != nil || i < 0 {
-		s.stop()
-		return nil, errors.New("the engine did not say where it listens")
-	}
-	s.url = strings.Fields(line[i:])[0]
-	return s, nil
+	return &server{e, self, dir}, nil
 }
 
 func pace(step time.Duration) string {

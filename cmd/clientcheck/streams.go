@@ -56,7 +56,7 @@ func streamed(ctx context.Context, kind string, j job) (f footprint, err error) 
 		return f, err
 	}
 	defer e.stop()
-	j.url = e.url
+	j.url = e.URL
 	out, err := child(ctx, e.self, kind, j)
 	if err != nil {
 		return f, err

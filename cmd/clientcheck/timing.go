@@ -48,11 +48,11 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 	}
 	defer e.stop()
 	const osl = 48
-	out, err := child(ctx, e.self, "ours", job{url: e.url, conc: conc, n: 2 * conc, isl: 64, osl: osl}, "-ids")
+	out, err := child(ctx, e.self, "ours", job{url: e.URL, conc: conc, n: 2 * conc, isl: 64, osl: osl}, "-ids")
 	if err != nil {
 		return err
 	}
-	handed, err := traces(ctx, e.url)
+	handed, err := traces(ctx, e.URL)
 	if err != nil {
 		return err
 	}

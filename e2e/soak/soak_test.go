@@ -6,11 +6,9 @@
 package soak
 
 import (
-	"bufio"
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -22,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/engine/process"
 	"inferbench/harness/load"
 	"inferbench/harness/target"
 	"inferbench/harness/workload"
@@ -46,8 +45,12 @@ func TestSoak(t *testing.T) {
 		t.Skip("takes 10 s")
 	}
 	length, conc := setting(t, "SOAK", 10*time.Second, time.ParseDuration), setting(t, "CONC", 1024, strconv.Atoi)
-	url, pid := startEngine(t)
-	tg := target.New(url, "", "", nil)
+	binary, err := process.Build(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	e, err := process.Start(context.Background(), binary, "-profile", "slow.json")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, e.Stop()) })
+	tg := target.New(e.URL, "", "", nil)
 	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{Timeout: time.Minute, Every: 50 * time.Millisecond}))
 
 	// A pass is three requests a stream; an answer of 32 tokens at 200 ms takes
@@ -69,7 +72,7 @@ func TestSoak(t *testing.T) {
 		now := sample{at: time.Since(begin), requests: s.Successful, failed: s.Failed,
 			ttftP50ms: *s.TTFT.Median, ttftP99: *s.TTFT.P99, itlP50ms: *s.ITL.Median, cpuPerTok: rec.Audit.CPUPerTokenUs}
 		rec = nil
-		now.measure(t, pid)
+		now.measure(t, e.PID)
 		samples = append(samples, now)
 		if t.Logf("%s", now); len(samples)%10 == 0 {
 			progress(now)
@@ -181,35 +184,6 @@ func middle(in []sample, of func(sample) float64) float64 {
 	}
 	slices.Sort(all)
 	return all[len(all)/2]
-}
-
-// startEngine runs the engine alone; the test's end stops it.
-func startEngine(t *testing.T) (url string, pid int) {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "engine")
-	out, err := exec.Command("go", "build", "-o", bin, "inferbench/cmd/engine").CombinedOutput()
-	require.NoError(t, err, string(out))
-	profile, err := filepath.Abs("slow.json")
-	require.NoError(t, err)
-	cmd := exec.Command(bin, "-port", "0", "-profile", profile)
-	r, w, err := os.Pipe()
-	require.NoError(t, err)
-	cmd.Stdout, cmd.Stderr = w, w
-	require.NoError(t, cmd.Start())
-	w.Close()
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		if i := strings.Index(lines.Text(), "http://"); i >= 0 {
-			go func() {
-				for lines.Scan() {
-				}
-			}()
-			return strings.Fields(lines.Text()[i:])[0], cmd.Process.Pid
-		}
-	}
-	require.Fail(t, "the engine did not say where it listens")
-	return "", 0
 }
 
 func setting[T any](t *testing.T, name string, value T, parse func(string) (T, error)) T {

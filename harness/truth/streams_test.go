@@ -26,7 +26,7 @@ func TestManyStreamsAtOnce(t *testing.T) {
 	s := serveAlone(t, "fast")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	tg := target.New(s.url, "", "", nil)
+	tg := target.New(s.URL, "", "", nil)
 	require.NoError(t, tg.Wait(ctx, target.WaitOptions{Timeout: time.Minute}))
 	rec, err := load.Run(ctx, tg, named{n, 8, osl}, load.Options{Conc: n, WarmUp: 0})
 	require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestManyStreamsAtOnce(t *testing.T) {
 		assert.Equal(t, n, most, "streams that ran at the same instant")
 	}
 
-	gib := peakGiB(t, s.pid)
+	gib := peakGiB(t, s.PID)
 	assert.Less(t, gib, 4.0)
 	t.Logf("%d streams, %d of them at once, %d tokens each, %.0f tokens/s, engine's peak memory %.2f GiB", n, most, osl, float64(n*osl)/rec.Duration.Seconds(), gib)
 }

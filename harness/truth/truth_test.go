@@ -6,14 +6,11 @@
 package truth
 
 import (
-	"bufio"
 	"context"
 	"flag"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/engine"
+	"inferbench/harness/engine/process"
 	"inferbench/harness/engine/schedule"
 	"inferbench/harness/load"
 	"inferbench/harness/stats"
@@ -159,33 +157,16 @@ func serve(t *testing.T, sc scenario) string {
 		t.Cleanup(func() { require.NoError(t, e.Close()) })
 		return e.URL()
 	}
-	return serveAlone(t, sc.profile).url
+	return serveAlone(t, sc.profile).URL
 }
 
-// process is an engine of its own.
-type process struct {
-	url string
-	pid int
-}
-
-func serveAlone(t *testing.T, profile string) process {
-	bin := filepath.Join(t.TempDir(), "engine")
-	out, err := exec.Command("go", "build", "-o", bin, "inferbench/cmd/engine").CombinedOutput()
-	require.NoError(t, err, string(out))
-	cmd := exec.Command(bin, "-port", "0", "-profile", profile, "-trace-tokens", "4194304")
-	stdout, err := cmd.StdoutPipe()
+func serveAlone(t *testing.T, profile string) *process.Engine {
+	binary, err := process.Build(t.Context(), t.TempDir())
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		assert.NoError(t, cmd.Wait())
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	e, err := process.Start(context.Background(), binary, "-profile", profile, "-trace-tokens", "4194304")
 	require.NoError(t, err)
-	_, rest, ok := strings.Cut(line, "ready on ")
-	require.True(t, ok, line)
-	url, _, _ := strings.Cut(rest, " ")
-	return process{url, cmd.Process.Pid}
+	t.Cleanup(func() { assert.NoError(t, e.Stop()) })
+	return e
 }
 
 // errors are the client's less the engine's, in µs, without their sign, sorted.
@@ -222,7 +203,7 @@ func page(rows []row) string {
 
 Written by `+"`make engine-truth`"+` on %s: %d cores, %s, %s, load average %s when it ended (its own part is some 2). Do not edit; measure again.
 
-The embedded engine notes on its own monotonic clock when a request's first byte was read and when each token was handed to the socket. Here every request's TTFT and E2EL, and every gap between two tokens, as the client measured them, lie beside the same as the engine has them. The error is the client's figure less the engine's, without its sign, over all requests or all gaps; it holds the way through two sockets and the client's own lateness. One event a token, ISL %d and up, after a warm-up.
+The embedded engine notes on its own clock when a request's first byte arrived at its socket (by the kernel's stamp) and when each token was handed to the socket. Here every request's TTFT and E2EL, and every gap between two tokens, as the client measured them, lie beside the same as the engine has them. The error is the client's figure less the engine's, without its sign, over all requests or all gaps; it holds the way through two sockets and the client's own lateness. One event a token, ISL %d and up, after a warm-up.
 
 | where the engine runs | profile | CONC | figure | samples | engine's median, ms | client's median, ms | deviation | error p50, µs | p99, µs | max, µs |
 | --- | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: |
