@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -40,8 +39,8 @@ func testMain(m *testing.M) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl+C ends the process at once
 	runCtx = ctx
-
-	plan, err := sweep.NewPlan(testFlag("run"), testFlag("bench"), testFlag("skip"))
+	gotest := goTestFlags()
+	plan, err := sweep.NewPlan(gotest.run, gotest.bench, gotest.skip)
 	if err != nil {
 		return m.Run() // which says what is wrong with the pattern
 	}
@@ -56,11 +55,8 @@ func testMain(m *testing.M) int {
 	if err != nil {
 		return refuse(err)
 	}
-	if len(sweep.Selected(set, plan)) == 0 || testFlag("list") != "" {
+	if len(sweep.Selected(set, plan)) == 0 || gotest.list != "" {
 		return m.Run()
-	}
-	if testFlag("benchtime") == "1s" { // the default: one iteration is one whole pass
-		flag.Set("test.benchtime", "1x")
 	}
 	tty, plain := progressOutput()
 
@@ -85,15 +81,13 @@ func testMain(m *testing.M) int {
 	if err != nil {
 		return refuse(err)
 	}
-	limit, _ := time.ParseDuration(testFlag("timeout"))
-	count, _ := strconv.Atoi(testFlag("count"))
-	watch, unwatch, err := watcher(set, tty, plain, sweep.Selected(set, plan), count)
+	watch, unwatch, err := watcher(set, tty, plain, sweep.Selected(set, plan), gotest)
 	if err != nil {
 		return refuse(err)
 	}
 	defer unwatch()
 	config := sweep.Config{Settings: set, Target: t, Plan: plan, Shards: shards,
-		Watch: watch, Limit: limit, Begin: begin, Count: count}
+		Watch: watch, Limit: gotest.limit, Begin: begin, Count: gotest.count}
 	if shards != nil {
 		defer shards.Leave()
 		if !shards.Place().Leads() {
@@ -110,7 +104,7 @@ func testMain(m *testing.M) int {
 	if err != nil {
 		return refuse(err)
 	}
-	if testFlag("bench") != "" {
+	if gotest.bench != "" {
 		fmt.Print(sweep.Units())
 	}
 	code := m.Run()
@@ -152,12 +146,4 @@ func submit(ctx context.Context, set settings.Settings) error {
 func refuse(err error) int {
 	fmt.Fprintln(os.Stderr, "inferbench:", advice.Err(err))
 	return 2
-}
-
-// testFlag is the value of one of `go test`'s own flags.
-func testFlag(name string) string {
-	if f := flag.Lookup("test." + name); f != nil {
-		return f.Value.String()
-	}
-	return ""
 }

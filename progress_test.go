@@ -15,13 +15,13 @@ import (
 
 // watcher is who is told what happens: whoever shows progress and, where
 // METRICS_LISTEN asks for it, the exporter of metrics. Call stop at the end.
-func watcher(set settings.Settings, tty *os.File, plain io.Writer, cells []matrix.Cell, count int) (w sweep.Watcher, stop func(), err error) {
-	if tty == nil && testFlag("bench") != "" {
+func watcher(set settings.Settings, tty *os.File, plain io.Writer, cells []matrix.Cell, g goTest) (w sweep.Watcher, stop func(), err error) {
+	if tty == nil && g.bench != "" {
 		// go test sends a test's standard error to its own output, where a line
 		// between a benchmark's name and its figures would spoil both.
 		plain = io.Discard
 	}
-	shown := progress.Choose(set.Progress, tty, plain, cells, count)
+	shown := progress.Choose(set.Progress, tty, plain, cells, g.count)
 	if set.MetricsListen == "" {
 		return shown, func() {}, nil
 	}
