@@ -164,7 +164,7 @@ baseline-embedded: ## the embedded engine's accuracy baseline anew, after its pr
 	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
 
 # The measuring client.
-.PHONY: parity-client cost cost-deps client-timing client-streams
+.PHONY: parity-client exchange-samples cost cost-deps client-timing client-streams
 
 PEERS := .venv-peers/done
 
@@ -177,6 +177,10 @@ $(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
 parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own functions make of the same timings
 	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
 	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
+
+exchange-samples: $(PEERS) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
+	$(GO) build -o bin/ ./cmd/engine
+	.venv-peers/bin/python scripts/peers/samples.py bin/engine harness/exchange/testdata >/dev/null
 
 cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
 	python3 -m venv .venv-guidellm && .venv-guidellm/bin/pip install -q guidellm==0.8.1

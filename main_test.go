@@ -60,8 +60,9 @@ func testMain(m *testing.M) int {
 	}
 	tty, plain := progressOutput()
 
+	var e *engine.Engine
 	if set.Embedded() {
-		e, err := engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey, Dialect: engine.Dialect(set.EngineDialect),
+		e, err = engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey, Dialect: engine.Dialect(set.EngineDialect),
 			Noise: set.EngineNoise, DecodeNoise: set.EngineDecodeNoise, Faults: set.EngineFaults})
 		if err != nil {
 			return refuse(err)
@@ -76,6 +77,9 @@ func testMain(m *testing.M) int {
 	t := target.New(set.BaseURL, set.Model, set.APIKey, client)
 	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
 		return refuse(err)
+	}
+	if e == nil {
+		set.EngineProfile = t.Profile // of an engine in a process of its own
 	}
 	shards, err := sweep.JoinShards(ctx, set)
 	if err != nil {

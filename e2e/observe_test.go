@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/engine"
 )
 
 // A finished batch has its report, and in it what the server said of itself.
@@ -84,4 +86,15 @@ func TestBenchmarkLinesStayWhole(t *testing.T) {
 	require.Zero(t, exit, out)
 	whole := regexp.MustCompile(`(?m)^BenchmarkServing/isl=16/osl=8/conc=[12]\S*\s+1\s+\d+ ns/op\s.* tok/s/gpu\s.*$`)
 	assert.Len(t, whole.FindAllString(out, -1), 6, out)
+}
+
+// An engine in a process of its own says which profile it runs.
+func TestProfileOfAnEngineElsewhere(t *testing.T) {
+	e, err := engine.Start(engine.Config{Profile: "b200-dsr1-fp4"})
+	require.NoError(t, err)
+	defer e.Close()
+	exit, dir, out := finish(t, nil, "-base-url", e.URL(), "-isl", "16", "-osl", "4", "-conc", "1", "-num-prompts", "2")
+	require.Zero(t, exit, out)
+	assert.Contains(t, out, "(profile b200-dsr1-fp4)")
+	assert.Equal(t, "b200-dsr1-fp4", result(t, dir, "result_isl16_osl4_conc1.json")["benchmark_args"].(map[string]any)["engine_profile"])
 }

@@ -2,6 +2,9 @@ package compare
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 
 	"inferbench/harness/batch"
 	"inferbench/harness/settings"
@@ -25,16 +28,35 @@ func (p *pair) check() (refused string, notes []string) {
 	}
 	first := p.a[0].cell.Result.Args
 	seen := map[string]bool{}
-	for _, m := range append(p.a[1:len(p.a):len(p.a)], p.b...) {
+	var silent [2][]string // what a side's file does not tell and the other's does
+	silence := func(side int, name string) {
+		if !slices.Contains(silent[side], name) {
+			silent[side] = append(silent[side], name)
+		}
+	}
+	for i, m := range append(p.a[1:len(p.a):len(p.a)], p.b...) {
+		side := 0
+		if i >= len(p.a)-1 {
+			side = 1
+		}
 		for _, d := range differences(first, m.cell.Result.Args) {
-			line := fmt.Sprintf("%s: %s against %s", d.name, told(d.a), told(d.b))
-			if d.refuse {
+			line := fmt.Sprintf("%s: %v against %v", d.name, d.a, d.b)
+			switch {
+			case untold(d.a):
+				silence(0, d.name)
+			case untold(d.b):
+				silence(side, d.name)
+			case d.refuse:
 				return line, nil
-			}
-			if !seen[line] {
+			case !seen[line]:
 				seen[line] = true
 				notes = append(notes, line)
 			}
+		}
+	}
+	for side, names := range silent {
+		if len(names) > 0 {
+			notes = append(notes, fmt.Sprintf("not told by %c, so not checked: %s", 'A'+side, strings.Join(names, ", ")))
 		}
 	}
 	return "", notes
@@ -65,11 +87,9 @@ type difference struct {
 // what was sent must be; where and how it was served is what people compare.
 func differences(a, b batch.Args) []difference {
 	var out []difference
-	// What a file of another tool does not tell ("" or 0) is a note, no refusal.
-	untold := func(v any) bool { return v == "" || v == 0 || v == 0.0 }
 	add := func(name string, x, y any, refuse bool) {
 		if x != y {
-			out = append(out, difference{name, x, y, refuse && !untold(x) && !untold(y)})
+			out = append(out, difference{name, x, y, refuse})
 		}
 	}
 	rate := func(r *float64) any {
@@ -105,9 +125,6 @@ func or(s, instead string) string {
 	return s
 }
 
-func told(v any) string {
-	if v == "" || v == 0 {
-		return "not told"
-	}
-	return fmt.Sprint(v)
-}
+// untold is for what a file of another tool does not tell: "" or 0. It is a
+// note, no refusal.
+func untold(v any) bool { return reflect.ValueOf(v).IsZero() }

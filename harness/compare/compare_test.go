@@ -233,7 +233,7 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 	}
 	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.Endpoint, r.Args.TP = "/v1/completions", 4 })}, Options{})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"endpoint: not told against /v1/completions", "tp: not told against 4"}, c.Cells[0].Notes)
+	assert.Equal(t, []string{"not told by A, so not checked: endpoint, tp"}, c.Cells[0].Notes)
 }
 
 func TestSummariesAloneGetNoVerdict(t *testing.T) {

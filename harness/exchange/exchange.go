@@ -50,7 +50,7 @@ func Read(file string, h Hints) ([]Imported, error) {
 		return nil, err
 	}
 	var out []Imported
-	dec := json.NewDecoder(bytes.NewReader(b))
+	dec := json.NewDecoder(bytes.NewReader(strictJSON(b)))
 	for {
 		start := dec.InputOffset()
 		var raw json.RawMessage

@@ -1,8 +1,10 @@
 package exchange
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,67 +15,166 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/batch"
 	"inferbench/harness/compare"
+	"inferbench/harness/stats"
 )
 
+// The hints that the samples need, and where their figures come from: see
+// testdata/README.md.
+var sampled = Hints{ISL: 64, OSL: 16, TP: 8}
+
+// says is what a sample's JSON object (its last line's) holds under a key.
+func says(t *testing.T, file, key string) float64 {
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if !json.Valid(b) {
+		b = []byte(strings.ReplaceAll(lines[len(lines)-1], "Infinity", "null"))
+	}
+	var o map[string]any
+	require.NoError(t, json.Unmarshal(b, &o))
+	require.Contains(t, o, key)
+	return o[key].(float64)
+}
+
 func TestVLLM(t *testing.T) {
-	runs, err := Read("testdata/vllm-detailed.json", Hints{ISL: 16, OSL: 4, TP: 4})
+	const file = "testdata/vllm-detailed.json"
+	runs, err := Read(file, sampled)
 	require.NoError(t, err)
 	require.Len(t, runs, 1)
 	r := runs[0]
 	p, a := r.Result.Performance, r.Result.Args
 	assert.Equal(t, batch.Imported, r.Result.Status)
-	assert.Equal(t, "openai/gpt-oss-120b", a.Model)
+	assert.Equal(t, "inferbench-ngram", a.Model)
+	assert.Equal(t, 4, a.MaxConcurrency)
+	assert.Equal(t, 20, p.Successful)
 	assert.Equal(t, 1.0, a.RandomRangeRatio, "the totals show that lengths were fixed")
 	assert.Nil(t, a.RequestRate, "inf is no rate")
-	assert.Equal(t, 50.0, p.TputPerGPU)
-	assert.Equal(t, 90.0, *p.TTFT.Median)
-	assert.Equal(t, 100.0, *p.TTFT.P99_9)
-	assert.Equal(t, 170.0, *p.E2EL.Median)
-	assert.InDelta(t, 37.5, *p.Interactivity, 1e-9)
-	assert.Equal(t, "2025-10-07 13:16:35", r.Date.Format(time.DateTime))
-	require.Len(t, r.Timings, 4)
-	assert.InDelta(t, 200, ms(r.Timings[2].Sent), 1e-3)
-	assert.InDelta(t, 160, ms(r.Timings[0].E2EL()), 1e-3)
-	assert.Equal(t, 4, r.Timings[0].Chunks)
+	assert.Equal(t, says(t, file, "total_token_throughput")/8, p.TputPerGPU)
+	assert.Equal(t, says(t, file, "median_ttft_ms"), *p.TTFT.Median)
+	assert.Equal(t, says(t, file, "p99.9_ttft_ms"), *p.TTFT.P99_9)
+	assert.Equal(t, says(t, file, "median_e2el_ms"), *p.E2EL.Median)
+	assert.InDelta(t, 1000/says(t, file, "median_tpot_ms"), *p.Interactivity, 1e-9)
+	assert.Equal(t, time.November, r.Date.Month())
 	assert.Contains(t, r.Result.Notes[0], "imported from vllm-detailed.json of vLLM bench serve (sha256 ")
 
-	runs, err = Read("testdata/vllm-before-0.11.json", Hints{ISL: 16, OSL: 4, TP: 4})
-	require.NoError(t, err)
-	assert.Nil(t, runs[0].Timings)
-	assert.Nil(t, runs[0].Result.Performance.E2EL.Median, "what the file has not is null, not 0")
-	assert.Equal(t, "vllm", runs[0].Result.Args.Backend)
+	// Its own figures follow from the requests as they were read.
+	require.Len(t, r.Timings, 20)
+	own := stats.Summarize(r.Timings, r.Duration, 8)
+	assert.InDelta(t, *p.TTFT.Mean, *own.TTFT.Mean, 1e-3)
+	assert.InDelta(t, *p.TTFT.P99, *own.TTFT.P99, 1e-3)
+	assert.InDelta(t, *p.TPOT.Median, *own.TPOT.Median, 0.01)
+	assert.InDelta(t, *p.ITL.Mean, *own.ITL.Mean, 1e-3)
+	assert.InDelta(t, *p.E2EL.Median, *own.E2EL.Median, 0.1)
+	assert.Equal(t, p.InputTokens, own.InputTokens)
+	assert.Equal(t, p.OutputTokens, own.OutputTokens)
 }
 
-func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
+// Without --save-detailed there are no requests, and without
+// --percentile-metrics no figures of E2EL, but the list of latencies has them.
+func TestVLLMWithoutDetails(t *testing.T) {
+	const file = "testdata/vllm.json"
+	runs, err := Read(file, sampled)
+	require.NoError(t, err)
+	p := runs[0].Result.Performance
+	assert.Nil(t, runs[0].Timings)
+	assert.Equal(t, says(t, file, "mean_itl_ms"), *p.ITL.Mean)
+	assert.InDelta(t, *p.TTFT.Mean+15**p.TPOT.Mean, *p.E2EL.Mean, 0.1)
+
+	// As releases before 0.11 wrote it.
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var o map[string]any
+	require.NoError(t, json.Unmarshal(b, &o))
+	for _, later := range []string{"backend", "failed", "latencies", "queue_times", "rtfx"} {
+		require.Contains(t, o, later)
+		delete(o, later)
+	}
+	b, err = json.Marshal(o)
+	require.NoError(t, err)
+	old := filepath.Join(t.TempDir(), "old.json")
+	require.NoError(t, os.WriteFile(old, b, 0o644))
+	runs, err = Read(old, sampled)
+	require.NoError(t, err)
+	assert.Nil(t, runs[0].Result.Performance.E2EL.Median, "what the file has not is null, not 0")
+	assert.Equal(t, "openai", runs[0].Result.Args.Backend)
+	assert.Zero(t, runs[0].Result.Performance.Failed)
+}
 
 func TestSGLang(t *testing.T) {
-	_, err := Read("testdata/sglang.jsonl", Hints{TP: 8})
-	assert.ErrorContains(t, err, "sglang.jsonl: line 2: the file does not name the model: say -model")
-	runs, err := Read("testdata/sglang.jsonl", Hints{TP: 8, Model: "amd/DeepSeek-R1-0528-MXFP4-Preview"})
+	const file = "testdata/sglang.jsonl"
+	runs, err := Read(file, Hints{TP: 8})
 	require.NoError(t, err)
 	require.Len(t, runs, 2)
 	a, p := runs[1].Result.Args, runs[1].Result.Performance
-	assert.Equal(t, 8, a.MaxConcurrency)
-	assert.Equal(t, 0.8, a.RandomRangeRatio)
-	assert.Equal(t, 590.0, *p.E2EL.Median)
-	assert.Equal(t, 18400.0, p.TotalThroughput)
-	assert.Equal(t, 2300.0, p.TputPerGPU)
-	assert.Equal(t, "0.5.5", runs[0].Result.Args.BackendVersion)
+	assert.Equal(t, []int{2, 4}, []int{runs[0].Result.Args.MaxConcurrency, a.MaxConcurrency})
+	assert.Equal(t, "inferbench-ngram", a.Model)
+	assert.Equal(t, "random", a.DatasetName, "random-ids is what others call random")
+	assert.Equal(t, []int{64, 16}, []int{a.RandomInputLen, a.RandomOutputLen})
+	assert.Equal(t, 1.0, a.RandomRangeRatio)
+	assert.Nil(t, a.RequestRate, "a bare Infinity is no rate")
+	assert.Equal(t, says(t, file, "median_e2e_latency_ms"), *p.E2EL.Median)
+	assert.Equal(t, says(t, file, "total_throughput"), p.TotalThroughput)
+	assert.Equal(t, says(t, file, "total_throughput")/8, p.TputPerGPU)
+	assert.Equal(t, "inferbench-0.1.0", a.BackendVersion)
+	assert.Nil(t, runs[1].Timings, "--output-details does not tell when requests were sent")
+
+	// A server that does not tell of itself.
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	silent := filepath.Join(t.TempDir(), "silent.jsonl")
+	require.NoError(t, os.WriteFile(silent, regexp.MustCompile(`"server_info": \{[^}]*\}`).ReplaceAll(b, []byte(`"server_info": null`)), 0o644))
+	_, err = Read(silent, Hints{TP: 8})
+	assert.ErrorContains(t, err, "silent.jsonl: line 1: the file does not name the model: say -model")
+	_, err = Read(silent, Hints{TP: 8, Model: "x"})
+	assert.NoError(t, err)
 }
 
+// The aggregates say of a run what the file that they were made of says.
 func TestInferenceMAX(t *testing.T) {
-	runs, err := Read("testdata/agg_dsr1_1k1k_b200.json", Hints{ISL: 1024, OSL: 1024})
+	whole, err := Read("testdata/vllm-detailed.json", sampled)
 	require.NoError(t, err)
-	p, a := runs[0].Result.Performance, runs[0].Result.Args
-	assert.InDelta(t, 10407, *p.E2EL.Median, 1e-6)
-	assert.Equal(t, 83.567, *p.Interactivity)
-	assert.Equal(t, 344.564, p.TputPerGPU)
-	assert.Equal(t, 0.8, a.RandomRangeRatio)
-	assert.Equal(t, 8, a.TP)
-	runs, err = Read("testdata/inferencex-api.json", Hints{})
+	want := whole[0].Result.Performance
+	for file, h := range map[string]Hints{
+		"testdata/agg_inferencemax.json": {ISL: 64, OSL: 16},
+		"testdata/agg_inferencex.json":   {},
+	} {
+		runs, err := Read(file, h)
+		require.NoError(t, err)
+		p, a := runs[0].Result.Performance, runs[0].Result.Args
+		assert.InDelta(t, want.TputPerGPU, p.TputPerGPU, 1e-9, file)
+		assert.InDelta(t, want.TotalThroughput, p.TotalThroughput, 1e-9, file)
+		assert.InDelta(t, want.OutputThroughput, p.OutputThroughput, 1e-9, file)
+		assert.InDelta(t, *want.E2EL.Median, *p.E2EL.Median, 1e-9, file)
+		assert.InDelta(t, *want.TTFT.P99, *p.TTFT.P99, 1e-9, file)
+		assert.InDelta(t, *want.Interactivity, *p.Interactivity, 1e-9, file)
+		assert.Equal(t, []int{64, 16, 4, 8}, []int{a.RandomInputLen, a.RandomOutputLen, a.MaxConcurrency, a.TP}, file)
+		assert.Equal(t, 0.8, a.RandomRangeRatio, "which these projects use")
+	}
+	runs, err := Read("testdata/inferencex-api.json", Hints{})
 	require.NoError(t, err)
 	assert.InDelta(t, 164.41, *runs[0].Result.Performance.TTFT.Median, 1e-9)
 	assert.Equal(t, "2026-06-01", runs[0].Date.Format(time.DateOnly))
+}
+
+// Where prefill and decode have GPUs of their own, throughput is per GPU of
+// all, that of output per GPU that decodes.
+func TestInferenceXOnSeveralNodes(t *testing.T) {
+	b, err := os.ReadFile("testdata/agg_inferencex.json")
+	require.NoError(t, err)
+	text := strings.Replace(string(b), `"disagg": false`, `"disagg": true, "num_prefill_gpu": 4, "num_decode_gpu": 12, "decode_tp": 4`, 1)
+	file := filepath.Join(t.TempDir(), "agg.json")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	runs, err := Read(file, Hints{})
+	require.NoError(t, err)
+	p := runs[0].Result.Performance
+	assert.Equal(t, 16, runs[0].Result.Args.TP)
+	assert.InDelta(t, 16*says(t, file, "tput_per_gpu"), p.TotalThroughput, 1e-9)
+	assert.InDelta(t, 12*says(t, file, "output_tput_per_gpu"), p.OutputThroughput, 1e-9)
+}
+
+func TestPythonsJSON(t *testing.T) {
+	assert.Equal(t, `{"a": null, "b": [null,null], "NaN": "Infinity \" NaN"}`,
+		string(strictJSON([]byte(`{"a": Infinity, "b": [-Infinity,NaN], "NaN": "Infinity \" NaN"}`))))
 }
 
 func TestWhatCannotBeImportedSaysWhy(t *testing.T) {
@@ -87,10 +188,10 @@ func TestWhatCannotBeImportedSaysWhy(t *testing.T) {
 		"no JSON":      {"\n\nhello", "line 3: invalid character 'h'", Hints{}},
 		"empty":        {"", "no result in it", Hints{}},
 		"no lengths":   {string(sample), "say -isl and -osl", Hints{TP: 1}},
-		"no GPUs":      {string(sample), "say -tp", Hints{ISL: 16, OSL: 4}},
-		"no ratio":     {string(sample), "say -random-range-ratio", Hints{ISL: 32, OSL: 4, TP: 1}},
-		"uneven lists": {strings.Replace(string(sample), `"ttfts": [0.08,`, `"ttfts": [`, 1), "lists differ in length: 4 start_times, 3 ttfts", Hints{ISL: 16, OSL: 4, TP: 1}},
-		"no limit":     {strings.Replace(string(sample), `"max_concurrency": 2`, `"max_concurrency": null`, 1), "no limit on requests in flight", Hints{ISL: 16, OSL: 4, TP: 1}},
+		"no GPUs":      {string(sample), "say -tp", Hints{ISL: 64, OSL: 16}},
+		"no ratio":     {string(sample), "say -random-range-ratio", Hints{ISL: 128, OSL: 16, TP: 1}},
+		"uneven lists": {strings.Replace(string(sample), `"ttfts": [`, `"ttfts": [0.1, `, 1), "lists differ in length: 20 start_times, 21 ttfts", sampled},
+		"no limit":     {strings.Replace(string(sample), `"max_concurrency": 4`, `"max_concurrency": null`, 1), "no limit on requests in flight", sampled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "r.json")
@@ -106,12 +207,12 @@ func TestWhatCannotBeImportedSaysWhy(t *testing.T) {
 // baseline and a table.
 func TestImportedRunIsABatch(t *testing.T) {
 	read := func() *batch.Folder {
-		runs, err := Read("testdata/vllm-detailed.json", Hints{ISL: 16, OSL: 4, TP: 4})
+		runs, err := Read("testdata/vllm-detailed.json", sampled)
 		require.NoError(t, err)
 		dirs, err := Write(t.TempDir(), runs)
 		require.NoError(t, err)
 		require.Len(t, dirs, 1)
-		assert.Equal(t, "batch_isl16_osl4_20251007_131635", filepath.Base(dirs[0]))
+		assert.Equal(t, "batch_isl64_osl16_"+runs[0].Date.Format("20060102_150405"), filepath.Base(dirs[0]))
 		f, err := batch.Open(dirs[0])
 		require.NoError(t, err)
 		return f
@@ -122,7 +223,7 @@ func TestImportedRunIsABatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, c.Cells, 1)
 	assert.Empty(t, c.Cells[0].Refused)
-	assert.Equal(t, "block bootstrap over 4 and 4 requests", c.Cells[0].Method)
+	assert.Equal(t, "block bootstrap over 20 and 20 requests", c.Cells[0].Method)
 	assert.Empty(t, c.Check(0).Regressions)
 
 	h, err := Baseline([]*batch.Folder{a}, "h200", "NVIDIA H200", "")
@@ -132,24 +233,26 @@ func TestImportedRunIsABatch(t *testing.T) {
 	back, err := baselines.LoadHardware(file)
 	require.NoError(t, err)
 	assert.Equal(t, h, back)
-	assert.Equal(t, []baselines.Point{{ISL: 16, OSL: 4, Conc: 2, MedianE2E: 170, Interactivity: 37.5, TputPerGPU: 50}}, back.Points)
-	flat := back.Compare(baselines.Run{ISL: 16, OSL: 4, Conc: 2, MedianE2E: 85, TputPerGPU: 100, GPUs: 4, RandomRangeRatio: 1}).Flat()
-	assert.Contains(t, flat, "h200_baseline_1007")
-	assert.Equal(t, 2.0, *flat["tput_per_gpu_ratio_vs_h200_1007"].(*float64))
+	p := a.Cells[0].Result.Performance
+	assert.Equal(t, []baselines.Point{{ISL: 64, OSL: 16, Conc: 4, MedianE2E: *p.E2EL.Median, Interactivity: *p.Interactivity, TputPerGPU: p.TputPerGPU}}, back.Points)
+	flat := back.Compare(baselines.Run{ISL: 64, OSL: 16, Conc: 4, MedianE2E: 85, TputPerGPU: 2 * p.TputPerGPU, GPUs: 8, RandomRangeRatio: 1}).Flat()
+	day := a.Summary.Time.Format("0102")
+	assert.Contains(t, flat, "h200_baseline_"+day)
+	assert.Equal(t, 2.0, *flat["tput_per_gpu_ratio_vs_h200_"+day].(*float64))
 
 	var csv strings.Builder
 	require.NoError(t, WriteCSV(&csv, []*batch.Folder{a}))
 	lines := strings.Split(csv.String(), "\n")
 	assert.True(t, strings.HasPrefix(lines[0], "batch,isl,osl,conc,status,seconds,"))
 	assert.Contains(t, lines[0], ",median_ttft_ms,")
-	assert.Contains(t, lines[1], ",16,4,2,IMPORTED,0,")
+	assert.Contains(t, lines[1], ",64,16,4,IMPORTED,1,")
 
 	_, err = Write(t.TempDir(), append(readAgain(t), readAgain(t)...))
-	assert.ErrorContains(t, err, "two runs of isl=16/osl=4/conc=2")
+	assert.ErrorContains(t, err, "two runs of isl=64/osl=16/conc=4")
 }
 
 func readAgain(t *testing.T) []Imported {
-	runs, err := Read("testdata/vllm-detailed.json", Hints{ISL: 16, OSL: 4, TP: 4})
+	runs, err := Read("testdata/vllm-detailed.json", sampled)
 	require.NoError(t, err)
 	return runs
 }

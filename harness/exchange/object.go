@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
+	"time"
 
 	"inferbench/harness/stats"
 )
@@ -11,6 +13,20 @@ import (
 // object is a JSON object of another tool, read leniently: tools add keys from
 // one release to the next, and write a number now as a number, now as text.
 type object map[string]json.RawMessage
+
+// notFinite is what Python's json module writes that is not JSON, as SGLang's
+// "request_rate": Infinity. A string is matched whole, so that none within it is.
+var notFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?Infinity|NaN`)
+
+// strictJSON has null in place of Python's Infinity and NaN.
+func strictJSON(b []byte) []byte {
+	return notFinite.ReplaceAllFunc(b, func(m []byte) []byte {
+		if m[0] == '"' {
+			return m
+		}
+		return []byte("null")
+	})
+}
 
 func (o object) has(keys ...string) bool {
 	for _, k := range keys {
@@ -44,6 +60,8 @@ func (o object) float(keys ...string) float64 {
 }
 
 func (o object) int(keys ...string) int { return int(o.float(keys...)) }
+
+func (o object) bool(key string) bool { return string(o[key]) == "true" || o.text(key) == "true" }
 
 func (o object) text(keys ...string) string {
 	for _, k := range keys {
@@ -79,6 +97,19 @@ func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, 
 		s.Interactivity = &v
 	}
 	return nil
+}
+
+// secondsOf is a list of durations in seconds; nil where the key holds none.
+func (o object) secondsOf(key string) []time.Duration {
+	var list []float64
+	if json.Unmarshal(o[key], &list) != nil {
+		return nil
+	}
+	out := make([]time.Duration, len(list))
+	for i, s := range list {
+		out[i] = seconds(s)
+	}
+	return out
 }
 
 // first is the first of the values that is given.

@@ -12,9 +12,9 @@ import (
 
 // vllm reads what `vllm bench serve --save-result` writes (keys as in
 // vllm/benchmarks/serve.py). It has neither the lengths asked for nor the GPUs
-// (unless given as --metadata random_input_len=… tp=…); E2EL is there only with
-// --percentile-metrics ttft,tpot,itl,e2el, and requests only with
-// --save-detailed.
+// (unless given as --metadata random_input_len=… tp=…). Figures of E2EL are
+// there only with --percentile-metrics ttft,tpot,itl,e2el, but newer releases
+// list every latency; requests are there only with --save-detailed.
 func vllm(o object, h Hints) (*Imported, error) {
 	s := stats.Summary{
 		Successful: o.int("completed"), Failed: o.int("failed"), Duration: o.float("duration"),
@@ -28,6 +28,9 @@ func vllm(o object, h Hints) (*Imported, error) {
 	}
 	if err := distributions(&s, o, 1, func(stat, m string) string { return stat + "_" + m + "_ms" }); err != nil {
 		return nil, err
+	}
+	if s.E2EL.Median == nil && s.Failed == 0 { // the list has failed requests too
+		s.E2EL = stats.E2EL(stats.DistOf(o.secondsOf("latencies")))
 	}
 	r := &Imported{Tool: "vLLM bench serve", Duration: seconds(s.Duration)}
 	r.Date, _ = time.ParseInLocation("20060102-150405", o.text("date"), time.Local)
@@ -65,8 +68,12 @@ func sglang(o object, h Hints) (*Imported, error) {
 	var server object
 	_ = json.Unmarshal(o["server_info"], &server) // null where the server did not tell
 	r := &Imported{Tool: "SGLang bench_serving", Duration: seconds(s.Duration)}
+	dataset := first(o.text("dataset_name"), "random")
+	if dataset == "random-ids" { // its "random" takes ShareGPT's text
+		dataset = "random"
+	}
 	r.Result.Args = batch.Args{
-		Model: first(h.Model, server.text("served_model_name", "model_path")), Backend: o.text("backend"), DatasetName: first(o.text("dataset_name"), "random"),
+		Model: first(h.Model, server.text("served_model_name", "model_path")), Backend: o.text("backend"), DatasetName: dataset,
 		RandomInputLen: first(o.int("random_input_len"), h.ISL), RandomOutputLen: first(o.int("random_output_len"), h.OSL),
 		RandomRangeRatio: first(o.float("random_range_ratio"), h.RangeRatio), MaxConcurrency: o.int("max_concurrency"),
 		NumPrompts: s.Successful, RequestRate: o.number("request_rate"), TP: first(server.int("tp_size"), h.TP),
@@ -82,9 +89,14 @@ func sglang(o object, h Hints) (*Imported, error) {
 // same figures under "metrics". Lengths are drawn from [0.8 L, L] there.
 func inferenceMAX(o object, h Hints) (*Imported, error) {
 	tp := first(o.int("num_gpus"), o.int("tp"), o.int("decode_tp"), h.TP)
+	decode := tp
+	if o.bool("is_multinode") || o.bool("disagg") { // prefill and decode each have GPUs of their own
+		decode = o.int("num_decode_gpu")
+		tp = first(o.int("num_prefill_gpu")+decode, h.TP)
+	}
 	s := stats.Summary{
 		TputPerGPU: o.float("tput_per_gpu"), TotalThroughput: o.float("tput_per_gpu") * float64(tp),
-		OutputThroughput: o.float("output_tput_per_gpu") * float64(tp),
+		OutputThroughput: o.float("output_tput_per_gpu") * float64(first(decode, tp)),
 		ITLKept:          "exact", TokensFrom: "InferenceMAX",
 	}
 	if err := distributions(&s, o, 1000, func(stat, m string) string { return stat + "_" + m }); err != nil {

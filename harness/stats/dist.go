@@ -15,9 +15,9 @@ type Dist struct {
 	Max                  *float64
 }
 
-// newDist takes the distribution of durations in nanoseconds, which it sorts
+// DistOf is the distribution of durations in nanoseconds, which it sorts
 // in place.
-func newDist[D ~int64 | ~uint32 | ~float64](d []D) Dist {
+func DistOf[D ~int64 | ~uint32 | ~float64](d []D) Dist {
 	if len(d) == 0 {
 		return Dist{}
 	}
@@ -64,8 +64,8 @@ func ms(ns float64) *float64 {
 	return &v
 }
 
-// distOf takes the distribution of all gaps of all lists, exactly.
-func distOf(lists []Gaps, n int) Dist {
+// distOfGaps takes the distribution of all gaps of all lists, exactly.
+func distOfGaps(lists []Gaps, n int) Dist {
 	all := make([]uint32, 0, n)
 	var long []time.Duration
 	for _, g := range lists {
@@ -73,7 +73,7 @@ func distOf(lists []Gaps, n int) Dist {
 		long = append(long, g.long...)
 	}
 	if len(long) == 0 {
-		return newDist(all)
+		return DistOf(all)
 	}
 	// Rare: some gap is of 4.29 s or more. Those sort after all others, in place
 	// of the marks that stand for them.
@@ -83,5 +83,5 @@ func distOf(lists []Gaps, n int) Dist {
 			wide = append(wide, time.Duration(v))
 		}
 	}
-	return newDist(append(wide, long...))
+	return DistOf(append(wide, long...))
 }

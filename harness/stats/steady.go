@@ -80,7 +80,7 @@ func steady(ts []Timing, duration time.Duration, gpus int) *Steady {
 	s := &Steady{
 		InFlight: level, Requests: len(e2el), Start: from.Seconds(), Duration: (to - from).Seconds(),
 		OutputThroughput: rate(out[1], to-from), TotalThroughput: rate(in[1]+out[1], to-from),
-		TTFT: TTFT(newDist(ttft)), TPOT: TPOT(newDist(tpot)), E2EL: E2EL(newDist(e2el)),
+		TTFT: TTFT(DistOf(ttft)), TPOT: TPOT(DistOf(tpot)), E2EL: E2EL(DistOf(e2el)),
 		Head: Edge{from.Seconds(), rate(in[0]+out[0], from)},
 		Tail: Edge{(edges[3] - to).Seconds(), rate(in[2]+out[2], edges[3]-to)},
 	}

@@ -164,8 +164,8 @@ func (r Run) Summary() Summary {
 		s.TotalThroughput = float64(s.InputTokens+s.OutputTokens) / sec
 		s.TputPerGPU = s.TotalThroughput / float64(max(r.GPUs, 1))
 	}
-	s.TTFT, s.TPOT, s.E2EL = TTFT(newDist(ttft)), TPOT(newDist(tpot)), E2EL(newDist(e2el))
-	s.ITL, s.ITLKept = ITL(distOf(gaps, nGaps)), "exact"
+	s.TTFT, s.TPOT, s.E2EL = TTFT(DistOf(ttft)), TPOT(DistOf(tpot)), E2EL(DistOf(e2el))
+	s.ITL, s.ITLKept = ITL(distOfGaps(gaps, nGaps)), "exact"
 	if r.Folded != nil {
 		s.ITL, s.ITLKept = ITL(r.Folded.dist()), "histogram"
 	}
@@ -181,7 +181,7 @@ func (r Run) Summary() Summary {
 		}
 	}
 	if scheduled {
-		w := newDist(waits)
+		w := DistOf(waits)
 		s.Wait = &Wait{w.Mean, w.Median, w.P99, w.Max}
 	}
 	s.Goodput = goodput(r.Timings, r.SLO, sec)

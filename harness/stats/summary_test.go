@@ -91,7 +91,7 @@ func TestGapsKeepEveryNanosecond(t *testing.T) {
 	assert.Equal(t, in, out)
 	assert.Equal(t, len(in), g.Len())
 
-	d := distOf([]Gaps{NewGaps(6*time.Second, 2*time.Second), NewGaps(10 * time.Second)}, 3)
+	d := distOfGaps([]Gaps{NewGaps(6*time.Second, 2*time.Second), NewGaps(10 * time.Second)}, 3)
 	assert.Equal(t, 6000.0, *d.Mean)
 	assert.Equal(t, 6000.0, *d.Median)
 	assert.Equal(t, 10000.0, *d.Max)

@@ -28,6 +28,7 @@ type Target struct {
 	MaxLen   int    // context length in tokens, 0 where the server does not say
 	Vocab    int    // size of the vocabulary, 0 where the server does not say
 	Loopback bool   // the server is the suite's own embedded engine
+	Profile  string // of the embedded engine
 
 	key  string
 	http *http.Client

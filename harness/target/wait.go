@@ -108,6 +108,10 @@ func (t *Target) ready(ctx context.Context, limit time.Duration) error {
 		t.Engine = llamaCppPython
 	case "inferbench":
 		t.Engine = "embedded"
+		var info struct{ Profile struct{ Name string } }
+		if t.Get(ctx, "/inferbench/info", &info) == nil {
+			t.Profile = info.Profile.Name
+		}
 	}
 	var v struct{ Version string }
 	if t.Get(ctx, "/version", &v) == nil { // vLLM's and the embedded engine's; others have none
