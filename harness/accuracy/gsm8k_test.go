@@ -1,9 +1,15 @@
 package accuracy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,9 +39,10 @@ func TestGSM8KEqualsLMEval(t *testing.T) {
 	b, err := os.ReadFile("testdata/lmeval-gsm8k.json")
 	require.NoError(t, err)
 	var g struct {
+		Answers     []string
 		Extractions []struct {
 			Text, Strict, Flexible string
-			Right                  bool
+			Right                  [][2]bool // by answer: strict, flexible
 		}
 		Draws []struct {
 			N, K, Times int
@@ -47,7 +54,9 @@ func TestGSM8KEqualsLMEval(t *testing.T) {
 	for _, e := range g.Extractions {
 		assert.Equal(t, e.Strict, extractStrict(e.Text), "%q", e.Text)
 		assert.Equal(t, e.Flexible, extractFlexible(e.Text), "%q", e.Text)
-		assert.Equal(t, e.Right, right(e.Flexible, "3 * 24 = 72.\n#### 72"), "%q", e.Text)
+		for i, answer := range g.Answers {
+			assert.Equal(t, e.Right[i], [2]bool{right(e.Strict, answer), right(e.Flexible, answer)}, "%q, where %q is asked for", e.Text, answer)
+		}
 	}
 	for _, d := range g.Draws {
 		r := newPyRandom(fewShotSeed)
@@ -144,35 +153,94 @@ func TestGSM8KRunsOnTheEmbeddedEngine(t *testing.T) {
 	assert.Equal(t, NotRun, Judge(r, nil, 0).Status)
 }
 
+// answering stands before the engine and answers the own questions itself, some
+// right and some wrong, by one extraction, the other or both.
+func answering(t *testing.T, engineURL string) string {
+	answers := []string{
+		" It is 92 fans.", " #### 1", " 9 - 5 = 4.\n#### 4", " #### $114", " 1,500 - 400 is\n#### 1100", " #### -5 degrees, down from 3", " The answer is 100.0", " 9 - 2 = <<9-2=7>>7\n#### 7\n",
+	}
+	test, _ := ownRows(t)
+	require.Len(t, answers, len(test))
+	at, err := url.Parse(engineURL)
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(at)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		var in struct{ Prompt any }
+		_ = json.Unmarshal(body, &in)
+		asked := spelled(in.Prompt)
+		for i, q := range test {
+			if strings.HasSuffix(asked, "Question: "+q.Question+"\nAnswer:") && r.URL.Path == "/v1/completions" {
+				w.Header().Set("Content-Type", "application/json")
+				_ = json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{"index": 0, "text": answers[i]}}})
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// spelled is a prompt as text: it may be a text, tokens, or a list of one of
+// these. The engine's tokens are bytes.
+func spelled(prompt any) string {
+	switch p := prompt.(type) {
+	case string:
+		return p
+	case float64:
+		return string([]byte{byte(p)})
+	case []any:
+		var b strings.Builder
+		for _, part := range p {
+			b.WriteString(spelled(part))
+		}
+		return b.String()
+	}
+	return ""
+}
+
 func TestParityGSM8KWithLMEval(t *testing.T) {
 	py := python(t)
-	for _, shots := range []int{3, 5} {
-		e, err := engine.Start(engine.Config{})
-		require.NoError(t, err)
-		defer e.Close()
-		tg := target.New(e.URL(), "", "", nil)
-		require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
-		out := filepath.Join(t.TempDir(), "out.json")
-		run(t, py, "../../scripts/parity/lm_eval_gsm8k.py", "--model", "local-completions", "--url", e.URL()+"/v1/completions", "--served", engine.ModelName,
-			"--test", "texts/sums-test.jsonl", "--train", "texts/sums-train.jsonl", "--shots", fmt.Sprint(shots), "--out", out)
-		var their struct {
-			Wrote            []string
-			Strict, Flexible float64
-			StrictStdErr     float64 `json:"strict_stderr"`
-			FlexibleStdErr   float64 `json:"flexible_stderr"`
+	e, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	defer e.Close()
+	for _, c := range []struct{ who, url string }{
+		{"the embedded engine", e.URL()},
+		{"a server that is right and wrong", answering(t, e.URL())},
+	} {
+		for _, shots := range []int{3, 5} {
+			tg := target.New(c.url, "", "", nil)
+			require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+			tg.Loopback = true // the own questions
+			out := filepath.Join(t.TempDir(), "out.json")
+			run(t, py, "../../scripts/parity/lm_eval_gsm8k.py", "--model", "local-completions", "--url", c.url+"/v1/completions", "--served", engine.ModelName,
+				"--test", "texts/sums-test.jsonl", "--train", "texts/sums-train.jsonl", "--shots", fmt.Sprint(shots), "--out", out)
+			var their struct {
+				Wrote            []string
+				Strict, Flexible float64
+				StrictStdErr     float64 `json:"strict_stderr"`
+				FlexibleStdErr   float64 `json:"flexible_stderr"`
+			}
+			b, err := os.ReadFile(out)
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(b, &their))
+			o, err := Options{Task: TaskGSM8K, Conc: 8, Shots: shots}.ready(tg)
+			require.NoError(t, err)
+			r, wrote, err := gsm8k(context.Background(), tg, o)
+			require.NoError(t, err)
+			assert.Equal(t, their.Wrote, wrote, "what the model wrote, to the letter")
+			assert.InDelta(t, their.Strict, r.Strict, 1e-12)
+			assert.InDelta(t, their.Flexible, r.Flexible, 1e-12)
+			assert.InDelta(t, their.StrictStdErr, r.StrictStdErr, 1e-12)
+			assert.InDelta(t, their.FlexibleStdErr, r.FlexibleStdErr, 1e-12)
+			if c.url != e.URL() {
+				assert.Equal(t, [2]float64{4.0 / 8, 5.0 / 8}, [2]float64{their.Strict, their.Flexible}, "or else not this server was asked")
+			}
+			if !t.Failed() {
+				t.Logf("gsm8k, %d-shot, %d questions to %s: the same words; exact_match strict %.4f and %.4f, flexible %.4f and %.4f", shots, len(wrote), c.who, their.Strict, r.Strict, their.Flexible, r.Flexible)
+			}
 		}
-		b, err := os.ReadFile(out)
-		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(b, &their))
-		o, err := Options{Task: TaskGSM8K, Conc: 8, Shots: shots}.ready(tg)
-		require.NoError(t, err)
-		r, wrote, err := gsm8k(context.Background(), tg, o)
-		require.NoError(t, err)
-		assert.Equal(t, their.Wrote, wrote, "what the model wrote, to the letter")
-		assert.InDelta(t, their.Strict, r.Strict, 1e-12)
-		assert.InDelta(t, their.Flexible, r.Flexible, 1e-12)
-		assert.InDelta(t, their.StrictStdErr, r.StrictStdErr, 1e-12)
-		assert.InDelta(t, their.FlexibleStdErr, r.FlexibleStdErr, 1e-12)
-		t.Logf("gsm8k, %d-shot, %d questions: the same words; exact_match strict %.4f and %.4f, flexible %.4f and %.4f", shots, len(wrote), their.Strict, r.Strict, their.Flexible, r.Flexible)
 	}
 }

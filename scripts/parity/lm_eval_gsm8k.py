@@ -19,7 +19,10 @@ from lm_eval.tasks import TaskManager
 WROTE = [
     " 3 * 24 = <<3*24=72>>72.\n#### 72", "#### -5", "#### 1,100.", "#### 72 and #### 73", "####72", "#### $72", "The answer is 72.",
     "so $1,024.50 in all", "7", "a 7 b 8 c", "none", "", "1.2.3 ... $", "-5 degrees", "5-6", "#### .", "#### 7\n\nQuestion: 9", "٣ 12", "12 ,", "#### 72.0",
+    "#### 72.", "#### 7,2", "####  72", "#### 72\n#### 5", "#### 5\n#### 72", "#### 72 of 80", "72 of 80", "#### +72", "#### -72", "#### 1100", "#### 1,100",
+    "1,100 litres", "#### 1100.00", "#### --5", "minus 5", "It fell to -5.", "#### -5.", "#### 5-", "**72**", "\\boxed{72}", "#### 72%", "$72.", "72,", "#### ٧٢", "７２",
 ]
+ANSWERS = ["3 * 24 = <<3*24=72>>72.\n#### 72", "1500 - 400 = 1100.\n#### 1,100", "3 - 8 = -5.\n#### -5"]
 
 
 def run(model, test, train, shots):
@@ -48,7 +51,7 @@ def golden(a):
     extractions = []
     for text in WROTE:
         s, f = strict.apply([[text]], [{}])[0][0], flexible.apply([[text]], [{}])[0][0]
-        extractions.append({"text": text, "strict": s, "flexible": f, "right": right(f, "3 * 24 = 72.\n#### 72")})
+        extractions.append({"text": text, "strict": s, "flexible": f, "right": [[right(s, a), right(f, a)] for a in ANSWERS]})
     draws = []
     for n, k in [(7473, 5), (7473, 3), (7473, 8), (9, 5), (9, 3), (21, 3), (22, 3), (30, 6), (1000, 6)]:
         r = random.Random(1234)
@@ -58,7 +61,7 @@ def golden(a):
         out = run(get_model("dummy")(), a.test, a.train, shots)
         prompts[shots] = [s["arguments"]["gen_args_0"]["arg_0"] if isinstance(s["arguments"], dict) else s["arguments"][0][0] for s in samples(out)]
     with open(a.out, "w", encoding="utf-8") as f:
-        json.dump({"extractions": extractions, "draws": draws, "prompts": prompts}, f, indent=1, ensure_ascii=True)
+        json.dump({"answers": ANSWERS, "extractions": extractions, "draws": draws, "prompts": prompts}, f, indent=1, ensure_ascii=True)
         f.write("\n")
 
 
