@@ -142,7 +142,7 @@ report: ## report.html and summary.md of a batch anew: BATCH=batch_… [GPU_HOUR
 	@$(GO) run ./cmd/report $(BATCH)
 
 compare: ## two batches side by side: A=batch_… B=batch_… [MAX_REGRESS=3%]
-	@$(GO) run ./cmd/compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'
+	@$(GO) build -o bin/ ./cmd/compare && bin/compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'
 
 baseline: ## a hardware baseline of a batch: FROM=batch_… NAME=h200 [HARDWARE="NVIDIA H200"]
 	@$(GO) run ./cmd/baseline add -from '$(FROM)' -name '$(NAME)' -hardware '$(HARDWARE)'
