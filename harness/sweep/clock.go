@@ -14,11 +14,17 @@ import (
 // synchronisation slews by half a millisecond a second at most.
 const clockSlack = time.Second
 
-// clockJump says in words that the time of day jumped between two instants; ""
-// where it did not.
-func clockJump(begin, end time.Time) string {
-	// Round(0) takes the monotonic reading away.
-	return jump(end.Round(0).Sub(begin.Round(0)), end.Sub(begin))
+// timeOfDay is the clock that can be set; a test sets it.
+var timeOfDay = func() time.Time { return time.Now().Round(0) } // without the monotonic reading
+
+// clocks are both clocks at one instant.
+type clocks struct{ byDay, monotonic time.Time }
+
+func readClocks() clocks { return clocks{timeOfDay(), time.Now()} }
+
+// jump says in words that the time of day has jumped since; "" where it has not.
+func (c clocks) jump() string {
+	return jump(timeOfDay().Sub(c.byDay), time.Since(c.monotonic))
 }
 
 func jump(byDay, monotonic time.Duration) string {

@@ -1,10 +1,21 @@
 package sweep
 
 import (
+	"flag"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/engine"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
+	"inferbench/harness/target"
 )
 
 func TestClockJump(t *testing.T) {
@@ -25,6 +36,58 @@ func TestClockJump(t *testing.T) {
 			assert.Contains(t, got, c.want)
 		}
 	}
-	now := time.Now()
-	assert.Empty(t, clockJump(now, now.Add(time.Minute)))
+	assert.Empty(t, readClocks().jump())
+}
+
+// setter sets the clock an hour forward once requests have been answered.
+type setter struct {
+	nobody
+	set func()
+}
+
+func (s setter) Serving(_ matrix.Cell, p load.Progress) {
+	if p.Done > 0 {
+		s.set()
+	}
+}
+
+// A cell in the midst of which the clock is set passes, since durations are not
+// that clock's, and says so in its result file and under the table.
+func TestClockSetDuringACell(t *testing.T) {
+	e, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	defer e.Close()
+	set, err := settings.Load(flag.NewFlagSet("", flag.ContinueOnError), func(name string) string {
+		return map[string]string{"BASE_URL": e.URL(), "ISL": "16", "OSL": "8", "CONC": "1", "NUM_PROMPTS": "400", "RESULTS_DIR": t.TempDir()}[name]
+	}, "")
+	require.NoError(t, err)
+	server := target.New(set.BaseURL, "", "", nil)
+	require.NoError(t, server.Wait(t.Context(), target.WaitOptions{}))
+
+	var ahead atomic.Int64
+	real := timeOfDay
+	timeOfDay = func() time.Time { return real().Add(time.Duration(ahead.Load())) }
+	defer func() { timeOfDay = real }()
+
+	plan, err := NewPlan("TestServing", "", "")
+	require.NoError(t, err)
+	sw, err := Open(t.Context(), Config{Settings: set, Target: server, Plan: plan, Begin: time.Now(),
+		Watch: setter{set: func() { ahead.Store(int64(time.Hour)) }}})
+	require.NoError(t, err)
+	r, err := sw.Serve(t.Context(), sw.Cells()[0])
+	require.NoError(t, err)
+	require.Equal(t, batch.Passed, r.Status, r.Reason)
+	require.NoError(t, sw.Close())
+	assert.Less(t, r.Performance.Duration, time.Hour.Seconds())
+
+	const says = "the machine's clock jumped by +3600 s during this cell (it was set, or the machine slept): durations stand, times of day do not; run the cell again if the machine slept"
+	files, err := batch.ReadResults(sw.batches[sw.Cells()[0].Combination].Dir)
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	for _, file := range files {
+		assert.Contains(t, file.Notes, says)
+	}
+	var table strings.Builder
+	sw.WriteTables(&table)
+	assert.Contains(t, table.String(), "\nCONC 1: "+says+"\n")
 }

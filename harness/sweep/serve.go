@@ -45,10 +45,10 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	if st, err = sw.enter(ctx, c); err != nil { // the accuracy run may have used up the time
 		return nil, err
 	}
-	begin := time.Now()
+	begin := readClocks()
 	r, rec := sw.measure(ctx, c, st.accuracy.Baseline)
-	took := time.Since(begin)
-	if j := clockJump(begin, time.Now()); j != "" {
+	took := time.Since(begin.monotonic)
+	if j := begin.jump(); j != "" {
 		r.Notes = append(r.Notes, j)
 	}
 	st.unbooked += took
