@@ -33,6 +33,8 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return "mid"
 	},
+	// A narrow window may break these words; html/template keeps the soft hyphen.
+	"soft": strings.NewReplacer("throughput", "through\u00adput", "interactivity", "inter\u00adactivity", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
 	"four": func(v *float64) string {
 		if v == nil {
 			return "–"

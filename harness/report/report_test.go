@@ -191,6 +191,12 @@ func TestReportInABrowser(t *testing.T) {
 		}
 		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("cell"); s.value = "32"; return s.dispatchEvent(new Event("change")) })()`)
 	})
-	look("report-dark", 1280, true, func(*browsertest.Page) {})
+	fits := func(p *browsertest.Page) {
+		assert.LessOrEqual(t, browsertest.Eval[int](p, `(() => { const s = document.getElementById("configurations").parentElement; return s.scrollWidth - s.clientWidth })()`), 0,
+			"the table of configurations, with every column it can have, needs no scrolling")
+	}
+	look("report-dark", 1280, true, fits)
+	look("report-narrow", 800, false, fits)
+	look("report-narrow-dark", 800, true, fits)
 	look("report-phone", 390, false, func(*browsertest.Page) {})
 }

@@ -29,7 +29,12 @@ func (r *Report) table() ([]column, []row) {
 	two := func(head, title string, of func(Cell) Percentiles) field {
 		return field{
 			column{head, "p50 / p99 ms", title},
-			func(c Cell) string { return figure(of(c).P50) + " / " + figure(of(c).P99) },
+			func(c Cell) string {
+				if p := of(c); p.P50 != nil {
+					return figure(p.P50) + "\u00a0/ " + figure(p.P99) // breaks, where it must, after the stroke
+				}
+				return figure(nil)
+			},
 			func(c Cell) bool { return of(c).P50 != nil },
 		}
 	}
