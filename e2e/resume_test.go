@@ -74,9 +74,15 @@ func TestRunAFailedCellAgain(t *testing.T) {
 	assert.Contains(t, out, "to run the one that FAILED again: make resume BATCH="+b+" CONC=1")
 
 	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "2", "-request-timeout", "1m")
-	require.Zero(t, exit, out)
+	require.Equal(t, 1, exit, "the exit code is on the whole batch, as its summary is: "+out)
+	assert.Contains(t, out, "Batch: "+b+"/: 1 of its 2 cells have passed\n")
+	assert.Contains(t, out, "inferbench: "+b+": of 2 cells 1 failed and 0 did not finish; from before this run: CONC=1 FAILED\n")
 	assert.Regexp(t, `\[1/2\] ISL=16 OSL=8 CONC=1: FAILED \(\d+s\)\n\[2/2\] ISL=16 OSL=8 CONC=2: PASSED`, batchFile(t, dir, "summary.txt"))
 	assert.Equal(t, "PASSED", result(t, dir, "result_isl16_osl8_conc2.json")["status"])
+
+	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "1", "-request-timeout", "1m")
+	require.Zero(t, exit, out)
+	assert.Contains(t, out, "Batch: "+b+"/: 2 of its 2 cells have passed\n")
 }
 
 // Another server is not the one that the batch was run on.

@@ -129,6 +129,10 @@ func (b *Batch) Count(s Status) int {
 	return b.count(s)
 }
 
+// Cells lists all cells of the batch, in order, also those that a resumed sweep
+// does not run.
+func (b *Batch) Cells() []matrix.Cell { return b.header.Cells }
+
 // Status is how a cell ended; empty for one that has not.
 func (b *Batch) Status(cell matrix.Cell) Status {
 	b.mu.Lock()

@@ -3,6 +3,7 @@ package sweep
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
@@ -77,4 +78,45 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 
 func describe(s batch.Server) string {
 	return fmt.Sprintf("%s (%s %s)", s.Model, s.Backend, s.Version)
+}
+
+// verdict is the error for a sweep in which a cell did not pass; nil where all
+// did. Of a resumed batch it is on all its cells, as its summary is, also those
+// that this process did not run.
+func (sw *Sweep) verdict() error {
+	failed, incomplete := 0, 0
+	var cells []matrix.Cell
+	var earlier []string
+	for _, b := range sw.batches {
+		for _, c := range b.Cells() {
+			cells = append(cells, c)
+			s := b.Status(c)
+			switch s {
+			case batch.Failed:
+				failed++
+			case batch.Incomplete:
+				incomplete++
+			}
+			if _, ran := sw.states[c]; !ran && s != batch.Passed {
+				earlier = append(earlier, fmt.Sprintf("CONC=%d %s", c.Conc, s))
+			}
+		}
+	}
+	if failed+incomplete == 0 {
+		return nil
+	}
+	err := fmt.Errorf("of %d cells %d failed and %d did not finish", len(cells), failed, incomplete)
+	if len(earlier) > 0 { // one batch, then: a sweep resumes no more
+		return fmt.Errorf("%s: %w; from before this run: %s", sw.Settings.Resume, err, strings.Join(earlier, ", "))
+	}
+	return err
+}
+
+// standing says of a resumed batch how many of all its cells have passed; "" of
+// another, whose table has them all.
+func (sw *Sweep) standing(b *batch.Batch) string {
+	if sw.Settings.Resume == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %d of its %d cells have passed", b.Count(batch.Passed), len(b.Cells()))
 }

@@ -235,7 +235,7 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 
 // Close ends the batches: cells without a record become INCOMPLETE, and each
 // batch gets its report. It is an error when a cell did not pass, so that the
-// exit code can say so.
+// exit code can say so (see [Sweep.verdict]).
 func (sw *Sweep) Close() error {
 	var errs []error
 	for _, b := range sw.batches {
@@ -245,19 +245,7 @@ func (sw *Sweep) Close() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	failed, incomplete := 0, 0
-	for _, c := range sw.cells { // of a resumed batch, those of this sweep
-		switch sw.batches[c.Combination].Status(c) {
-		case batch.Failed:
-			failed++
-		case batch.Incomplete:
-			incomplete++
-		}
-	}
-	if failed+incomplete > 0 {
-		return fmt.Errorf("of %d cells %d failed and %d did not finish", len(sw.cells), failed, incomplete)
-	}
-	return nil
+	return sw.verdict()
 }
 
 type nobody struct{}

@@ -43,7 +43,8 @@ func (sw *Sweep) writeTable(w io.Writer, combo matrix.Combination) {
 	if !combo.IsStandard() {
 		fmt.Fprintf(w, "ISL %d, OSL %d is a pair of your own: it has no baseline and no public leaderboard.\n", combo.ISL, combo.OSL)
 	}
-	fmt.Fprintf(w, "Batch: %s/\n", sw.batches[combo].Dir)
+	b := sw.batches[combo]
+	fmt.Fprintf(w, "Batch: %s/%s\n", b.Dir, sw.standing(b))
 }
 
 func (sw *Sweep) writeRow(w io.Writer, c matrix.Cell, notes *notes) {
