@@ -45,15 +45,15 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 			return s
 		}, nil
 	case "NFC":
-		return norm.NFC.String, nil
+		return normalForm(norm.NFC), nil
 	case "NFD":
-		return norm.NFD.String, nil
+		return normalForm(norm.NFD), nil
 	case "NFKC":
-		return norm.NFKC.String, nil
+		return normalForm(norm.NFKC), nil
 	case "NFKD":
-		return norm.NFKD.String, nil
+		return normalForm(norm.NFKD), nil
 	case "Lowercase":
-		return strings.ToLower, nil
+		return lowercase, nil
 	case "Strip":
 		return func(s string) string {
 			if n.StripLeft {

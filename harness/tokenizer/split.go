@@ -122,7 +122,7 @@ func compile(expr string) (finder, error) {
 	}
 	re.MatchTimeout = matchLimit
 	return func(s string) [][]int {
-		matches, err := re.FindAllStringIndex(s, -1)
+		matches, err := re.FindAllStringIndex(familiar(s), -1)
 		if err != nil {
 			panic(patternError{fmt.Errorf("pattern %q on a text of %d bytes: %w", expr, len(s), err)})
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,7 +26,8 @@ type answers struct {
 		IDs  []int32
 	}
 	Page       []int32
-	Whole      string   // digest of a text's ids
+	Characters []string // digests, of the ids of each block of Unicode
+	Whole      string   // of a text's ids
 	Paragraphs []string // and of each of its paragraphs'
 }
 
@@ -74,7 +76,32 @@ func same(t *testing.T, tok *Tokenizer, a answers, file string) (tokens int, too
 	ids, err := tok.Encode(strings.Join(page, "\n"))
 	require.NoError(t, err)
 	assert.Equal(t, a.Page, ids, "the page as a whole")
+	require.Len(t, a.Characters, len(blocks))
+	for i, first := range blocks {
+		ids, err := tok.Encode(block(first))
+		require.NoError(t, err)
+		assert.Equal(t, a.Characters[i], digest(ids), "the characters from U+%04X on", first)
+	}
 	return len(whole), took
+}
+
+// blocks are the first characters of those blocks of 4,096 that are compared:
+// all, but for the ideographs and private ones beyond the first of their kind.
+var blocks = func() (out []rune) {
+	for first := rune(0); first < 0x21000; first += 0x1000 {
+		out = append(out, first)
+	}
+	return append(out, 0x2e000, 0xe0000)
+}()
+
+func block(first rune) string {
+	var b strings.Builder
+	for c := first; c < first+0x1000; c++ {
+		if utf8.ValidRune(c) {
+			fmt.Fprintf(&b, "a%c %cword %c1", c, c, c)
+		}
+	}
+	return b.String()
 }
 
 func TestEqualsHuggingFace(t *testing.T) {
@@ -113,7 +140,7 @@ func TestParityWithHuggingFace(t *testing.T) {
 			a := all[file]
 			tokens, took := same(t, tok, a, text)
 			if !t.Failed() {
-				t.Logf("%-13s equal: %d hard lines, %d paragraphs, and %s as one text: %d tokens in %.2f s", name(file), len(a.Lines), len(a.Paragraphs), filepath.Base(text), tokens, took.Seconds())
+				t.Logf("%-13s equal: %d hard lines, every character, %d paragraphs, %s as one text: %d tokens in %.2f s", name(file), len(a.Lines), len(a.Paragraphs), filepath.Base(text), tokens, took.Seconds())
 			}
 		}
 	}

@@ -117,6 +117,12 @@ def unigram():
     return t, trainer, lambda: t
 
 
+# Every character, but for the ideographs and private ones beyond the first of
+# their kind, in blocks of 4,096.
+CHARACTERS = [[chr(c) for c in range(b, b + 0x1000) if not 0xD800 <= c < 0xE000]
+              for b in [*range(0, 0x21000, 0x1000), 0x2E000, 0xE0000]]
+
+
 KINDS = {
     "gpt2": lambda: byte_level(None),
     "llama3": lambda: byte_level([LLAMA3], bos="<|bos|>", ignore_merges=True),
@@ -147,7 +153,7 @@ def train(folder, texts):
 
 
 def golden(out, text, files):
-    """What the tokenizers in these files make of HARD, of their own added tokens, and of a text."""
+    """What the tokenizers in these files make of HARD, of their own added tokens, of every character, and of a text."""
     content = open(text, encoding="utf-8", newline="").read()
     result = {}
     for path in files:
@@ -161,6 +167,7 @@ def golden(out, text, files):
         result[path] = {
             "lines": [{"text": line, "ids": ids(line)} for line in lines],
             "page": ids("\n".join(lines)),
+            "characters": [digest(ids("".join(f"a{c} {c}word {c}1" for c in block))) for block in CHARACTERS],
             "whole": digest(ids(content)),
             "paragraphs": [digest(ids(p)) for p in content.split("\n = ")],
         }
