@@ -230,11 +230,11 @@ func (h *Hardware) validate() error {
 		switch {
 		case p.ISL < 1 || p.OSL < 1 || p.Conc < 1:
 			return wrong("has an isl, osl or conc below 1", "points", i)
-		case !positive(p.MedianE2E):
+		case !Positive(p.MedianE2E):
 			return wrong("must be finite and above 0 "+cell, "points", i, "median_e2e_ms")
-		case !positive(p.Interactivity):
+		case !Positive(p.Interactivity):
 			return wrong("must be finite and above 0 "+cell, "points", i, "median_interactivity_tok_s_user")
-		case !positive(p.TputPerGPU):
+		case !Positive(p.TputPerGPU):
 			return wrong("must be finite and above 0 "+cell, "points", i, "tput_per_gpu_tok_s")
 		case seen[key]:
 			return wrong(cell+" is there twice", "points", i)
@@ -266,7 +266,7 @@ func (a *Accuracy) validateMetrics() error {
 	}{
 		{"bits_per_byte", a.BitsPerByte}, {"byte_perplexity", a.BytePerplexity}, {"word_perplexity", a.WordPerplexity}, {"tolerance", a.Tolerance},
 	} {
-		if !positive(f.value) {
+		if !Positive(f.value) {
 			return wrong(fmt.Sprintf("is %g: want finite and above 0", f.value), f.key)
 		}
 	}
@@ -308,7 +308,9 @@ func (a *Accuracy) validate() error {
 	return nil
 }
 
-func positive(vs ...float64) bool {
+// Positive reports whether every value is one that a measurement can have:
+// finite and above 0.
+func Positive(vs ...float64) bool {
 	for _, v := range vs {
 		if !(v > 0) || math.IsInf(v, 0) {
 			return false

@@ -57,11 +57,11 @@ func (h *Hardware) Compare(r Run) Comparison {
 	c.Differences = append(h.Differences(r.RandomRangeRatio, r.GPUs), r.Unlike...)
 	match := len(c.Differences) == 0
 	c.WorkloadMatch = &match
-	if positive(r.MedianE2E) {
+	if Positive(r.MedianE2E) {
 		ratio := r.MedianE2E / p.MedianE2E
 		c.E2ERatio = &ratio
 	}
-	if positive(r.TputPerGPU) {
+	if Positive(r.TputPerGPU) {
 		ratio := r.TputPerGPU / p.TputPerGPU
 		c.TputRatio = &ratio
 	}

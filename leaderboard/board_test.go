@@ -195,27 +195,6 @@ func TestNamesThatAreTheSame(t *testing.T) {
 	}
 }
 
-func TestFrontier(t *testing.T) {
-	ref := []xy{{100, 100}, {50, 300}, {80, 120}, {60, 110}} // the last two: on the front, and under it
-	assert.Equal(t, []xy{{50, 300}, {80, 120}, {100, 100}}, pareto(ref, high))
-	for p, want := range map[xy]bool{
-		{50, 300}: false, {50, 301}: true, // on a corner; above it
-		{65, 210}: false, {65, 211}: true, // on a line between corners (300 → 120 over 30); above it
-		{100, 100}: false, {101, 1}: true, // better in x than all of it
-		{10, 299}: false, {10, 301}: true, // worse in x than all of it
-		{90, 109}: false, {90, 111}: true,
-	} {
-		assert.Equal(t, want, above(p, ref, high), "%v", p)
-	}
-	latency := []xy{{10, 100}, {20, 300}}
-	for p, want := range map[xy]bool{
-		{15, 200}: false, {15, 201}: true, {9, 1}: true, {30, 299}: false, {30, 301}: true,
-	} {
-		assert.Equal(t, want, above(p, latency, low), "%v", p)
-	}
-	assert.False(t, above(xy{1, 1}, nil, high), "nothing is above no curve")
-}
-
 func TestBoardOfACombination(t *testing.T) {
 	server, _ := serve(t, Config{})
 	// a: three points above the curve, one under it. b: the figures alone.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"inferbench/baselines"
+	"inferbench/harness/pareto"
 )
 
 // Whatever is sent to either way in, the board never fails, never lists what is
@@ -71,27 +72,27 @@ func FuzzFrontier(f *testing.F) {
 	f.Add(p[0].Interactivity, p[0].TputPerGPU, p[1].Interactivity, p[1].TputPerGPU, p[2].Interactivity, p[2].TputPerGPU, true)
 	f.Add(1.0, 1.0, 1.0, 1.0, 1.0, 2.0, false)
 	f.Fuzz(func(t *testing.T, x1, y1, x2, y2, x3, y3 float64, up bool) {
-		points := []xy{{x1, y1}, {x2, y2}, {x3, y3}}
+		points := []pareto.Point{{X: x1, Y: y1}, {X: x2, Y: y2}, {X: x3, Y: y3}}
 		for _, p := range points {
-			if !(p.x > 0 && p.x < maxFigure && p.y > 0 && p.y < maxFigure) {
+			if !(p.X > 0 && p.X < maxFigure && p.Y > 0 && p.Y < maxFigure) {
 				t.Skip()
 			}
 		}
-		x := low
+		x := pareto.Low
 		if up {
-			x = high
+			x = pareto.High
 		}
-		front := pareto(points, x)
+		front := pareto.Front(points, x)
 		if len(front) == 0 {
 			t.Fatal("no front")
 		}
 		for _, a := range front {
 			for _, b := range points {
-				if b != a && float64(x)*(b.x-a.x) >= 0 && b.y >= a.y {
+				if b != a && float64(x)*(b.X-a.X) >= 0 && b.Y >= a.Y {
 					t.Fatalf("%v of the front %v is beaten by %v", a, front, b)
 				}
 			}
-			if above(a, points, x) {
+			if pareto.Above(a, points, x) {
 				t.Fatalf("%v lies above the curve %v of which it is a corner", a, front)
 			}
 		}

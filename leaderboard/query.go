@@ -14,6 +14,7 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/matrix"
+	"inferbench/harness/pareto"
 )
 
 // Submission is a submission as the board shows it. The ratios are the board's
@@ -222,12 +223,12 @@ func (v *View) Combination() matrix.Combination { return matrix.Combination{ISL:
 // build works out a combination's board from its best submissions.
 func (b *Board) build(c matrix.Combination, rows []Submission) *View {
 	v := &View{ISL: c.ISL, OSL: c.OSL, Hardware: b.baseline.Hardware, Rows: rows, Teams: []Standing{}, Baseline: []baselines.Point{}}
-	var refI, refE, allI, allE []xy
+	var refI, refE, allI, allE []pareto.Point
 	for _, p := range b.baseline.Points {
 		if p.ISL == c.ISL && p.OSL == c.OSL {
 			v.Baseline = append(v.Baseline, p)
-			refI = append(refI, xy{p.Interactivity, p.TputPerGPU})
-			refE = append(refE, xy{p.MedianE2E, p.TputPerGPU})
+			refI = append(refI, pareto.Point{X: p.Interactivity, Y: p.TputPerGPU})
+			refE = append(refE, pareto.Point{X: p.MedianE2E, Y: p.TputPerGPU})
 		}
 	}
 	at := map[string]int{}
@@ -239,22 +240,22 @@ func (b *Board) build(c matrix.Combination, rows []Submission) *View {
 			v.Teams = append(v.Teams, Standing{Team: s.Team})
 		}
 		t := &v.Teams[i]
-		count := func(share *Share, p xy, ref []xy, x better) {
+		count := func(share *Share, p pareto.Point, ref []pareto.Point, x pareto.Better) {
 			if len(ref) > 0 {
 				share.Of++
-				if above(p, ref, x) {
+				if pareto.Above(p, ref, x) {
 					share.Above++
 				}
 			}
 		}
 		if s.Interactivity != nil {
-			p := xy{*s.Interactivity, s.TputPerGPU}
+			p := pareto.Point{X: *s.Interactivity, Y: s.TputPerGPU}
 			allI = append(allI, p)
-			count(&t.Interactivity, p, refI, high)
+			count(&t.Interactivity, p, refI, pareto.High)
 		}
-		p := xy{s.E2EMs, s.TputPerGPU}
+		p := pareto.Point{X: s.E2EMs, Y: s.TputPerGPU}
 		allE = append(allE, p)
-		count(&t.E2E, p, refE, low)
+		count(&t.E2E, p, refE, pareto.Low)
 		t.BestTput = max(t.BestTput, s.TputPerGPU)
 		if s.TputRatio != nil && (t.BestTputRatio == nil || *s.TputRatio > *t.BestTputRatio) {
 			t.BestTputRatio = s.TputRatio
@@ -264,14 +265,14 @@ func (b *Board) build(c matrix.Combination, rows []Submission) *View {
 		return cmp.Or(cmp.Compare(b.Interactivity.Percent(), a.Interactivity.Percent()), cmp.Compare(b.E2E.Percent(), a.E2E.Percent()),
 			cmp.Compare(b.BestTput, a.BestTput), cmp.Compare(a.Team, b.Team))
 	})
-	v.FrontInteractivity, v.FrontE2E = plot(pareto(allI, high)), plot(pareto(allE, low))
+	v.FrontInteractivity, v.FrontE2E = plot(pareto.Front(allI, pareto.High)), plot(pareto.Front(allE, pareto.Low))
 	return v
 }
 
-func plot(ps []xy) []PlotPoint {
+func plot(ps []pareto.Point) []PlotPoint {
 	out := make([]PlotPoint, len(ps))
 	for i, p := range ps {
-		out[i] = PlotPoint{p.x, p.y}
+		out[i] = PlotPoint{p.X, p.Y}
 	}
 	return out
 }

@@ -10,12 +10,12 @@ package board
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
 
+	"inferbench/baselines"
 	"inferbench/harness/matrix"
 )
 
@@ -69,7 +69,7 @@ func (f Figures) Fields() []any {
 		f.BitsPerByte, f.BytePerplexity, f.WordPerplexity}
 }
 
-func (f Figures) hasBaseline() bool { return positive(f.BaselineE2EMs, f.BaselineTputPerGPU) }
+func (f Figures) hasBaseline() bool { return baselines.Positive(f.BaselineE2EMs, f.BaselineTputPerGPU) }
 
 // complete says what is missing for any board: empty when nothing is.
 func (f Figures) complete() string {
@@ -80,20 +80,11 @@ func (f Figures) complete() string {
 		{"median E2E", f.E2EMs}, {"throughput per GPU", f.TputPerGPU}, {"bits_per_byte", f.BitsPerByte},
 		{"byte_perplexity", f.BytePerplexity}, {"word_perplexity", f.WordPerplexity},
 	} {
-		if !positive(v.value) {
+		if !baselines.Positive(v.value) {
 			return fmt.Sprintf("its %s is %g: every figure must be measured, finite and above 0", v.name, v.value)
 		}
 	}
 	return ""
-}
-
-func positive(vs ...float64) bool {
-	for _, v := range vs {
-		if !(v > 0) || math.IsInf(v, 0) {
-			return false
-		}
-	}
-	return true
 }
 
 // public are the boards of the AMD MI355X InferenceMAX bounty, one a combination.

@@ -12,6 +12,7 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/charts"
+	"inferbench/harness/pareto"
 )
 
 //go:embed page.html
@@ -199,8 +200,8 @@ func (r *Report) data() any {
 		Cells    []cell    `json:"cells"`
 		Baseline *baseline `json:"baseline"`
 	}
-	byInteractivity := front(r.Cells, func(c Cell) *float64 { return c.Interactivity }, true)
-	byE2E := front(r.Cells, func(c Cell) *float64 { return c.E2EL.P50 }, false)
+	byInteractivity := front(r.Cells, func(c Cell) *float64 { return c.Interactivity }, pareto.High)
+	byE2E := front(r.Cells, func(c Cell) *float64 { return c.E2EL.P50 }, pareto.Low)
 	for i, c := range r.Cells {
 		out.Cells = append(out.Cells, cell{c.Conc, c.Status == batch.Failed, c.TputPerGPU, c.Interactivity, c.E2EL.P50, byInteractivity[i], byE2E[i], c.Series, c.Server})
 	}

@@ -15,6 +15,7 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/batch"
+	"inferbench/harness/pareto"
 )
 
 // Names of the files that [Write] makes.
@@ -216,24 +217,26 @@ func perJoule(watts, tokensPerSecond float64) *float64 {
 	return some(tokensPerSecond / watts)
 }
 
-// front marks the cells that no other cell beats in both directions: on the
-// chart against interactivity more is better in both, against E2E less time.
-// A cell that failed is neither on the front nor beats anything.
-func front(cells []Cell, x func(Cell) *float64, moreIsBetter bool) []bool {
-	counts := func(c Cell) bool { return c.Status != batch.Failed && c.TputPerGPU != nil && x(c) != nil }
+// front marks the cells on the Pareto front of throughput over x. A cell that
+// failed is neither on the front nor beats anything.
+func front(cells []Cell, x func(Cell) *float64, better pareto.Better) []bool {
+	at := func(c Cell) (p pareto.Point, counts bool) {
+		if c.Status == batch.Failed || c.TputPerGPU == nil || x(c) == nil {
+			return p, false
+		}
+		return pareto.Point{X: *x(c), Y: *c.TputPerGPU}, true
+	}
+	var points []pareto.Point
+	for _, c := range cells {
+		if p, counts := at(c); counts {
+			points = append(points, p)
+		}
+	}
+	best := pareto.Front(points, better)
 	on := make([]bool, len(cells))
 	for i, c := range cells {
-		on[i] = counts(c) && !slices.ContainsFunc(cells, func(o Cell) bool {
-			if !counts(o) {
-				return false
-			}
-			dx := *x(o) - *x(c)
-			if !moreIsBetter {
-				dx = -dx
-			}
-			dy := *o.TputPerGPU - *c.TputPerGPU
-			return dx >= 0 && dy >= 0 && (dx > 0 || dy > 0)
-		})
+		p, counts := at(c)
+		on[i] = counts && slices.Contains(best, p)
 	}
 	return on
 }

@@ -15,6 +15,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/browsertest"
 	"inferbench/harness/matrix"
+	"inferbench/harness/pareto"
 	"inferbench/harness/stats"
 )
 
@@ -147,7 +148,7 @@ func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
 	failed := cell(200, 200)
 	failed.Status = batch.Failed
 	cells := []Cell{cell(100, 10), cell(80, 20), cell(79, 15), {}, cell(80, 20)}
-	assert.Equal(t, []bool{true, true, false, false, true, false}, front(append(cells, failed), func(c Cell) *float64 { return c.Interactivity }, true))
+	assert.Equal(t, []bool{true, true, false, false, true, false}, front(append(cells, failed), func(c Cell) *float64 { return c.Interactivity }, pareto.High))
 }
 
 // A name from a server is text, wherever it stands.
