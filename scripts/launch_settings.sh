@@ -46,16 +46,23 @@ if ((ISL == 8192 && OSL == 1024 && CONC_MAX > 32)); then
   PREFILL_TOKENS=32768
 fi
 
+# installed ENGINE: whether the command can be run here.
+installed() {
+  command -v "${command[0]}" >/dev/null || return 1
+  [[ ${command[1]} != -m ]] || "${command[0]}" -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('$1'))"
+}
+
 # launch ENGINE: shows the exact command (environment included), names the log
 # file, then runs the command in the foreground; Ctrl+C stops it.
 launch() {
   local engine=$1
   local log=${SERVER_LOG:-server_${engine}_$(date +%Y%m%d_%H%M%S).log}
+  [[ $DRY_RUN == 1 ]] || installed "$engine" ||
+    die "$engine is not installed here: run this on the GPU machine, in the engine's container; DRY_RUN=1 shows the command"
   printf '%q ' "${environment[@]}" "${command[@]}"
   printf '\nlog: %s\n' "$log"
   if [[ $DRY_RUN == 1 ]]; then
     return 0
   fi
-  [[ -n $(command -v "${command[0]}") ]] || die "${command[0]} is not installed here: run this on the GPU machine, in the engine's container"
   env "${environment[@]}" "${command[@]}" 2>&1 | tee -ia "$log"
 }

@@ -60,6 +60,20 @@ func TestBadSettingsStopALauncher(t *testing.T) {
 	}
 }
 
+// Where the engine is not installed one line says so, and nothing is left behind.
+func TestWithoutTheEngine(t *testing.T) {
+	for engine, script := range map[string]string{"sglang": "launch_sglang_server.sh", "vllm": "launch_vllm_server.sh"} {
+		if exec.Command("python3", "-c", "import "+engine).Run() == nil {
+			t.Skip(engine + " is installed here")
+		}
+		log := filepath.Join(t.TempDir(), "server.log")
+		out, err := run(t, script, "SERVER_LOG="+log)
+		require.Error(t, err)
+		assert.Equal(t, script+": "+engine+" is not installed here: run this on the GPU machine, in the engine's container; DRY_RUN=1 shows the command\n", out)
+		assert.NoFileExists(t, log)
+	}
+}
+
 // The launchers run a stand-in for the engine that shows what it was given: the
 // key reaches it, and is on no command line and in no log.
 func TestTheKeyIsOnNoCommandLine(t *testing.T) {
