@@ -78,7 +78,7 @@ func testMain(m *testing.M) int {
 	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
 		return refuse(err)
 	}
-	if e == nil {
+	if t.Within = e != nil; !t.Within {
 		set.EngineProfile = t.Profile // of an engine in a process of its own
 	}
 	shards, err := sweep.JoinShards(ctx, set)

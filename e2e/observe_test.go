@@ -88,7 +88,8 @@ func TestBenchmarkLinesStayWhole(t *testing.T) {
 	assert.Len(t, whole.FindAllString(out, -1), 6, out)
 }
 
-// An engine in a process of its own says which profile it runs.
+// An engine in a process of its own says which profile it runs, and its CPU is
+// not the client's.
 func TestProfileOfAnEngineElsewhere(t *testing.T) {
 	e, err := engine.Start(engine.Config{Profile: "b200-dsr1-fp4"})
 	require.NoError(t, err)
@@ -96,5 +97,13 @@ func TestProfileOfAnEngineElsewhere(t *testing.T) {
 	exit, dir, out := finish(t, nil, "-base-url", e.URL(), "-isl", "16", "-osl", "4", "-conc", "1", "-num-prompts", "2")
 	require.Zero(t, exit, out)
 	assert.Contains(t, out, "(profile b200-dsr1-fp4)")
-	assert.Equal(t, "b200-dsr1-fp4", result(t, dir, "result_isl16_osl4_conc1.json")["benchmark_args"].(map[string]any)["engine_profile"])
+	r := result(t, dir, "result_isl16_osl4_conc1.json")
+	assert.Equal(t, "b200-dsr1-fp4", r["benchmark_args"].(map[string]any)["engine_profile"])
+	assert.Equal(t, false, r["client_audit"].(map[string]any)["cpu_includes_the_engine"])
+
+	exit, dir, out = finish(t, nil, "-isl", "16", "-osl", "4", "-conc", "1", "-num-prompts", "2")
+	require.Zero(t, exit, out)
+	r = result(t, dir, "result_isl16_osl4_conc1.json")
+	assert.Equal(t, "fast", r["benchmark_args"].(map[string]any)["engine_profile"])
+	assert.Equal(t, true, r["client_audit"].(map[string]any)["cpu_includes_the_engine"])
 }

@@ -47,14 +47,14 @@ func (w *watch) timers() {
 }
 
 // stop ends the watch and judges what it saw of the phase.
-func (w *watch) stop(p *phase, loopback bool) stats.Audit {
+func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 	close(w.done)
 	late := <-w.late
 	wall := time.Since(w.begin)
 	cpu := cpuTime() - w.cpu
 	after := readHistograms()
 
-	a := stats.Audit{WithEngine: loopback, CPUShare: cpu.Seconds() / wall.Seconds() / float64(runtime.GOMAXPROCS(0))}
+	a := stats.Audit{WithEngine: withEngine, CPUShare: cpu.Seconds() / wall.Seconds() / float64(runtime.GOMAXPROCS(0))}
 	if len(late) > 0 {
 		slices.Sort(late)
 		a.LatenessP99Ms, a.LatenessMaxMs = ms(late[(len(late)*99+99)/100-1]), ms(late[len(late)-1])

@@ -51,7 +51,6 @@ func TestClientProcess(t *testing.T) {
 	tg := target.New(url, "", "", nil)
 	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{}))
 	before := idleLateness()
-	tg.Loopback = false // the engine is in another process
 	src := workload.Random{N: 32, ISL: 32, OSL: 32, RangeRatio: 1, Vocab: tg.Vocab, Seed: 1}
 	rec, err := Run(t.Context(), tg, src, Options{Conc: 8})
 	require.NoError(t, err)

@@ -77,7 +77,7 @@ func Run(ctx context.Context, t *target.Target, src workload.Source, o Options) 
 	if rec.Unsent = p.unsent(); p.stopped.Load() {
 		rec.Notes = append(rec.Notes, fmt.Sprintf("stopped after %d requests in a row failed: %d of %d requests were not sent", p.failedInARow.Load(), rec.Unsent, p.total))
 	}
-	rec.Audit = watch.stop(p, t.Loopback)
+	rec.Audit = watch.stop(p, t.Within)
 	rec.Notes = append(rec.Notes, lengthNotes(src, rec.Timings)...)
 	if ctx.Err() != nil {
 		return rec, context.Cause(ctx)

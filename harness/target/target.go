@@ -29,6 +29,7 @@ type Target struct {
 	Vocab    int    // size of the vocabulary, 0 where the server does not say
 	Loopback bool   // the server is the suite's own embedded engine
 	Profile  string // of the embedded engine
+	Within   bool   // that engine runs in this process: whoever starts it says so
 
 	key  string
 	http *http.Client

@@ -112,6 +112,7 @@ func measure(t *testing.T, sc scenario) []row {
 	defer cancel()
 	tg := target.New(url, "", "", nil)
 	require.NoError(t, tg.Wait(ctx, target.WaitOptions{Timeout: time.Minute}))
+	tg.Within = !sc.alone
 	rec, err := load.Run(ctx, tg, named{sc.conc * sc.rounds, sc.isl, sc.osl}, load.Options{Conc: sc.conc, WarmUp: sc.conc})
 	require.NoError(t, err)
 	require.Len(t, rec.Timings, sc.conc*sc.rounds)
