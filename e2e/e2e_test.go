@@ -116,6 +116,21 @@ func TestModeAccMeasuresNoSpeed(t *testing.T) {
 	}
 }
 
+// Without a baseline nothing judges the figures. summary.txt knows no word for
+// that; everything else says it.
+func TestAccuracyThatIsNotJudged(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-mode", "acc", "-acc-max-length", "1024", "-test.v")...)
+	require.Zero(t, exit, out)
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "CONC=1: PASSED")
+	assert.Regexp(t, `(?m)^ +1 +\d\.\d{4} NOT_RUN .* PASSED *$`, out, "the table")
+	assert.Regexp(t, `(?m)^accuracy NOT_RUN: no accuracy baseline for this model on .*: the figures are recorded, not judged$`, out, "below the table")
+	assert.Contains(t, out, "accuracy_validation NOT_RUN\n", "an attribute, which gotestsum makes a property of")
+	assert.Contains(t, batchFile(t, dir, "summary.md"), "Accuracy NOT_RUN")
+	v := result(t, dir, "result_isl16_osl8_conc1.json")["accuracy_validation"].(map[string]any)
+	assert.Equal(t, "NOT_RUN", v["status"])
+	assert.Contains(t, v["reason"], "not judged")
+}
+
 func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {
 	base, err := os.ReadFile("../baselines/accuracy/inferbench-ngram.json")
 	require.NoError(t, err)

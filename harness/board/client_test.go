@@ -229,7 +229,7 @@ func TestRoutes(t *testing.T) {
 		"embedded, public":          {"https://board.example", embedded, "", "embedded engine"},
 		"limited":                   {"", limited, "", "client was the limit"},
 		"limited, loopback":         {"http://localhost:9", limited, "http://localhost:9", ""},
-		"failed":                    {"", with(func(f *Figures) { f.Passed = false }), "", "only a cell that PASSED"},
+		"failed":                    {"", with(func(f *Figures) { f.Passed = false }), "", "only a cell whose accuracy PASSED"},
 		"no team":                   {"", with(func(f *Figures) { f.Team = "" }), "", "no team name"},
 		"not a number":              {"", with(func(f *Figures) { f.E2EMs = nan }), "", "median E2E is NaN"},
 		"no accuracy":               {"", with(func(f *Figures) { f.BitsPerByte = 0 }), "", "bits_per_byte is 0"},
@@ -255,7 +255,7 @@ func TestRefusedIsAnErrorAndLeavesNothing(t *testing.T) {
 	f.Passed = false
 	report, err := New(Options{}).Submit(t.Context(), dir, []Figures{f})
 	require.NoError(t, err)
-	assert.ErrorContains(t, report.Err(), "1 of 1 submissions not confirmed: isl=1024/osl=1024/conc=16: refused: only a cell that PASSED")
+	assert.ErrorContains(t, report.Err(), "1 of 1 submissions not confirmed: isl=1024/osl=1024/conc=16: refused: only a cell whose accuracy PASSED")
 	files, _ := os.ReadDir(dir)
 	assert.Empty(t, files)
 }

@@ -102,7 +102,7 @@ func (c *Client) route(f Figures) (address string, refusal error) {
 	case f.Team == "":
 		return "", fmt.Errorf("it has no team name: set TEAM")
 	case !f.Passed:
-		return "", fmt.Errorf("only a cell that PASSED is submitted")
+		return "", fmt.Errorf("only a cell whose accuracy PASSED is submitted; where no baseline fits it is NOT_RUN (ACC_BASELINE names one)")
 	case f.complete() != "":
 		return "", fmt.Errorf("%s", f.complete())
 	}

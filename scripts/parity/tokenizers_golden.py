@@ -117,8 +117,8 @@ def unigram():
     return t, trainer, lambda: t
 
 
-# Every character, but for the ideographs and private ones beyond the first of
-# their kind, in blocks of 4,096.
+# Every character, but for the rarer ideographs and the private ones of planes 15
+# and 16, in blocks of 4,096.
 CHARACTERS = [[chr(c) for c in range(b, b + 0x1000) if not 0xD800 <= c < 0xE000]
               for b in [*range(0, 0x21000, 0x1000), 0x2E000, 0xE0000]]
 
