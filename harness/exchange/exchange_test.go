@@ -127,6 +127,11 @@ func TestSGLang(t *testing.T) {
 	assert.ErrorContains(t, err, "silent.jsonl: line 1: the file does not name the model: say -model")
 	_, err = Read(silent, Hints{TP: 8, Model: "x"})
 	assert.NoError(t, err)
+
+	anyLength := filepath.Join(t.TempDir(), "default.jsonl")
+	require.NoError(t, os.WriteFile(anyLength, []byte(strings.ReplaceAll(string(b), `"random_range_ratio": 1.0`, `"random_range_ratio": 0.0`)), 0o644))
+	_, err = Read(anyLength, Hints{TP: 8})
+	assert.ErrorContains(t, err, "run it with --random-range-ratio 1")
 }
 
 // The aggregates say of a run what the file that they were made of says.

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -68,6 +69,9 @@ func sglang(o object, h Hints) (*Imported, error) {
 	var server object
 	_ = json.Unmarshal(o["server_info"], &server) // null where the server did not tell
 	r := &Imported{Tool: "SGLang bench_serving", Duration: seconds(s.Duration)}
+	if v := o.number("random_range_ratio"); v != nil && *v == 0 && h.RangeRatio == 0 {
+		return nil, errors.New("its lengths were anything from 1 to the full ones (random_range_ratio 0, the client's default), as in no cell here: run it with --random-range-ratio 1")
+	}
 	dataset := first(o.text("dataset_name"), "random")
 	if dataset == "random-ids" { // its "random" takes ShareGPT's text
 		dataset = "random"
