@@ -117,7 +117,7 @@ func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
 	if r.StdErr != nil {
 		se = *r.StdErr
 	}
-	var outside []string
+	var outside, doubtful []string
 	for _, m := range []struct {
 		name                   string
 		value, baseline, error float64
@@ -138,15 +138,25 @@ func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
 			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% below the baseline %.4f (lower limit %.4f): the measurement or the model is not what it claims", m.name, m.value, -100*off, m.baseline, l.Lower))
 		}
 		if tolerance*m.baseline < 2*m.error {
-			v.Warnings = append(v.Warnings, fmt.Sprintf("%s: the tolerance of ±%.4f is smaller than two standard errors over documents (%.4f)", m.name, tolerance*m.baseline, 2*m.error))
+			doubtful = append(doubtful, fmt.Sprintf("%.1f %% of %s", 200*m.error/m.baseline, m.name))
 		}
 	}
+	within := fmt.Sprintf("±%g %%", math.Round(tolerance*1e4)/100)
+	v.Reason = fmt.Sprintf("all three metrics within %s of %s", within, b.Name)
 	if outside != nil {
 		v.Status, v.Reason = Failed, strings.Join(outside, "; ")
-		return v
 	}
-	v.Reason = fmt.Sprintf("all three metrics within ±%g %% of %s", math.Round(tolerance*1e4)/100, b.Name)
+	if doubtful != nil {
+		v.warn(fmt.Sprintf("the tolerance of %s is smaller than two standard errors over documents: %s", within, strings.Join(doubtful, ", ")))
+	}
 	return v
+}
+
+// warn adds what makes the verdict doubtful, to the reason as well, since that
+// is what people are shown.
+func (v *Verdict) warn(w string) {
+	v.Warnings = append(v.Warnings, w)
+	v.Reason += "; " + w
 }
 
 // judgeFloor is gsm8k's rule: the share of right answers must be at least the
@@ -164,7 +174,7 @@ func judgeFloor(m *ExactMatch, b *baselines.Accuracy, tolerance float64) Verdict
 		v.Status = Failed
 	}
 	if tolerance < 2*stderr {
-		v.Warnings = append(v.Warnings, fmt.Sprintf("exact_match: the tolerance of %.4f is smaller than two standard errors over questions (%.4f)", tolerance, 2*stderr))
+		v.warn(fmt.Sprintf("the tolerance of %.4f is smaller than two standard errors over questions: %.4f", tolerance, 2*stderr))
 	}
 	return v
 }

@@ -64,7 +64,11 @@ func TestJudgeSaysWhenTheToleranceIsBelowTheNoise(t *testing.T) {
 	r.StdErr = &StdErr{BitsPerByte: 0.02}
 	v := Judge(r, b, 0)
 	assert.Equal(t, Passed, v.Status)
-	assert.Equal(t, []string{"bits_per_byte: the tolerance of ±0.0135 is smaller than two standard errors over documents (0.0400)"}, v.Warnings)
+	const doubt = "the tolerance of ±3 % is smaller than two standard errors over documents: 8.9 % of bits_per_byte"
+	assert.Equal(t, []string{doubt}, v.Warnings)
+	assert.Equal(t, "all three metrics within ±3 % of deepseek-r1-0528-mxfp4; "+doubt, v.Reason, "in the words that people are shown, too")
+	r.BitsPerByte = 1
+	assert.Contains(t, Judge(r, b, 0).Reason, "(upper limit 0.4620); "+doubt)
 	j, err := json.Marshal(v)
 	require.NoError(t, err)
 	assert.Contains(t, string(j), `"status":"PASSED"`)

@@ -47,13 +47,16 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 	}
 	a := Accuracy{Cells: []string{strconv.Itoa(cell.Conc)}, Status: verdict.Status, Reason: verdict.Reason}
 	a.Baseline, _ = verdict.Baseline.(string)
-	for _, name := range []string{"bits_per_byte", "byte_perplexity", "word_perplexity"} {
-		v, ok := figures[name].(float64)
+	for _, m := range []struct{ figure, limit string }{
+		{"bits_per_byte", "bits_per_byte"}, {"byte_perplexity", "byte_perplexity"}, {"word_perplexity", "word_perplexity"},
+		{"exact_match_strict", "exact_match,strict-match"}, {"exact_match_flexible", "exact_match,flexible-extract"},
+	} {
+		v, ok := figures[m.figure].(float64)
 		if !ok {
 			continue
 		}
-		l := verdict.Limits[name]
-		a.Metrics = append(a.Metrics, Metric{name, v, l.Baseline, l.Lower, l.Upper, l.OK})
+		l := verdict.Limits[m.limit]
+		a.Metrics = append(a.Metrics, Metric{m.figure, v, l.Baseline, l.Lower, l.Upper, l.OK})
 	}
 	same := func(o Accuracy) bool {
 		return o.Status == a.Status && o.Reason == a.Reason && slices.EqualFunc(o.Metrics, a.Metrics, func(x, y Metric) bool { return x.Value == y.Value })

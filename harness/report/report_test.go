@@ -122,6 +122,21 @@ func TestReportOfABatch(t *testing.T) {
 	assert.Contains(t, string(md), "CONC 32: client-limited: the client, not the server")
 }
 
+func TestAccuracyOfWordProblems(t *testing.T) {
+	var r Report
+	r.accuracy(matrix.Cell{Conc: 8}, &batch.Result{
+		Accuracy:   []byte(`{"task":"gsm8k","exact_match_strict":0.95,"exact_match_flexible":0.96}`),
+		Validation: []byte(`{"status":"PASSED","reason":"enough","baseline":"b","limits":{"exact_match,strict-match":{"value":0.95,"baseline":0.93,"lower":0.93,"upper":1,"ok":true}}}`),
+	})
+	require.Len(t, r.Accuracy, 1)
+	m := r.Accuracy[0].Metrics
+	require.Len(t, m, 2)
+	assert.Equal(t, "exact_match_strict", m[0].Name)
+	assert.Equal(t, 0.93, *m[0].Lower)
+	assert.Equal(t, 0.96, m[1].Value)
+	assert.Nil(t, m[1].Lower, "the baseline is of the other extraction")
+}
+
 func TestSeriesAddUp(t *testing.T) {
 	dir := sample(t)
 	r, err := Read(dir, Options{})
