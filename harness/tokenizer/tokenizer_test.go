@@ -21,7 +21,8 @@ import (
 // answers are what Hugging Face's tokenizers makes of texts with one
 // tokenizer.json: see scripts/parity/tokenizers_golden.py.
 type answers struct {
-	Lines []struct {
+	Prefix *int32 // nil where no tokenizer_config.json is beside the file
+	Lines  []struct {
 		Text string
 		IDs  []int32
 	}
@@ -76,6 +77,11 @@ func same(t *testing.T, tok *Tokenizer, a answers, file string) (tokens int, too
 	ids, err := tok.Encode(strings.Join(page, "\n"))
 	require.NoError(t, err)
 	assert.Equal(t, a.Page, ids, "the page as a whole")
+	if a.Prefix != nil {
+		prefix, err := tok.Prefix()
+		require.NoError(t, err)
+		assert.Equal(t, *a.Prefix, prefix, "the token before a text")
+	}
 	require.Len(t, a.Characters, len(blocks))
 	for i, first := range blocks {
 		ids, err := tok.Encode(block(first))

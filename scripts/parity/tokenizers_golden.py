@@ -152,6 +152,15 @@ def train(folder, texts):
         f.write(HARD)
 
 
+def prefix(folder):
+    """What lm-evaluation-harness puts before a text, where a tokenizer_config.json says: BOS, else EOS."""
+    if not os.path.exists(os.path.join(folder, "tokenizer_config.json")):
+        return None
+    from transformers import AutoTokenizer
+    t = AutoTokenizer.from_pretrained(folder)
+    return t.bos_token_id if t.bos_token_id is not None else t.eos_token_id
+
+
 def golden(out, text, files):
     """What the tokenizers in these files make of HARD, of their own added tokens, of every character, and of a text."""
     content = open(text, encoding="utf-8", newline="").read()
@@ -165,6 +174,7 @@ def golden(out, text, files):
         def ids(s):
             return t.encode(s, add_special_tokens=False).ids
         result[path] = {
+            "prefix": prefix(os.path.dirname(path)),
             "lines": [{"text": line, "ids": ids(line)} for line in lines],
             "page": ids("\n".join(lines)),
             "characters": [digest(ids("".join(f"a{c} {c}word {c}1" for c in block))) for block in CHARACTERS],
