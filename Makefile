@@ -36,8 +36,8 @@ acc: ## accuracy only, of every selected cell
 perf: ## accuracy, then performance
 	@MODE=perf $(RUN)
 
-submit: ## perf, then the leaderboard; needs TEAM=x
-	@MODE=submit $(RUN)
+submit: ## perf, then the leaderboard; needs TEAM=x. With BATCH=batch_…, what PASSED there before
+	@$(if $(BATCH),$(GO) run ./cmd/leaderboard submit $(BATCH),MODE=submit $(RUN))
 
 estimate: ## how long the selected cells would take on this server; runs nothing
 	@ESTIMATE=true $(GO) test -count 1 -timeout 0 -run '$(SUITE)'

@@ -4,6 +4,7 @@
 //	leaderboard                     serve the board (the default)
 //	leaderboard backup [FILE]       copy the database, also while the board runs
 //	leaderboard issue TEAM          give a team a token, and print it once
+//	leaderboard submit DIR ...      send what PASSED in batch folders, for TEAM
 //	leaderboard resubmit [DIR ...]  send the pending submissions of batch folders
 //
 // The settings LEADERBOARD_* come from the environment or .env; flags go first.
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"inferbench/harness/settings"
+	"inferbench/harness/sweep"
 	"inferbench/leaderboard"
 	"inferbench/leaderboard/own"
 )
@@ -81,19 +83,22 @@ func run(ctx context.Context, args []string) error {
 			fmt.Println(token)
 		}
 		return err
-	case "resubmit":
+	case "submit", "resubmit":
 		flags.BoolVar(&s.DryRun, "dry-run", s.DryRun, "print what would be sent, and send nothing [DRY_RUN]")
 		flags.Parse(args)
+		if verb == "submit" {
+			return submit(ctx, s, flags.Args())
+		}
 		return resubmit(ctx, s, flags.Args())
 	}
-	return fmt.Errorf("%q: want serve, backup, issue or resubmit", verb)
+	return fmt.Errorf("%q: want serve, backup, issue, submit or resubmit", verb)
 }
 
 // getenv hides the settings of a sweep that this program has no use for, so
 // that a wrong one does not keep the board from starting.
 func getenv(name string) string {
 	switch name {
-	case "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
+	case "TEAM", "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
 		return os.Getenv(name)
 	}
 	if len(name) > 12 && name[:12] == "LEADERBOARD_" {
@@ -125,6 +130,24 @@ func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, 
 		return errors.Join(err, server.Close())
 	}
 	return server.Close()
+}
+
+// submit sends batches that were measured before.
+func submit(ctx context.Context, s settings.Settings, dirs []string) error {
+	switch {
+	case len(dirs) == 0:
+		return errors.New("submit: want batch folders, as in make submit BATCH=batch_… TEAM=x")
+	case s.Team == "":
+		return errors.New("submit: TEAM is empty: want a team name, as in make submit BATCH=batch_… TEAM=x")
+	}
+	client, err := own.Client(s, os.Stdout)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		err = errors.Join(err, sweep.SubmitBatch(ctx, client, dir, s.Team))
+	}
+	return errors.Join(err, client.Close())
 }
 
 func resubmit(ctx context.Context, s settings.Settings, dirs []string) error {

@@ -19,7 +19,7 @@ func TestVerbs(t *testing.T) {
 	t.Setenv("ISL", "nonsense") // a sweep's setting: none of the board's business
 	ctx := t.Context()
 
-	assert.ErrorContains(t, run(ctx, []string{"fly"}), "want serve, backup, issue or resubmit")
+	assert.ErrorContains(t, run(ctx, []string{"fly"}), "want serve, backup, issue, submit or resubmit")
 	assert.ErrorContains(t, run(ctx, []string{"backup"}), "no such file")
 	assert.ErrorContains(t, run(ctx, []string{"issue"}), "want one team name")
 	require.NoError(t, run(ctx, []string{"issue", "team x"}))

@@ -2,29 +2,26 @@ package sweep
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
 
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/board"
-	"inferbench/harness/matrix"
 )
 
-// Submit sends what the sweep measured to the leaderboard, batch by batch. Cells
-// that did not pass are left out here, with their reason in the table; what a
-// board refuses or never confirms is an error.
+// Submit sends what the sweep's batches hold to the leaderboard, batch by
+// batch. Cells that did not pass are left out here, with their reason in the
+// table; what a board refuses or never confirms is an error.
 func (sw *Sweep) Submit(ctx context.Context, client *board.Client) error {
-	byCombination := map[matrix.Combination][]board.Figures{}
-	for _, c := range sw.cells {
-		if f, ok := sw.figures(c); ok {
-			byCombination[c.Combination] = append(byCombination[c.Combination], f)
-		}
-	}
 	var all board.Report
 	for _, combo := range sw.Settings.Selection.Combinations() {
-		if len(byCombination[combo]) == 0 {
+		b := sw.batches[combo]
+		if b == nil { // no cell of it was selected
 			continue
 		}
-		report, err := client.Submit(ctx, sw.batches[combo].Dir, byCombination[combo])
+		report, err := submit(ctx, client, b.Dir, sw.Settings.Team)
 		if err != nil {
 			return err
 		}
@@ -33,23 +30,59 @@ func (sw *Sweep) Submit(ctx context.Context, client *board.Client) error {
 	return all.Err()
 }
 
-// figures is what the cell submits; false where it did not pass.
-func (sw *Sweep) figures(c matrix.Cell) (board.Figures, bool) {
-	st := sw.states[c]
-	r := st.result
-	if r == nil || r.Status != batch.Passed || r.Performance == nil || st.accuracy.Result == nil || st.accuracy.Result.Metrics == nil { // a board takes perplexities
-		return board.Figures{}, false
+// SubmitBatch sends a finished batch: the folder is all it needs.
+func SubmitBatch(ctx context.Context, client *board.Client, dir, team string) error {
+	report, err := submit(ctx, client, dir, team)
+	if err == nil && len(report) == 0 {
+		err = fmt.Errorf("%s: no cell with performance figures has PASSED: there is nothing to submit", dir)
 	}
-	f := board.Figures{Team: sw.Settings.Team, ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
+	if err != nil {
+		return err
+	}
+	return report.Err()
+}
+
+func submit(ctx context.Context, client *board.Client, dir, team string) (board.Report, error) {
+	folder, err := batch.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	var passed []board.Figures
+	for _, c := range folder.Cells {
+		if r := c.Result; c.Status == batch.Passed && r != nil && r.Performance != nil {
+			f, err := figures(c)
+			if err != nil {
+				return nil, err
+			}
+			f.Team = team
+			passed = append(passed, f)
+		}
+	}
+	return client.Submit(ctx, dir, passed)
+}
+
+// figures is what a cell that passed submits. What its accuracy lacks is zero,
+// which no board takes.
+func figures(c batch.ReadCell) (f board.Figures, err error) {
+	r := c.Result
+	f = board.Figures{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
 		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: r.Performance.TputPerGPU,
 		BaselineE2EMs: value(r.Baseline.MedianE2E), BaselineTputPerGPU: value(r.Baseline.TputPerGPU),
-		BitsPerByte: st.accuracy.Result.BitsPerByte, BytePerplexity: st.accuracy.Result.BytePerplexity, WordPerplexity: st.accuracy.Result.WordPerplexity,
-		Passed: st.accuracy.Verdict.Status == accuracy.Passed, Embedded: sw.Target.Loopback,
-		ClientLimited: r.ClientLimited, ResultFile: sw.Settings.ResultFilename}
-	if f.ResultFile == "" {
-		f.ResultFile = c.FileName()
+		Embedded: r.Args.Backend == "embedded", ClientLimited: r.ClientLimited, ResultFile: filepath.Base(c.File)}
+	var metrics accuracy.Metrics
+	var verdict accuracy.Verdict
+	for _, part := range []struct {
+		key string
+		raw json.RawMessage
+		to  any
+	}{{"accuracy", r.Accuracy, &metrics}, {"accuracy_validation", r.Validation, &verdict}} {
+		if err := json.Unmarshal(part.raw, part.to); err != nil {
+			return f, fmt.Errorf("%s: %s: %w", c.File, part.key, err)
+		}
 	}
-	return f, true
+	f.BitsPerByte, f.BytePerplexity, f.WordPerplexity = metrics.BitsPerByte, metrics.BytePerplexity, metrics.WordPerplexity
+	f.Passed = verdict.Status == accuracy.Passed
+	return f, nil
 }
 
 func value(v *float64) float64 {
