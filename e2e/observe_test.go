@@ -39,6 +39,30 @@ func TestReportAndServerMetrics(t *testing.T) {
 	assert.NotContains(t, result(t, dir, "result_isl16_osl8_conc1.json"), "server_metrics")
 }
 
+// A server keeps what it was asked before, but no cell of a sweep, nor a second
+// pass over one, asks it again. A second sweep does, and is told.
+func TestPrefixCacheIsNotMeasuredByMistake(t *testing.T) {
+	e, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	defer e.Close()
+	sweep := func(args ...string) string {
+		exit, dir, out := finish(t, nil, append([]string{"-test.run", "TestServing", "-base-url", e.URL(), "-isl", "256", "-osl", "64", "-conc", "1,2", "-num-prompts", "100", "-scrape-every", "20ms"}, args...)...)
+		require.Zero(t, exit, out)
+		for _, cell := range []string{"conc1", "conc2"} {
+			r := result(t, dir, "result_isl256_osl64_"+cell+".json")
+			if strings.Contains(out, "prefix cache") {
+				assert.Greater(t, r["server_metrics"].(map[string]any)["prefix_hits"], 0.5)
+			} else {
+				assert.Less(t, r["server_metrics"].(map[string]any)["prefix_hits"], 0.01)
+			}
+		}
+		return out
+	}
+	assert.NotContains(t, sweep("-test.count", "2"), "prefix cache")
+	assert.Regexp(t, `CONC 2: \d+ % of the prompt tokens came from the server's prefix cache, .*Start it anew, or give another SEED`, sweep())
+	assert.NotContains(t, sweep("-seed", "2"), "prefix cache")
+}
+
 // A running sweep serves its own metrics where it is asked to.
 func TestMetricsWhileRunning(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

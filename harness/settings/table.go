@@ -63,7 +63,7 @@ var table = []spec{
 	{workload, "CONC", "", "requests in flight: one value or a list, as 4,8,16; none means 4,8,16,32,64", false, setConc},
 	{workload, "NUM_PROMPTS", "", "requests a cell; none means CONC×50, or CONC×20 where OSL is 8192", false, whole(1, func(s *Settings) *int { return &s.Selection.NumPrompts })},
 	{workload, "RANDOM_RANGE_RATIO", "1.0", "lengths are uniform in [ratio·L, L]; above 0, at most 1", false, fraction(func(s *Settings) *float64 { return &s.RandomRangeRatio })},
-	{workload, "SEED", "1", "seed of the prompts: the same seed sends the same prompts everywhere", false, setSeed},
+	{workload, "SEED", "1", "seed of the prompts: the same seed sends the same prompts everywhere, each cell its own", false, setSeed},
 	{workload, "WARMUP", "", "requests sent before the clock starts; none means 2×CONC", false, setWarmUp},
 
 	{workload, "DATASET", "random", "random (token ids), text (random words), sharegpt or jsonl (a file of prompts, one JSON object a line)", false, setDataset},

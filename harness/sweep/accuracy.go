@@ -119,7 +119,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 
 // endUnmeasured ends a cell whose speed is not measured.
 func (sw *Sweep) endUnmeasured(c matrix.Cell, st *state, a *Accuracy, status batch.Status, reason string) error {
-	r := &batch.Result{Status: status, Reason: reason, Args: sw.args(c, sw.plan(c))}
+	r := &batch.Result{Status: status, Reason: reason, Args: sw.args(c, sw.plan(pass{Cell: c}))}
 	if err := addAccuracy(r, a); err != nil {
 		return err
 	}

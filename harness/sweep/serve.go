@@ -46,7 +46,8 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		return nil, err
 	}
 	begin := readClocks()
-	r, rec := sw.measure(ctx, c, st.accuracy.Baseline)
+	r, rec := sw.measure(ctx, pass{c, st.passes}, st.accuracy.Baseline)
+	st.passes++
 	took := time.Since(begin.monotonic)
 	if j := begin.jump(); j != "" {
 		r.Notes = append(r.Notes, j)
@@ -72,8 +73,8 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 // measure runs the pass and, after the clock has stopped, looks at the decode
 // path. The result has no accuracy yet; the recording is nil where the load
 // could not be run at all.
-func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
-	p := sw.plan(c)
+func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
+	c, p := run.Cell, sw.plan(run)
 	r := &batch.Result{Args: sw.args(c, p)}
 	fail := func(reason string) {
 		if r.Status != batch.Failed {
@@ -86,7 +87,7 @@ func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Acc
 		return r, nil
 	}
 	server := sw.watchServer(ctx, &o)
-	rec, err := sw.load(ctx, c, src, o)
+	rec, err := sw.load(ctx, run, src, o)
 	seen := server()
 	if err != nil {
 		fail(err.Error())
@@ -96,6 +97,9 @@ func (sw *Sweep) measure(ctx context.Context, c matrix.Cell, base *baselines.Acc
 		fail(err.Error())
 	}
 	r.Notes = append(notes, rec.Notes...)
+	if n := cached(seen, sw.Settings.Traffic.SharedPrefix); n != "" {
+		r.Notes = append(r.Notes, n)
+	}
 	r.Args.NumPrompts = len(rec.Timings)
 	sum := rec.Summary(sw.Settings.TP)
 	r.Performance = &sum

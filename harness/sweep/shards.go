@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"inferbench/harness/load"
-	"inferbench/harness/matrix"
 	"inferbench/harness/settings"
 	"inferbench/harness/shard"
 	"inferbench/harness/workload"
@@ -31,11 +30,11 @@ func JoinShards(ctx context.Context, s settings.Settings) (*shard.Group, error) 
 
 // load runs a pass: all of it here, or this shard's part and the merging of the
 // others'.
-func (sw *Sweep) load(ctx context.Context, c matrix.Cell, src workload.Source, o load.Options) (*load.Recording, error) {
+func (sw *Sweep) load(ctx context.Context, p pass, src workload.Source, o load.Options) (*load.Recording, error) {
 	if sw.Shards == nil {
 		return load.Run(ctx, sw.Target, src, o)
 	}
-	return sw.Shards.Lead(ctx, c, sw.part(src, o))
+	return sw.Shards.Lead(ctx, p, sw.part(src, o))
 }
 
 // part is this shard's part of a pass.
@@ -61,11 +60,11 @@ func Follow(ctx context.Context, c Config) error {
 	}
 	return c.Shards.Follow(ctx, func(raw json.RawMessage) shard.Measure {
 		return func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
-			var cell matrix.Cell
-			if err := json.Unmarshal(raw, &cell); err != nil {
+			var p pass
+			if err := json.Unmarshal(raw, &p); err != nil {
 				return nil, fmt.Errorf("the leader's order: %w", err)
 			}
-			src, o, _, err := load.Open(ctx, sw.Target, sw.plan(cell))
+			src, o, _, err := load.Open(ctx, sw.Target, sw.plan(p))
 			if err != nil {
 				return nil, err
 			}

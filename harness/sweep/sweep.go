@@ -77,6 +77,7 @@ type Sweep struct {
 // state is what is known of a cell so far.
 type state struct {
 	accuracy *Accuracy
+	passes   int           // that were begun
 	unbooked time.Duration // time spent that the batch has not been told of
 	result   *batch.Result // the last one written
 }

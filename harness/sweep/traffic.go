@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"slices"
 
@@ -10,9 +11,28 @@ import (
 	"inferbench/harness/workload"
 )
 
-// plan is what the settings ask to send in a cell, and how.
-func (sw *Sweep) plan(c matrix.Cell) load.Plan {
-	s, tr := sw.Settings, sw.Settings.Traffic
+// pass is one run of a cell: with -count a cell has several.
+type pass struct {
+	Cell   matrix.Cell
+	Number int // from 0
+}
+
+// seed is what the pass's prompts are drawn with. No two passes of a sweep
+// share a prompt: a server that keeps a prefix cache would answer the later one
+// from it, and its prefill would look faster than it is.
+func (p pass) seed(seed int64) int64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s %d", seed, p.Cell.Name(), p.Number)
+	return int64(h.Sum64() >> 1)
+}
+
+// plan is what the settings ask to send in a pass, and how.
+func (sw *Sweep) plan(p pass) load.Plan {
+	c, s, tr := p.Cell, sw.Settings, sw.Settings.Traffic
+	seed := s.Seed
+	if tr.Dataset != workload.KindShareGPT { // of which the seed chooses the part that is sent
+		seed = p.seed(seed)
+	}
 	n := c.NumPrompts
 	if tr.Duration > 0 && s.Selection.NumPrompts == 0 {
 		n = workload.Endless
@@ -23,7 +43,7 @@ func (sw *Sweep) plan(c matrix.Cell) load.Plan {
 	}
 	return load.Plan{
 		Workload: workload.Spec{Kind: tr.Dataset, Path: tr.DatasetPath, N: n, ISL: c.ISL, OSL: c.OSL,
-			RangeRatio: sw.rangeRatio(), Seed: s.Seed, SharedPrefix: tr.SharedPrefix, Prefixes: tr.Prefixes},
+			RangeRatio: sw.rangeRatio(), Seed: seed, SharedPrefix: tr.SharedPrefix, Prefixes: tr.Prefixes},
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.RequestTimeout,
 			Shape: load.Shape{Rate: tr.Rate, Burstiness: tr.Burstiness, Uncapped: tr.Uncapped,
 				RampUp: tr.RampUp, Duration: tr.Duration, Trace: tr.Trace, Seed: s.Seed},
