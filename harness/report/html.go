@@ -27,15 +27,21 @@ var pageJS string
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"pill": func(status string) string {
 		switch {
-		case strings.HasSuffix(status, "PASSED"):
+		case strings.Contains(status, "client-limited"): // passed or not, it says little
+		case strings.Contains(status, "PASSED"): // alone, or after a count
 			return "good"
-		case strings.HasSuffix(status, "FAILED"):
+		case strings.Contains(status, "FAILED"):
 			return "bad"
 		}
 		return "mid"
 	},
 	// A narrow window may break these words; html/template keeps the soft hyphen.
 	"soft": strings.NewReplacer("throughput", "through\u00adput", "interactivity", "inter\u00adactivity", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
+	// status is in two lines where the client was the limit, so that the table keeps its width.
+	"status": func(v string) (parts struct{ Word, Mark string }) {
+		parts.Word, parts.Mark, _ = strings.Cut(v, " ")
+		return parts
+	},
 	"four": func(v *float64) string {
 		if v == nil {
 			return "–"

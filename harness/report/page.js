@@ -22,6 +22,14 @@
   }, more);
   const legend = (show) => ({ display: show, labels: { color: color("--text"), boxWidth: 18, boxHeight: 2 } });
 
+  // The scale that shows values this far apart: the embedded engine is a hundred
+  // times as fast as the hardware that it stands in for.
+  const spread = (values) => {
+    const some = values.filter((v) => v > 0);
+    const wide = some.length > 0 && Math.max(...some) / Math.min(...some) > 30;
+    return wide ? { type: "logarithmic" } : { beginAtZero: true };
+  };
+
   // A scatter of our cells, the baseline's curve, and a line along our front.
   function frontier(id, x, xTitle, unit) {
     const ours = data.cells.filter((c) => c.tput !== null && c[x] !== null)
@@ -43,10 +51,11 @@
         borderColor: color("--s2"), backgroundColor: color("--s2"), borderWidth: 1.5, pointStyle: "rectRot", pointRadius: 5, showLine: true,
       });
     }
+    const all = sets.flatMap((s) => s.data);
     draw(id, {
       type: "scatter", data: { datasets: sets },
       options: {
-        scales: { x: axis(xTitle), y: axis("tok/s per GPU", { beginAtZero: true }) },
+        scales: { x: axis(xTitle, spread(all.map((p) => p.x))), y: axis("tok/s per GPU", spread(all.map((p) => p.y))) },
         plugins: {
           legend: legend(true),
           tooltip: { callbacks: { label: (t) => `${t.dataset.label}, CONC ${t.raw.conc}: ${fmt(t.raw.y)} tok/s/GPU at ${fmt(t.raw.x)} ${unit}` } },

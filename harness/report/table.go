@@ -44,7 +44,12 @@ func (r *Report) table() ([]column, []row) {
 	}
 	fields := []field{
 		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }, always},
-		{column{"status", "", ""}, func(c Cell) string { return string(c.Status) }, always},
+		{column{"status", "", ""}, func(c Cell) string {
+			if c.ClientLimited { // as in the table on the terminal
+				return string(c.Status) + " (client-limited)"
+			}
+			return string(c.Status)
+		}, always},
 		num("throughput", "tok/s/GPU", "input and output tokens", func(c Cell) *float64 { return c.TputPerGPU }),
 		num(versus, "throughput", "throughput per GPU; above 1 is better", func(c Cell) *float64 { return c.TputRatio }),
 		num("output", "tok/s", "output tokens of all GPUs", func(c Cell) *float64 { return c.OutputTput }),

@@ -38,7 +38,13 @@
       pointStyle: l.shape, pointRadius: l.front ? 0 : 5, pointHoverRadius: l.front ? 0 : 8, pointHitRadius: l.front ? 0 : 10, pointBorderWidth: 2,
       order: l.front ? 2 : l.dash ? 1 : 0, hidden: hidden.has(l.name),
     }));
-    const axis = (title, type) => ({ beginAtZero: type === "y", title: { display: true, text: title, color: colour("soft") },
+    // Points far apart, as of the embedded engine beside real hardware, need a
+    // logarithmic scale for the nearer ones to be seen.
+    const wide = axis => {
+      const some = data().flatMap(d => d.data.map(p => p[axis])).filter(v => v > 0);
+      return some.length > 0 && Math.max(...some) / Math.min(...some) > 30;
+    };
+    const axis = (title, type) => ({ type: wide(type) ? "logarithmic" : "linear", beginAtZero: type === "y", title: { display: true, text: title, color: colour("soft") },
       ticks: { color: colour("soft"), maxRotation: 0 }, grid: { color: colour("line") }, border: { color: colour("line") } });
     const options = () => ({
       animation: false, maintainAspectRatio: false, responsive: true,
