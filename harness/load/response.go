@@ -15,7 +15,8 @@ import (
 
 // Limits on what a server can make the client hold.
 const (
-	bufferSize = 16 << 10  // of a stream, and the longest response header
+	bufferSize = 8 << 10   // of a stream; it grows for what is longer
+	maxHeader  = 16 << 10  // the longest response header
 	maxEvent   = 256 << 10 // the longest single event
 	maxErrBody = 4 << 10   // of an error answer
 )
@@ -248,8 +249,8 @@ func (s *response) header() error {
 			if end = headerEnd(s.buf[s.rawR:s.rawW]); end > 0 {
 				break
 			}
-			if s.rawW-s.rawR >= bufferSize {
-				return fmt.Errorf("the response header is longer than %d KiB", bufferSize>>10)
+			if s.rawW-s.rawR >= maxHeader {
+				return fmt.Errorf("the response header is longer than %d KiB", maxHeader>>10)
 			}
 			if err := s.read(); err != nil {
 				if errors.Is(err, io.EOF) {
