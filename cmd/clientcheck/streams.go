@@ -21,7 +21,7 @@ func streams(ctx context.Context) error {
 	}
 	fmt.Printf("%8s %8s %8s %12s %12s %8s %14s\n", "streams", "input", "output", "ours tok/s", "bare tok/s", "ratio", "KiB a stream")
 	for _, j := range []job{
-		{conc: 64, n: 256, isl: 1024, osl: 512},
+		{conc: 64, n: 64, isl: 1024, osl: 1024},
 		{conc: 1024, n: 1024, isl: 1024, osl: 256},
 		{conc: 4096, n: 4096, isl: 128, osl: 64},
 		{conc: 4096, n: 4096, isl: 8192, osl: 64},

@@ -59,8 +59,10 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 		slices.Sort(late)
 		a.LatenessP99Ms, a.LatenessMaxMs = ms(late[(len(late)*99+99)/100-1]), ms(late[len(late)-1])
 	}
-	a.GCPauseP99Ms, a.GCPauseMaxMs = between(w.before.pauses, after.pauses)
-	a.SchedulingP99Ms, _ = between(w.before.scheduling, after.scheduling)
+	var paused float64
+	a.GCPauseP99Ms, a.GCPauseMaxMs, paused = between(w.before.pauses, after.pauses)
+	a.GCPauseShare = paused / ms(wall)
+	a.SchedulingP99Ms, _, _ = between(w.before.scheduling, after.scheduling)
 
 	var chunks int64
 	var idle time.Duration
@@ -101,11 +103,11 @@ func readHistograms() histograms {
 	return histograms{get(s[0].Value), get(s[1].Value)}
 }
 
-// between is the 99th percentile and the maximum, in ms, of what is in b but
-// not yet in a: the upper ends of their buckets.
-func between(a, b *metrics.Float64Histogram) (p99, most float64) {
+// between is the 99th percentile, the maximum and the sum, in ms, of what is in
+// b but not yet in a, each at the upper end of its bucket.
+func between(a, b *metrics.Float64Histogram) (p99, most, sum float64) {
 	if a == nil || b == nil || len(a.Counts) != len(b.Counts) {
-		return 0, 0
+		return 0, 0, 0
 	}
 	var total uint64
 	for i, n := range b.Counts {
@@ -124,9 +126,10 @@ func between(a, b *metrics.Float64Histogram) (p99, most float64) {
 		before := seen
 		seen += d
 		most = upper * 1e3
+		sum += most * float64(d)
 		if before*100 < total*99 && seen*100 >= total*99 {
 			p99 = most
 		}
 	}
-	return p99, most
+	return p99, most, sum
 }

@@ -116,16 +116,17 @@ func TestPercentileOfRuntimeHistograms(t *testing.T) {
 	buckets := []float64{0, 0.001, 0.002, math.Inf(1)}
 	a := &metrics.Float64Histogram{Buckets: buckets, Counts: []uint64{5, 5, 5}}
 	b := &metrics.Float64Histogram{Buckets: buckets, Counts: []uint64{104, 6, 5}}
-	p99, most := between(a, b)
+	p99, most, sum := between(a, b)
+	assert.Equal(t, 101.0, sum, "99 of 1 ms and one of 2")
 	assert.Equal(t, 1.0, p99, "99 of 100 are in the first bucket")
 	assert.Equal(t, 2.0, most)
 	b.Counts[2]++
-	p99, most = between(a, b)
+	p99, most, _ = between(a, b)
 	assert.Equal(t, 2.0, p99)
 	assert.Equal(t, 2.0, most, "the last bucket has no upper end")
-	p99, most = between(a, a)
-	assert.Zero(t, p99+most)
-	p99, _ = between(nil, b)
+	p99, most, sum = between(a, a)
+	assert.Zero(t, p99+most+sum)
+	p99, _, _ = between(nil, b)
 	assert.Zero(t, p99)
 }
 

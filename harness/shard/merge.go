@@ -84,6 +84,7 @@ func mergeAudits(parts []Part) stats.Audit {
 		out.IdleShare = max(out.IdleShare, a.IdleShare)
 		out.GCPauseP99Ms = max(out.GCPauseP99Ms, a.GCPauseP99Ms)
 		out.GCPauseMaxMs = max(out.GCPauseMaxMs, a.GCPauseMaxMs)
+		out.GCPauseShare = max(out.GCPauseShare, a.GCPauseShare)
 		out.DialMaxMs = max(out.DialMaxMs, a.DialMaxMs)
 		out.TLSMaxMs = max(out.TLSMaxMs, a.TLSMaxMs)
 		out.Dials += a.Dials

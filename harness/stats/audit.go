@@ -20,6 +20,7 @@ type Audit struct {
 	SchedulingP99Ms float64 `json:"scheduling_delay_p99_ms"` // of Go's scheduler alone
 	GCPauseP99Ms    float64 `json:"gc_pause_p99_ms"`
 	GCPauseMaxMs    float64 `json:"gc_pause_max_ms"`
+	GCPauseShare    float64 `json:"gc_pause_share"` // of the run's time, 0 to 1, in which a collection had stopped it
 
 	// What it cost.
 	CPUShare      float64 `json:"cpu_share"`               // of the cores that Go may use, user and system
@@ -49,7 +50,7 @@ const (
 	MaxCPUShare   = 0.80                 // of the client's cores
 	MaxLateness   = 5 * time.Millisecond // at the 99th percentile
 	MaxScheduling = 5 * time.Millisecond // likewise
-	MaxGCPause    = 5 * time.Millisecond // likewise
+	MaxGCPauses   = 0.01                 // share of the time: above it a 99th percentile can be made of pauses
 	MaxIdleShare  = 0.02                 // of the slots' time
 	MaxBundled    = 0.50                 // of all chunks
 )
@@ -66,7 +67,7 @@ func (a *Audit) Judge() {
 	over(a.CPUShare > MaxCPUShare && !a.WithEngine, "the client used %.0f %% of its cores (limit %.0f %%)", a.CPUShare*100, MaxCPUShare*100)
 	over(a.LatenessP99Ms > ms(MaxLateness), "its timers fired %.1f ms late at the 99th percentile (limit %v)", a.LatenessP99Ms, MaxLateness)
 	over(a.SchedulingP99Ms > ms(MaxScheduling), "what was ready to run waited %.1f ms for a core at the 99th percentile (limit %v)", a.SchedulingP99Ms, MaxScheduling)
-	over(a.GCPauseP99Ms > ms(MaxGCPause), "garbage collection stopped it for %.1f ms at the 99th percentile (limit %v)", a.GCPauseP99Ms, MaxGCPause)
+	over(a.GCPauseShare > MaxGCPauses, "garbage collection had stopped it for %.1f %% of the time (limit %.0f %%)", a.GCPauseShare*100, MaxGCPauses*100)
 	over(a.IdleShare > MaxIdleShare, "for %.1f %% of their time its slots had no request in flight (limit %.0f %%)", a.IdleShare*100, MaxIdleShare*100)
 	over(a.BundledShare > MaxBundled, "%.0f %% of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit %.0f %%)", a.BundledShare*100, MaxBundled*100)
 	a.ClientLimited = len(a.Reasons) > 0
