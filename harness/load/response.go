@@ -170,10 +170,10 @@ func (s *response) decode() error {
 			}
 		default: // a line
 			i := bytes.IndexByte(raw, '\n')
+			if i > 1024 || i < 0 && len(raw) > 1024 { // however much of it is there
+				return errors.New("malformed chunked body: a size line of over 1 KiB")
+			}
 			if i < 0 {
-				if len(raw) > 1024 {
-					return errors.New("malformed chunked body: a size line of over 1 KiB")
-				}
 				return nil
 			}
 			line := bytes.TrimSuffix(raw[:i], []byte{'\r'})
