@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"inferbench/harness/advice"
-	"inferbench/harness/engine"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 	"inferbench/harness/target"
@@ -59,11 +58,9 @@ func testMain(m *testing.M) int {
 		return m.Run()
 	}
 	tty, plain := progressOutput()
-
-	var e *engine.Engine
-	if set.Embedded() {
-		e, err = engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey, Dialect: engine.Dialect(set.EngineDialect),
-			Noise: set.EngineNoise, DecodeNoise: set.EngineDecodeNoise, Faults: set.EngineFaults})
+	within := set.Embedded()
+	if within {
+		e, err := startEngine(set)
 		if err != nil {
 			return refuse(err)
 		}
@@ -78,7 +75,7 @@ func testMain(m *testing.M) int {
 	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
 		return refuse(err)
 	}
-	if t.Within = e != nil; !t.Within {
+	if t.Within = within; !within {
 		set.EngineProfile = t.Profile // of an engine in a process of its own
 	}
 	shards, err := sweep.JoinShards(ctx, set)
