@@ -49,10 +49,10 @@ func Open(dir string) (*Folder, error) {
 	f := &Folder{Dir: dir}
 	file := filepath.Join(dir, "summary.txt")
 	text, err := os.ReadFile(file)
-	if _, missing := os.Stat(dir); errors.Is(missing, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: there is no such folder", dir)
-	}
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: there is no such folder", dir)
+		}
 		return nil, fmt.Errorf("%s: not a batch folder: it has no summary.txt", dir)
 	}
 	if err != nil {

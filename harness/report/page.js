@@ -22,13 +22,14 @@
   }, more);
   const legend = (show) => ({ display: show, labels: { color: color("--text"), boxWidth: 18, boxHeight: 2 } });
 
+  // Whether the values above zero are more than so many times apart.
+  const apart = (values, times) => {
+    const some = values.filter((v) => v > 0);
+    return some.length > 0 && Math.max(...some) / Math.min(...some) > times;
+  };
   // The scale that shows values this far apart: the embedded engine is a hundred
   // times as fast as the hardware that it stands in for.
-  const spread = (values) => {
-    const some = values.filter((v) => v > 0);
-    const wide = some.length > 0 && Math.max(...some) / Math.min(...some) > 30;
-    return wide ? { type: "logarithmic" } : { beginAtZero: true };
-  };
+  const spread = (values) => (apart(values, 30) ? { type: "logarithmic" } : { beginAtZero: true });
 
   // A scatter of our cells, the baseline's curve, and a line along our front.
   function frontier(id, x, xTitle, unit) {
@@ -66,8 +67,7 @@
 
   function cumulative(id, key) {
     const cells = data.cells.filter((c) => c.series && c.series[key]);
-    const all = cells.flatMap((c) => c.series[key].map((p) => p.x)).filter((v) => v > 0);
-    const wide = all.length > 0 && Math.max(...all) / Math.min(...all) > 8;
+    const wide = apart(cells.flatMap((c) => c.series[key].map((p) => p.x)), 8);
     draw(id, {
       type: "scatter",
       data: {

@@ -84,12 +84,11 @@ func describe(s batch.Server) string {
 // did. Of a resumed batch it is on all its cells, as its summary is, also those
 // that this process did not run.
 func (sw *Sweep) verdict() error {
-	failed, incomplete := 0, 0
-	var cells []matrix.Cell
+	total, failed, incomplete := 0, 0, 0
 	var earlier []string
 	for _, b := range sw.batches {
 		for _, c := range b.Cells() {
-			cells = append(cells, c)
+			total++
 			s := b.Status(c)
 			switch s {
 			case batch.Failed:
@@ -105,7 +104,7 @@ func (sw *Sweep) verdict() error {
 	if failed+incomplete == 0 {
 		return nil
 	}
-	err := fmt.Errorf("of %d cells %d failed and %d did not finish", len(cells), failed, incomplete)
+	err := fmt.Errorf("of %d cells %d failed and %d did not finish", total, failed, incomplete)
 	if len(earlier) > 0 { // one batch, then: a sweep resumes no more
 		return fmt.Errorf("%s: %w; from before this run: %s", sw.Settings.Resume, err, strings.Join(earlier, ", "))
 	}

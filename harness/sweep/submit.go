@@ -33,11 +33,11 @@ func (sw *Sweep) Submit(ctx context.Context, client *board.Client) error {
 // SubmitBatch sends a finished batch: the folder is all it needs.
 func SubmitBatch(ctx context.Context, client *board.Client, dir, team string) error {
 	report, err := submit(ctx, client, dir, team)
-	if err == nil && len(report) == 0 {
-		err = fmt.Errorf("%s: no cell with performance figures has PASSED: there is nothing to submit", dir)
-	}
 	if err != nil {
 		return err
+	}
+	if len(report) == 0 {
+		return fmt.Errorf("%s: no cell with performance figures has PASSED: there is nothing to submit", dir)
 	}
 	return report.Err()
 }
