@@ -32,7 +32,7 @@ func TestReportAndServerMetrics(t *testing.T) {
 	for _, part := range []string{"They prove the suite, not any hardware", "What the server said of itself", "USD / M tokens", "tokens / J", "inferbench-ngram"} {
 		assert.Contains(t, html, part)
 	}
-	assert.Contains(t, batchFile(t, dir, "summary.md"), "| 4 | PASSED |")
+	assert.Regexp(t, `\| 4 \| PASSED( \(client-limited\))? \|`, batchFile(t, dir, "summary.md"), "a busy machine may limit the client: that is true, and no fault of the summary")
 
 	exit, dir, out = finish(t, nil, append(small, "-scrape-every", "0s")...)
 	require.Zero(t, exit, out)

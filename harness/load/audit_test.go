@@ -89,9 +89,9 @@ func auditOf(t *testing.T, url string, env ...string) (a report) {
 }
 
 // The flag rises whenever the client is starved: one core for Go, and four
-// others that want it all the time. It stays down otherwise. On a machine so
-// short of cores that a process which does nothing is kept waiting, the client
-// is truly starved: it is given five chances to be let alone.
+// others that want it all the time. It stays down otherwise: a machine that has
+// something else to do may starve the client for a moment, and truly, but not
+// five times while it lets a process that does nothing alone.
 func TestAuditSaysWhenTheClientIsStarved(t *testing.T) {
 	e, _ := embedded(t, engine.Config{Tune: steadyStep(10 * time.Millisecond)})
 	for range 3 {
@@ -99,17 +99,20 @@ func TestAuditSaysWhenTheClientIsStarved(t *testing.T) {
 		assert.True(t, a.ClientLimited, "%+v", a)
 		assert.NotEmpty(t, a.Reasons)
 	}
-	var calm report
-	for range 5 {
-		if calm = auditOf(t, e.URL()); !calm.Audit.ClientLimited {
+	var why [][]string
+	for calls := 0; len(why) < 5; calls++ {
+		calm := auditOf(t, e.URL())
+		if !calm.Audit.ClientLimited {
 			return
 		}
 		if calm.IdleMs < stats.MaxLateness.Seconds()*1e3/3 {
-			t.Errorf("the machine was quiet, yet the client says: %s", calm.Audit.Reasons)
+			why = append(why, calm.Audit.Reasons)
+		} else if calls >= 10 {
+			t.Logf("the machine keeps even an idle process waiting (%.1f ms at p99): that the flag stays down was not seen", calm.IdleMs)
 			return
 		}
 	}
-	t.Logf("five times the machine kept even an idle process waiting (%.1f ms at p99): that the flag stays down was not seen", calm.IdleMs)
+	t.Errorf("five times the machine was quiet, yet the client says: %q", why)
 }
 
 func TestPercentileOfRuntimeHistograms(t *testing.T) {
