@@ -6,7 +6,6 @@
 package corpus
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -167,26 +166,26 @@ func (c *Cache) fetch(ctx context.Context, f File, s Source) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("GET %s: HTTP %d", s.URL, resp.StatusCode)
 	}
-	var buf bytes.Buffer
-	for {
-		n, err := io.CopyN(&buf, resp.Body, 64<<10)
+	var b []byte
+	for chunk := make([]byte, 64<<10); ; {
+		n, err := resp.Body.Read(chunk)
+		b = append(b, chunk[:n]...)
 		if n > 0 {
 			watchdog.Reset(stall)
 			if c.OnProgress != nil {
-				c.OnProgress(f, int64(buf.Len()), resp.ContentLength)
+				c.OnProgress(f, int64(len(b)), resp.ContentLength)
 			}
 		}
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("GET %s: after %d bytes: %w", s.URL, buf.Len(), because(ctx, err))
+			return nil, fmt.Errorf("GET %s: after %d bytes: %w", s.URL, len(b), because(ctx, err))
 		}
-		if buf.Len() > maxDownload {
+		if len(b) > maxDownload {
 			return nil, fmt.Errorf("GET %s: more than %d MiB came", s.URL, maxDownload>>20)
 		}
 	}
-	b := buf.Bytes()
 	if s.Unpack != nil {
 		if b, err = s.Unpack(b); err != nil {
 			return nil, fmt.Errorf("GET %s: %w", s.URL, err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -106,6 +107,53 @@ func TestWhatIsNotTheFileIsNeverHandedOut(t *testing.T) {
 	}
 }
 
+// What has come counts, and is told, at once: a slow source is not a stalled one,
+// though it takes long to fill a buffer.
+func TestASlowSourceIsWaitedFor(t *testing.T) {
+	told := make(chan struct{}, len(text))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := range len(text) {
+			_, _ = w.Write([]byte(text[i : i+1]))
+			w.(http.Flusher).Flush()
+			select {
+			case <-told:
+			case <-r.Context().Done():
+			}
+		}
+	}))
+	defer s.Close()
+	c := &Cache{Dir: t.TempDir(), OnProgress: func(File, int64, int64) { told <- struct{}{} }}
+	b, err := c.Get(context.Background(), fileAt(s.URL))
+	require.NoError(t, err)
+	assert.Equal(t, text, string(b))
+}
+
+// Half a file is no file: a connection that breaks, and an interrupt, leave the
+// cache as it was.
+func TestHalfADownloadIsNotKept(t *testing.T) {
+	half := func(then func(r *http.Request)) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			_, _ = w.Write([]byte(text[:len(text)/2]))
+			w.(http.Flusher).Flush()
+			then(r)
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	c := &Cache{Dir: filepath.Join(t.TempDir(), "cache")}
+	_, err := c.Get(context.Background(), fileAt(half(func(*http.Request) {})))
+	require.ErrorIs(t, err, ErrUnavailable)
+	assert.ErrorContains(t, err, fmt.Sprintf("after %d bytes: unexpected EOF", len(text)/2))
+
+	ctx, cancel := context.WithCancel(context.Background())
+	c.OnProgress = func(File, int64, int64) { cancel() }
+	_, err = c.Get(ctx, fileAt(half(func(r *http.Request) { <-r.Context().Done() }), "http://127.0.0.1:1/never-asked"))
+	require.ErrorIs(t, err, context.Canceled)
+	assert.NotErrorIs(t, err, ErrUnavailable, "an interrupt does not say what to put where")
+	assert.NoDirExists(t, c.Dir)
+}
+
 func TestASourceThatStallsIsGivenUp(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("a"))
@@ -139,10 +187,44 @@ func TestEveryFormGivesTheSameRawFile(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, Digest(raw), Digest(got), name)
 	}
-	for name, b := range map[string][]byte{"zip archive": []byte("PK\x03\x04junk"), "parquet file": []byte("PAR1junkjunkPAR1"), "parquet file:": []byte("PAR1")} {
-		_, err := Wikitext(b, "x")
-		assert.ErrorContains(t, err, name)
+}
+
+func TestABrokenFormIsNamed(t *testing.T) {
+	type numbers struct {
+		Text int64 `parquet:"text"`
 	}
+	type others struct {
+		Sentence string `parquet:"sentence"`
+	}
+	good, err := os.ReadFile("testdata/lines.parquet")
+	require.NoError(t, err)
+	archive := zipOf(t, "a", text)
+	for name, c := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"junk for a zip":      {[]byte("PK\x03\x04junk"), "zip archive: zip: not a valid zip file"},
+		"half a zip":          {archive[:len(archive)/2], "zip archive: zip: not a valid zip file"},
+		"an empty zip":        {zipOf(t), "zip archive: it has 0 files, none of them named x"},
+		"a zip of others":     {zipOf(t, "a", "1", "b", "2"), "zip archive: it has 2 files, none of them named x"},
+		"junk for a parquet":  {[]byte("PAR1junkjunkPAR1"), "parquet file: "},
+		"four bytes of it":    {[]byte("PAR1"), "parquet file: "},
+		"half a parquet":      {good[:len(good)/2], "parquet file: "},
+		"numbers for a text":  {parquetOf(t, []numbers{{1}, {2}}), `parquet file: column "text" is of INT64, not of text`},
+		"columns of no text":  {parquetOf(t, []others{{"a"}}), `parquet file: it has neither a column "text" (a line a row) nor "page" (an article a row)`},
+		"a byte of the pages": {append(bytes.Clone(good[:40]), append(bytes.Repeat([]byte{0xff}, 200), good[240:]...)...), "parquet file: "},
+	} {
+		_, err := Wikitext(c.b, "x")
+		if assert.ErrorContains(t, err, c.want, name) {
+			assert.NotContains(t, err.Error(), "\n", name)
+		}
+	}
+}
+
+func parquetOf[T any](t *testing.T, rows []T) []byte {
+	var buf bytes.Buffer
+	require.NoError(t, parquet.Write(&buf, rows))
+	return buf.Bytes()
 }
 
 func TestFilesOfRecordAreWellFormed(t *testing.T) {

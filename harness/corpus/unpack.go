@@ -19,7 +19,7 @@ import (
 // EleutherAI/wikitext_document_level (a row for each article).
 func Wikitext(b []byte, base string) ([]byte, error) {
 	switch {
-	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")), bytes.HasPrefix(b, []byte("PK\x05\x06")): // the latter begins an empty one
 		return unzip(b, base)
 	case bytes.HasPrefix(b, []byte("PAR1")):
 		return inTime(b, fromParquet)
@@ -100,6 +100,9 @@ func fromParquet(b []byte) (raw []byte, err error) {
 		if !ok {
 			return nil, false, nil
 		}
+		if kind := leaf.Node.Type().Kind(); kind != parquet.ByteArray {
+			return nil, true, fmt.Errorf("parquet file: column %q is of %s, not of text", name, kind)
+		}
 		rows, err := columnOf(file, leaf.ColumnIndex)
 		return rows, true, err
 	}
@@ -147,6 +150,9 @@ func columnOf(file *parquet.File, index int) ([]string, error) {
 			}
 			values := make([]parquet.Value, page.NumValues())
 			n, err := page.Values().ReadValues(values)
+			if n < len(values) && (err == nil || err == io.EOF) {
+				err = io.ErrUnexpectedEOF // a row less would be another text
+			}
 			if err != nil && err != io.EOF {
 				pages.Close()
 				return nil, fmt.Errorf("parquet file: %w", err)

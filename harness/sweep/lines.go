@@ -43,10 +43,15 @@ func (l *Lines) Accuracy(c matrix.Cell, done, total int) {
 	}
 }
 
-// Fetching says how much of a data file has come.
+// Fetching says how much of a data file has come, and of how much where that is
+// known.
 func (l *Lines) Fetching(c matrix.Cell, file string, got, total int64) {
+	of := ""
+	if total > 0 {
+		of = fmt.Sprintf(" of %d", total>>10)
+	}
 	if l.due() {
-		fmt.Fprintf(l.W, "%s: fetching %s: %d of %d KiB\n", c.Name(), file, got>>10, total>>10)
+		fmt.Fprintf(l.W, "%s: fetching %s: %d%s KiB\n", c.Name(), file, got>>10, of)
 	}
 }
 
