@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/textproto"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -62,18 +61,6 @@ func setDataset(s *Settings, v string) error {
 		}
 	}
 	return fmt.Errorf("want one of %v", workloads.Kinds)
-}
-
-func setDatasetPath(s *Settings, v string) error {
-	info, err := os.Stat(v)
-	if err != nil {
-		return errors.New("there is no such file")
-	}
-	if info.IsDir() {
-		return errors.New("that is a folder: want a file")
-	}
-	s.Traffic.DatasetPath = v
-	return nil
 }
 
 func setSharedPrefix(s *Settings, v string) error {

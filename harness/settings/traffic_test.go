@@ -48,7 +48,7 @@ func TestBadTraffic(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		`DATASET="sonnet"`:           {"DATASET": "sonnet"},
 		"needs DATASET_PATH":         {"DATASET": "jsonl"},
-		"reads no file":              {"DATASET_PATH": os.DevNull},
+		"reads no file":              {"DATASET_PATH": "traffic.go"},
 		"there is no such file":      {"DATASET_PATH": "/no/such"},
 		"takes text":                 {"ENDPOINT": "chat"},
 		"want completions or chat":   {"ENDPOINT": "responses"},

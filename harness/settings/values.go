@@ -252,16 +252,21 @@ func existing(field func(*Settings) *string) func(*Settings, string) error {
 	}
 }
 
-func setWikitext(s *Settings, v string) error {
-	info, err := os.Stat(v)
-	if err != nil {
-		return errors.New("there is no such file")
+// dataFile is the path of a file that every cell reads anew.
+func dataFile(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		info, err := os.Stat(v)
+		switch {
+		case err != nil:
+			return errors.New("there is no such file")
+		case info.IsDir():
+			return errors.New("that is a folder: want a file")
+		case !info.Mode().IsRegular():
+			return errors.New("that is a pipe or a device: want a file, since it is read again for every cell")
+		}
+		*field(s) = v
+		return nil
 	}
-	if info.IsDir() {
-		return errors.New("that is a folder: want a file")
-	}
-	s.Wikitext = v
-	return nil
 }
 
 func setResultFilename(s *Settings, v string) error {
