@@ -187,6 +187,31 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 	}
 }
 
+// A router in front of a server has ways of its own to say that it knows no
+// /tokenize. The file that the user names for that case is then used; a server
+// that is merely busy is no such case.
+func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
+	o := Options{Wikitext: writeText(t, twoArticles), Tokenizer: "../tokenizer/testdata/bytes", Retry: quick}
+	for _, answer := range []string{"404 no", "400 unknown route", "403 forbidden", "422 no field prompt", "200 <html>sign in</html>", "200 {}"} {
+		f := &fake{tokenize: answer}
+		r, err := Score(context.Background(), serve(t, f), o)
+		require.NoError(t, err, answer)
+		assert.Equal(t, o.Tokenizer, r.Tokenizer, answer)
+
+		bare := o
+		bare.Tokenizer = ""
+		_, err = Score(context.Background(), serve(t, f), bare)
+		require.ErrorIs(t, err, target.ErrNoTokenizer, answer)
+		assert.ErrorContains(t, err, "set TOKENIZER to the path of the model's tokenizer.json")
+		assert.Equal(t, 1, strings.Count(err.Error(), target.ErrNoTokenizer.Error()), err.Error())
+	}
+	r, err := Score(context.Background(), serve(t, &fake{}), o)
+	require.NoError(t, err)
+	assert.Equal(t, "the server's /tokenize", r.Tokenizer, "the server's own goes first")
+	_, err = Score(context.Background(), serve(t, &fake{tokenize: "503 busy"}), o)
+	assert.ErrorContains(t, err, "HTTP 503: busy (tried 3 times)")
+}
+
 func refuse([]int32, map[string]any) (int, string) { return 400, `{"error":{"message":"no"}}` }
 
 func TestScoreUsesGenerateWhereCompletionsCannotScore(t *testing.T) {

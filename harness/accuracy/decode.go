@@ -65,7 +65,7 @@ type Divergence struct {
 // A server that cannot give what this takes (prompts it can score, token ids,
 // log-probabilities) yields NOT_RUN and the reason; so does a workload of chats,
 // whose prompt tokens are the server's own affair. The error is for what went
-// wrong on the way: a request that failed, or ctx.
+// wrong on the way: a request that failed, a model that gives NaN, or ctx.
 func AuditDecode(ctx context.Context, t *target.Target, src workload.Source, conc int, o DecodeOptions) (*DecodeAudit, error) {
 	if o.Sample == 0 {
 		o.Sample = min(max(2*conc, 8), 64)
@@ -76,6 +76,9 @@ func AuditDecode(ctx context.Context, t *target.Target, src workload.Source, con
 	notRun := func(err error) (*DecodeAudit, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("decode audit: %w", ctx.Err())
+		}
+		if target.Passing(err) || errors.Is(err, target.ErrNotFinite) {
+			return nil, fmt.Errorf("decode audit: %w", err)
 		}
 		return &DecodeAudit{Status: NotRun, Reason: err.Error()}, nil
 	}
@@ -136,13 +139,16 @@ func decodePrompts(ctx context.Context, t *target.Target, src workload.Source, o
 		default:
 			return nil, errors.New("the workload is chats: the tokens of their prompts are the server's own affair")
 		}
-		if len(s.prompt) < 2 {
-			continue // nothing to find out how to score with
+		if t.MaxLen > 0 { // scoring a continuation generates one token more
+			s.tokens = min(s.tokens, t.MaxLen-len(s.prompt)-1)
+		}
+		if len(s.prompt) < 2 || s.tokens < 1 {
+			continue // nothing to find out how to score with, or nothing to score
 		}
 		seqs = append(seqs, s)
 	}
 	if len(seqs) == 0 {
-		return nil, errors.New("the workload has no prompt of two tokens or more")
+		return nil, errors.New("the workload has no prompt of two tokens or more that leaves room for two in the server's context")
 	}
 	return seqs, nil
 }

@@ -50,11 +50,17 @@ func TestJudgeDecode(t *testing.T) {
 // echoOnly answers scoring as the fake does, and a request for continuations
 // with the given text.
 func echoOnly(answer string) func([]int32, map[string]any) (int, string) {
-	return func(_ []int32, body map[string]any) (int, string) {
+	return echoThen(func([]int32, map[string]any) (int, string) { return 200, answer })
+}
+
+// echoThen answers scoring as the fake does, and a request for continuations as
+// told.
+func echoThen(otherwise func([]int32, map[string]any) (int, string)) func([]int32, map[string]any) (int, string) {
+	return func(ids []int32, body map[string]any) (int, string) {
 		if body["echo"] == true {
 			return 0, ""
 		}
-		return 200, answer
+		return otherwise(ids, body)
 	}
 }
 
@@ -84,6 +90,67 @@ type chats struct{}
 func (chats) Len() int { return 1 }
 func (chats) Request(int) (workload.Request, error) {
 	return workload.Request{Messages: json.RawMessage(`[]`), OutputLen: 3}, nil
+}
+
+// A server that has gone, or whose model gives NaN, could be audited and was
+// not: that is no NOT_RUN, which passes.
+func TestWhatIsBrokenIsNotCalledImpossible(t *testing.T) {
+	src := workload.Random{N: 4, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
+	busy := func([]int32, map[string]any) (int, string) { return 503, "going down" }
+	for want, f := range map[string]*fake{
+		"503: going down":    {completions: busy, generate: refuse},
+		"is not finite":      {completions: echoOnly(`{"choices":[{"token_ids":[1],"logprobs":{"token_logprobs":[NaN]}}]}`)},
+		"(tried 3 times)":    {completions: echoThen(busy)},
+		"connection refused": nil,
+		"scoring that is NaN": {completions: func([]int32, map[string]any) (int, string) {
+			return 500, "Out of range float values are not JSON compliant: scoring that is NaN"
+		}, generate: refuse},
+	} {
+		tg := target.New("http://127.0.0.1:1", "fake", "", nil)
+		if f != nil {
+			tg = serve(t, f)
+		}
+		a, err := AuditDecode(context.Background(), tg, src, 2, DecodeOptions{Retry: quick})
+		assert.ErrorContains(t, err, want)
+		assert.Nil(t, a)
+	}
+}
+
+// The sample fits a server whose context is just what the workload takes, and
+// one that stops a text early is looked at as far as it went.
+func TestTheAuditTakesWhatTheServerCanGive(t *testing.T) {
+	src := workload.Random{N: 4, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
+	asked := 0
+	f := &fake{}
+	f.completions = func(ids []int32, body map[string]any) (int, string) {
+		n := int(body["max_tokens"].(float64))
+		if len(ids)+n > 12 {
+			return 400, `{"error":{"message":"This model's maximum context length is 12 tokens"}}`
+		}
+		if body["echo"] == true {
+			var top []any
+			for range len(ids) + 1 {
+				top = append(top, map[string]any{"x": -9})
+			}
+			b, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"logprobs": map[string]any{"token_logprobs": fakeScore(ids), "top_logprobs": top}}}})
+			return 200, string(b)
+		}
+		asked = max(asked, n)
+		n = min(n, 2) // here its text ends
+		b, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"token_ids": make([]int32, n), "logprobs": map[string]any{"token_logprobs": make([]float64, n)}}}})
+		return 200, string(b)
+	}
+	tg := serve(t, f)
+	tg.MaxLen = 12
+	a, err := AuditDecode(context.Background(), tg, src, 1, DecodeOptions{Retry: quick})
+	require.NoError(t, err)
+	assert.Equal(t, 3, asked, "one less than OSL: scoring generates one more")
+	assert.Equal(t, 4*2, a.Tokens)
+	tg.MaxLen = 9
+	a, err = AuditDecode(context.Background(), tg, src, 1, DecodeOptions{Retry: quick})
+	require.NoError(t, err)
+	assert.Equal(t, NotRun, a.Status)
+	assert.Contains(t, a.Reason, "leaves room for two in the server's context")
 }
 
 // A request that fails on the way is an error: a half-taken sample is none.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 // log-probabilities are a fixed function of a token and the one before it.
 type fake struct {
 	noTokenize, noPrefix   bool
+	tokenize               string                                               // what /tokenize answers in place of tokens: status and body
 	completions, generate  func(ids []int32, body map[string]any) (int, string) // status and body; nil answers properly
 	before                 func(w http.ResponseWriter, r *http.Request) bool    // true: answered
 	inFlight, most, scores atomic.Int32
@@ -66,6 +69,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/tokenize":
 		if f.noTokenize {
 			http.NotFound(w, r)
+			return
+		}
+		if status, text, ok := strings.Cut(f.tokenize, " "); ok {
+			code, _ := strconv.Atoi(status)
+			w.WriteHeader(code)
+			fmt.Fprint(w, text)
 			return
 		}
 		var text string

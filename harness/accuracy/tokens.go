@@ -53,6 +53,9 @@ func serverTokenizer(ctx context.Context, t *target.Target, o Options) (*source,
 		return t.Tokenize(ctx, o.Retry, text, false)
 	}}
 	if _, err := t.Tokenize(ctx, o.Retry, "a", false); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, target.ErrNoTokenizer) && !target.Passing(err) {
+			err = fmt.Errorf("%w: %w", target.ErrNoTokenizer, err) // no text is plainer: whatever is there, it is none
+		}
 		return nil, err
 	}
 	if o.Prefix != nil {

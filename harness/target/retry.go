@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,7 +104,23 @@ func transient(err error) bool {
 		return h.Status >= 500 && !saysNotFinite(h) && !saysNever(h)
 	}
 	var malformed *MalformedError
-	return !errors.As(err, &malformed) // what is left is the network
+	return !errors.As(err, &malformed) && !errors.Is(err, errTooMuch) // what is left is the network
+}
+
+// Passing reports whether err, or one of those that it is made of, says nothing
+// of what the server can do: it was busy, or could not be reached.
+func Passing(err error) bool {
+	switch e := err.(type) {
+	case *HTTPError:
+		return transient(e)
+	case net.Error:
+		return true
+	case interface{ Unwrap() error }:
+		return Passing(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), Passing)
+	}
+	return err == io.ErrUnexpectedEOF
 }
 
 // saysNever recognises a 500 whose words tell that the same request will be

@@ -94,18 +94,19 @@ func TestPostRetryHonoursRetryAfterAndItsLimits(t *testing.T) {
 
 func TestEveryRefusalHasItsName(t *testing.T) {
 	for answer, want := range map[string]error{
-		`400 {"error":{"message":"This model's maximum context length is 128 tokens"}}`: ErrTooLong,
-		`400 {"error":{"message":"max_tokens must be at least 2"}}`:                     ErrMaxTokensRefused,
-		`422 {"detail":"max_new_tokens: no"}`:                                           ErrMaxTokensRefused,
-		`500 ValueError: Out of range float values are not JSON compliant`:              ErrNotFinite,
-		`200 {"choices":[{"logprobs":{"token_logprobs":[null,NaN,-1]}}]}`:               ErrNotFinite,
-		`200 {"choices":[{"logprobs":{"token_logprobs":[null,-Infinity,-1]}}]}`:         ErrNotFinite,
-		`200 {"choices":[{"logprobs":{"token_logprobs":[null,null,-1]}}]}`:              ErrNullLogprob,
-		`200 {"choices":[{"logprobs":{"token_logprobs":[null,0.5,-1]}}]}`:               ErrPositive,
-		`200 {"choices":[{"logprobs":{"token_logprobs":[null,"x",-1]}}]}`:               ErrNoPromptLogprobs,
-		`200 {"choices":[{"logprobs":null}]}`:                                           ErrNoPromptLogprobs,
-		`200 {"choices":[]}`:                                                            ErrNoPromptLogprobs,
-		`200 {"choices":[{"logprobs":{"content":[{"id":5,"logprob":-1}]}}]}`:            ErrNoPromptLogprobs,
+		`400 {"error":{"message":"This model's maximum context length is 128 tokens"}}`:             ErrTooLong,
+		`400 {"error":{"message":"max_tokens must be at least 2"}}`:                                 ErrMaxTokensRefused,
+		`422 {"detail":"max_new_tokens: no"}`:                                                       ErrMaxTokensRefused,
+		`500 ValueError: Out of range float values are not JSON compliant`:                          ErrNotFinite,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null,NaN,-1]}}]}`:                           ErrNotFinite,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null,-Infinity,-1]}}]}`:                     ErrNotFinite,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null,null,-1]}}]}`:                          ErrNullLogprob,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null,0.5,-1]}}]}`:                           ErrPositive,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null,"x",-1]}}]}`:                           ErrNoPromptLogprobs,
+		`200 {"choices":[{"logprobs":null}]}`:                                                       ErrNoPromptLogprobs,
+		`200 {"choices":[]}`:                                                                        ErrNoPromptLogprobs,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null]}}],"usage":{"completion_tokens":-1}}`: ErrNoPromptLogprobs,
+		`200 {"choices":[{"logprobs":{"content":[{"id":5,"logprob":-1}]}}]}`:                        ErrNoPromptLogprobs,
 	} {
 		tg, _ := script(t, map[string][]string{"/v1/completions": {answer}})
 		s, err := tg.ScorerAt("/v1/completions", hasty)
@@ -227,6 +228,8 @@ func TestGreedyTakesIDsInEveryShape(t *testing.T) {
 		"llama.cpp":                 {"/v1/completions", `200 {"choices":[{"logprobs":{"content":[{"id":7,"logprob":-1},{"id":8,"logprob":-2}]}}]}`, nil},
 		"SGLang":                    {"/generate", `200 {"meta_info":{"output_token_logprobs":[[-1,7,"a"],[-2,8,"b"]]}}`, nil},
 		"words alone":               {"/v1/completions", `200 {"choices":[{"logprobs":{"tokens":["a","b"],"token_logprobs":[-1,-2]}}]}`, ErrNoTokenIDs},
+		"none":                      {"/v1/completions", `200 {"choices":[{"token_ids":[],"logprobs":{"token_logprobs":[]}}]}`, errTokensCame},
+		"more than asked for":       {"/v1/completions", `200 {"choices":[{"token_ids":[7,8,9],"logprobs":{"token_logprobs":[-1,-1,-1]}}]}`, errTokensCame},
 		"a null among them":         {"/v1/completions", `200 {"choices":[{"token_ids":[7,8],"logprobs":{"token_logprobs":[-1,null]}}]}`, ErrNullLogprob},
 		"no logprobs":               {"/v1/completions", `200 {"choices":[{"token_ids":[7,8]}]}`, ErrNoPromptLogprobs},
 		"SGLang without any":        {"/generate", `200 {"meta_info":{}}`, ErrNoPromptLogprobs},

@@ -68,6 +68,8 @@ func (e *HTTPError) Error() string {
 // logprobs of a 128K-token window (some 20 MB) stay below it.
 const maxAnswer = 64 << 20
 
+var errTooMuch = fmt.Errorf("answer is longer than %d MiB", maxAnswer>>20)
+
 // Get asks path and decodes the JSON answer into out; a nil out reads and drops
 // the answer, a *[]byte takes it as it is, a *json.RawMessage too if it is JSON.
 func (t *Target) Get(ctx context.Context, path string, out any) error {
@@ -115,7 +117,7 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 		b = buf.Bytes()
 	}
 	if limited.N <= 0 {
-		return fmt.Errorf("%s %s: answer is longer than %d MiB", method, url, maxAnswer>>20)
+		return fmt.Errorf("%s %s: %w", method, url, errTooMuch)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s: read the answer: %w", method, url, err)
