@@ -29,9 +29,9 @@ command=(python3 -m sglang.launch_server
 # SGLang takes its key from the command line, where every user of the machine
 # can read it, or from a configuration file: so a file that only we can read.
 if [[ -n $API_KEY ]]; then
+  [[ $API_KEY =~ ^[[:graph:]]+$ && $API_KEY != *[\'\"\\]* ]] || die "API_KEY holds white space, a quote or a backslash: SGLang's configuration file cannot carry it"
   key_file=$(mktemp --suffix .yaml)
   trap 'rm -f "$key_file"' EXIT
-  [[ $API_KEY =~ ^[[:graph:]]+$ && $API_KEY != *[\'\"\\]* ]] || die "API_KEY holds white space, a quote or a backslash: SGLang's configuration file cannot carry it"
   printf "api-key: '%s'\n" "$API_KEY" >"$key_file"
   command+=(--config "$key_file")
 fi

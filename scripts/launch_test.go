@@ -2,11 +2,14 @@
 package scripts
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,13 +36,14 @@ func TestDryRunPrintsTheCompetitionsSettings(t *testing.T) {
 		"sglang": {"launch_sglang_server.sh", nil, []string{
 			"SGLANG_USE_AITER=1", "--disable-radix-cache", "--chunked-prefill-size 196608", "--mem-fraction-static 0.8",
 			"--cuda-graph-max-bs 128", "--num-continuous-decode-steps 4", "--port 8888", "--tensor-parallel-size 8", "log: server_sglang_"}},
-		"sglang, many long prompts": {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=4,64"}, []string{"--chunked-prefill-size 32768"}},
-		"sglang, whole 8192 sweep":  {"launch_sglang_server.sh", []string{"ISL=8192"}, []string{"--chunked-prefill-size 32768"}},
-		"sglang, CONC 32":           {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=32"}, []string{"--chunked-prefill-size 196608"}},
-		"sglang, long answers":      {"launch_sglang_server.sh", []string{"OSL=8192", "CONC=64"}, []string{"--chunked-prefill-size 196608"}},
-		"own values":                {"launch_sglang_server.sh", []string{"MODEL=/m/a b", "PORT=9", "TP=4", "EXTRA_ARGS=--a --b 1"}, []string{`--model-path /m/a\ b`, "--port 9", "--tensor-parallel-size 4", "--a --b 1"}},
-		"vllm":                      {"launch_vllm_server.sh", []string{"ISL=8192"}, []string{"VLLM_ROCM_USE_AITER=1", "vllm serve", "--no-enable-prefix-caching", "--max-num-batched-tokens 32768", "--gpu-memory-utilization 0.8", "log: server_vllm_"}},
-		"a log file of one's own":   {"launch_vllm_server.sh", []string{"SERVER_LOG=my.log"}, []string{"log: my.log"}},
+		"sglang, many long prompts":    {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=4,64"}, []string{"--chunked-prefill-size 32768"}},
+		"sglang, whole 8192 sweep":     {"launch_sglang_server.sh", []string{"ISL=8192"}, []string{"--chunked-prefill-size 32768"}},
+		"sglang, CONC 32":              {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=32"}, []string{"--chunked-prefill-size 196608"}},
+		"sglang, long answers":         {"launch_sglang_server.sh", []string{"OSL=8192", "CONC=64"}, []string{"--chunked-prefill-size 196608"}},
+		"own values":                   {"launch_sglang_server.sh", []string{"MODEL=/m/a b", "PORT=9", "TP=4", "EXTRA_ARGS=--a\n--b 1"}, []string{`--model-path /m/a\ b`, "--port 9", "--tensor-parallel-size 4", "--a --b 1"}},
+		"vllm":                         {"launch_vllm_server.sh", []string{"ISL=8192"}, []string{"VLLM_ROCM_USE_AITER=1", "vllm serve", "--no-enable-prefix-caching", "--max-num-batched-tokens 32768", "--gpu-memory-utilization 0.8", "log: server_vllm_"}},
+		"vllm, the largest CONC first": {"launch_vllm_server.sh", []string{"ISL=8192", "CONC=64,4"}, []string{"--max-num-batched-tokens 32768"}},
+		"a log file of one's own":      {"launch_vllm_server.sh", []string{"SERVER_LOG=my.log"}, []string{"log: my.log"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := run(t, c.script, append(c.env, "DRY_RUN=1")...)
@@ -56,6 +60,18 @@ func TestBadSettingsStopALauncher(t *testing.T) {
 		out, err := run(t, "launch_sglang_server.sh", env, "DRY_RUN=1")
 		require.Error(t, err, env)
 		assert.Contains(t, out, "want a")
+		assert.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 1, "one line")
+	}
+	for env, want := range map[string]string{
+		"CONC=4,x":               `CONC="4,x": want a whole number`,
+		"CONC=*":                 `CONC="*": want a whole number`,
+		"TP=99999999999":         `TP="99999999999": want a whole number`,
+		"DRY_RUN=perhaps":        `DRY_RUN="perhaps": want 1 or true`,
+		"EXTRA_ARGS=--api-key x": "put the key into API_KEY",
+	} {
+		out, err := run(t, "launch_vllm_server.sh", env)
+		require.Error(t, err, env)
+		assert.Contains(t, out, want)
 		assert.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 1, "one line")
 	}
 }
@@ -75,13 +91,15 @@ func TestWithoutTheEngine(t *testing.T) {
 }
 
 // The launchers run a stand-in for the engine that shows what it was given: the
-// key reaches it, and is on no command line and in no log.
+// key reaches it, and is on no command line and in no log, though the engine
+// says it aloud, as SGLang does with its settings.
 func TestTheKeyIsOnNoCommandLine(t *testing.T) {
 	bin := t.TempDir()
 	const standIn = `#!/bin/sh
 echo "args: $*"
 for a in "$@"; do case $a in *.yaml) stat -c 'mode %a' "$a"; cp "$a" "` + "$SEEN" + `"; esac; done
 printf '%s' "$VLLM_API_KEY" >>"` + "$SEEN" + `"
+echo "server_args=ServerArgs(api_key='$(sed "s/api-key: '\\(.*\\)'/\\1/" "$SEEN")')"
 `
 	for _, name := range []string{"python3", "vllm"} {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(standIn), 0o755))
@@ -94,6 +112,7 @@ printf '%s' "$VLLM_API_KEY" >>"` + "$SEEN" + `"
 			require.NoError(t, err, out)
 			assert.NotContains(t, out, "s3cret")
 			assert.Contains(t, out, "args: ", "the server's output is shown")
+			assert.Contains(t, out, "ServerArgs(api_key='[secret]')")
 			b, err := os.ReadFile(log)
 			require.NoError(t, err)
 			assert.Contains(t, string(b), "args: ", "and kept in the log")
@@ -104,6 +123,52 @@ printf '%s' "$VLLM_API_KEY" >>"` + "$SEEN" + `"
 			if strings.Contains(script, "sglang") {
 				assert.Contains(t, out, "mode 600")
 			}
+			left, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+			require.NoError(t, err)
+			assert.Empty(t, left, "the key's file goes when the server ends")
+		})
+	}
+}
+
+// A launcher becomes the server: a signal to the one is one to the other, the
+// server's last words are kept, and its exit code is the launcher's.
+func TestASignalReachesTheServer(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("bash is not installed")
+	}
+	bin := t.TempDir()
+	const standIn = `#!/bin/sh
+[ "$1" = -c ] && exit 0 # whether it is installed
+trap 'echo last words; exit 7' TERM
+echo up
+while :; do sleep 0.05; done
+`
+	for _, name := range []string{"python3", "vllm"} {
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(standIn), 0o755))
+	}
+	for _, script := range []string{"launch_sglang_server.sh", "launch_vllm_server.sh"} {
+		t.Run(script, func(t *testing.T) {
+			dir := t.TempDir()
+			log := filepath.Join(dir, "server.log")
+			cmd := exec.Command("bash", script)
+			cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "API_KEY=s3cret", "SERVER_LOG=" + log, "TMPDIR=" + dir}
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			cmd.WaitDelay = 10 * time.Second // where the server is left behind, it has our pipe
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			require.NoError(t, cmd.Start())
+			t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+			require.Eventually(t, func() bool {
+				b, _ := os.ReadFile(log)
+				return strings.Contains(string(b), "up\n")
+			}, time.Minute, 10*time.Millisecond)
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			cmd.Wait()
+			assert.Equal(t, 7, cmd.ProcessState.ExitCode(), out.String())
+			assert.Contains(t, out.String(), "last words")
+			b, err := os.ReadFile(log)
+			require.NoError(t, err)
+			assert.Contains(t, string(b), "last words")
 			left, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 			require.NoError(t, err)
 			assert.Empty(t, left, "the key's file goes when the server ends")
