@@ -31,6 +31,7 @@ type phase struct {
 	inFlight, finished, failed atomic.Int64
 	failedInARow               atomic.Int64
 	stopped                    atomic.Bool // too many failures in a row
+	late                       bool        // the time was over before all that was due in it could be sent
 
 	mu        sync.Mutex // guards what follows, and slots
 	collector stats.Collector
@@ -78,6 +79,7 @@ func (p *phase) execute(ctx context.Context) {
 		slots.Go(func() {
 			if wait(work, delay) {
 				p.serve(ctx, s)
+				cancel() // nothing is left to send: slots that the ramp has not started yet need not
 			}
 		})
 	}
@@ -189,6 +191,12 @@ func (p *phase) body(i int) prepared {
 func (p *phase) pace(ctx context.Context, made <-chan prepared, spawn func(*slot)) {
 	defer close(p.ready)
 	shape := p.opts.Shape
+	var over <-chan time.Time
+	if shape.Duration > 0 {
+		timer := time.NewTimer(shape.Duration - time.Since(p.base))
+		defer timer.Stop()
+		over = timer.C
+	}
 	for next := range made {
 		if shape.Duration > 0 && next.due >= shape.Duration || p.stopped.Load() {
 			return
@@ -196,12 +204,16 @@ func (p *phase) pace(ctx context.Context, made <-chan prepared, spawn func(*slot
 		if !wait(ctx, next.due-time.Since(p.base)) {
 			return
 		}
+		if shape.Duration > 0 && time.Since(p.base) >= shape.Duration {
+			p.late = true
+			return
+		}
+		select {
+		case p.ready <- next: // a slot is free
+			continue
+		default:
+		}
 		if shape.Uncapped {
-			select {
-			case p.ready <- next:
-				continue
-			default:
-			}
 			if len(p.slots) < MaxInFlight {
 				s := &slot{}
 				s.begin(p)
@@ -215,10 +227,33 @@ func (p *phase) pace(ctx context.Context, made <-chan prepared, spawn func(*slot
 		}
 		select {
 		case p.ready <- next:
+		case <-over:
+			p.late = true
+			return
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// scheduled is how many requests an open loop that its duration bounds should
+// have sent.
+func (p *phase) scheduled() (n int) {
+	shape := p.opts.Shape
+	at := newArrivals(shape)
+	for ; n < p.total; n++ {
+		due := time.Duration(0)
+		if shape.Trace {
+			r, _ := p.request(n) // one that cannot be made is due at once, and fails
+			due = r.At
+		} else {
+			due = at.next()
+		}
+		if due >= shape.Duration {
+			break
+		}
+	}
+	return n
 }
 
 // serve sends one request after another through s.
@@ -234,7 +269,7 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		}
 		p.inFlight.Add(1)
 		t := s.do(ctx, next, shape.open())
-		if !shape.open() && t.Sent > 0 {
+		if !shape.open() && t.Sent < t.Done {
 			s.idle += t.Sent - free
 		}
 		free = t.Done

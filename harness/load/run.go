@@ -74,8 +74,18 @@ func Run(ctx context.Context, t *target.Target, src workload.Source, o Options) 
 		Timings: p.collector.Timings(), Folded: p.collector.Folded(),
 		Duration: p.duration, SLO: o.SLO, Notes: append(notes, p.notes...),
 	}
-	if rec.Unsent = p.unsent(); p.stopped.Load() {
-		rec.Notes = append(rec.Notes, fmt.Sprintf("stopped after %d requests in a row failed: %d of %d requests were not sent", p.failedInARow.Load(), rec.Unsent, p.total))
+	rec.Unsent = p.unsent()
+	if p.stopped.Load() {
+		note := fmt.Sprintf("stopped after %d requests in a row failed", p.failedInARow.Load())
+		if o.Shape.Duration == 0 {
+			note += fmt.Sprintf(": %d of %d requests were not sent", rec.Unsent, p.total)
+		}
+		rec.Notes = append(rec.Notes, note)
+	}
+	if p.late {
+		due := p.scheduled()
+		rec.Notes = append(rec.Notes, fmt.Sprintf("%d of the %d requests that were due within %s were not sent, and no latency tells of them: those before them were still in flight when the time was over",
+			due-len(rec.Timings), due, o.Shape.Duration))
 	}
 	rec.Audit = watch.stop(p, t.Within)
 	rec.Notes = append(rec.Notes, lengthNotes(src, rec.Timings)...)

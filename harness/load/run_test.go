@@ -211,6 +211,9 @@ func TestDeadServer(t *testing.T) {
 	assert.Nil(t, s.TTFT.Mean)
 	require.Len(t, s.Errors, 1)
 	assert.Equal(t, 8, s.Errors[0].Requests)
+	for _, x := range rec.Timings {
+		assert.Equal(t, x.Done, x.Sent, "it was never in flight")
+	}
 }
 
 func TestCancelEndsAtOnce(t *testing.T) {

@@ -94,6 +94,51 @@ func TestDurationEndsARun(t *testing.T) {
 	}
 }
 
+// What an open loop cannot send in its time, because all slots are busy, it does
+// not send after it, and says so.
+func TestDurationEndsAnOpenLoopThatIsBehind(t *testing.T) {
+	const duration = 500 * time.Millisecond
+	for name, c := range map[string]struct {
+		shape Shape
+		src   workload.Source
+		note  string
+	}{
+		"rate":  {Shape{Rate: 100, Burstiness: math.Inf(1)}, random(workload.Endless), "49 of the 50 requests that were due within 500ms were not sent"},
+		"trace": {Shape{Trace: true}, timed{0, 1e6, 2e6, 499e6, 500e6, 501e6}, "3 of the 4 requests that were due within 500ms were not sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+				<-release
+				stream(w, 4, 8, 0)
+			})
+			var once sync.Once
+			c.shape.Duration = duration
+			rec, err := Run(t.Context(), tg, c.src, Options{Conc: 1, Shape: c.shape, ProgressEvery: time.Millisecond, OnProgress: func(p Progress) {
+				if p.Elapsed > 2*duration {
+					once.Do(func() { close(release) })
+				}
+			}})
+			require.NoError(t, err)
+			require.Len(t, rec.Timings, 1)
+			assert.Empty(t, rec.Timings[0].Err, "what is in flight is read to its end")
+			require.NotEmpty(t, rec.Notes)
+			assert.Contains(t, rec.Notes[0], c.note)
+		})
+	}
+}
+
+func TestARunIsOverWhenNothingIsLeftToSend(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 0) })
+	for name, o := range map[string]Options{
+		"all sent":       {Conc: 4, Shape: Shape{RampUp: time.Hour}},
+		"the time is up": {Conc: 4, Shape: Shape{RampUp: time.Hour, Duration: 50 * time.Millisecond}},
+	} {
+		rec := run(t, tg, 200, o)
+		assert.Less(t, rec.Duration, 10*time.Minute, "%s: the second slot would start after a quarter of an hour", name)
+	}
+}
+
 func TestRampUpOfAClosedLoop(t *testing.T) {
 	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 20*time.Millisecond) })
 	rec := run(t, tg, 8, Options{Conc: 4, Shape: Shape{RampUp: 80 * time.Millisecond}})
@@ -147,7 +192,10 @@ func TestARunInWhichNothingSucceedsStops(t *testing.T) {
 	assert.Less(t, asked_.Load(), int64(50))
 	assert.Equal(t, 1000, rec.Unsent+len(rec.Timings))
 	require.NotEmpty(t, rec.Notes)
-	assert.Regexp(t, `stopped after \d+ requests in a row failed: \d+ of 1000 requests were not sent`, rec.Notes[0])
+	assert.Regexp(t, `^stopped after \d+ requests in a row failed: \d+ of 1000 requests were not sent$`, rec.Notes[0])
+
+	rec = run(t, tg, workload.Endless, Options{Conc: 2, Shape: Shape{Duration: time.Hour}})
+	assert.Regexp(t, `^stopped after \d+ requests in a row failed$`, rec.Notes[0], "a run that its duration bounds owes none")
 }
 
 func TestChatAndItsChunks(t *testing.T) {

@@ -55,10 +55,10 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 		t.Err = s.run.end.redact(describe(s.run.end.url, err))
 	}
 	t.Done = time.Since(s.run.base)
+	if t.Sent == 0 {
+		t.Sent = t.Done // it failed before it could be sent
+	}
 	if scheduled {
-		if t.Sent == 0 {
-			t.Sent = t.Done // it failed before it could be sent
-		}
 		t.Waited = max(t.Sent-p.due, 0)
 	}
 	s.chunks += int64(t.Chunks)
