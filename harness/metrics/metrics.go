@@ -26,7 +26,7 @@ type Exporter struct {
 	addr   string
 
 	progress *prometheus.GaugeVec // isl, osl, conc, phase, what
-	ttft     *prometheus.GaugeVec // isl, osl, conc, quantile
+	ttft     *prometheus.GaugeVec // isl, osl, conc, percentile
 	tokens   *prometheus.GaugeVec // isl, osl, conc, phase
 	ended    *prometheus.CounterVec
 	figures  *prometheus.GaugeVec // of cells that ended
@@ -55,7 +55,7 @@ func Listen(addr string) (*Exporter, error) {
 		addr:     l.Addr().String(),
 		progress: gauge("requests", "Requests of the cell's running pass: sent, done, failed, in_flight, total.", "phase", "state"),
 		tokens:   gauge("output_tokens", "Output token chunks of the cell's running pass so far.", "phase"),
-		ttft:     gauge("ttft_seconds", "Time to first token of the cell's running pass so far.", "quantile"),
+		ttft:     gauge("ttft_seconds", "Time to first token of the cell's running pass so far.", "percentile"), // "quantile" is a summary's own label
 		accuracy: gauge("accuracy_documents", "Documents of the accuracy run: done, total.", "state"),
 		figures:  gauge("result", "Figures of a cell that has ended, under their keys in the result file.", "key"),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "inferbench", Name: "cells_ended_total",
@@ -99,8 +99,8 @@ func (e *Exporter) Serving(c matrix.Cell, p load.Progress) {
 	}
 	e.tokens.WithLabelValues(labels(c, phase)...).Set(float64(p.OutputTokens))
 	if p.TTFTP50 > 0 && !p.WarmUp {
-		e.ttft.WithLabelValues(labels(c, "0.5")...).Set(p.TTFTP50.Seconds())
-		e.ttft.WithLabelValues(labels(c, "0.99")...).Set(p.TTFTP99.Seconds())
+		e.ttft.WithLabelValues(labels(c, "50")...).Set(p.TTFTP50.Seconds())
+		e.ttft.WithLabelValues(labels(c, "99")...).Set(p.TTFTP99.Seconds())
 	}
 }
 

@@ -1,11 +1,13 @@
 package metrics
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -29,12 +31,15 @@ func TestMetricsOfARunningSweep(t *testing.T) {
 	defer resp.Body.Close()
 	page, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
+	problems, err := promlint.New(bytes.NewReader(page)).Lint()
+	require.NoError(t, err)
+	assert.Empty(t, problems, "names, help and labels are as Prometheus asks")
 	for _, line := range []string{
 		`inferbench_accuracy_documents{conc="4",isl="16",osl="8",state="done"} 3`,
 		`inferbench_requests{conc="4",isl="16",osl="8",phase="benchmark",state="in_flight"} 4`,
 		`inferbench_requests{conc="4",isl="16",osl="8",phase="benchmark",state="failed"} 1`,
 		`inferbench_output_tokens{conc="4",isl="16",osl="8",phase="benchmark"} 64`,
-		`inferbench_ttft_seconds{conc="4",isl="16",osl="8",quantile="0.99"} 0.201`,
+		`inferbench_ttft_seconds{conc="4",isl="16",osl="8",percentile="99"} 0.201`,
 		`inferbench_cells_ended_total{status="PASSED"} 1`,
 		`inferbench_result{conc="4",isl="16",key="tput_per_gpu",osl="8"} 344.5`,
 	} {
