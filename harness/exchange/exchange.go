@@ -49,28 +49,9 @@ func Read(file string, h Hints) ([]Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []Imported
-	dec := json.NewDecoder(bytes.NewReader(strictJSON(b)))
-	for {
-		start := dec.InputOffset()
-		var raw json.RawMessage
-		err := dec.Decode(&raw)
-		if err == io.EOF {
-			break
-		}
-		line := 1 + bytes.Count(b[:skipSpace(b, start)], []byte("\n"))
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			line = 1 + bytes.Count(b[:min(int(syntax.Offset), len(b))], []byte("\n"))
-		}
-		if err == nil {
-			var runs []Imported
-			runs, err = readRuns(raw, h)
-			out = append(out, runs...)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", file, line, err)
-		}
+	out, line, err := parse(b, h)
+	if err != nil {
+		return nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%s: no result in it", file)
@@ -80,6 +61,34 @@ func Read(file string, h Hints) ([]Imported, error) {
 		out[i].Result.Notes = append(out[i].Result.Notes, note)
 	}
 	return out, nil
+}
+
+// parse reads the runs of a file's content, or says at which line it stopped.
+func parse(b []byte, h Hints) (out []Imported, line int, err error) {
+	b = strictJSON(b)
+	at := func(offset int64) int { return 1 + bytes.Count(b[:min(int(offset), len(b))], []byte("\n")) }
+	dec := json.NewDecoder(bytes.NewReader(b))
+	for {
+		line = at(skipSpace(b, dec.InputOffset()))
+		var raw json.RawMessage
+		err := dec.Decode(&raw)
+		var syntax *json.SyntaxError
+		switch {
+		case err == io.EOF:
+			return out, line, nil
+		case errors.As(err, &syntax):
+			return nil, at(syntax.Offset), err
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, line, errors.New("the file ends in the midst of a result: it was cut off")
+		case err != nil:
+			return nil, line, err
+		}
+		runs, err := readRuns(raw, h)
+		if err != nil {
+			return nil, line, err
+		}
+		out = append(out, runs...)
+	}
 }
 
 func skipSpace(b []byte, from int64) int64 {
@@ -104,8 +113,8 @@ func readRuns(raw json.RawMessage, h Hints) ([]Imported, error) {
 		return out, nil
 	}
 	var o object
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return nil, err
+	if json.Unmarshal(raw, &o) != nil {
+		return nil, errUnknown // a bare number or text
 	}
 	var nested object // the API of inferencex has the figures one level down
 	if json.Unmarshal(o["metrics"], &nested) == nil {
@@ -154,6 +163,10 @@ func (r *Imported) finish() error {
 	if p.Failed > 0 {
 		r.Result.Status = batch.Failed
 		r.Result.Reason = fmt.Sprintf("%d of %d requests failed", p.Failed, p.Failed+p.Successful)
+		return nil
+	}
+	if p.TputPerGPU <= 0 || p.Duration < 0 {
+		return errors.New("the file tells no throughput above 0, so there is nothing to compare with")
 	}
 	return nil
 }

@@ -185,18 +185,28 @@ func TestPythonsJSON(t *testing.T) {
 func TestWhatCannotBeImportedSaysWhy(t *testing.T) {
 	sample, err := os.ReadFile("testdata/vllm-detailed.json")
 	require.NoError(t, err)
+	sglang, err := os.ReadFile("testdata/sglang.jsonl")
+	require.NoError(t, err)
+	lines := strings.TrimSpace(string(sglang))
+	first, _, _ := strings.Cut(lines, "\n")
 	for name, c := range map[string]struct {
 		content, want string
 		hints         Hints
 	}{
-		"other JSON":   {`{"hello": 1}`, "line 1: not a result that is known here", Hints{}},
-		"no JSON":      {"\n\nhello", "line 3: invalid character 'h'", Hints{}},
-		"empty":        {"", "no result in it", Hints{}},
-		"no lengths":   {string(sample), "say -isl and -osl", Hints{TP: 1}},
-		"no GPUs":      {string(sample), "say -tp", Hints{ISL: 64, OSL: 16}},
-		"no ratio":     {string(sample), "say -random-range-ratio", Hints{ISL: 128, OSL: 16, TP: 1}},
-		"uneven lists": {strings.Replace(string(sample), `"ttfts": [`, `"ttfts": [0.1, `, 1), "lists differ in length: 20 start_times, 21 ttfts", sampled},
-		"no limit":     {strings.Replace(string(sample), `"max_concurrency": 4`, `"max_concurrency": null`, 1), "no limit on requests in flight", sampled},
+		"other JSON": {`{"hello": 1}`, "line 1: not a result that is known here", Hints{}},
+		"no JSON":    {"\n\nhello", "line 3: invalid character 'h'", Hints{}},
+		"empty":      {"", "no result in it", Hints{}},
+		"a number":   {"5", "line 1: not a result that is known here", Hints{}},
+		"cut off":    {lines + "\n" + lines[:500], "line 3: the file ends in the midst of a result", Hints{TP: 8}},
+		// Infinity and NaN are not as long as the null that is read for them.
+		"after NaNs":       {`{"x": [` + strings.Repeat("NaN,", 400) + `0],` + first[1:] + "\n{\"a\":1}", "line 2: not a result that is known here", Hints{TP: 8}},
+		"after Infinities": {strings.Repeat(first+"\n", 2000) + `{"a":1}`, "line 2001: not a result that is known here", Hints{TP: 8}},
+		"no throughput":    {strings.Replace(string(sample), `"total_token_throughput": `, `"total_token_throughput": 0, "x": `, 1), "no throughput above 0", sampled},
+		"no lengths":       {string(sample), "say -isl and -osl", Hints{TP: 1}},
+		"no GPUs":          {string(sample), "say -tp", Hints{ISL: 64, OSL: 16}},
+		"no ratio":         {string(sample), "say -random-range-ratio", Hints{ISL: 128, OSL: 16, TP: 1}},
+		"uneven lists":     {strings.Replace(string(sample), `"ttfts": [`, `"ttfts": [0.1, `, 1), "lists differ in length: 20 start_times, 21 ttfts", sampled},
+		"no limit":         {strings.Replace(string(sample), `"max_concurrency": 4`, `"max_concurrency": null`, 1), "no limit on requests in flight", sampled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "r.json")

@@ -117,7 +117,8 @@ func inferenceMAX(o object, h Hints) (*Imported, error) {
 		RandomRangeRatio: first(h.RangeRatio, 0.8), MaxConcurrency: o.int("conc"), TP: tp, ClientVersion: "InferenceMAX",
 		Settings: map[string]string{"hw": o.text("hw", "hardware"), "precision": o.text("precision")},
 	}
-	r.Result.Notes = append(r.Result.Notes, fmt.Sprintf("measured on %s, %s", first(o.text("hw", "hardware"), "unknown hardware"), first(o.text("precision"), "unknown precision")))
+	r.Result.Notes = append(r.Result.Notes, fmt.Sprintf("measured on %s, %s", first(o.text("hw", "hardware"), "unknown hardware"), first(o.text("precision"), "unknown precision")),
+		"the aggregate does not tell how many requests and tokens there were, nor how long the run took: these read 0")
 	r.Date, _ = time.ParseInLocation(time.DateOnly, o.text("date"), time.Local)
 	return r, nil
 }
