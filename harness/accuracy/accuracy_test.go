@@ -192,7 +192,7 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 // that is merely busy is no such case.
 func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 	o := Options{Wikitext: writeText(t, twoArticles), Tokenizer: "../tokenizer/testdata/bytes", Retry: quick}
-	for _, answer := range []string{"404 no", "400 unknown route", "403 forbidden", "422 no field prompt", "200 <html>sign in</html>", "200 {}"} {
+	for _, answer := range []string{"404 no", "400 unknown route", "403 forbidden", "422 no field prompt", "500 KeyError", "200 <html>sign in</html>", "200 {}"} {
 		f := &fake{tokenize: answer}
 		r, err := Score(context.Background(), serve(t, f), o)
 		require.NoError(t, err, answer)

@@ -69,6 +69,7 @@ func TestAServerThatCannotBeAuditedSaysWhy(t *testing.T) {
 	for want, f := range map[string]*fake{
 		"cannot score a prompt":   {completions: refuse, generate: refuse},
 		"does not give the ids":   {completions: echoOnly(`{"choices":[{"logprobs":{"tokens":["a"],"token_logprobs":[-1]}}]}`)},
+		"HTTP 500: logprobs fail": {completions: echoThen(func([]int32, map[string]any) (int, string) { return 500, "logprobs fail here" })},
 		"has no log-probab":       {completions: echoOnly(`{"choices":[{"text":"a"}]}`)},
 		"1 ids beside 2 log-prob": {completions: echoOnly(`{"choices":[{"token_ids":[1],"logprobs":{"token_logprobs":[-1,-2]}}]}`)},
 	} {

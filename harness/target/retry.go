@@ -108,11 +108,12 @@ func transient(err error) bool {
 }
 
 // Passing reports whether err, or one of those that it is made of, says nothing
-// of what the server can do: it was busy, or could not be reached.
+// of what the server can do: it was busy, or could not be reached. A 500 that
+// comes again does say something.
 func Passing(err error) bool {
 	switch e := err.(type) {
 	case *HTTPError:
-		return transient(e)
+		return transient(e) && e.Status != http.StatusInternalServerError
 	case net.Error:
 		return true
 	case interface{ Unwrap() error }:
