@@ -2,6 +2,7 @@ package inferbench
 
 import (
 	"flag"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -13,9 +14,17 @@ type goTest struct {
 	limit                  time.Duration // -timeout, which kills the process; 0 is never
 }
 
-// goTestFlags reads them, after flag.Parse. A benchmark's time, where it was not
-// given, becomes one iteration: that is one whole pass.
-func goTestFlags() (g goTest) {
+// parseCommandLine reads the flags, and refuses what would be ignored after
+// them. A benchmark's time, where it was not given, becomes one iteration: that
+// is one whole pass.
+func parseCommandLine() (g goTest, err error) {
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "inferbench: `make settings` lists the suite's flags, `go help testflag` those of go test")
+	}
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return g, fmt.Errorf("%q is no flag, and nothing after it would be read: write a setting as -isl 1024", flag.Arg(0))
+	}
 	value := func(name string) string { return flag.Lookup("test." + name).Value.String() }
 	g.run, g.bench, g.skip, g.list = value("run"), value("bench"), value("skip"), value("list")
 	g.count, _ = strconv.Atoi(value("count"))
@@ -23,5 +32,8 @@ func goTestFlags() (g goTest) {
 	if value("benchtime") == "1s" {
 		flag.Set("test.benchtime", "1x")
 	}
-	return g
+	// A measurement is of now. Without the log that go test asks for here, it
+	// does not answer the next run with this one's result, "(cached)".
+	flag.Set("test.testlogfile", "")
+	return g, nil
 }

@@ -33,12 +33,14 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 func testMain(m *testing.M) int {
 	begin := time.Now()
 	settings.Register(flag.CommandLine)
-	flag.Parse()
+	gotest, err := parseCommandLine()
+	if err != nil {
+		return refuse(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl+C ends the process at once
 	runCtx = ctx
-	gotest := goTestFlags()
 	plan, err := sweep.NewPlan(gotest.run, gotest.bench, gotest.skip)
 	if err != nil {
 		return m.Run() // which says what is wrong with the pattern
@@ -119,15 +121,6 @@ func testMain(m *testing.M) int {
 		code = max(code, 1)
 	}
 	return code
-}
-
-// follow is what a shard that does not lead does instead of the tests.
-func follow(ctx context.Context, c sweep.Config) int {
-	if err := sweep.Follow(ctx, c); err != nil {
-		return refuse(err)
-	}
-	fmt.Printf("PASS\nshard %d of %d: its part is with the leader\n", c.Shards.Place().Index, c.Shards.Place().Count)
-	return 0
 }
 
 // submit sends what passed to the leaderboard, where the mode asks for it.

@@ -7,10 +7,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,7 +84,11 @@ func TestSmallSweep(t *testing.T) {
 	assert.Contains(t, summary, "Total tests: 2\nPassed: 2\nFailed: 0\n")
 	assert.Contains(t, out, "They prove the suite, not any hardware.")
 	assert.Contains(t, out, "is a pair of your own")
-	assert.Regexp(t, `BenchmarkServing/isl=16/osl=8/conc=2\s+1\s+\d+ ns/op`, out)
+	name := "BenchmarkServing/isl=16/osl=8/conc=2"
+	if n := runtime.GOMAXPROCS(0); n > 1 {
+		name += fmt.Sprintf("-%d", n) // as go test -bench has it, for benchstat
+	}
+	assert.Regexp(t, `(?m)^`+name+`\s+1\s+\d+ ns/op`, out)
 
 	r := result(t, dir, "result_isl16_osl8_conc2.json")
 	for _, key := range strings.Fields(`successful_requests benchmark_duration total_input_tokens total_generated_tokens
@@ -102,6 +108,20 @@ func TestSmallSweep(t *testing.T) {
 	for key, want := range map[string]any{"random_input_len": 16.0, "random_output_len": 8.0, "max_concurrency": 2.0, "num_prompts": 4.0,
 		"random_range_ratio": 1.0, "request_rate": nil, "backend": "embedded", "dataset_name": "random", "seed": 1.0} {
 		assert.Equal(t, want, args[key], key)
+	}
+}
+
+// go test keeps the results of tests in a cache; a measurement must be made.
+func TestGoTestNeverAnswersFromItsCache(t *testing.T) {
+	dir := t.TempDir()
+	for n := 1; n <= 2; n++ {
+		cmd := exec.Command("go", "test", "-run", "TestServing", "inferbench")
+		cmd.Env = append(os.Environ(), "ISL=16", "OSL=8", "CONC=1", "NUM_PROMPTS=1", "RESULTS_DIR="+dir)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		batches, err := filepath.Glob(filepath.Join(dir, "batch_*"))
+		require.NoError(t, err)
+		assert.Len(t, batches, n, string(out))
 	}
 }
 
@@ -176,6 +196,8 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		"setting":   {[]string{"-isl", "abc"}, `ISL="abc" (from flag -isl)`},
+		"no flag":   {append([]string{"osl=8"}, small...), `"osl=8" is no flag`},
+		"typo":      {append([]string{"-ilsl", "8"}, small...), "flag provided but not defined: -ilsl\ninferbench: `make settings` lists"},
 		"team":      {[]string{"-mode", "submit"}, "TEAM is empty"},
 		"baseline":  {append([]string{"-hw-baseline", "h9000"}, small...), "HW_BASELINE"},
 		"accuracy":  {append([]string{"-acc-baseline", "none-such"}, small...), "ACC_BASELINE"},
