@@ -103,6 +103,9 @@ type Accuracy struct {
 	ExactMatch float64 `json:"exact_match,omitempty"` // share of right answers, 0 to 1; the floor is this less the tolerance
 	Filter     string  `json:"filter,omitempty"`      // strict-match or flexible-extract
 	Shots      int     `json:"shots,omitempty"`       // worked examples before each question
+	// ExamplesSHA256 is of the file that the examples are drawn from; empty
+	// where it is not known.
+	ExamplesSHA256 string `json:"examples_sha256,omitempty"`
 
 	// DecodeArgmaxFloor is the least share of decoded tokens that must be the
 	// argmax when they are scored again as a prompt; 0 states no floor.
@@ -255,6 +258,8 @@ func (a *Accuracy) validateMetrics() error {
 			return wrong(fmt.Sprintf("is %q: want strict-match or flexible-extract", a.Filter), "filter")
 		case a.Shots < 1:
 			return wrong(fmt.Sprintf("is %d: want 1 or more", a.Shots), "shots")
+		case a.ExamplesSHA256 != "" && len(a.ExamplesSHA256) != 64:
+			return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.ExamplesSHA256)), "examples_sha256")
 		case !(a.Tolerance >= 0 && a.Tolerance < 1):
 			return wrong(fmt.Sprintf("is %g: want 0 or more, and below 1", a.Tolerance), "tolerance")
 		}

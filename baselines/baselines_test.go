@@ -68,6 +68,7 @@ func TestAccuracyMatchesModelNames(t *testing.T) {
 func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 	hw, _ := files.ReadFile("hardware/b200-nv1126.json")
 	acc, _ := files.ReadFile("accuracy/deepseek-r1-0528-mxfp4.json")
+	sums, _ := files.ReadFile("accuracy/deepseek-r1-0528-mxfp4-gsm8k.json")
 	for name, c := range map[string]struct {
 		kind, old, new, want string
 	}{
@@ -79,9 +80,11 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "line 12: workload: gpus is 0"},
 		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "line 10: bits_per_byte 0.4845 and byte_perplexity 1.3646 contradict each other"},
 		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "line 8: corpus_sha256 has 62 characters"},
+		"other digest":  {"gsm8k", `"examples_sha256": "17`, `"examples_sha256": "`, "line 14: examples_sha256 has 62 characters"},
+		"no share":      {"gsm8k", `"exact_match": 0.93`, `"exact_match": 93`, "line 11: exact_match is 93: want a share"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			src := map[string]string{"hardware": string(hw), "accuracy": string(acc)}[c.kind]
+			src := map[string]string{"hardware": string(hw), "accuracy": string(acc), "gsm8k": string(sums)}[c.kind]
 			require.Contains(t, src, c.old)
 			file := filepath.Join(t.TempDir(), "b.json")
 			require.NoError(t, os.WriteFile(file, []byte(strings.Replace(src, c.old, c.new, 1)), 0o644))

@@ -38,6 +38,7 @@ type ExactMatch struct {
 	StrictStdErr   float64 `json:"exact_match_strict_stderr"`
 	FlexibleStdErr float64 `json:"exact_match_flexible_stderr"`
 	Shots          int     `json:"shots"`      // worked examples before each question
+	Examples       TextID  `json:"examples"`   // what they are drawn from
 	GenTokens      int     `json:"gen_tokens"` // most tokens that an answer may take
 }
 
@@ -185,14 +186,17 @@ func answersOf(ctx context.Context, t *target.Target, tok *source, prompts []str
 
 // gsm8k runs the task. The second result is what the model wrote, by question.
 func gsm8k(ctx context.Context, t *target.Target, o Options) (*Result, []string, error) {
-	if o.Shots < 0 || o.GenTokens < 1 || o.GenTokens+2 > o.MaxLength {
+	if o.Shots < 0 {
+		return nil, nil, fmt.Errorf("ACC_SHOTS=%d: want 0 or more", o.Shots)
+	}
+	if o.GenTokens < 1 || o.GenTokens+2 > o.MaxLength {
 		return nil, nil, fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d", o.GenTokens, o.MaxLength)
 	}
 	test, id, err := questions(ctx, t, o, o.GSM8K, corpus.GSM8KTest, ownTest)
 	if err != nil {
 		return nil, nil, err
 	}
-	train, _, err := questions(ctx, t, o, o.GSM8KTrain, corpus.GSM8KTrain, ownTrain)
+	train, examples, err := questions(ctx, t, o, o.GSM8KTrain, corpus.GSM8KTrain, ownTrain)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -207,7 +211,7 @@ func gsm8k(ctx context.Context, t *target.Target, o Options) (*Result, []string,
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &ExactMatch{Shots: o.Shots, GenTokens: o.GenTokens}
+	m := &ExactMatch{Shots: o.Shots, Examples: examples, GenTokens: o.GenTokens}
 	strict, flexible := 0, 0
 	for i, text := range wrote {
 		if right(extractStrict(text), test[i].Answer) {
@@ -256,7 +260,7 @@ func questions(ctx context.Context, t *target.Target, o Options, path string, f 
 			id.Documents = len(rows)
 			return rows, id, nil
 		case err != nil:
-			return nil, id, fmt.Errorf("%s: row %d: %w", id.Name, len(rows)+1, err)
+			return nil, id, fmt.Errorf(`%s: row %d: %w: want JSON lines, {"question": …, "answer": "… #### number"}`, id.Name, len(rows)+1, err)
 		case q.Question == "" || !strings.Contains(q.Answer, "#### "):
 			return nil, id, fmt.Errorf(`%s: row %d: want {"question": …, "answer": "… #### number"}`, id.Name, len(rows)+1)
 		}

@@ -106,9 +106,12 @@ func TestGSM8KScoresWhatWasWritten(t *testing.T) {
 	assert.Equal(t, 7.0/8, r.Flexible)
 	assert.InDelta(t, 0.1637, r.StrictStdErr, 1e-4)
 	assert.Equal(t, 8, r.Text.Documents)
+	assert.Equal(t, TextID{Name: "inferbench sums", SHA256: corpus.Digest([]byte(ownTrain)), Documents: 9, Bytes: len(ownTrain)}, r.Examples)
 	b, err := json.Marshal(r)
 	require.NoError(t, err)
-	assert.NotContains(t, string(b), "bits_per_byte", "a figure of another task is not there, not even as 0")
+	for _, other := range []string{"bits_per_byte", `"words"`, `"tokens"`} {
+		assert.NotContains(t, string(b), other, "a figure of another task is not there, not even as 0")
+	}
 
 	base := &baselines.Accuracy{Name: "b", Task: TaskGSM8K, CorpusSHA256: r.Text.SHA256, Shots: 3, Filter: FilterStrict, ExactMatch: 0.80, Tolerance: 0.06}
 	assert.Equal(t, Passed, Judge(r, base, 0).Status)
@@ -118,6 +121,11 @@ func TestGSM8KScoresWhatWasWritten(t *testing.T) {
 	assert.Len(t, v.Warnings, 1, "eight questions are few")
 	base.Filter = FilterFlexible
 	assert.Equal(t, Passed, Judge(r, base, 0.04).Status, "above the baseline is not wrong here")
+	base.ExamplesSHA256 = r.Examples.SHA256
+	assert.NoError(t, Comparable(r, base))
+	base.ExamplesSHA256 = corpus.GSM8KTrain.SHA256
+	assert.ErrorContains(t, Comparable(r, base), "its examples are drawn from SHA-256 17f347dc…, the run's from inferbench sums")
+	base.ExamplesSHA256 = ""
 	base.Shots = 5
 	assert.ErrorIs(t, Comparable(r, base), ErrOtherBaseline)
 
@@ -133,7 +141,9 @@ func TestGSM8KRefusesWhatCannotBe(t *testing.T) {
 		`ACC_TASK="sums"`: {Task: "sums"},
 		"ACC_GEN_TOKENS":  {Task: TaskGSM8K, GenTokens: 4096},
 		"ACC_SHOTS=50":    {Task: TaskGSM8K, Shots: 50},
+		"ACC_SHOTS=-1":    {Task: TaskGSM8K, Shots: -1},
 		"row 1: want":     {Task: TaskGSM8K, GSM8K: bad},
+		"want JSON lines": {Task: TaskGSM8K, GSM8K: "../corpus/testdata/lines.parquet"},
 		"GSM8K: open":     {Task: TaskGSM8K, GSM8K: bad + "x"},
 	} {
 		tg := serve(t, &fake{})

@@ -35,7 +35,7 @@ type Verdict struct {
 	Status    Status           `json:"status"`
 	Reason    string           `json:"reason"` // in words, on one line
 	Baseline  string           `json:"baseline,omitempty"`
-	Tolerance float64          `json:"tolerance,omitempty"` // relative, to both sides
+	Tolerance float64          `json:"tolerance,omitempty"` // relative, to both sides; of gsm8k how far the share may fall short
 	Limits    map[string]Limit `json:"limits,omitempty"`    // by metric
 	Warnings  []string         `json:"warnings,omitempty"`
 }
@@ -56,6 +56,9 @@ func Comparable(r *Result, b *baselines.Accuracy) error {
 	}
 	if b.Task == TaskGSM8K && r.ExactMatch != nil && b.Shots != r.Shots {
 		diffs = append(diffs, fmt.Sprintf("it has %d worked examples a question, the run has %d (ACC_SHOTS)", b.Shots, r.Shots))
+	}
+	if r.ExactMatch != nil && b.ExamplesSHA256 != "" && b.ExamplesSHA256 != r.Examples.SHA256 {
+		diffs = append(diffs, fmt.Sprintf("its examples are drawn from SHA-256 %.8s…, the run's from %s (%.8s…)", b.ExamplesSHA256, r.Examples.Name, r.Examples.SHA256))
 	}
 	if b.Task == TaskWikitext && b.MaxLength != r.MaxLength {
 		diffs = append(diffs, fmt.Sprintf("its max_length is %d, the run's is %d (ACC_MAX_LENGTH)", b.MaxLength, r.MaxLength))

@@ -25,10 +25,10 @@ const HeldOutName = "inferbench held-out"
 type TextID struct {
 	Name      string `json:"name"`
 	SHA256    string `json:"sha256"`    // of the raw file
-	Documents int    `json:"documents"` // articles
-	Words     int    `json:"words"`
-	Bytes     int    `json:"bytes"`  // of the documents, as they are counted
-	Tokens    int    `json:"tokens"` // that were predicted, each once
+	Documents int    `json:"documents"` // articles; rows of gsm8k
+	Bytes     int    `json:"bytes"`     // of the documents, as they are counted; of gsm8k's file
+	Words     int    `json:"words,omitempty"`
+	Tokens    int    `json:"tokens,omitempty"` // that were predicted, each once
 }
 
 // Text is a raw WikiText file, cut into its articles.
