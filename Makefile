@@ -43,6 +43,7 @@ estimate: ## how long the selected cells would take on this server; runs nothing
 	@ESTIMATE=true $(GO) test -count 1 -timeout 0 -run '$(SUITE)'
 
 resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
+	@test -n '$(BATCH)' || { echo 'make resume: want a batch folder, as in make resume BATCH=batch_…' >&2; exit 2; }
 	@RESUME='$(BATCH)' $(RUN)
 
 ci: ## perf with a JUnit report in junit.xml; exit code 0 only when every cell passed

@@ -98,3 +98,13 @@ func TestResumeOnAnotherServer(t *testing.T) {
 	assert.Equal(t, 2, exit)
 	assert.Contains(t, out, b+" was run on m (vllm 1), but http://127.0.0.1:")
 }
+
+// Without a batch there is nothing to go on with: it is no new sweep.
+func TestResumeOfNothing(t *testing.T) {
+	cmd := exec.Command("make", "resume")
+	cmd.Dir = ".."
+	out, err := cmd.CombinedOutput()
+	assert.Error(t, err)
+	assert.Contains(t, string(out), "make resume: want a batch folder, as in make resume BATCH=batch_…\n")
+	assert.NotContains(t, string(out), "go: ", "nothing was run")
+}

@@ -109,13 +109,9 @@ func add(args []string) error {
 	if *hardware == "" {
 		*hardware = strings.ToUpper(*name)
 	}
-	var folders []*batch.Folder
-	for _, d := range strings.FieldsFunc(*from, func(r rune) bool { return r == ',' || r == ' ' }) {
-		f, err := batch.Open(d)
-		if err != nil {
-			return err
-		}
-		folders = append(folders, f)
+	folders, err := batch.OpenAll(*from)
+	if err != nil {
+		return err
 	}
 	h, err := exchange.Baseline(folders, *name, *hardware, *source)
 	if err != nil {

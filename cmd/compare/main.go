@@ -39,6 +39,9 @@ func main() {
 }
 
 func run(args []string, regress string, confidence float64, asJSON bool) (int, error) {
+	if len(args) > 2 && strings.HasPrefix(args[2], "-") {
+		return 2, fmt.Errorf("%s: flags go before the two batch folders", args[2])
+	}
 	if len(args) != 2 || args[0] == "" || args[1] == "" {
 		return 2, fmt.Errorf("want two batch folders, as in make compare A=batch_… B=batch_…")
 	}
@@ -49,11 +52,11 @@ func run(args []string, regress string, confidence float64, asJSON bool) (int, e
 	if err != nil {
 		return 2, fmt.Errorf("-max-regress %q: %w", regress, err)
 	}
-	a, err := open(args[0])
+	a, err := batch.OpenAll(args[0])
 	if err != nil {
 		return 2, err
 	}
-	b, err := open(args[1])
+	b, err := batch.OpenAll(args[1])
 	if err != nil {
 		return 2, err
 	}
@@ -85,18 +88,6 @@ func run(args []string, regress string, confidence float64, asJSON bool) (int, e
 		return 2, nil
 	}
 	return 0, nil
-}
-
-func open(list string) ([]*batch.Folder, error) {
-	var out []*batch.Folder
-	for _, dir := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
-		f, err := batch.Open(dir)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, f)
-	}
-	return out, nil
 }
 
 // percent reads 3% or 0.03.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -152,9 +153,12 @@ func submit(ctx context.Context, s settings.Settings, dirs []string) error {
 
 func resubmit(ctx context.Context, s settings.Settings, dirs []string) error {
 	if len(dirs) == 0 {
-		var err error
-		if dirs, err = filepath.Glob(filepath.Join(s.ResultsDir, "batch_isl*")); err != nil {
+		names, err := fs.Glob(os.DirFS(s.ResultsDir), "batch_isl*") // RESULTS_DIR itself may hold [ or *
+		if err != nil {
 			return err
+		}
+		for _, name := range names {
+			dirs = append(dirs, filepath.Join(s.ResultsDir, name))
 		}
 	}
 	client, err := own.Client(s, os.Stdout)

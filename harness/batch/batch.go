@@ -42,6 +42,7 @@ type Header struct {
 type Batch struct {
 	Dir    string // as it was created: a path a person can paste
 	header Header
+	lock   *os.File // until Close: two processes must not run one batch
 
 	mu   sync.Mutex
 	done map[matrix.Cell]outcome
@@ -68,7 +69,11 @@ func Create(root string, h Header) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("batch folder (RESULTS_DIR): %w", err)
 	}
-	b := &Batch{Dir: dir, header: h, done: map[matrix.Cell]outcome{}}
+	held, err := lock(dir)
+	if err != nil {
+		return nil, fmt.Errorf("batch folder (RESULTS_DIR): %w", err)
+	}
+	b := &Batch{Dir: dir, header: h, lock: held, done: map[matrix.Cell]outcome{}}
 	return b, b.write("summary.txt", []byte(b.summary("")))
 }
 
@@ -104,8 +109,10 @@ func (b *Batch) Record(cell matrix.Cell, status Status, took time.Duration) erro
 }
 
 // Close writes the summary's last block. Cells without a record are INCOMPLETE,
-// and any such cell makes the block say that the sweep was interrupted.
+// and any such cell makes the block say that the sweep was interrupted. From
+// then on another process may resume the batch.
 func (b *Batch) Close() error {
+	defer b.lock.Close()
 	b.mu.Lock()
 	end := "Multi-Concurrency Test Complete!"
 	for _, c := range b.header.Cells {

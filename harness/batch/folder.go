@@ -62,14 +62,15 @@ func Open(dir string) (*Folder, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	f.Cells = slices.Clone(f.Summary.lines)
-	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	names, err := fs.Glob(os.DirFS(dir), "*.json") // dir itself may hold [ or *
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range paths {
-		if strings.HasPrefix(filepath.Base(p), "server_") {
+	for _, name := range names {
+		if strings.HasPrefix(name, "server_") {
 			continue
 		}
+		p := filepath.Join(dir, name)
 		r, err := ReadResult(p)
 		if err != nil {
 			return nil, err
@@ -80,6 +81,33 @@ func Open(dir string) (*Folder, error) {
 		f.add(p, r)
 	}
 	return f, nil
+}
+
+// OpenAll reads several batch folders, named with commas or spaces between
+// them. A folder whose own name holds such is taken whole where it stands alone.
+func OpenAll(list string) ([]*Folder, error) {
+	dirs := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	if _, err := os.Stat(list); err == nil {
+		dirs = []string{list}
+	}
+	var out []*Folder
+	var infos []fs.FileInfo
+	for _, dir := range dirs {
+		f, err := Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(dir)
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(infos, func(other fs.FileInfo) bool { return os.SameFile(info, other) }); i >= 0 {
+			return nil, fmt.Errorf("%s and %s are one folder: a batch counts once", dirs[i], dir)
+		}
+		infos = append(infos, info)
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 // add joins a result file to its cell, found by its arguments, not by its

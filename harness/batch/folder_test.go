@@ -55,3 +55,29 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	_, err := Open(t.TempDir())
 	assert.ErrorContains(t, err, "not a batch folder: it has no summary.txt")
 }
+
+// A path is a path, whatever its letters mean to a shell.
+func TestOpenAll(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "run [1], again")
+	var dirs []string
+	for range 2 {
+		b, err := Create(parent, Header{Combination: combo, Time: moment, Cells: cells})
+		require.NoError(t, err)
+		require.NoError(t, b.WriteResult("", cells[0], Result{Status: Passed, Args: Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: 4}}))
+		dirs = append(dirs, b.Dir)
+	}
+	fs, err := OpenAll(dirs[0])
+	require.NoError(t, err)
+	require.Len(t, fs, 1)
+	require.Len(t, fs[0].Cells, 1, "its result is found")
+
+	t.Chdir(parent)
+	one, two := filepath.Base(dirs[0]), filepath.Base(dirs[1])
+	fs, err = OpenAll(one + ", " + two)
+	require.NoError(t, err)
+	assert.Len(t, fs, 2)
+	_, err = OpenAll(one + "," + two + ",./" + one)
+	assert.ErrorContains(t, err, one+" and ./"+one+" are one folder: a batch counts once")
+	_, err = OpenAll(one + ",none")
+	assert.ErrorContains(t, err, "none: there is no such folder")
+}

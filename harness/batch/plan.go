@@ -123,8 +123,18 @@ func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 }
 
 // Reopen opens a batch to run some of its cells (again). What is left of an
-// earlier run of these is removed, so that nothing old stands for them.
-func Reopen(dir string, again []matrix.Cell) (*Batch, error) {
+// earlier run of these is removed, so that nothing old stands for them. It is
+// an error while another process runs the batch.
+func Reopen(dir string, again []matrix.Cell) (b *Batch, err error) {
+	held, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			held.Close()
+		}
+	}()
 	p, err := ReadPlan(dir)
 	if err != nil {
 		return nil, err
@@ -133,8 +143,9 @@ func Reopen(dir string, again []matrix.Cell) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{Dir: strings.TrimRight(dir, "/"), done: map[matrix.Cell]outcome{},
+	b = &Batch{Dir: strings.TrimRight(dir, "/"), lock: held, done: map[matrix.Cell]outcome{},
 		header: Header{Combination: f.Summary.Combination, Mode: p.Mode, Time: f.Summary.Time, Cells: p.Cells()}}
+	var old []string
 	for _, c := range f.Cells {
 		i := slices.IndexFunc(b.header.Cells, func(h matrix.Cell) bool { return h.Conc == c.Conc })
 		if i < 0 {
@@ -147,11 +158,19 @@ func Reopen(dir string, again []matrix.Cell) (*Batch, error) {
 			}
 			continue
 		}
-		for _, old := range []string{c.File, filepath.Join(dir, RequestsFileName(cell)), filepath.Join(dir, ServerFileName(cell))} {
-			if err := os.Remove(old); old != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("make room for %s: %w", cell.Name(), err)
-			}
+		if c.Status == Passed { // by another process, since the cells were chosen
+			return nil, fmt.Errorf("%s of %s has PASSED meanwhile: begin a new batch to measure it again", cell.Name(), dir)
+		}
+		old = append(old, c.File, filepath.Join(dir, RequestsFileName(cell)), filepath.Join(dir, ServerFileName(cell)))
+	}
+	// The summary first: it must not speak of a cell whose files are gone.
+	if err := b.write("summary.txt", []byte(b.summary(""))); err != nil {
+		return nil, err
+	}
+	for _, file := range old {
+		if err := os.Remove(file); file != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("make room for what runs again: %w", err)
 		}
 	}
-	return b, b.write("summary.txt", []byte(b.summary("")))
+	return b, nil
 }

@@ -51,6 +51,12 @@ func TestReopenKeepsTheSummaryTrue(t *testing.T) {
 	old := interrupted(t)
 	again, err := Unfinished(old.Dir, []int{8, 16, 32, 64})
 	require.NoError(t, err)
+	_, err = Reopen(old.Dir, again)
+	assert.ErrorContains(t, err, old.Dir+": another process is running this batch")
+	assert.Contains(t, read(t, old), "CONC=8: FAILED", "and nothing of it was touched")
+	require.NoError(t, old.lock.Close()) // as when a process is killed
+	_, err = Reopen(old.Dir, cells[:1])
+	assert.ErrorContains(t, err, "has PASSED meanwhile")
 	b, err := Reopen(old.Dir+"/", again)
 	require.NoError(t, err)
 	assert.Equal(t, old.Dir, b.Dir)

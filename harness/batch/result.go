@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"inferbench/baselines"
 	"inferbench/harness/stats"
@@ -143,20 +142,4 @@ func ReadResult(path string) (*Result, error) {
 		return nil, fmt.Errorf("%s: not a result file: %w", path, err)
 	}
 	return r, nil
-}
-
-// ReadResults reads every result file of a batch folder, in the order of their
-// names, by path.
-func ReadResults(dir string) (map[string]*Result, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "result_*.json"))
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]*Result, len(paths))
-	for _, p := range paths {
-		if out[p], err = ReadResult(p); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

@@ -114,12 +114,12 @@ func readSubmission(path string) (*Submission, error) {
 func Find(dirs ...string) ([]*Submission, error) {
 	var out []*Submission
 	for _, dir := range dirs {
-		paths, err := filepath.Glob(filepath.Join(dir, "submission_*.json"))
+		names, err := fs.Glob(os.DirFS(dir), "submission_*.json") // dir itself may hold [ or *
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range paths {
-			s, err := readSubmission(p)
+		for _, name := range names {
+			s, err := readSubmission(filepath.Join(dir, name))
 			if err != nil {
 				return nil, err
 			}

@@ -81,12 +81,10 @@ func TestClockSetDuringACell(t *testing.T) {
 	assert.Less(t, r.Performance.Duration, time.Hour.Seconds())
 
 	const says = "the machine's clock jumped by +3600 s during this cell (it was set, or the machine slept): durations stand, times of day do not; run the cell again if the machine slept"
-	files, err := batch.ReadResults(sw.batches[sw.Cells()[0].Combination].Dir)
+	f, err := batch.Open(sw.batches[sw.Cells()[0].Combination].Dir)
 	require.NoError(t, err)
-	require.Len(t, files, 1)
-	for _, file := range files {
-		assert.Contains(t, file.Notes, says)
-	}
+	require.Len(t, f.Cells, 1)
+	assert.Contains(t, f.Cells[0].Result.Notes, says)
 	var table strings.Builder
 	sw.WriteTables(&table)
 	assert.Contains(t, table.String(), "\nCONC 1: "+says+"\n")
