@@ -61,11 +61,15 @@ func (e *events) block() ([]byte, int) {
 	}
 }
 
-// data is the data field of an event, or nil where it has none.
+// data is the data field of an event, or nil where it has none. One that is
+// empty is none, says the standard: some servers keep a stream alive with it.
 func (e *events) data(block []byte) []byte {
 	line, rest, _ := bytes.Cut(block, []byte{'\n'})
 	first, ok := dataField(line)
 	if ok && len(rest) == 0 {
+		if len(first) == 0 {
+			return nil
+		}
 		return first // what every server sends: one data line
 	}
 	e.join = e.join[:0]
@@ -81,7 +85,7 @@ func (e *events) data(block []byte) []byte {
 			break
 		}
 	}
-	if !any {
+	if len(e.join) == 0 {
 		return nil
 	}
 	return e.join

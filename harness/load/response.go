@@ -38,8 +38,9 @@ type response struct {
 	got  bool          // any byte of the response came
 
 	status    int
-	json      bool // Content-Type is application/json
-	retry     string
+	json      bool   // Content-Type is application/json
+	retry     string // Retry-After
+	location  string // of a redirect
 	keepAlive bool
 	framing   framing
 	left      int64 // body bytes still to come: of the chunk, or of a body of known length
@@ -332,9 +333,13 @@ func (s *response) parseHeader(head []byte) error {
 			s.json = bytes.HasPrefix(bytes.ToLower(value), []byte("application/json"))
 		case is("Retry-After"):
 			s.retry = string(value)
+		case is("Location"):
+			s.location = string(value)
 		}
 	}
 	switch {
+	case code == 204 || code == 304: // have no body, whatever their header says
+		s.framing, s.ended = byLength, true
 	case chunked:
 		s.framing = chunkSize
 	case length >= 0:

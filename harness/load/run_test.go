@@ -103,6 +103,11 @@ func TestFailuresAreCountedAndDescribed(t *testing.T) {
 			w.Header().Set("Retry-After", "7")
 			http.Error(w, `{"error":{"message":"queue is full"}}`, 503)
 		}, "HTTP 503: queue is full (Retry-After: 7)"},
+		"status alone": {func(w http.ResponseWriter) { w.WriteHeader(502) }, "HTTP 502: Bad Gateway"},
+		"redirect": {func(w http.ResponseWriter) {
+			w.Header().Set("Location", "https://h/v1/completions")
+			w.WriteHeader(308)
+		}, "HTTP 308: Permanent Redirect (to https://h/v1/completions, and redirects are not followed: set BASE_URL to where the server is)"},
 		"broken stream": {func(w http.ResponseWriter) {
 			io.WriteString(w, repeat(2))
 			w.(http.Flusher).Flush()
@@ -155,6 +160,27 @@ func TestFailuresAreCountedAndDescribed(t *testing.T) {
 			assert.Equal(t, 1, s.Failed)
 			require.Len(t, s.Errors, 1)
 			assert.Equal(t, 1, s.Errors[0].Requests)
+		})
+	}
+}
+
+// An answer that is no success is over when its status is known: a body that
+// it cannot have, or that does not come, is not waited for.
+func TestErrorIsNotWaitedFor(t *testing.T) {
+	for name, c := range map[string]struct{ answer, want string }{
+		"no content":    {"HTTP/1.1 204 No Content\r\n\r\n", "HTTP 204: No Content"},
+		"not modified":  {"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n", "HTTP 304: Not Modified"},
+		"half a reason": {"HTTP/1.1 503 Oops\r\nContent-Length: 100\r\n\r\nbusy", "HTTP 503: busy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tg := rawServer(t, func(w io.Writer) {
+				io.WriteString(w, c.answer)
+				w.(net.Conn).Read(make([]byte, 1)) // until the client goes
+			})
+			x := run(t, tg, 1, Options{Conc: 1, RequestTimeout: time.Minute}).Timings[0]
+			assert.Contains(t, x.Err, c.want)
+			assert.Less(t, x.Done, 50*time.Second, "it is not waited for until REQUEST_TIMEOUT")
 		})
 	}
 }

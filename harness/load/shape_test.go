@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -232,6 +233,34 @@ type texts []string
 func (x texts) Len() int { return len(x) }
 func (x texts) Request(i int) (workload.Request, error) {
 	return workload.Request{Index: i, Text: x[i], OutputLen: 4}, nil
+}
+
+// The key must not show in an error even where the server's text about it is
+// cut short in the middle of it.
+func TestNoErrorHoldsASecret(t *testing.T) {
+	const header = "sesame-sesame-sesame"
+	for name, answer := range map[string]func(w http.ResponseWriter, text string){
+		"status": func(w http.ResponseWriter, text string) { http.Error(w, text, http.StatusUnauthorized) },
+		"event":  func(w http.ResponseWriter, text string) { io.WriteString(w, `data: {"error":"`+text+"\"}\n\n") },
+	} {
+		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+			answer(w, strings.Repeat("x", 290)+r.Header.Get("X-Open"))
+		})
+		x := run(t, tg, 1, Options{Conc: 1, Headers: http.Header{"X-Open": {header}}}).Timings[0]
+		assert.Contains(t, x.Err, "xxx[secret", name)
+		assert.NotContains(t, x.Err, "sesame", name)
+	}
+}
+
+// Servers keep a stream alive with comments, and some with events of no data.
+func TestKeepAliveIsNoEvent(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		io.WriteString(w, ": ping\n\ndata:\n\nevent: ping\ndata: \n\n")
+		stream(w, 4, 8, 0)
+	})
+	x := run(t, tg, 1, Options{Conc: 1}).Timings[0]
+	assert.Empty(t, x.Err)
+	assert.Equal(t, 4, x.Chunks)
 }
 
 // An empty chunk that finishes carries a token only if the server counts one

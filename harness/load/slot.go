@@ -1,11 +1,13 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -163,12 +165,25 @@ func (s *slot) refused() error {
 }
 
 func (s *slot) httpError() error {
-	body := s.resp.errorBody()
-	retry := ""
-	if s.resp.retry != "" {
-		retry = " (Retry-After: " + s.resp.retry + ")"
+	r := &s.resp
+	s.conn.SetReadDeadline(time.Now().Add(drainTimeout)) // the status is known: its reason may be short
+	says := s.says(r.errorBody())
+	if says == "" {
+		says = cmp.Or(http.StatusText(r.status), "no reason given")
 	}
-	return fmt.Errorf("HTTP %d: %s%s", s.resp.status, target.ErrorMessage(body), retry)
+	switch {
+	case r.retry != "":
+		says += " (Retry-After: " + r.retry + ")"
+	case r.status/100 == 3 && r.location != "":
+		says += " (to " + r.location + ", and redirects are not followed: set BASE_URL to where the server is)"
+	}
+	return fmt.Errorf("HTTP %d: %s", r.status, says)
+}
+
+// says is a server's error message, from which secrets are taken before it is
+// shortened.
+func (s *slot) says(body []byte) string {
+	return target.ErrorMessage([]byte(s.run.end.redact(string(body))))
 }
 
 // stream reads the events and times them.
@@ -206,7 +221,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		case err != nil:
 			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, s.run.end.redact(string(data)))
 		case c.failed:
-			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, target.ErrorMessage([]byte(s.run.end.redact(string(data)))))
+			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, s.says(data))
 		}
 		if c.usage {
 			out.usage, out.input, out.output = true, c.input, c.output
@@ -287,6 +302,8 @@ func (s *slot) token(t *stats.Timing, at time.Duration, bundled bool) {
 	s.tokens.Store(s.tokens.Load() + 1) // this goroutine is the only writer
 }
 
+// drainTimeout is how long the rest of an answer is waited for whose outcome is
+// known.
 const drainTimeout = time.Second
 
 // finish reads what is left of the body, so that the connection can carry the
