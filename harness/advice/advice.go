@@ -15,7 +15,7 @@ var known = []struct {
 	says *regexp.Regexp
 	do   string
 }{
-	{regexp.MustCompile(`could not be fetched from|set (CA_FILE|SHARD_DIR|BASE_URL|DATASET=)`), ""}, // these say it themselves
+	{regexp.MustCompile(`could not be fetched from|set (CA_FILE|SHARD_DIR|BASE_URL|DATASET=)|^[A-Z0-9_]+(=".*")? \(from `), ""}, // these say it themselves
 	{regexp.MustCompile(`no space left on device|disk quota exceeded`),
 		"free some space, or choose another folder with RESULTS_DIR, then go on with make resume"},
 	{regexp.MustCompile(`RESULTS_DIR.*(permission denied|read-only file system|not a directory|no such file|not permitted)`),

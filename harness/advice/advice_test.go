@@ -38,6 +38,7 @@ func TestAdvice(t *testing.T) {
 		"dial tcp: lookup gpu-node: no such host":                                                                                 "host name in BASE_URL",
 		"socket: too many open files":                                                                                             "ulimit -n",
 		"this sweep needs about 2h3m more, but go test would kill it in 1m0s: add -timeout 0 (the make targets do)":               "",
+		`REQUEST_TIMEOUT="0s" (from the environment): want a duration above 0, such as 90s or 45m`:                                "",
 		"stream ended after 17 of 1024 tokens":                                                                                    "",
 	} {
 		if want == "" {

@@ -38,6 +38,9 @@ func (c Combination) IsStandard() bool {
 	return false
 }
 
+// String is the pair as a person writes it: (1024,8192).
+func (c Combination) String() string { return fmt.Sprintf("(%d,%d)", c.ISL, c.OSL) }
+
 // Name is the combination as a file-name part: isl1024_osl8192.
 func (c Combination) Name() string {
 	return fmt.Sprintf("isl%d_osl%d", c.ISL, c.OSL)
@@ -48,6 +51,9 @@ func (c Combination) Name() string {
 func (c Cell) Name() string {
 	return fmt.Sprintf("isl=%d/osl=%d/conc=%d", c.ISL, c.OSL, c.Conc)
 }
+
+// String is the cell's [Cell.Name].
+func (c Cell) String() string { return c.Name() }
 
 // FileName is the cell's result file: result_isl1024_osl1024_conc16.json.
 func (c Cell) FileName() string {

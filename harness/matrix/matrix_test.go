@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,6 +42,7 @@ func TestNames(t *testing.T) {
 	c := Cell{Combination{1024, 8192}, 16, 320}
 	assert.Equal(t, "isl=1024/osl=8192/conc=16", c.Name())
 	assert.Equal(t, "result_isl1024_osl8192_conc16.json", c.FileName())
+	assert.Equal(t, "isl=1024/osl=8192/conc=16 of (1024,8192)", fmt.Sprintf("%v of %v", c, c.Combination))
 	assert.True(t, c.IsStandard())
 	assert.False(t, Combination{1, 2}.IsStandard())
 }

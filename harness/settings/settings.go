@@ -7,10 +7,12 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -115,13 +117,13 @@ func Register(flags *flag.FlagSet) {
 // Load reads the settings: a parsed flag where it was given, then the
 // environment, then the file dotenv where it exists, then the default. An empty
 // value counts as not given. With RESUME, what the batch was run with stands in
-// place of dotenv and default, and a flag or variable must agree with it. The error is one line that names the setting, its
-// value, where it came from and what would be right.
+// place of dotenv and default, and a flag or variable must agree with it. The
+// error is one line that names the setting, its value, where it came from and
+// what would be right.
 func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Settings, error) {
-	file, err := godotenv.Read(dotenv)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// godotenv's error quotes the line it failed on, which may hold a key.
-		return Settings{}, fmt.Errorf("%s: want a readable file of NAME=value lines (see .env.example)", dotenv)
+	file, err := readDotenv(dotenv)
+	if err != nil {
+		return Settings{}, err
 	}
 	given := map[string]string{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = f.Value.String() })
@@ -175,6 +177,23 @@ func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Setti
 		}
 	}
 	return s, s.check()
+}
+
+// readDotenv reads the file's settings; none where there is no such file.
+func readDotenv(name string) (map[string]string, error) {
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	m, err := godotenv.UnmarshalBytes(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))) // Windows' editors begin a file so
+	if err != nil {
+		// godotenv's error quotes the line it failed on, which may hold a key.
+		return nil, fmt.Errorf("%s: want NAME=value lines (see .env.example)", name)
+	}
+	return m, nil
 }
 
 // check holds the rules that join several settings.

@@ -68,18 +68,24 @@ func TestValues(t *testing.T) {
 func TestBadValuesAreOneClearLine(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		`ISL="abc" (from the environment): want a whole number, 1 or more`: {"ISL": "abc"},
-		`CONC="0"`:                  {"CONC": "0"},
-		`CONC="4,4"`:                {"CONC": "4,4"},
-		`CONC=","`:                  {"CONC": ","},
+		`CONC="0"`:    {"CONC": "0"},
+		`CONC="4,4"`:  {"CONC": "4,4"},
+		`CONC=","`:    {"CONC": ","},
+		`CONC="4,,8"`: {"CONC": "4,,8"},
+		`BASE_URL="http://h:99999" (from the environment): want a port number`:      {"BASE_URL": "http://h:99999"},
+		`BASE_URL="http://h?x=1" (from the environment): want an address without ?`: {"BASE_URL": "http://h?x=1"},
+		`EXTRA_BODY="{}}"`: {"EXTRA_BODY": "{}}"},
+		`READY_TIMEOUT="0s" (from the environment): want a duration above 0`: {"READY_TIMEOUT": "0s"},
+		`RESULT_FILENAME="plan" (from the environment): that name is one of`: {"RESULT_FILENAME": "plan", "ISL": "1", "OSL": "2", "CONC": "3"},
 		`MODE="fast"`:               {"MODE": "fast"},
 		`TEAM is empty`:             {"MODE": "submit"},
 		`RANDOM_RANGE_RATIO="NaN"`:  {"RANDOM_RANGE_RATIO": "NaN"},
 		`RANDOM_RANGE_RATIO="1.5"`:  {"RANDOM_RANGE_RATIO": "1.5"},
 		`PORT="99999"`:              {"PORT": "99999"},
 		`BASE_URL="localhost:8888"`: {"BASE_URL": "localhost:8888"},
-		`ISL=2048 matches none`:     {"ISL": "2048"},
-		`OSL=2048 matches none`:     {"OSL": "2048"},
-		`WIKITEXT="/no/such/file"`:  {"WIKITEXT": "/no/such/file"},
+		`ISL=2048 matches none of the standard (ISL,OSL) pairs [(1024,1024) (1024,8192) (8192,1024)]`: {"ISL": "2048"},
+		`OSL=2048 matches none`:    {"OSL": "2048"},
+		`WIKITEXT="/no/such/file"`: {"WIKITEXT": "/no/such/file"},
 		`WIKITEXT="/dev/null" (from the environment): that is a pipe or a device`: {"WIKITEXT": "/dev/null"},
 		`GSM8K=".." (from the environment): that is a folder: want a file`:        {"GSM8K": ".."},
 		`ACC_TOLERANCE="3%"`:              {"ACC_TOLERANCE": "3%"},
@@ -97,8 +103,16 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 		assert.NotContains(t, err.Error(), "s3cret")
 	}
 	_, err := load(t, nil, nil, "API_KEY=\"s3cret\nnot closed")
-	require.ErrorContains(t, err, ".env: want a readable file")
+	require.ErrorContains(t, err, ".env: want NAME=value lines")
 	assert.NotContains(t, err.Error(), "s3cret", "a broken .env must not print what is in it")
+	_, err = Load(flag.NewFlagSet("test", flag.ContinueOnError), func(string) string { return "" }, t.TempDir())
+	assert.ErrorContains(t, err, "is a directory", "what the system says of a .env that cannot be read")
+}
+
+func TestDotenvOfAWindowsEditor(t *testing.T) {
+	s, err := load(t, nil, nil, "\xef\xbb\xbfISL=8192\r\nTP=4\r\n")
+	require.NoError(t, err)
+	assert.Equal(t, []int{8192, 4}, []int{s.Selection.ISL, s.TP})
 }
 
 func TestASwitchNeedsNoValue(t *testing.T) {

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,9 +105,8 @@ func notToken(r rune) bool {
 }
 
 func setExtraBody(s *Settings, v string) error {
-	dec := json.NewDecoder(bytes.NewReader([]byte(v)))
 	var m map[string]json.RawMessage
-	if err := dec.Decode(&m); err != nil || m == nil || dec.More() {
+	if err := json.Unmarshal([]byte(v), &m); err != nil || m == nil {
 		return errors.New(`want a JSON object such as {"top_p":0.9,"ignore_eos":null} (null leaves a key out)`)
 	}
 	s.Traffic.ExtraBody = m

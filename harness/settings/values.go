@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func setRequestTimeout(s *Settings, v string) (err error) {
 func duration(v string) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	if err != nil || d <= 0 {
-		return 0, errors.New("want a duration such as 90s or 45m")
+		return 0, errors.New("want a duration above 0, such as 90s or 45m")
 	}
 	return d, nil
 }
@@ -103,6 +104,14 @@ func address(v string) (string, error) {
 	u, err := url.Parse(v)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", errors.New("want an address such as http://host:8888")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return "", errors.New("want a port number, 1 to 65535")
+		}
+	}
+	if u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
+		return "", errors.New("want an address without ? or #, such as http://host:8888")
 	}
 	if u.User != nil {
 		return "", errors.New("keep the password out of the address: a key goes into API_KEY")
@@ -190,17 +199,18 @@ func setTeam(s *Settings, v string) error {
 
 func setConc(s *Settings, v string) error {
 	want := errors.New("want whole numbers, 1 or more, each once, such as 16 or 4,8,16")
-	seen := map[int]bool{}
-	for _, part := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
-		n, err := strconv.Atoi(part)
-		if err != nil || n < 1 || seen[n] {
+	for _, part := range strings.Split(v, ",") {
+		words := strings.Fields(part)
+		if len(words) == 0 { // as in 4,,8
 			return want
 		}
-		seen[n] = true
-		s.Selection.Conc = append(s.Selection.Conc, n)
-	}
-	if len(seen) == 0 {
-		return want
+		for _, w := range words {
+			n, err := strconv.Atoi(w)
+			if err != nil || n < 1 || slices.Contains(s.Selection.Conc, n) {
+				return want
+			}
+			s.Selection.Conc = append(s.Selection.Conc, n)
+		}
 	}
 	return nil
 }
@@ -275,6 +285,9 @@ func setResultFilename(s *Settings, v string) error {
 	}
 	if filepath.Ext(v) != ".json" {
 		v += ".json"
+	}
+	if v == "plan.json" || strings.HasPrefix(v, "server_") {
+		return errors.New("that name is one of the batch folder's own files: want another")
 	}
 	s.ResultFilename = v
 	return nil
