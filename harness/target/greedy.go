@@ -15,8 +15,6 @@ import (
 // they cannot be scored again.
 var ErrNoTokenIDs = errors.New("the server does not give the ids of the tokens it generates")
 
-var errTokensCame = errors.New("not as many tokens came as were asked for")
-
 // Continuation is what a server generated, token by token.
 type Continuation struct {
 	IDs      []int32
@@ -24,9 +22,8 @@ type Continuation struct {
 }
 
 // Greedy asks for n tokens after a prompt at temperature 0, with their ids and
-// their log-probabilities, over the same endpoint that s scores with. It asks
-// that the text's end shall not stop it; from a server that stops all the same
-// fewer come, at least one.
+// their log-probabilities, over the same endpoint that s scores with. The
+// text's end does not stop it.
 func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
 	ask := s.greedyCompletion
 	if s.Path == "/generate" {
@@ -35,8 +32,8 @@ func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuati
 	c, err := ask(ctx, prompt, n)
 	switch {
 	case err != nil:
-	case len(c.IDs) == 0 || len(c.IDs) > n:
-		err = fmt.Errorf("%w: %d of %d", errTokensCame, len(c.IDs), n)
+	case len(c.IDs) != n:
+		err = fmt.Errorf("%d tokens came of %d asked for", len(c.IDs), n)
 	default:
 		for i, lp := range c.Logprobs {
 			if err = checkLogprob(lp); err != nil {
