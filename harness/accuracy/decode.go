@@ -199,6 +199,27 @@ func compareDecoded(seqs []*sequence) *DecodeAudit {
 	return a
 }
 
+// DecodeFloor is the baseline that states the floor for a model's decode audit:
+// base, which its accuracy was judged by, or else a shipped one of the model. A
+// floor does not depend on the task, the text or the window. Nil states none.
+func DecodeFloor(model string, base *baselines.Accuracy) (*baselines.Accuracy, error) {
+	if base != nil && base.DecodeArgmaxFloor > 0 {
+		return base, nil
+	}
+	for _, task := range []string{TaskWikitext, TaskGSM8K} {
+		all, err := baselines.AccuracyFor(model, task)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range all {
+			if b.DecodeArgmaxFloor > 0 {
+				return b, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
 // JudgeDecode sets the audit's status by the floor that the accuracy baseline
 // states. Without a floor there is nothing to pass or fail: it is RECORDED.
 func JudgeDecode(a *DecodeAudit, b *baselines.Accuracy) {

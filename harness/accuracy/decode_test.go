@@ -47,6 +47,30 @@ func TestJudgeDecode(t *testing.T) {
 	}
 }
 
+// A model's floor holds whatever task, text or window its accuracy was judged on.
+func TestAFloorBelongsToTheModel(t *testing.T) {
+	own := &baselines.Accuracy{Name: "own", DecodeArgmaxFloor: 0.5}
+	for name, c := range map[string]struct {
+		model string
+		base  *baselines.Accuracy
+		want  string
+	}{
+		"its own":             {"inferbench-ngram", own, "own"},
+		"no baseline":         {"inferbench-ngram", nil, "inferbench-ngram"},
+		"one of another task": {"inferbench-ngram", &baselines.Accuracy{Name: "sums", Task: TaskGSM8K}, "inferbench-ngram"},
+		"a model without":     {"DeepSeek-R1-0528-MXFP4", nil, ""},
+		"an unknown model":    {"Qwen3-8B", own, "own"},
+	} {
+		b, err := DecodeFloor(c.model, c.base)
+		require.NoError(t, err)
+		if c.want == "" {
+			assert.Nil(t, b, name)
+		} else if assert.NotNil(t, b, name) {
+			assert.Equal(t, c.want, b.Name, name)
+		}
+	}
+}
+
 // echoOnly answers scoring as the fake does, and a request for continuations
 // with the given text.
 func echoOnly(answer string) func([]int32, map[string]any) (int, string) {

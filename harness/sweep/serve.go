@@ -132,7 +132,12 @@ func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.So
 		fail(err.Error())
 		return
 	}
-	accuracy.JudgeDecode(a, base)
+	floor, err := accuracy.DecodeFloor(sw.Target.Model, base)
+	if err != nil {
+		fail(err.Error())
+		return
+	}
+	accuracy.JudgeDecode(a, floor)
 	if r.DecodeAudit, err = batch.Section(a); err != nil {
 		fail(err.Error())
 	}
