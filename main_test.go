@@ -74,6 +74,7 @@ func testMain(m *testing.M) int {
 		return refuse(err)
 	}
 	t := target.New(set.BaseURL, set.Model, set.APIKey, client)
+	t.Headers = set.Traffic.Headers
 	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
 		return refuse(err)
 	}

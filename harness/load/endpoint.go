@@ -63,14 +63,10 @@ func newEndpoint(t *target.Target, o Options) (*endpoint, error) {
 		return nil, fmt.Errorf("load: %s: want http or https", u)
 	}
 
-	var secrets []string
-	for _, v := range o.Headers {
-		secrets = append(secrets, v...)
-	}
-	e.redact = func(text string) string { return target.Redact(t.Redact(text), secrets...) }
+	e.redact = t.Redact
 
 	h := http.Header{}
-	for k, v := range o.Headers {
+	for k, v := range t.Headers {
 		h[http.CanonicalHeaderKey(k)] = v
 	}
 	h.Set("Content-Type", "application/json")

@@ -12,7 +12,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"time"
 
 	"inferbench/harness/stats"
@@ -27,7 +26,6 @@ type Options struct {
 	Shape // when they are sent; the zero Shape is a closed loop of Conc
 
 	Chat       bool                       // ask /v1/chat/completions instead of /v1/completions
-	Headers    http.Header                // sent with every request, beside the target's own
 	RequestIDs string                     // where set, requests carry an X-Request-Id: this and their index
 	ExtraBody  map[string]json.RawMessage // keys of every request's body, over the client's own; null removes one
 	SLO        stats.SLO                  // for goodput; may be nil

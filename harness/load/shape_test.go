@@ -213,7 +213,8 @@ func TestChatAndItsChunks(t *testing.T) {
 			chunk(`{"content":"c"}`, "null")+chunk(`{}`, `"length"`)+usage(9, 4)+"data: [DONE]\n\n")
 	})
 	src := &texts{"hello"}
-	rec, err := Run(t.Context(), tg, src, Options{Conc: 1, Chat: true, Headers: http.Header{"X-Mine": {"yes"}, "Content-Length": {"7"}}})
+	tg.Headers = http.Header{"X-Mine": {"yes"}, "Content-Length": {"7"}}
+	rec, err := Run(t.Context(), tg, src, Options{Conc: 1, Chat: true})
 	require.NoError(t, err)
 	x := rec.Timings[0]
 	require.Empty(t, x.Err)
@@ -246,7 +247,8 @@ func TestNoErrorHoldsASecret(t *testing.T) {
 		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
 			answer(w, strings.Repeat("x", 290)+r.Header.Get("X-Open"))
 		})
-		x := run(t, tg, 1, Options{Conc: 1, Headers: http.Header{"X-Open": {header}}}).Timings[0]
+		tg.Headers = http.Header{"X-Open": {header}}
+		x := run(t, tg, 1, Options{Conc: 1}).Timings[0]
 		assert.Contains(t, x.Err, "xxx[secret", name)
 		assert.NotContains(t, x.Err, "sesame", name)
 	}

@@ -126,10 +126,11 @@ func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Setti
 		return Settings{}, err
 	}
 	given := map[string]string{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = f.Value.String() })
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = strings.TrimSpace(f.Value.String()) })
 
 	var s Settings
 	var was map[string]string // of the batch to resume
+	getenv = trimmed(getenv)
 	lookup := func(sp spec) (value, source string) {
 		switch {
 		case given[sp.Flag()] != "" && !sp.Secret:
@@ -162,9 +163,9 @@ func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Setti
 		if value == "" {
 			continue
 		}
-		if err := sp.set(&s, strings.TrimSpace(value)); err != nil {
+		if err := sp.set(&s, value); err != nil {
 			shown := fmt.Sprintf("%s=%q", sp.Env, value)
-			if sp.Secret || strings.Contains(value, "@") { // an address may hold a password
+			if sp.Secret || strings.ContainsAny(value, "@?") { // an address may hold a password
 				shown = sp.Env
 			}
 			return Settings{}, fmt.Errorf("%s (from %s): %w", shown, source, err)
@@ -177,6 +178,11 @@ func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Setti
 		}
 	}
 	return s, s.check()
+}
+
+// trimmed is get without the white space around what it gives.
+func trimmed(get func(string) string) func(string) string {
+	return func(name string) string { return strings.TrimSpace(get(name)) }
 }
 
 // readDotenv reads the file's settings; none where there is no such file.
@@ -193,6 +199,9 @@ func readDotenv(name string) (map[string]string, error) {
 		// godotenv's error quotes the line it failed on, which may hold a key.
 		return nil, fmt.Errorf("%s: want NAME=value lines (see .env.example)", name)
 	}
+	for k, v := range m {
+		m[k] = strings.TrimSpace(v)
+	}
 	return m, nil
 }
 
@@ -206,6 +215,9 @@ func (s Settings) check() error {
 			name, value = "OSL", sel.OSL
 		}
 		return fmt.Errorf("%s=%d matches none of the standard (ISL,OSL) pairs %v: give both ISL and OSL for a pair of your own", name, value, matrix.Standard)
+	}
+	if err := s.checkSecrets(); err != nil {
+		return err
 	}
 	if err := s.Traffic.check(); err != nil {
 		return err

@@ -45,8 +45,8 @@ var table = []spec{
 
 	{server, "BASE_URL", "", "address of the server, http://host:port; with neither BASE_URL nor PORT the embedded engine starts", false, setBaseURL},
 	{server, "PORT", "", "port of a server on this machine, usually 8888; BASE_URL goes before it", false, setPort},
-	{server, "API_KEY", "", "key sent as a bearer token", true, func(s *Settings, v string) error { s.APIKey = v; return nil }},
-	{server, "API_KEY_FILE", "", "file that holds the key, instead of API_KEY", false, setKeyFile},
+	{server, "API_KEY", "", "key sent as a bearer token", true, secret(apiKey)},
+	{server, "API_KEY_FILE", "", "file that holds the key, instead of API_KEY", false, secretFile(apiKey)},
 	{server, "CA_FILE", "", "PEM file of certificates to trust besides the system's, for a server or a board behind a private CA", false, setCAFile},
 	{server, "MODEL", "", "model name as the server lists it; none takes the one model it lists", false, text(func(s *Settings) *string { return &s.Model })},
 	{server, "TP", "8", "GPUs of the server; throughput is divided by it", false, whole(1, func(s *Settings) *int { return &s.TP })},
@@ -72,7 +72,7 @@ var table = []spec{
 	{workload, "PREFIXES", "1", "how many different shared prefixes there are", false, whole(1, func(s *Settings) *int { return &s.Traffic.Prefixes })},
 	{workload, "ENDPOINT", "completions", "completions, or chat, where the server applies its chat template", false, setEndpoint},
 	{workload, "EXTRA_BODY", "", "JSON object whose keys go into every request's body; null leaves a key out", false, setExtraBody},
-	{workload, "HEADERS", "", "headers of every request, as Name: value; Name: value", true, setHeaders},
+	{workload, "HEADERS", "", "headers of every request to the server, as Name: value; Name: value", true, setHeaders},
 
 	{shape, "REQUEST_RATE", "inf", "requests a second on average, whether or not earlier ones are answered; inf keeps CONC in flight instead", false, setRate},
 	{shape, "BURSTINESS", "1", "how a REQUEST_RATE is spread: 1 is Poisson, less burstier, more evener (gamma distribution), or constant", false, setBurstiness},
@@ -109,12 +109,12 @@ var table = []spec{
 	{results, "GPU_HOUR_USD", "", "price of one GPU for an hour, in USD; the report then shows the cost of a million tokens", false, amount(func(s *Settings) *float64 { return &s.GPUHourUSD })},
 	{results, "GPU_WATTS", "", "power of one GPU in W, as you know it (it is not measured); the report then shows tokens per joule", false, amount(func(s *Settings) *float64 { return &s.GPUWatts })},
 	{results, "LEADERBOARD_URL", "", "leaderboard that submit sends to; none means the public board, or for the embedded engine a board on this machine", false, setLeaderboardURL},
-	{results, "LEADERBOARD_TOKEN", "", "team token for a board of yours; the first submission under a name claims the name for it", true, func(s *Settings, v string) error { s.LeaderboardToken = v; return nil }},
-	{results, "LEADERBOARD_TOKEN_FILE", "", "file that holds the token, instead of LEADERBOARD_TOKEN", false, setLeaderboardTokenFile},
-	{results, "HF_TOKEN", "", "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else", true, func(s *Settings, v string) error { s.HFToken = v; return nil }},
+	{results, "LEADERBOARD_TOKEN", "", "team token for a board of yours; the first submission under a name claims the name for it", true, secret(leaderboardToken)},
+	{results, "LEADERBOARD_TOKEN_FILE", "", "file that holds the token, instead of LEADERBOARD_TOKEN", false, secretFile(leaderboardToken)},
+	{results, "HF_TOKEN", "", "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else", true, secret(func(s *Settings) *string { return &s.HFToken })},
 	{results, "LEADERBOARD_DB", "leaderboard.db", "SQLite file of the board on this machine", false, text(func(s *Settings) *string { return &s.LeaderboardDB })},
 	{results, "LEADERBOARD_LISTEN", "127.0.0.1:8090", "host:port of the board on this machine", false, listen(func(s *Settings) *string { return &s.LeaderboardListen })},
-	{results, "LEADERBOARD_ADMIN_TOKEN", "", "admin token of the board on this machine; none means that it has no admin", true, func(s *Settings, v string) error { s.LeaderboardAdminToken = v; return nil }},
+	{results, "LEADERBOARD_ADMIN_TOKEN", "", "admin token of the board on this machine; none means that it has no admin", true, secret(func(s *Settings) *string { return &s.LeaderboardAdminToken })},
 	{results, "DRY_RUN", "false", "true: print what submit would send, and send nothing", false, setDryRun},
 }
 
@@ -136,7 +136,7 @@ func TrafficNames() []string {
 // and its default.
 func WriteExample(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Copy to .env and change what you need. A flag goes before the environment,\n# the environment before this file. An empty value means the default.\n")
+	b.WriteString("# Copy to .env and change what you need. A flag goes before the environment,\n# the environment before this file. An empty value means the default.\n# A value with a $ or a # in it, as some keys have, goes into single quotes.\n")
 	group := ""
 	for _, sp := range table {
 		if sp.Group != group {

@@ -116,6 +116,12 @@ func address(v string) (string, error) {
 	if u.User != nil {
 		return "", errors.New("keep the password out of the address: a key goes into API_KEY")
 	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("want an address without ? and #, such as http://host:8888: a key goes into API_KEY or HEADERS")
+	}
+	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
+		return "", errors.New("want a port from 1 to 65535 in the address")
+	}
 	return strings.TrimRight(v, "/"), nil
 }
 
@@ -126,22 +132,6 @@ func setPort(s *Settings, v string) error {
 	}
 	if s.BaseURL == "" {
 		s.BaseURL = fmt.Sprintf("http://127.0.0.1:%d", n)
-	}
-	return nil
-}
-
-func setKeyFile(s *Settings, v string) error { return secretFile(v, &s.APIKey) }
-
-func setLeaderboardTokenFile(s *Settings, v string) error { return secretFile(v, &s.LeaderboardToken) }
-
-// secretFile reads a secret that was not given by itself.
-func secretFile(name string, secret *string) error {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	if *secret == "" {
-		*secret = strings.TrimSpace(string(b))
 	}
 	return nil
 }

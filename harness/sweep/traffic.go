@@ -3,7 +3,6 @@ package sweep
 import (
 	"fmt"
 	"hash/fnv"
-	"net/http"
 	"slices"
 
 	"inferbench/harness/load"
@@ -47,7 +46,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.RequestTimeout,
 			Shape: load.Shape{Rate: tr.Rate, Burstiness: tr.Burstiness, Uncapped: tr.Uncapped,
 				RampUp: tr.RampUp, Duration: tr.Duration, Trace: tr.Trace, Seed: s.Seed},
-			Chat: tr.Chat, Headers: http.Header(tr.Headers), ExtraBody: tr.ExtraBody, SLO: tr.SLO,
+			Chat: tr.Chat, ExtraBody: tr.ExtraBody, SLO: tr.SLO,
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
 }

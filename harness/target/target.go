@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -30,6 +31,10 @@ type Target struct {
 	Loopback bool   // the server is the suite's own embedded engine
 	Profile  string // of the embedded engine
 	Within   bool   // that engine runs in this process: whoever starts it says so
+
+	// Headers go with every request, beside the target's own. Their values may be
+	// secrets. Set them before the first request.
+	Headers http.Header
 
 	key  string
 	http *http.Client
@@ -95,6 +100,8 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return err
 	}
+	maps.Copy(req.Header, t.Headers)
+	req.Header.Del("Accept-Encoding") // net/http decompresses what it asked for itself
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -157,7 +164,7 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 func (t *Target) newHTTPError(method, url string, resp *http.Response) *HTTPError {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: ErrorMessage([]byte(t.Redact(string(b))))}
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: errorMessage([]byte(t.Redact(string(b))), t.Redact)}
 }
 
 func retryAfter(v string) time.Duration {
@@ -174,6 +181,15 @@ func retryAfter(v string) time.Duration {
 // vLLM's and SGLang's older flat ones, FastAPI's detail, else the text itself,
 // shortened and on one line.
 func ErrorMessage(body []byte) string {
+	return errorMessage(body, func(s string) string { return s })
+}
+
+// errorMessage is [ErrorMessage] that redacts once more what JSON had escaped.
+func errorMessage(body []byte, redact func(string) string) string {
+	return oneLine(redact(message(body)))
+}
+
+func message(body []byte) string {
 	var e struct {
 		Error   json.RawMessage `json:"error"`
 		Message string          `json:"message"`
@@ -186,16 +202,16 @@ func ErrorMessage(body []byte) string {
 		var s string
 		switch {
 		case json.Unmarshal(e.Error, &obj) == nil && obj.Message != "":
-			return oneLine(obj.Message)
+			return obj.Message
 		case json.Unmarshal(e.Error, &s) == nil && s != "":
-			return oneLine(s)
+			return s
 		case e.Message != "":
-			return oneLine(e.Message)
+			return e.Message
 		case len(e.Detail) > 0:
-			return oneLine(string(e.Detail))
+			return string(e.Detail)
 		}
 	}
-	return oneLine(string(body))
+	return string(body)
 }
 
 func oneLine(s string) string {

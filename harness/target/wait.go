@@ -50,7 +50,13 @@ func (t *Target) Wait(ctx context.Context, o WaitOptions) error {
 		}
 		waited := time.Since(begin)
 		if waited+o.Every > o.Timeout {
-			return fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), err)
+			err = fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), err)
+			if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
+				if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
+					err = fmt.Errorf("%w (HTTP_PROXY and its like are not used for the server)", err)
+				}
+			}
+			return err
 		}
 		if o.OnWait != nil {
 			o.OnWait(waited, err)

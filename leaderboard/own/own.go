@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"syscall"
 
 	"inferbench/harness/board"
@@ -23,13 +24,14 @@ import (
 // A board that it starts runs in this process until Close: what was submitted
 // is then in the file LEADERBOARD_DB, and `make leaderboard` shows it.
 func Client(s settings.Settings, out io.Writer) (*board.Client, error) {
-	http, err := target.Client(s.CAFile)
+	client, err := target.Client(s.CAFile)
 	if err != nil {
 		return nil, err
 	}
+	client.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment // a public board may be behind one; nothing is timed
 	return board.New(board.Options{
 		URL: s.LeaderboardURL, Token: s.LeaderboardToken, HFToken: s.HFToken, DryRun: s.DryRun,
-		OwnURL: "http://" + s.LeaderboardListen, Out: out, HTTP: http,
+		OwnURL: "http://" + s.LeaderboardListen, Out: out, HTTP: client,
 		StartOwn: func(ctx context.Context) (string, func() error, error) {
 			c := leaderboard.Config{DB: s.LeaderboardDB, AdminToken: s.LeaderboardAdminToken, Baseline: s.HardwareBaseline}
 			server, err := leaderboard.Start(ctx, c, s.LeaderboardListen)

@@ -1,0 +1,59 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// secret reads a key or a token. It goes into a header, so it is one word.
+func secret(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		if strings.ContainsFunc(v, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+			return errors.New("want the key alone, on one line and without white space or a word such as Bearer")
+		}
+		*field(s) = v
+		return nil
+	}
+}
+
+// secretFile reads a secret that was not given by itself from a file.
+func secretFile(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, name string) error {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		v := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
+		if v == "" {
+			return errors.New("the file is empty: want the key in it")
+		}
+		if *field(s) != "" {
+			return nil
+		}
+		return secret(field)(s, v)
+	}
+}
+
+func apiKey(s *Settings) *string { return &s.APIKey }
+
+func leaderboardToken(s *Settings) *string { return &s.LeaderboardToken }
+
+// shortestSecret is how long a key is at least that nobody uses as a word
+// elsewhere, as EMPTY and token are.
+const shortestSecret = 8
+
+// checkSecrets refuses a secret in a setting that results record.
+func (s Settings) checkSecrets() error {
+	secrets := []string{s.APIKey, s.LeaderboardToken, s.HFToken, s.LeaderboardAdminToken}
+	for _, sp := range table {
+		holds := func(key string) bool { return len(key) >= shortestSecret && strings.Contains(s.Given[sp.Env], key) }
+		if slices.ContainsFunc(secrets, holds) {
+			return fmt.Errorf("%s holds a key that was also given as a secret, and results record %s: leave the key out of it", sp.Env, sp.Env)
+		}
+	}
+	return nil
+}
