@@ -44,6 +44,28 @@ func (f folder) write(content string, name string, of ...any) error {
 	return renameio.WriteFile(f.path(name, of...), []byte(content), 0o644)
 }
 
+// claim takes a shard's place. There is no second taker, and none after a first
+// that died: the others wait for a run that began with everybody.
+func (f folder) claim() error {
+	alive, err := os.OpenFile(f.path(aliveFile, f.Index), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("SHARD_DIR=%s has a shard %d already: give each process an index of its own, and each run a folder of its own", f.Dir, f.Index)
+	}
+	if err != nil {
+		return fmt.Errorf("SHARD_DIR: %w", err)
+	}
+	return alive.Close()
+}
+
+// refresh has the folder looked at anew: a network file system remembers for
+// half a minute that a file was not there, and asks again when its folder is
+// opened.
+func (f folder) refresh() {
+	if d, err := os.Open(f.Dir); err == nil {
+		d.Close()
+	}
+}
+
 // read is a file's content; false where it is not there yet.
 func (f folder) read(name string, of ...any) (string, bool, error) {
 	b, err := os.ReadFile(f.path(name, of...))

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -18,8 +19,12 @@ import (
 type Limits struct {
 	Meet time.Duration // for all shards to come, and to be warmed up; default 10 minutes
 	Lost time.Duration // without a sign of life a shard is lost; default 30 s
-	Lead time.Duration // from the leader's word to the agreed start; default 2 s
+	Lead time.Duration // from the leader's word to the agreed start; default 2 s, the same in all shards
 }
+
+// slack is how far a clock may be behind the leader's. Latencies are not of it,
+// but the load would come up unevenly.
+const slack = 500 * time.Millisecond
 
 func (l Limits) withDefaults() Limits {
 	if l.Meet <= 0 {
@@ -44,7 +49,6 @@ type Group struct {
 	limits   Limits
 	settings map[string]string
 	pass     int
-	pulses   map[int]*pulse
 	stop     func() // ends the signs of life, and returns when the last is written
 }
 
@@ -63,16 +67,19 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 	} else if used && p.Leads() {
 		return nil, fmt.Errorf("SHARD_DIR=%s holds another run: give each run a folder of its own", p.Dir)
 	}
-	// Who shares the machine and its address is no difference; nor is who leads.
+	// Every shard's own index is no difference, but their number is.
 	settings = maps.Clone(settings)
-	delete(settings, "SHARD")
-	if err := f.write("0", aliveFile, p.Index); err != nil {
-		return nil, fmt.Errorf("SHARD_DIR: %w", err)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	settings["SHARD"] = fmt.Sprintf("…/%d", p.Count)
+	if err := f.claim(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var beating sync.WaitGroup
 	beating.Go(func() { f.beat(ctx) })
-	return &Group{f: f, limits: l.withDefaults(), settings: settings, pulses: map[int]*pulse{},
+	return &Group{f: f, limits: l.withDefaults(), settings: settings,
 		stop: func() { cancel(); beating.Wait() }}, nil
 }
 
@@ -154,7 +161,13 @@ func (g *Group) Follow(ctx context.Context, measure func(cell json.RawMessage) M
 }
 
 // run measures this shard's part, with a gate that returns at the agreed start.
+// It ends at once where the pass has lost its sense, see [Group.watch].
 func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Context) (time.Time, error)) (Part, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { g.watch(ctx, giveUp) })
+	defer watching.Wait()
+	defer giveUp(nil)
 	var late time.Duration
 	rec, err := measure(ctx, func(ctx context.Context) error {
 		start, err := agree(ctx)
@@ -162,16 +175,52 @@ func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Con
 			return err
 		}
 		if late = time.Since(start); late > 0 {
-			return fmt.Errorf("the agreed start was %s ago by this machine's clock: are the machines' clocks in step?", late.Round(time.Millisecond))
+			return fmt.Errorf("the agreed start was %s ago by this machine's clock: are the machines' clocks in step, and does SHARD_DIR show new files at once?", late.Round(time.Millisecond))
+		}
+		if ahead := -late; ahead > g.limits.Lead+slack {
+			return fmt.Errorf("the agreed start is in %s by this machine's clock, and the leader named it %s before: are the machines' clocks in step?", ahead.Round(time.Millisecond), g.limits.Lead)
 		}
 		err = sleep(ctx, -late)
 		late = max(time.Since(start), 0)
 		return err
 	})
+	if cause := context.Cause(ctx); cause != nil {
+		return Part{}, cause
+	}
 	if err != nil {
 		return Part{}, err
 	}
 	return newPart(g.f.Place, rec, late), nil
+}
+
+// watch gives a pass up that can come to nothing: the leader's, where a shard
+// failed or is lost; a follower's, where the leader failed, is lost, or went on.
+// Else the others would load the server for nobody, and into the next pass.
+func (g *Group) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
+	pulses := make([]pulse, g.f.Count)
+	others := []int{0}
+	if g.f.Leads() {
+		others = nil
+		for shard := 1; shard < g.f.Count; shard++ {
+			others = append(others, shard)
+		}
+	}
+	for sleep(ctx, beatEvery) == nil {
+		g.f.refresh()
+		if _, next, _ := g.f.read(orderFile, g.pass+1); next {
+			giveUp(errors.New("the leader has given this pass up"))
+			return
+		}
+		for _, shard := range others {
+			if _, err := os.Stat(g.f.path(partFile, g.pass, shard)); err == nil {
+				continue // it has done what it should
+			}
+			if err := g.trouble(shard, &pulses[shard]); err != nil {
+				giveUp(err)
+				return
+			}
+		}
+	}
 }
 
 // agree waits until every shard is ready and names the instant of the start.
@@ -232,33 +281,38 @@ func (g *Group) collect(ctx context.Context, shard int) (p Part, err error) {
 // waited for has failed, has given no sign of life for the limit, or has not
 // done what it should within limit (0: none but its life).
 func (g *Group) poll(ctx context.Context, shard int, limit time.Duration, what string, done func() (bool, error)) error {
-	p := g.pulses[shard]
-	if p == nil {
-		p = new(pulse)
-		g.pulses[shard] = p
-	}
-	p.since = time.Time{} // nobody looked since the last wait
+	var p pulse
 	begin := time.Now()
 	for {
+		g.f.refresh()
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		if why, failed, _ := g.f.read(failedFile, g.pass, shard); failed {
-			return fmt.Errorf("shard %d of %d failed: %s", shard, g.f.Count, why)
+		if err := g.trouble(shard, &p); err != nil {
+			return err
 		}
-		silent := p.silent(g.f, shard)
-		switch {
-		case p.last == "" && silent > g.limits.Meet:
-			return fmt.Errorf("shard %d of %d did not come within %s: was it started, and does it see SHARD_DIR=%s?", shard, g.f.Count, g.limits.Meet, g.f.Dir)
-		case p.last != "" && silent > g.limits.Lost:
-			return fmt.Errorf("shard %d of %d is lost: no sign of life for %s", shard, g.f.Count, silent.Round(time.Second))
-		case limit > 0 && time.Since(begin) > limit:
+		if limit > 0 && time.Since(begin) > limit {
 			return fmt.Errorf("shard %d of %d has not %s within %s", shard, g.f.Count, what, limit)
 		}
 		if err := sleep(ctx, pollEvery); err != nil {
 			return err
 		}
 	}
+}
+
+// trouble is why nothing more can be expected of a shard; nil while it lives.
+func (g *Group) trouble(shard int, p *pulse) error {
+	if why, failed, _ := g.f.read(failedFile, g.pass, shard); failed {
+		return fmt.Errorf("shard %d of %d failed: %s", shard, g.f.Count, why)
+	}
+	silent := p.silent(g.f, shard)
+	switch {
+	case p.last == "" && silent > g.limits.Meet:
+		return fmt.Errorf("shard %d of %d did not come within %s: was it started, and does it see SHARD_DIR=%s?", shard, g.f.Count, g.limits.Meet, g.f.Dir)
+	case p.last != "" && silent > g.limits.Lost:
+		return fmt.Errorf("shard %d of %d is lost: no sign of life for %s", shard, g.f.Count, silent.Round(time.Second))
+	}
+	return nil
 }
 
 // differences is an error where a shard is set otherwise than the leader.

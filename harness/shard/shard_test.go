@@ -139,9 +139,9 @@ func crew(t *testing.T, count int, l Limits, settings func(i int) map[string]str
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a hang is a failure
 	defer cancel()
+	defer wg.Wait() // no shard outlives the leader's word that it is over
 	for i := 1; i < count; i++ {
 		m := does(i)
 		if m == nil {
@@ -152,6 +152,7 @@ func crew(t *testing.T, count int, l Limits, settings func(i int) map[string]str
 			if assert.NoError(t, err) {
 				defer g.Leave()
 				g.Follow(ctx, func(json.RawMessage) Measure { return m })
+				assert.NoError(t, ctx.Err(), "shard %d hung", i)
 			}
 		})
 	}
@@ -276,16 +277,81 @@ func TestAFolderServesOneRun(t *testing.T) {
 	assert.ErrorContains(t, err, "SHARD_DIR")
 }
 
-// A clock that is ahead of the others' finds the agreed start in its past.
+// A clock that is ahead of the others' finds the agreed start in its past, one
+// that is behind finds it further off than the leader named it.
 func TestClocksOutOfStepAreNoticed(t *testing.T) {
+	for want, start := range map[string]time.Time{
+		"ago by this machine's clock: are the machines' clocks in step": time.Unix(0, 1),
+		"and the leader named it 2s before: are the machines' clocks":   time.Now().Add(time.Hour),
+	} {
+		dir := t.TempDir()
+		g, err := Join(t.Context(), Place{1, 2, dir}, nil, Limits{})
+		require.NoError(t, err)
+		g.pass = 1
+		require.NoError(t, g.f.write(fmt.Sprint(start.UnixNano()), startFile, 1))
+		_, err = g.run(t.Context(), func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+			return &load.Recording{}, gate(ctx)
+		}, g.obey)
+		assert.ErrorContains(t, err, want)
+		require.NoError(t, g.Leave())
+	}
+}
+
+// Two processes that take one place would put on more load than is said.
+func TestAPlaceIsTakenOnce(t *testing.T) {
 	dir := t.TempDir()
 	g, err := Join(t.Context(), Place{1, 2, dir}, nil, Limits{})
 	require.NoError(t, err)
 	defer g.Leave()
-	g.pass = 1
-	require.NoError(t, g.f.write("1", startFile, 1)) // 1970
-	_, err = g.run(t.Context(), func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+	_, err = Join(t.Context(), Place{1, 2, dir}, nil, Limits{})
+	assert.ErrorContains(t, err, "has a shard 1 already")
+}
+
+// A shard that was told of another number of shards would send other requests.
+func TestShardsAgreeOnTheirNumber(t *testing.T) {
+	dir := t.TempDir()
+	g, err := Join(t.Context(), Place{1, 3, dir}, same(1), quick)
+	require.NoError(t, err)
+	defer g.Leave()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	wg.Go(func() { g.Follow(ctx, func(json.RawMessage) Measure { return nil }) })
+	leader, err := Join(ctx, Place{0, 2, dir}, same(0), quick)
+	require.NoError(t, err)
+	_, err = leader.Lead(ctx, nil, func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
 		return &load.Recording{}, gate(ctx)
-	}, g.obey)
-	assert.ErrorContains(t, err, "are the machines' clocks in step?")
+	})
+	assert.ErrorContains(t, err, `SHARD is "…/3" here and "…/2" at the leader`)
+	require.NoError(t, leader.Leave())
+}
+
+// What a pass that has lost a shard still sends is for nobody: all end it at
+// once, whoever was lost.
+func TestAPassThatIsLostEndsEverywhere(t *testing.T) {
+	endless := func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+		if err := gate(ctx); err != nil {
+			return nil, err
+		}
+		<-ctx.Done() // the load would go on for as long as the test lets it
+		return nil, ctx.Err()
+	}
+	for lost := range 2 { // the leader, or a follower
+		t.Run(fmt.Sprint("shard ", lost), func(t *testing.T) {
+			t.Parallel()
+			_, err := crew(t, 3, quick, same, func(i int) Measure {
+				if i != lost {
+					return endless
+				}
+				return func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+					if err := gate(ctx); err != nil {
+						return nil, err
+					}
+					return nil, errors.New("the disk is full")
+				}
+			})
+			assert.ErrorContains(t, err, "the disk is full")
+		})
+	}
 }
