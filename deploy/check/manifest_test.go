@@ -62,6 +62,15 @@ func TestKubernetesManifest(t *testing.T) {
 	if want := fmt.Sprintf("$(INDEX)/%d", *spec.Completions); env["SHARD"] != want {
 		t.Errorf("SHARD is %q, want %q", env["SHARD"], want)
 	}
+	container := pod.Containers[0]
+	if container.SecurityContext.ReadOnlyRootFilesystem == nil || !*container.SecurityContext.ReadOnlyRootFilesystem {
+		t.Error("the pod's own file system must be read-only")
+	}
+	for _, name := range []string{"SHARD_DIR", "RESULTS_DIR", "CACHE_DIR"} { // all that the suite writes
+		if !strings.HasPrefix(env[name]+"/", container.VolumeMounts[0].MountPath+"/") {
+			t.Errorf("%s is %q, want a folder under %s", name, env[name], container.VolumeMounts[0].MountPath)
+		}
+	}
 	if !strings.Contains(env["SHARD_DIR"], "$(JOB)") {
 		t.Error("each job needs a SHARD_DIR of its own")
 	}
