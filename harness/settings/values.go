@@ -116,12 +116,6 @@ func address(v string) (string, error) {
 	if u.User != nil {
 		return "", errors.New("keep the password out of the address: a key goes into API_KEY")
 	}
-	if u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("want an address without ? and #, such as http://host:8888: a key goes into API_KEY or HEADERS")
-	}
-	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
-		return "", errors.New("want a port from 1 to 65535 in the address")
-	}
 	return strings.TrimRight(v, "/"), nil
 }
 
