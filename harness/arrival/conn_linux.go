@@ -117,4 +117,8 @@ func (s *Conn) Ago(now time.Time) time.Duration {
 	return 0
 }
 
+// Stamp tells one arrival from another: reads that took bytes of the same one
+// have the same stamp. It is zero where that is not known.
+func (s *Conn) Stamp() time.Duration { return s.stamp }
+
 const maxAge = 10 * time.Second

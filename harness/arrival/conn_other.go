@@ -7,11 +7,25 @@ import (
 	"time"
 )
 
-// Conn is a TCP connection; when its bytes arrived is not known here.
-type Conn struct{ *net.TCPConn }
+// Conn is a TCP connection that knows when its latest read returned: when the
+// bytes arrived is not known here.
+type Conn struct {
+	*net.TCPConn
+	read time.Time
+}
 
 // New wraps c.
-func New(c *net.TCPConn) *Conn { return &Conn{c} }
+func New(c *net.TCPConn) *Conn { return &Conn{TCPConn: c} }
 
-// Ago is zero: not known.
-func (*Conn) Ago(time.Time) time.Duration { return 0 }
+// Read is a TCPConn's, but that it notes when it returned.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	c.read = time.Now()
+	return n, err
+}
+
+// Stamp tells one read of the socket from another.
+func (c *Conn) Stamp() time.Duration { return time.Duration(c.read.UnixNano()) }
+
+// Ago is how long before now the latest read returned.
+func (c *Conn) Ago(now time.Time) time.Duration { return now.Sub(c.read) }

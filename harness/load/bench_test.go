@@ -70,14 +70,14 @@ func BenchmarkToken(b *testing.B) {
 			b.SetBytes(int64(len(conn.event)))
 			b.ResetTimer()
 			for range b.N {
-				data, fresh, err := ev.next()
+				data, err := ev.next()
 				if err != nil {
 					b.Fatal(err)
 				}
 				if c, err := parseChunk(data); err != nil || !c.text {
 					b.Fatal(c, err)
 				}
-				sl.token(&t, sl.resp.at, !fresh)
+				sl.token(&t, sl.resp.at)
 			}
 		})
 	}
@@ -109,14 +109,14 @@ func TestNoAllocationPerToken(t *testing.T) {
 			var x stats.Timing
 			x.ITL.Reserve(5000)
 			allocs := testing.AllocsPerRun(2000, func() {
-				data, fresh, err := ev.next()
+				data, err := ev.next()
 				if err != nil {
 					t.Fatal(err)
 				}
 				if c, err := parseChunk(data); err != nil || !c.text {
 					t.Fatal(c, err)
 				}
-				sl.token(&x, sl.resp.at, !fresh)
+				sl.token(&x, sl.resp.at)
 			})
 			if allocs != 0 {
 				t.Errorf("%s, %d in a read: %v allocations a token", name, bundle, allocs)

@@ -14,11 +14,9 @@ type events struct {
 	join    []byte
 }
 
-// next is the data of the next event, valid until the following call. waited
-// reports whether any read was needed to get it: an event that came in one
-// read with the one before it did not wait. It ends in io.EOF where the body
-// has ended.
-func (e *events) next() (data []byte, waited bool, err error) {
+// next is the data of the next event, valid until the following call; it came
+// at e.at. It ends in io.EOF where the body has ended.
+func (e *events) next() ([]byte, error) {
 	for {
 		block, size := e.block()
 		if size == 0 {
@@ -28,17 +26,16 @@ func (e *events) next() (data []byte, waited bool, err error) {
 					// A last event without its blank line.
 					block, size = e.buf[e.r:e.w], had
 				} else {
-					return nil, waited, err
+					return nil, err
 				}
 			} else {
-				waited = true
 				continue
 			}
 		}
 		e.r += size
 		e.scanned = 0
 		if data := e.data(block); data != nil {
-			return data, waited, nil
+			return data, nil
 		}
 	}
 }

@@ -39,7 +39,7 @@ func drain(raw []byte, piece int) (data []string, err error) {
 	}
 	ev := events{response: &r}
 	for {
-		d, _, err := ev.next()
+		d, err := ev.next()
 		if err != nil {
 			return data, err
 		}

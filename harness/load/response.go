@@ -33,9 +33,10 @@ type response struct {
 	rawR    int
 	rawW    int
 
-	base time.Time
-	at   time.Duration // arrival of the latest read's bytes, from base
-	got  bool          // any byte of the response came
+	base  time.Time
+	at    time.Duration // arrival of the latest read's bytes, from base
+	stamp time.Duration // which arrival that was
+	got   bool          // any byte of the response came
 
 	status    int
 	json      bool   // Content-Type is application/json
@@ -89,7 +90,11 @@ func (s *response) read() error {
 	now := time.Now()
 	at := now.Sub(s.base)
 	if s.arrival != nil && n > 0 {
-		at -= s.arrival.Ago(now)
+		if stamp := s.arrival.Stamp(); stamp != 0 && stamp == s.stamp {
+			at = s.at // more of what had come: another record of TLS, or more than the buffer held
+		} else {
+			at, s.stamp = at-s.arrival.Ago(now), stamp
+		}
 	}
 	s.at = max(s.at, at) // never before the read that came before, or the request
 	if n > 0 {

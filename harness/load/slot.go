@@ -193,12 +193,10 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		out      tally
 		finished bool // a finish_reason came
 		done     bool // the stream said [DONE]
-		waited   = true
 	)
 	t.ITL.Reserve(min(max(p.outputLen-1, 0), 1<<17))
 	for !done {
-		data, fresh, err := ev.next()
-		waited = waited || fresh
+		data, err := ev.next()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				if finished {
@@ -231,20 +229,18 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		case c.choice && (c.text || !c.chat && !c.finished):
 			// A completion chunk of empty text that does not finish carries a token
 			// too: one whose text the server holds back, half a character.
-			s.token(t, s.resp.at, !waited)
-			waited = false
+			s.token(t, s.resp.at)
 			if p.outputLen > 0 && t.Chunks > chunksAToken*p.outputLen+spareChunks {
 				return fmt.Errorf("the stream does not end: %d chunks came for the %d tokens that were asked for", t.Chunks, p.outputLen)
 			}
 		case c.choice && !c.chat && c.finished:
-			out.closing, out.closedAt, out.closedWith = true, s.resp.at, !waited
-			waited = false
+			out.closing, out.closedAt = true, s.resp.at
 		}
 	}
 	// An empty chunk that finishes carries a token only if the server counts one
 	// more than came before it.
 	if out.closing && out.usage && out.output > t.Chunks {
-		s.token(t, out.closedAt, out.closedWith)
+		s.token(t, out.closedAt)
 	}
 	t.InputTokens, t.OutputTokens = out.input, out.output
 	if !out.usage {
@@ -284,16 +280,17 @@ type tally struct {
 	length        bool // max_tokens was reached, says the server
 	closing       bool // an empty chunk finished the choice
 	closedAt      time.Duration
-	closedWith    bool // in one read with the chunk before
 }
 
-// token notes the arrival of a chunk that carries a token.
-func (s *slot) token(t *stats.Timing, at time.Duration, bundled bool) {
+// token notes the arrival of a chunk that carries a token. One that arrived in
+// the same instant as the one before it came with it: in one read, or over TLS
+// in one read of several records.
+func (s *slot) token(t *stats.Timing, at time.Duration) {
 	if t.Chunks == 0 {
 		t.First = at
 	} else {
 		t.ITL.Append(at - t.Last)
-		if bundled {
+		if at == t.Last {
 			t.Bundled++
 		}
 	}
