@@ -45,9 +45,10 @@ func skipUnmeasured(t testing.TB) {
 	}
 }
 
-// verdict ends a performance test or benchmark as its pass ended.
-func verdict(t testing.TB, r *batch.Result, err error) {
-	if skipped, ok := err.(*sweep.AccuracyFailed); ok {
+// verdict ends a cell's performance test or benchmark as its pass ended. Where
+// accuracy failed, the test of it says so, unless it was not asked for.
+func verdict(t testing.TB, c matrix.Cell, r *batch.Result, err error) {
+	if skipped, ok := err.(*sweep.AccuracyFailed); ok && run.Plan.Accuracy(c.Name()) {
 		t.Skip(skipped)
 	}
 	if err != nil {

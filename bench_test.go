@@ -17,7 +17,7 @@ func BenchmarkServing(b *testing.B) {
 	skipUnmeasured(b)
 	eachCell(b, b.Run, func(b *testing.B, c matrix.Cell) {
 		r, err := serve(b, c)
-		verdict(b, r, err)
+		verdict(b, c, r, err)
 	})
 }
 
@@ -37,7 +37,7 @@ func TestServing(t *testing.T) {
 			}
 			t.Attr("client_limited", fmt.Sprint(r.ClientLimited))
 		}
-		verdict(t, r, err)
+		verdict(t, c, r, err)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,7 +23,9 @@ func parseCommandLine() (g goTest, err error) {
 		fmt.Fprintln(flag.CommandLine.Output(), "inferbench: `make settings` lists the suite's flags, `go help testflag` those of go test")
 	}
 	flag.Parse()
-	if flag.NArg() > 0 {
+	// A package after flags that go test does not know is handed on to us: it has
+	// run this one already.
+	if last := flag.NArg() == 1 && strings.HasPrefix(flag.Arg(0), "."); flag.NArg() > 0 && !last {
 		return g, fmt.Errorf("%q is no flag, and nothing after it would be read: write a setting as -isl 1024", flag.Arg(0))
 	}
 	value := func(name string) string { return flag.Lookup("test." + name).Value.String() }

@@ -115,7 +115,8 @@ func TestSmallSweep(t *testing.T) {
 func TestGoTestNeverAnswersFromItsCache(t *testing.T) {
 	dir := t.TempDir()
 	for n := 1; n <= 2; n++ {
-		cmd := exec.Command("go", "test", "-run", "TestServing", "inferbench")
+		cmd := exec.Command("go", "test", "-run", "TestServing", ".")
+		cmd.Dir = ".."
 		cmd.Env = append(os.Environ(), "ISL=16", "OSL=8", "CONC=1", "NUM_PROMPTS=1", "RESULTS_DIR="+dir)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
@@ -173,6 +174,10 @@ func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {
 	assert.Equal(t, "FAILED", r["accuracy_validation"].(map[string]any)["status"])
 	assert.Contains(t, r["reason"], "below the baseline")
 	assert.NotContains(t, r, "successful_requests", "no speed without accuracy")
+	assert.NotContains(t, out, "--- FAIL: TestServing", "TestAccuracy has said it")
+
+	_, _, out = finish(t, nil, append(small, "-acc-baseline", file, "-test.run", "TestServing")...)
+	assert.Contains(t, out, "--- FAIL: TestServing/isl=16/osl=8/conc=2", "where TestAccuracy was not asked for, it is told here")
 }
 
 func TestOneCellByPattern(t *testing.T) {
@@ -182,6 +187,13 @@ func TestOneCellByPattern(t *testing.T) {
 	assert.Contains(t, out, "Unit tok/s/gpu better=higher\n")
 	assert.Equal(t, "PASSED", result(t, dir, "result_isl16_osl8_conc2.json")["accuracy_validation"].(map[string]any)["status"],
 		"-bench alone still gates on accuracy")
+}
+
+// go test hands on the dot of `go test -isl 16 .`, as the README writes it.
+func TestPackageAfterTheFlags(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-mode", "acc", ".")...)
+	require.Zero(t, exit, out)
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "Passed: 2\n")
 }
 
 func TestResultFilename(t *testing.T) {
@@ -197,6 +209,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"setting":   {[]string{"-isl", "abc"}, `ISL="abc" (from flag -isl)`},
 		"no flag":   {append([]string{"osl=8"}, small...), `"osl=8" is no flag`},
+		"order":     {append([]string{".", "-seed", "8"}, small...), `"." is no flag, and nothing after it`},
 		"typo":      {append([]string{"-ilsl", "8"}, small...), "flag provided but not defined: -ilsl\ninferbench: `make settings` lists"},
 		"team":      {[]string{"-mode", "submit"}, "TEAM is empty"},
 		"baseline":  {append([]string{"-hw-baseline", "h9000"}, small...), "HW_BASELINE"},
