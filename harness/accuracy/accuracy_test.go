@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,13 +67,26 @@ func bytesOf(s string) (ids []int32) {
 	return ids
 }
 
+// The first requests are answered only when CONC of them are there.
 func TestScoreKeepsConcInFlight(t *testing.T) {
-	for _, conc := range []int{1, 4} {
-		f := &fake{}
-		_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles+strings.Repeat("more words \n", 30)), MaxLength: 8, Conc: conc})
+	for _, conc := range []int32{1, 4} {
+		met, came := make(chan struct{}), atomic.Int32{}
+		f := &fake{completions: func([]int32, map[string]any) (int, string) {
+			switch n := came.Add(1) - 1; { // the first of all is the probe, alone
+			case n == conc:
+				time.Sleep(20 * time.Millisecond) // in which one too many would come
+				close(met)
+			case n > 0:
+				select {
+				case <-met:
+				case <-time.After(10 * time.Second): // they never will
+				}
+			}
+			return 0, ""
+		}}
+		_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles+strings.Repeat("more words \n", 30)), MaxLength: 8, Conc: int(conc)})
 		require.NoError(t, err)
-		assert.LessOrEqual(t, f.most.Load(), int32(conc))
-		assert.Equal(t, conc > 1, f.most.Load() > 1)
+		assert.Equal(t, conc, f.most.Load())
 	}
 }
 
