@@ -30,13 +30,16 @@ func (d *dataset) Request(i int) (Request, error) {
 	return r, nil
 }
 
-// repeats says so where a run asks for more requests than there are prompts.
-func (d *dataset) repeats() []string {
+// repeats says so where a run asks for more requests than there are prompts,
+// those included that it warms up with.
+func (d *dataset) repeats(warmUp int) []string {
 	switch have := len(d.requests); {
 	case d.n == Endless:
 		return []string{fmt.Sprintf("the data set has %d prompts, which repeat until the run's time is over: a prefix cache may answer the repeats", have)}
 	case d.n > have:
 		return []string{fmt.Sprintf("the data set has %d prompts for %d requests: they repeat, and a prefix cache may answer the repeats", have, d.n)}
+	case d.n+warmUp > have:
+		return []string{fmt.Sprintf("the data set has %d prompts for %d requests and %d to warm up with: prompts of the warm-up are measured too, and a prefix cache may answer them", have, d.n, warmUp)}
 	}
 	return nil
 }

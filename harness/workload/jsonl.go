@@ -62,7 +62,7 @@ func readJSONL(ctx context.Context, f io.Reader, s Spec) (Source, []string, erro
 			}
 		}
 		// Without a trace, later lines than are needed are not looked at.
-		if end || !s.Trace && len(d.requests) >= s.N {
+		if end || !s.Trace && len(d.requests)-s.WarmUp >= s.N {
 			break
 		}
 	}
@@ -80,7 +80,7 @@ func readJSONL(ctx context.Context, f io.Reader, s Spec) (Source, []string, erro
 			notes = append(notes, fmt.Sprintf("the trace has %d requests where %d were asked for", d.n, s.N))
 		}
 	}
-	return d, append(notes, d.repeats()...), nil
+	return d, append(notes, d.repeats(s.WarmUp)...), nil
 }
 
 func first(u unused) string {

@@ -147,6 +147,38 @@ func TestJSONLRepeats(t *testing.T) {
 	assert.Empty(t, notes)
 }
 
+// Prompts to warm up with are others than those that are measured, as long as
+// the file has others.
+func TestWarmUpPromptsAreNotMeasured(t *testing.T) {
+	const have, n, warmUp = 20, 12, 4
+	var lines, entries []string
+	for i := range have {
+		lines = append(lines, fmt.Sprintf(`{"prompt":"p%d","timestamp":%d}`, i, i))
+		entries = append(entries, fmt.Sprintf(`{"conversations":[{"value":"p%d"},{"value":"a"}]}`, i))
+	}
+	jsonl, sharegpt := file(t, strings.Join(lines, "\n")), file(t, "["+strings.Join(entries, ",")+"]")
+	for name, s := range map[string]Spec{
+		"jsonl":    {Kind: KindJSONL, Path: jsonl},
+		"trace":    {Kind: KindJSONL, Path: jsonl, Trace: true},
+		"sharegpt": {Kind: KindShareGPT, Path: sharegpt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.N, s.WarmUp, s.OSL = n, warmUp, 1
+			src, notes := open(t, s)
+			assert.NotContains(t, strings.Join(notes, "\n"), "warm")
+			seen := map[string]bool{}
+			for i := -warmUp; i < n; i++ {
+				seen[request(t, src, i).Text] = true
+			}
+			assert.Len(t, seen, n+warmUp)
+
+			s.N = have - 1
+			_, notes = open(t, s)
+			assert.Contains(t, notes, "the data set has 20 prompts for 19 requests and 4 to warm up with: prompts of the warm-up are measured too, and a prefix cache may answer them")
+		})
+	}
+}
+
 // A trace in Mooncake's form: equal hash ids are equal blocks of 512 tokens.
 func TestTrace(t *testing.T) {
 	path := file(t, `{"timestamp":3000,"input_length":1100,"output_length":5,"hash_ids":[1,2,9]}
@@ -199,11 +231,13 @@ func TestShareGPT(t *testing.T) {
 	order := func(seed int64) (out []string) {
 		src, _ := open(t, Spec{Kind: KindShareGPT, Path: path, N: 4, OSL: 9, Seed: seed})
 		for i := range 4 {
-			out = append(out, request(t, src, i).Text)
+			word, _, _ := strings.Cut(request(t, src, i).Text, " ")
+			out = append(out, word)
 		}
 		return out
 	}
 	assert.Equal(t, order(1), order(1))
+	assert.Equal(t, []string{"short", "long", "five", "one"}, order(7), "on every machine and in every release: this must never change")
 	assert.NotEqual(t, order(1), order(2))
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 )
 
 // conversation is an entry of a ShareGPT file.
@@ -61,13 +60,16 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 	if _, err := dec.Token(); err != nil {
 		return nil, nil, fmt.Errorf("read %s: after entry %d: %w", s.Path, total, err)
 	}
-	rng := rand.New(rand.NewPCG(uint64(s.Seed), 0x5ae))
-	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	g := newGenerator(s.Seed, len(all))
+	for i := len(all) - 1; i > 0; i-- {
+		j := g.below(i + 1)
+		all[i], all[j] = all[j], all[i]
+	}
 
 	d := &dataset{n: s.N}
-	for len(all) > 0 && len(d.requests) < s.N {
+	for len(all) > 0 && len(d.requests)-s.WarmUp < s.N {
 		// As many as are still wanted are counted at a time.
-		batch := all[:min(len(all), s.N-len(d.requests), 1024)]
+		batch := all[:min(len(all), s.N-(len(d.requests)-s.WarmUp), 1024)]
 		all = all[len(batch):]
 		got := make([]Request, len(batch))
 		why := make([]string, len(batch))
@@ -93,7 +95,7 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 	if s.Count == nil {
 		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is %d tokens", s.OSL))
 	}
-	return d, append(notes, d.repeats()...), nil
+	return d, append(notes, d.repeats(s.WarmUp)...), nil
 }
 
 // turn makes the request of a prompt and its answer, or says why it cannot be
