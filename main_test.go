@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -137,8 +138,12 @@ func submit(ctx context.Context, set settings.Settings) error {
 	return run.Submit(ctx, client)
 }
 
-// refuse says in one line why nothing runs.
+// refuse says in one line why nothing runs. Whatever was cut short by Ctrl+C has
+// no reason but that, if it does not say more of it itself.
 func refuse(err error) int {
+	if runCtx.Err() != nil && !strings.HasPrefix(err.Error(), "interrupted") {
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(os.Stderr, "inferbench:", advice.Err(err))
 	return 2
 }
