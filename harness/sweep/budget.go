@@ -8,6 +8,7 @@ import (
 
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
 	"inferbench/harness/workload"
 )
 
@@ -77,12 +78,20 @@ func (sw *Sweep) probe(ctx context.Context, isl int) probe {
 // 1000/135.46 ms to 1000/55.476 ms a token).
 const batchGrowth = 0.32
 
-// cell is what the cell's benchmark should take: NUM_PROMPTS/CONC rounds, two
-// of warm-up before them.
-func (p probe) cell(c matrix.Cell) time.Duration {
+// cell is what the cell's benchmark should take: two rounds of warm-up, then
+// NUM_PROMPTS/CONC rounds, or as long as sending them takes where they have a
+// rate. DURATION ends the sending, and what is in flight then takes a round.
+func (p probe) cell(c matrix.Cell, t settings.Traffic, endless bool) time.Duration {
 	one := p.ttft + time.Duration(c.OSL)*p.tpot
-	rounds := math.Ceil(float64(c.NumPrompts)/float64(c.Conc)) + 2
-	return time.Duration(rounds * float64(one) * math.Pow(float64(c.Conc), batchGrowth))
+	round := time.Duration(float64(one) * math.Pow(float64(c.Conc), batchGrowth))
+	all := round * time.Duration(math.Ceil(float64(c.NumPrompts)/float64(c.Conc)))
+	if t.Rate > 0 {
+		all = max(all, time.Duration(float64(c.NumPrompts)/t.Rate*float64(time.Second)))
+	}
+	if t.Duration > 0 && (endless || all > t.Duration) {
+		all = t.Duration + round
+	}
+	return 2*round + all
 }
 
 // fits is nil, or why the rest of the sweep will not end in time.

@@ -25,7 +25,7 @@ func (sw *Sweep) expectations(ctx context.Context) map[matrix.Cell]time.Duration
 			p = sw.probe(ctx, c.ISL)
 			probed[c.ISL] = p
 		}
-		out[c] = p.cell(c)
+		out[c] = p.cell(c, sw.Settings.Traffic, sw.endless())
 	}
 	return out
 }
@@ -51,7 +51,11 @@ func Estimate(ctx context.Context, c Config, w io.Writer) error {
 			continue
 		}
 		all += d
-		fmt.Fprintf(tab, "%d\t%d\t%d\t%d\t%s\t\n", cell.ISL, cell.OSL, cell.Conc, cell.NumPrompts, d.Round(time.Second))
+		requests := fmt.Sprint(cell.NumPrompts)
+		if sw.endless() {
+			requests = "for " + sw.Settings.Traffic.Duration.String()
+		}
+		fmt.Fprintf(tab, "%d\t%d\t%d\t%s\t%s\t\n", cell.ISL, cell.OSL, cell.Conc, requests, d.Round(time.Second))
 	}
 	if err := tab.Flush(); err != nil {
 		return err

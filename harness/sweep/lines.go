@@ -71,7 +71,11 @@ func (l *Lines) Serving(c matrix.Cell, p load.Progress) {
 	if p.TTFTP50 > 0 {
 		rate += fmt.Sprintf(", TTFT p50 %.3g ms p99 %.3g ms so far", p.TTFTP50.Seconds()*1e3, p.TTFTP99.Seconds()*1e3)
 	}
-	fmt.Fprintf(l.W, "%s: %s: %d of %d requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, p.Total, p.InFlight, p.Failed, rate)
+	of := ""
+	if p.Total > 0 { // else only DURATION ends the run
+		of = fmt.Sprintf(" of %d", p.Total)
+	}
+	fmt.Fprintf(l.W, "%s: %s: %d%s requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, of, p.InFlight, p.Failed, rate)
 }
 
 // Ended says how the cell ended.

@@ -7,8 +7,18 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 )
+
+func TestLinesOfARunThatADurationEnds(t *testing.T) {
+	for total, want := range map[int]string{0: ": benchmark: 7 requests, 2 in flight", 90: ": benchmark: 7 of 90 requests, 2 in flight"} {
+		var w strings.Builder
+		l := &Lines{W: &w, last: time.Unix(0, 0)}
+		l.Serving(matrix.Cell{}, load.Progress{Done: 7, InFlight: 2, Total: total})
+		assert.Contains(t, w.String(), want)
+	}
+}
 
 // A source that packs what it sends does not say how much that is.
 func TestLinesSayHowMuchOfAFileHasCome(t *testing.T) {

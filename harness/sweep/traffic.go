@@ -33,7 +33,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		seed = p.seed(seed)
 	}
 	n := c.NumPrompts
-	if tr.Duration > 0 && s.Selection.NumPrompts == 0 {
+	if sw.endless() {
 		n = workload.Endless
 	}
 	warm := 2 * c.Conc
@@ -49,6 +49,11 @@ func (sw *Sweep) plan(p pass) load.Plan {
 			Chat: tr.Chat, ExtraBody: tr.ExtraBody, SLO: tr.SLO,
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
+}
+
+// endless reports whether DURATION alone ends a pass.
+func (sw *Sweep) endless() bool {
+	return sw.Settings.Traffic.Duration > 0 && sw.Settings.Selection.NumPrompts == 0
 }
 
 // rangeRatio is 1 where prompts come from a file as they are.
