@@ -19,8 +19,15 @@ import (
 	"inferbench/harness/exchange"
 )
 
+const usage = `usage:
+  baseline list                              those shipped
+  baseline check FILE.json ...               whether files are right, and which line is not
+  baseline add -from BATCH -name h200        a new one, of a batch's finished cells; more with baseline add -h`
+
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, usage) }
+	flag.Parse()
+	if err := run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "baseline:", err)
 		os.Exit(1)
 	}
@@ -94,15 +101,13 @@ func isAccuracy(file string) bool {
 }
 
 func add(args []string) error {
-	flags := flag.NewFlagSet("baseline add", flag.ContinueOnError)
+	flags := flag.NewFlagSet("baseline add", flag.ExitOnError)
 	from := flags.String("from", "", "batch folders, with commas between")
 	name := flags.String("name", "", "name of the baseline, as h200")
 	hardware := flags.String("hardware", "", "the machine, for a reader; none takes the name")
 	source := flags.String("source", "", "where the figures come from; none takes the folders' names")
 	dir := flags.String("dir", "baselines", "folder of the baselines")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
+	flags.Parse(args)
 	if *from == "" || *name == "" {
 		return errors.New("add: want a batch and a name, as in make baseline FROM=batch_… NAME=h200")
 	}

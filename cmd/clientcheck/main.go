@@ -23,10 +23,18 @@ import (
 	"inferbench/harness/engine/process"
 )
 
+const usage = `usage:
+  clientcheck cost     processor time a token, beside a bare loop and the Python clients
+  clientcheck timing   its TTFT and ITL beside the engine's own trace
+  clientcheck streams  throughput and memory with many streams and long prompts
+clientcheck cost -h lists the flags`
+
 func main() {
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, usage) }
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "clientcheck:", err)
 		os.Exit(1)
 	}

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 
@@ -13,7 +14,9 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: export BATCH ... > cells.csv") }
+	flag.Parse()
+	if err := run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "export:", err)
 		os.Exit(1)
 	}

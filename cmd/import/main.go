@@ -22,6 +22,10 @@ func main() {
 	flag.IntVar(&h.TP, "tp", 0, "GPUs that throughput is divided by, likewise")
 	flag.Float64Var(&h.RangeRatio, "random-range-ratio", 0, "lengths were uniform in [ratio·L, L], likewise (1: fixed)")
 	out := flag.String("out", ".", "folder in which the batch folders are made")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: import [flags] FILE ...")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if err := run(flag.Args(), h, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "import:", err)

@@ -32,6 +32,15 @@ import (
 	"inferbench/leaderboard/own"
 )
 
+const usage = `usage:
+  leaderboard [serve]             serve the board
+  leaderboard backup [FILE]       copy the database, also while the board runs
+  leaderboard issue TEAM          give a team a token, and print it once
+  leaderboard submit DIR ...      send what PASSED in batch folders, for TEAM
+  leaderboard resubmit [DIR ...]  send the pending submissions of batch folders
+flags of %s:
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -51,6 +60,10 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	flags := flag.NewFlagSet("leaderboard "+verb, flag.ExitOnError)
+	flags.Usage = func() {
+		fmt.Fprintf(os.Stderr, usage, verb)
+		flags.PrintDefaults()
+	}
 	flags.StringVar(&s.LeaderboardDB, "db", s.LeaderboardDB, "SQLite file [LEADERBOARD_DB]")
 	switch verb {
 	case "serve":

@@ -17,6 +17,9 @@ import (
 
 func main() {
 	settings.Register(flag.CommandLine)
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: report [-gpu-hour-usd 2.50] [-gpu-watts 1000] BATCH ...")
+	}
 	flag.Parse()
 	if err := run(flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
