@@ -32,7 +32,8 @@ type Edge struct {
 }
 
 // steady finds the steady part of a run: nil where there is none to speak of,
-// because no request finished while the most were in flight.
+// because no request that succeeded began and ended while the most were in
+// flight.
 //
 // An answer's tokens count where they arrived: the first token and all of the
 // prompt when the first chunk came, the others spread evenly from there to the
@@ -70,6 +71,9 @@ func steady(ts []Timing, duration time.Duration, gpus int) *Steady {
 				tpot = append(tpot, t.tpot())
 			}
 		}
+	}
+	if len(e2el) == 0 {
+		return nil // the peak of an open loop, or a run of one round
 	}
 	rate := func(tokens float64, d time.Duration) float64 {
 		if d <= 0 {

@@ -58,6 +58,10 @@ func TestNoSteadyWindow(t *testing.T) {
 	for name, ts := range map[string][]Timing{
 		"none":       nil,
 		"never sent": {{Err: "refused"}},
+		"a mere peak": {
+			{Sent: 0, First: 10 * msec, Last: 20 * msec, Done: 20 * msec, InputTokens: 10, OutputTokens: 2},
+			{Sent: 15 * msec, First: 25 * msec, Last: 35 * msec, Done: 35 * msec, InputTokens: 10, OutputTokens: 2},
+		},
 	} {
 		assert.Nil(t, Summarize(ts, time.Second, 1).Steady, name)
 	}
