@@ -30,10 +30,6 @@ type encoder struct {
 	ignoreEOS  bool // the server was asked to go on to the full length
 }
 
-// reserved are the keys of a body that the client sets for each request or that
-// its timing depends on.
-var reserved = []string{"model", "prompt", "messages", "max_tokens", "stream", "stream_options"}
-
 func newEncoder(model string, o Options) (encoder, error) {
 	body := map[string]json.RawMessage{
 		"temperature":    json.RawMessage("0"),
@@ -42,8 +38,8 @@ func newEncoder(model string, o Options) (encoder, error) {
 		"stream_options": json.RawMessage(`{"include_usage":true}`),
 	}
 	for k, v := range o.ExtraBody {
-		if slices.Contains(reserved, k) {
-			return encoder{}, fmt.Errorf("load: the extra body may not set %q: it is the client's own (of %s)", k, strings.Join(reserved, ", "))
+		if slices.Contains(workload.OwnKeys, k) {
+			return encoder{}, fmt.Errorf("load: the extra body may not set %q: it is the client's own (of %s)", k, strings.Join(workload.OwnKeys, ", "))
 		}
 		if isNull(v) {
 			delete(body, k)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,9 @@ func setEndpoint(s *Settings, v string) error {
 	return nil
 }
 
+// ownHeaders say how a request is sent, which is not for a setting to change.
+var ownHeaders = []string{"Host", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Encoding"}
+
 // setHeaders reads NAME: VALUE pairs with semicolons or line ends between them.
 // Its errors do not quote values, which may be secrets.
 func setHeaders(s *Settings, v string) error {
@@ -93,6 +97,9 @@ func setHeaders(s *Settings, v string) error {
 			return fmt.Errorf("header %d: want Name: value, with a semicolon between two", i+1)
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
+		if slices.Contains(ownHeaders, name) {
+			return fmt.Errorf("header %d: %s is the client's own (of %s)", i+1, name, strings.Join(ownHeaders, ", "))
+		}
 		s.Traffic.Headers[name] = append(s.Traffic.Headers[name], value)
 	}
 	return nil
@@ -108,6 +115,11 @@ func setExtraBody(s *Settings, v string) error {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(v), &m); err != nil || m == nil {
 		return errors.New(`want a JSON object such as {"top_p":0.9,"ignore_eos":null} (null leaves a key out)`)
+	}
+	for _, k := range workloads.OwnKeys {
+		if _, ok := m[k]; ok {
+			return fmt.Errorf("%q is the client's own (of %s)", k, strings.Join(workloads.OwnKeys, ", "))
+		}
 	}
 	s.Traffic.ExtraBody = m
 	return nil

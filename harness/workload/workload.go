@@ -20,6 +20,10 @@ type Request struct {
 	At        time.Duration   // when to send it, from the start; only where a trace says
 }
 
+// OwnKeys are the keys of a request's body that follow from the request, or
+// that the timing of its tokens depends on: nobody else may set them.
+var OwnKeys = []string{"model", "prompt", "messages", "max_tokens", "stream", "stream_options"}
+
 // Endless is the length of a source that does not end: the run must be bound
 // by its duration.
 const Endless = math.MaxInt32
