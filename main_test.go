@@ -33,15 +33,15 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	begin := time.Now()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl+C ends the process at once
+	runCtx = ctx
 	settings.Register(flag.CommandLine)
 	gotest, err := parseCommandLine()
 	if err != nil {
 		return refuse(err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl+C ends the process at once
-	runCtx = ctx
 	plan, err := sweep.NewPlan(gotest.run, gotest.bench, gotest.skip)
 	if err != nil {
 		return m.Run() // which says what is wrong with the pattern

@@ -202,6 +202,14 @@ func TestResultFilename(t *testing.T) {
 	assert.Equal(t, "PASSED", result(t, dir, "mine.json")["status"])
 }
 
+func TestFewerPromptsThanConcAreSaidSo(t *testing.T) {
+	const says = "only 2 requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION"
+	exit, dir, out := finish(t, nil, "-isl", "16", "-osl", "8", "-conc", "4", "-num-prompts", "2")
+	require.Zero(t, exit, out)
+	assert.Contains(t, result(t, dir, "result_isl16_osl8_conc4.json")["notes"], says)
+	assert.Contains(t, out, "\nCONC 4: "+says+"\n")
+}
+
 func TestRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string

@@ -101,6 +101,9 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		r.Notes = append(r.Notes, n)
 	}
 	r.Args.NumPrompts = len(rec.Timings)
+	if n := len(rec.Timings); n < c.Conc && o.Shape.Rate == 0 && !o.Shape.Trace {
+		r.Notes = append(r.Notes, fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
+	}
 	sum := rec.Summary(sw.Settings.TP)
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)

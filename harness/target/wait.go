@@ -49,7 +49,7 @@ func (t *Target) Wait(ctx context.Context, o WaitOptions) error {
 			return fmt.Errorf("interrupted while waiting for %s (last heard: %w)", t.BaseURL, err)
 		}
 		waited := time.Since(begin)
-		if waited+o.Every > o.Timeout {
+		if waited >= o.Timeout {
 			err = fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), err)
 			if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
 				if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
@@ -63,7 +63,7 @@ func (t *Target) Wait(ctx context.Context, o WaitOptions) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(o.Every):
+		case <-time.After(min(o.Every, o.Timeout-waited)): // a last look when the time is over
 		}
 	}
 }

@@ -86,6 +86,10 @@ func TestWaitKeepsAskingThenSaysWhatItLastHeard(t *testing.T) {
 	err := tg.Wait(context.Background(), WaitOptions{Every: time.Millisecond, Timeout: 30 * time.Millisecond})
 	require.ErrorContains(t, err, "READY_TIMEOUT")
 	assert.ErrorContains(t, err, "loading weights")
+
+	begin := time.Now()
+	require.Error(t, tg.Wait(context.Background(), WaitOptions{Every: time.Hour, Timeout: 30 * time.Millisecond}))
+	assert.GreaterOrEqual(t, time.Since(begin), 30*time.Millisecond, "all of READY_TIMEOUT is waited, however seldom it polls")
 }
 
 func TestWaitHonoursCancellation(t *testing.T) {
