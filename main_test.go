@@ -141,7 +141,7 @@ func submit(ctx context.Context, set settings.Settings) error {
 // refuse says in one line why nothing runs. Whatever was cut short by Ctrl+C has
 // no reason but that, if it does not say more of it itself.
 func refuse(err error) int {
-	if runCtx.Err() != nil && !strings.HasPrefix(err.Error(), "interrupted") {
+	if runCtx != nil && runCtx.Err() != nil && !strings.HasPrefix(err.Error(), "interrupted") {
 		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(os.Stderr, "inferbench:", advice.Err(err))
