@@ -5,15 +5,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"inferbench/harness/batch"
 )
 
+// sections of a result file that a table has room for, with what their keys
+// begin with there. Keys at the top of a file stay as they are.
+var sections = []struct{ key, prefix string }{
+	{"benchmark_args", ""}, {"hardware_baseline", "baseline_"}, {"accuracy", "accuracy_"}, {"accuracy_validation", "accuracy_validation_"}, {"server_metrics", "server_"},
+}
+
 // WriteCSV writes one row a cell of all the folders: the batch, the cell, how
-// it ended, then every single-valued figure and argument of the result files
-// under its own key. A cell that has no such figure leaves the field empty.
+// it ended and in how many seconds, then every single-valued figure of its
+// result file under its own key, and those of its sections. A cell that has no
+// such figure leaves the field empty.
 func WriteCSV(w io.Writer, folders []*batch.Folder) error {
 	lead := []string{"batch", "isl", "osl", "conc", "status", "seconds"}
 	var keys []string
@@ -24,9 +33,9 @@ func WriteCSV(w io.Writer, folders []*batch.Folder) error {
 				"batch": f.Dir, "isl": strconv.Itoa(c.ISL), "osl": strconv.Itoa(c.OSL), "conc": strconv.Itoa(c.Conc),
 				"status": string(c.Status), "seconds": fmt.Sprintf("%.0f", c.Took.Seconds()),
 			}
-			if c.Result != nil {
-				if err := flatten(row, c.Result); err != nil {
-					return fmt.Errorf("%s: %w", c.File, err)
+			if c.File != "" {
+				if err := flatten(row, c.File); err != nil {
+					return err
 				}
 			}
 			for k := range row {
@@ -56,16 +65,16 @@ func WriteCSV(w io.Writer, folders []*batch.Folder) error {
 	return out.Error()
 }
 
-// flatten adds the result's own keys and those of its sections, one level
-// deep. A section's key that the row has already keeps the first.
-func flatten(row map[string]string, r *batch.Result) error {
-	b, err := json.Marshal(r)
+// flatten adds what a result file holds, as it holds it: a key of its top that
+// the row has already keeps the first.
+func flatten(row map[string]string, file string) error {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	var top map[string]json.RawMessage
 	if err := json.Unmarshal(b, &top); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	set := func(key string, raw json.RawMessage) {
 		var v any
@@ -84,11 +93,11 @@ func flatten(row map[string]string, r *batch.Result) error {
 	for k, raw := range top {
 		set(k, raw)
 	}
-	for _, section := range []string{"benchmark_args", "accuracy"} {
+	for _, s := range sections {
 		var inner map[string]json.RawMessage
-		if json.Unmarshal(top[section], &inner) == nil {
+		if json.Unmarshal(top[s.key], &inner) == nil {
 			for k, raw := range inner {
-				set(k, raw)
+				set(s.prefix+strings.TrimPrefix(k, s.prefix), raw)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -255,9 +256,9 @@ func TestImportedRunIsABatch(t *testing.T) {
 	assert.Contains(t, flat, "h200_baseline_"+day)
 	assert.Equal(t, 2.0, *flat["tput_per_gpu_ratio_vs_h200_"+day].(*float64))
 
-	var csv strings.Builder
-	require.NoError(t, WriteCSV(&csv, []*batch.Folder{a}))
-	lines := strings.Split(csv.String(), "\n")
+	var table strings.Builder
+	require.NoError(t, WriteCSV(&table, []*batch.Folder{a}))
+	lines := strings.Split(table.String(), "\n")
 	assert.True(t, strings.HasPrefix(lines[0], "batch,isl,osl,conc,status,seconds,"))
 	assert.Contains(t, lines[0], ",median_ttft_ms,")
 	assert.Contains(t, lines[1], ",64,16,4,IMPORTED,1,")
@@ -303,4 +304,38 @@ func TestBaselineOfUnequalCells(t *testing.T) {
 	require.NoError(t, err)
 	_, err = baselines.WriteHardware(t.TempDir(), h)
 	assert.ErrorContains(t, err, `baseline name "H 200"`)
+}
+
+// The table holds what the file holds, also what only the file has: ratios
+// under the baseline's own keys, the verdict on accuracy.
+func TestCSVHasWhatAReaderCompares(t *testing.T) {
+	runs := readAgain(t)
+	b200, err := baselines.LoadHardware(baselines.DefaultHardware)
+	require.NoError(t, err)
+	runs[0].Result.Args.RandomInputLen, runs[0].Result.Args.RandomOutputLen = 1024, 1024
+	runs[0].Result.Args.Model = "a \"b\",\nc"
+	cmp := b200.Compare(baselines.Run{ISL: 1024, OSL: 1024, Conc: 4, GPUs: 8, RandomRangeRatio: 1, MedianE2E: 2 * 6854, TputPerGPU: 131.424})
+	runs[0].Result.Baseline = &cmp
+	runs[0].Result.Accuracy = []byte(`{"bits_per_byte":0.45,"duration_s":3}`)
+	runs[0].Result.Validation = []byte(`{"status":"PASSED"}`)
+	dirs, err := Write(t.TempDir(), runs)
+	require.NoError(t, err)
+	f, err := batch.Open(dirs[0])
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, WriteCSV(&text, []*batch.Folder{f}))
+	rows, err := csv.NewReader(strings.NewReader(text.String())).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	row := map[string]string{}
+	for i, key := range rows[0] {
+		assert.NotContains(t, row, key, "a column is there once")
+		row[key] = rows[1][i]
+	}
+	for key, want := range map[string]string{
+		"model": "a \"b\",\nc", "status": "IMPORTED", "median_e2e_ratio_vs_b200_1126": "2", "tput_per_gpu_ratio_vs_b200_1126": "1", "baseline_workload_match": "false",
+		"baseline_name": "b200-nv1126", "accuracy_bits_per_byte": "0.45", "accuracy_duration_s": "3", "accuracy_validation_status": "PASSED", "p95_e2el_ms": "",
+	} {
+		assert.Equal(t, want, row[key], key)
+	}
 }
