@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/charts"
 	"inferbench/harness/pareto"
+	"inferbench/harness/scrape"
 )
 
 //go:embed page.html
@@ -190,7 +190,7 @@ func (r *Report) data() any {
 		InteractivityFront bool            `json:"interactivity_front"`
 		E2EFront           bool            `json:"e2e_front"`
 		Series             *Series         `json:"series"`
-		Server             json.RawMessage `json:"server,omitempty"`
+		Server             []scrape.Sample `json:"server,omitempty"`
 	}
 	type point struct {
 		Conc          int     `json:"conc"`

@@ -15,7 +15,9 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/batch"
+	"inferbench/harness/matrix"
 	"inferbench/harness/pareto"
+	"inferbench/harness/scrape"
 )
 
 // Names of the files that [Write] makes.
@@ -82,7 +84,7 @@ type Cell struct {
 	ClientLimited                         bool
 	Audit                                 []Setting       // the client's own account, key by key
 	Series                                *Series         // nil where no requests were kept
-	Server                                json.RawMessage // looks at the server's metrics over the run, see package scrape
+	Server                                []scrape.Sample // looks at the server's metrics over the run
 	ServerSummary                         json.RawMessage
 	Notes                                 []string // what a reader must know before quoting a figure
 	HasResult                             bool
@@ -141,6 +143,7 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	}
 	if res.Baseline != nil {
 		cell.TputRatio, cell.E2ERatio = res.Baseline.TputRatio, res.Baseline.E2ERatio
+		r.baseline(c.Cell, res.Baseline)
 	}
 	if p := res.Performance; p != nil {
 		cell.Failed = p.Failed
@@ -159,10 +162,10 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	case err == nil:
 		cell.Series = newSeries(kept)
 	case !errors.Is(err, fs.ErrNotExist):
-		return cell, err
+		cell.Notes = append(slices.Clip(cell.Notes), "its requests cannot be drawn: "+err.Error())
 	}
-	if looks, err := r.folder.Server(c.Cell); err == nil && json.Valid(looks) {
-		cell.Server = looks
+	if looks, err := r.folder.Server(c.Cell); err == nil && json.Unmarshal(looks, &cell.Server) != nil {
+		cell.Server = nil // no list of looks
 	}
 	return cell, nil
 }
@@ -178,25 +181,36 @@ func (r *Report) head(res *batch.Result) {
 	if a.BackendVersion != "" {
 		r.Backend += " " + a.BackendVersion
 	}
-	if res.Baseline != nil {
-		b := &Baseline{Name: res.Baseline.Name, Hardware: res.Baseline.Hardware, Differences: res.Baseline.Differences}
-		if h, err := baselines.LoadHardware(res.Baseline.Name); err == nil {
-			for _, p := range h.Points {
-				if p.ISL == r.ISL && p.OSL == r.OSL {
-					b.Points = append(b.Points, p)
-				}
-			}
-		}
-		if len(b.Points) > 0 {
-			r.Baseline = b
-		}
-	}
 	settings, err := flat(mustJSON(a))
 	if err == nil {
 		// These differ from cell to cell: the table has them.
 		r.Settings = slices.DeleteFunc(settings, func(s Setting) bool {
 			return s.Value == "" || s.Key == "max_concurrency" || s.Key == "num_prompts" || s.Key == "warmup_requests" || s.Key == "started_at"
 		})
+	}
+}
+
+// baseline takes what the batch was compared with: the whole curve where the
+// baseline is a shipped one, else its points at the cells that were measured,
+// which their results hold.
+func (r *Report) baseline(cell matrix.Cell, c *baselines.Comparison) {
+	if c.MedianE2E == nil || c.TputPerGPU == nil { // it has no point for this cell
+		return
+	}
+	if r.Baseline == nil {
+		r.Baseline = &Baseline{Name: c.Name, Hardware: c.Hardware, Differences: c.Differences}
+		if h, err := baselines.LoadHardware(c.Name); err == nil {
+			for _, p := range h.Points {
+				if p.ISL == r.ISL && p.OSL == r.OSL {
+					r.Baseline.Points = append(r.Baseline.Points, p)
+				}
+			}
+		}
+	}
+	at := func(p baselines.Point) bool { return p.Conc == cell.Conc }
+	if c.Interactivity != nil && !slices.ContainsFunc(r.Baseline.Points, at) {
+		r.Baseline.Points = append(r.Baseline.Points, baselines.Point{ISL: cell.ISL, OSL: cell.OSL, Conc: cell.Conc,
+			MedianE2E: *c.MedianE2E, Interactivity: *c.Interactivity, TputPerGPU: *c.TputPerGPU})
 	}
 }
 

@@ -175,6 +175,39 @@ func TestNamesAreText(t *testing.T) {
 	assert.NotContains(t, string(html), "<img src=x")
 	assert.NotContains(t, string(r.Markdown()), "<script")
 	assert.NotContains(t, string(r.Markdown()), "|x")
+	for name, want := range map[string]string{
+		`[a](http://e)`: `\[a\](http://e)`, `\*b\*`: `\\\*b\\\*`, "&lt;b>": "&amp;lt;b>", "$x$": `\$x\$`, "a\r\nb": "a  b", "~~c~~": `\~\~c\~\~`,
+	} {
+		assert.Contains(t, string((&Report{Model: name, Dir: name}).Markdown()), "### "+want+", ISL")
+	}
+}
+
+// What lies beside the results and is damaged costs its own charts, no more.
+func TestDamagedFilesBesideTheResults(t *testing.T) {
+	dir := sample(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "requests_isl1024_osl1024_conc4.jsonl.gz"), []byte("x"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "server_isl1024_osl1024_conc8.json"), []byte(`{"at_s":1}`), 0o644))
+	r, err := Read(dir, Options{})
+	require.NoError(t, err)
+	assert.Nil(t, r.Cells[0].Series)
+	assert.Contains(t, r.Cells[0].Notes[1], "its requests cannot be drawn: read "+dir)
+	assert.NotNil(t, r.Cells[1].Series)
+	assert.Empty(t, r.Cells[1].Server)
+	assert.Len(t, r.Cells[2].Server, 4)
+}
+
+// A baseline that is named by a path is on no list: its points are the results'.
+func TestCurveOfABaselineOfOnesOwn(t *testing.T) {
+	e2e, user, tput := 100.0, 50.0, 300.0
+	r := &Report{ISL: 64, OSL: 32}
+	for _, conc := range []int{4, 8, 4} {
+		r.baseline(matrix.Cell{Combination: matrix.Combination{ISL: 64, OSL: 32}, Conc: conc},
+			&baselines.Comparison{Name: "mine", Hardware: "Mine", MedianE2E: &e2e, Interactivity: &user, TputPerGPU: &tput, Differences: []string{"d"}})
+	}
+	r.baseline(matrix.Cell{Conc: 16}, &baselines.Comparison{Name: "mine"})
+	require.NotNil(t, r.Baseline)
+	assert.Equal(t, []string{"d"}, r.Baseline.Differences)
+	assert.Equal(t, []baselines.Point{{ISL: 64, OSL: 32, Conc: 4, MedianE2E: 100, Interactivity: 50, TputPerGPU: 300}, {ISL: 64, OSL: 32, Conc: 8, MedianE2E: 100, Interactivity: 50, TputPerGPU: 300}}, r.Baseline.Points)
 }
 
 func TestNumbers(t *testing.T) {

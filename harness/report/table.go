@@ -91,14 +91,14 @@ func (r *Report) table() ([]column, []row) {
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "### %s, ISL %d, OSL %d: %s\n\n", escape(orUnknown(r.Model, "no model")), r.ISL, r.OSL, strings.Join(r.Counts, ", "))
-	fmt.Fprintf(&b, "%s · mode %s · %s · `%s`\n\n", escape(orUnknown(r.Backend, "unknown server")), r.Mode, r.Time.Format("2006-01-02 15:04"), r.Dir)
+	fmt.Fprintf(&b, "%s · mode %s · %s · %s\n\n", escape(orUnknown(r.Backend, "unknown server")), escape(r.Mode), r.Time.Format("2006-01-02 15:04"), escape(r.Dir))
 	cols, rows := r.table()
 	for _, c := range cols {
 		head := c.Head
 		if c.Unit != "" {
 			head += " (" + c.Unit + ")"
 		}
-		fmt.Fprintf(&b, "| %s ", head)
+		fmt.Fprintf(&b, "| %s ", escape(head))
 	}
 	b.WriteString("|\n|")
 	for range cols {
@@ -135,7 +135,7 @@ func (r *Report) Markdown() []byte {
 		b.WriteByte('\n')
 	}
 	if r.Baseline != nil && len(r.Baseline.Differences) > 0 {
-		fmt.Fprintf(&b, "* The workload is not %s's: %s\n", r.Baseline.Name, escape(strings.Join(r.Baseline.Differences, "; ")))
+		fmt.Fprintf(&b, "* The workload is not %s's: %s\n", escape(r.Baseline.Name), escape(strings.Join(r.Baseline.Differences, "; ")))
 	}
 	if n := r.costNote(); n != "" {
 		fmt.Fprintf(&b, "* %s\n", escape(n))
@@ -153,7 +153,10 @@ func orUnknown(s, instead string) string {
 	return s
 }
 
+// markdown is every letter that Markdown, GitHub's mathematics or HTML would
+// read as more than itself.
+var markdown = strings.NewReplacer("|", "&#124;", "<", "&lt;", "&", "&amp;", "\r", " ", "\n", " ",
+	`\`, `\\`, "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`, "~", `\~`, "$", `\$`, "#", `\#`)
+
 // escape keeps a name from being read as Markdown or HTML.
-func escape(s string) string {
-	return strings.NewReplacer("|", "&#124;", "<", "&lt;", "\n", " ", "*", `\*`, "_", `\_`, "`", "\\`").Replace(s)
-}
+func escape(s string) string { return markdown.Replace(s) }
