@@ -6,6 +6,7 @@
   const drawn = {};
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const palette = ["--s1", "--s2", "--s3", "--s4", "--s5"];
+  const dashes = [[], [7, 3], [2, 2]]; // colours come again, so their lines differ
   const fmt = (v) => (v === null || v === undefined ? "–" : Number(v.toPrecision(4)).toLocaleString("en"));
 
   function draw(id, config) {
@@ -14,6 +15,12 @@
     if (drawn[id]) drawn[id].destroy();
     config.options = Object.assign({ responsive: true, maintainAspectRatio: false, animation: false }, config.options);
     drawn[id] = new Chart(canvas, config);
+  }
+
+  // A chart without a point is not shown: OSL 1 has no gaps between tokens.
+  function absent(id) {
+    const canvas = document.getElementById(id);
+    if (canvas) canvas.closest("figure").hidden = true;
   }
 
   const axis = (text, more) => Object.assign({
@@ -35,6 +42,7 @@
   function frontier(id, x, xTitle, unit) {
     const ours = data.cells.filter((c) => c.tput !== null && c[x] !== null)
       .map((c) => ({ x: c[x], y: c.tput, conc: c.conc, front: c[x + "_front"], failed: c.failed }));
+    if (!ours.length) return absent(id);
     const sets = [{
       label: "this batch", data: ours.filter((p) => !p.failed), backgroundColor: color("--s1"), borderColor: color("--s1"),
       pointRadius: 5, pointHoverRadius: 7, showLine: false,
@@ -67,12 +75,14 @@
 
   function cumulative(id, key) {
     const cells = data.cells.filter((c) => c.series && c.series[key]);
+    if (!cells.length) return absent(id);
     const wide = apart(cells.flatMap((c) => c.series[key].map((p) => p.x)), 8);
     draw(id, {
       type: "scatter",
       data: {
         datasets: cells.map((c, i) => ({
           label: "CONC " + c.conc, data: c.series[key], showLine: true, pointRadius: 0, pointHitRadius: 6,
+          borderDash: dashes[Math.floor(i / palette.length) % dashes.length],
           borderWidth: 2, borderColor: color(palette[i % palette.length]), backgroundColor: color(palette[i % palette.length]),
         })),
       },
