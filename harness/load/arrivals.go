@@ -39,6 +39,11 @@ type Shape struct {
 
 	// Seed of the random gaps.
 	Seed int64
+
+	// Where Shares clients put on this load together, this is the one of number
+	// Share, from 0. It sends every Shares-th request of the whole rate, and its
+	// slots are every Shares-th of a ramp: together they are what one client does.
+	Share, Shares int
 }
 
 // MaxInFlight bounds an uncapped open loop: a server that answers nothing must
@@ -75,11 +80,25 @@ func newArrivals(s Shape) *arrivals {
 	if s.Burstiness == 0 {
 		s.Burstiness = 1
 	}
-	return &arrivals{shape: s, rng: rand.New(rand.NewPCG(uint64(s.Seed), 0xa881))}
+	a := &arrivals{shape: s, rng: rand.New(rand.NewPCG(uint64(s.Seed), 0xa881))}
+	for range s.Share {
+		a.draw()
+	}
+	return a
 }
 
-// next is the time of the next request. The first is sent at once.
+// next is the time of this client's next request. The first of all is sent at
+// once.
 func (a *arrivals) next() time.Duration {
+	at := a.draw()
+	for range a.shape.Shares - 1 { // the others'
+		a.draw()
+	}
+	return at
+}
+
+// draw is the time of the next request of the whole load.
+func (a *arrivals) draw() time.Duration {
 	now := a.at
 	gap := 1.0
 	if b := a.shape.Burstiness; !math.IsInf(b, 1) {

@@ -54,6 +54,28 @@ func TestArrivalsAreFixedBySeed(t *testing.T) {
 	assert.Zero(t, newArrivals(s).next(), "the first request is sent at once")
 }
 
+// Clients that share a load send between them what one would, at its times,
+// whatever the gaps.
+func TestSharesOfALoadAreTheWhole(t *testing.T) {
+	for name, s := range map[string]Shape{
+		"poisson":  {Rate: 50, Seed: 3},
+		"bursty":   {Rate: 50, Seed: 3, Burstiness: 0.25},
+		"constant": {Rate: 50, Burstiness: math.Inf(1)},
+		"ramp":     {Rate: 50, Seed: 3, RampUp: time.Second},
+	} {
+		const shares, each = 3, 40
+		whole := newArrivals(s)
+		var parts []*arrivals
+		for i := range shares {
+			s.Share, s.Shares = i, shares
+			parts = append(parts, newArrivals(s))
+		}
+		for i := range shares * each {
+			assert.Equal(t, whole.next(), parts[i%shares].next(), "%s: request %d", name, i)
+		}
+	}
+}
+
 // A rate that grows from 0 to 100 over 10 s sends 500 requests in them, a
 // quarter of those in the first half.
 func TestRampUpOfARate(t *testing.T) {

@@ -73,7 +73,8 @@ func (p *phase) execute(ctx context.Context) {
 	for i, s := range p.slots[:min(len(p.slots), p.total)] {
 		delay := time.Duration(0)
 		if !shape.open() {
-			delay = shape.RampUp * time.Duration(i) / time.Duration(len(p.slots))
+			shares := max(shape.Shares, 1)
+			delay = shape.RampUp * time.Duration(i*shares+shape.Share) / time.Duration(len(p.slots)*shares)
 		}
 		s.begin(p)
 		slots.Go(func() {

@@ -142,7 +142,10 @@ func TestARunIsOverWhenNothingIsLeftToSend(t *testing.T) {
 
 func TestRampUpOfAClosedLoop(t *testing.T) {
 	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 20*time.Millisecond) })
-	rec := run(t, tg, 8, Options{Conc: 4, Shape: Shape{RampUp: 80 * time.Millisecond}})
+	rec := run(t, tg, 1, Options{Conc: 1, Shape: Shape{RampUp: 80 * time.Millisecond, Share: 1, Shares: 2}})
+	assert.GreaterOrEqual(t, rec.Timings[0].Sent, 40*time.Millisecond, "the second of two clients of one slot each")
+
+	rec = run(t, tg, 8, Options{Conc: 4, Shape: Shape{RampUp: 80 * time.Millisecond}})
 	var sent []time.Duration
 	for _, x := range rec.Timings {
 		sent = append(sent, x.Sent)

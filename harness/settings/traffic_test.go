@@ -63,8 +63,8 @@ func TestBadTraffic(t *testing.T) {
 		"header 2: want Name: value": {"HEADERS": "A: 1; s3cret"},
 		"HEADERS (from the environ":  {"HEADERS": "Authorization s3cret"},
 		"PREFIXES":                   {"PREFIXES": "0"},
-		"max_tokens\" is the client":  {"EXTRA_BODY": `{"max_tokens":5}`},
-		"header 2: Host is the clie":  {"HEADERS": "A: 1; host: s3cret"},
+		"max_tokens\" is the client": {"EXTRA_BODY": `{"max_tokens":5}`},
+		"header 2: Host is the clie": {"HEADERS": "A: 1; host: s3cret"},
 	} {
 		_, err := load(t, nil, env, "")
 		require.ErrorContains(t, err, want)

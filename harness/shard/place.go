@@ -51,10 +51,7 @@ func (p Place) Options(o load.Options) (load.Options, error) {
 	}
 	o.WarmUp = p.share(o.WarmUp)
 	o.Conc = p.share(o.Conc)
-	// Gaps that follow the exponential distribution, of several sources with
-	// seeds of their own, are together what one source of the whole rate gives.
-	o.Rate /= float64(p.Count)
-	o.Seed += int64(p.Index)
+	o.Share, o.Shares = p.Index, p.Count
 	return o, nil
 }
 

@@ -116,8 +116,11 @@ func TestSharesAreTheWhole(t *testing.T) {
 				assert.Equal(t, want, r)
 				seen[p.global(k)]++
 			}
-			o, err := p.Options(load.Options{Conc: 64, WarmUp: -1})
+			shape := load.Shape{Rate: 50, Burstiness: 2, Seed: 7}
+			o, err := p.Options(load.Options{Conc: 64, WarmUp: -1, Shape: shape})
 			require.NoError(t, err)
+			shape.Share, shape.Shares = i, count
+			assert.Equal(t, shape, o.Shape, "the load is the whole's, and its share is known")
 			conc += o.Conc
 			for k := range o.WarmUp {
 				warm[p.global(-1-k)]++
