@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/dlclark/regexp2/v2"
 )
 
 // piece is a part of the text on its way to the model.
@@ -112,35 +109,6 @@ func (p rawPattern) finder() (finder, error) {
 	}
 	return nil, errors.New("it has no pattern")
 }
-
-// compile makes a finder of a regular expression in Oniguruma's dialect, which
-// Hugging Face uses; its look-aheads are beyond the standard library's regexp.
-func compile(expr string) (finder, error) {
-	re, err := regexp2.Compile(longS.Replace(expr))
-	if err != nil {
-		return nil, fmt.Errorf("pattern %q: %s", expr, oneLine(err.Error())) // it quotes the pattern as it is
-	}
-	re.MatchTimeout = matchLimit
-	return func(s string) [][]int {
-		matches, err := re.FindAllStringIndex(familiar(s), -1)
-		if err != nil {
-			panic(patternError{fmt.Errorf("pattern %q on a text of %d bytes: %w", expr, len(s), err)})
-		}
-		return matches
-	}, nil
-}
-
-// matchLimit is how long one match may take. Real patterns take microseconds; a
-// pattern that backtracks without end must not hang a run.
-const matchLimit = 2 * time.Second
-
-// patternError is what a finder panics with; [Tokenizer.Encode] returns it.
-type patternError struct{ error }
-
-// longS spells out what Oniguruma's (?i) takes for an s: also ſ, whose upper
-// case is S. The case-insensitive parts of the known patterns are English
-// contractions, so that s is the one letter of theirs that has such a twin.
-var longS = strings.NewReplacer("(?i:'s|", "(?i:'[sſ]|")
 
 // runesThat finds every single character that is so.
 func runesThat(is func(rune) bool) finder {

@@ -214,6 +214,11 @@ func copyFile(t *testing.T, from, to string) {
 	require.NoError(t, os.WriteFile(to, b, 0o644))
 }
 
+// split is a tokenizer.json whose pre-tokenizer has a pattern.
+func split(pattern string) string {
+	return `{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"` + pattern + `"},"behavior":"Isolated"},"model":{"type":"BPE"}}`
+}
+
 // What is not known is refused by name, never done nearly right.
 func TestUnknownPartsAreRefused(t *testing.T) {
 	for want, body := range map[string]string{
@@ -223,6 +228,10 @@ func TestUnknownPartsAreRefused(t *testing.T) {
 		`pre_tokenizer "BertPreTokenizer"`:      `{"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"BertPreTokenizer"}]},"model":{"type":"BPE"}}`,
 		`behavior "Sideways"`:                   `{"pre_tokenizer":{"type":"Split","pattern":{"String":"a"},"behavior":"Sideways"},"model":{"type":"BPE"}}`,
 		`it has no pattern`:                     `{"pre_tokenizer":{"type":"Split","behavior":"Isolated"},"model":{"type":"BPE"}}`,
+		`a set within a set`:                    split(`[a[bc]]+`),
+		`an intersection of sets`:               split(`[\\p{L}&&\\p{Lu}]+`),
+		`an anchor of lines`:                    split(`\\s+$`),
+		`a repeated repetition`:                 split(`\\p{N}{1,3}+`),
 		`pattern "(a"`:                          `{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a"},"behavior":"Isolated"},"model":{"type":"BPE"}}`,
 		`prepend_scheme "sometimes"`:            `{"pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"sometimes"},"model":{"type":"BPE"}}`,
 		`dropout`:                               `{"model":{"type":"BPE","dropout":0.1,"vocab":{},"merges":[]}}`,
