@@ -127,8 +127,8 @@ func (r Report) Err() error {
 }
 
 // Submit stores figures in the batch folder and sends each that may go
-// somewhere. What was confirmed before is not sent again. The error is for a
-// folder that cannot be written and for a cancelled context; what boards said
+// somewhere. What its board has confirmed before is not sent again. The error is
+// for a folder that cannot be written and for a cancelled context; what boards said
 // is in the report.
 func (c *Client) Submit(ctx context.Context, batchDir string, figures []Figures) (Report, error) {
 	var report Report
@@ -189,10 +189,12 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 	if now, err := readSubmission(s.path); err == nil && now.Key == s.Key {
 		s.Status, s.Board, s.EventID = now.Status, now.Board, now.EventID
 	}
-	if s.Status == Confirmed {
+	to, _ := c.route(s.Figures) // empty: the board on this machine, wherever it listens
+	if s.Status == Confirmed && (to == s.Board || to == "") {
 		return c.note(Outcome{Figures: s.Figures, Status: Confirmed, Board: s.Board, Answer: "confirmed before, not sent again"}), nil
 	}
-	var address string // of the board, once known
+	s.Status, s.Answer, s.Confirmed = Pending, "", nil // what one board confirmed is news to another
+	var address string                                 // of the board, once known
 	tries := c.o.MaxTries
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.Multiplier, wait.RandomizationFactor, wait.MaxInterval = c.o.Backoff, 2, 0.5, 30*c.o.Backoff
@@ -212,10 +214,9 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 		}
 		return c.send(ctx, s, address)
 	}
-	if address, _ = c.route(s.Figures); c.down[address] {
+	if c.down[to] {
 		tries = 1
 	}
-	address = ""
 	answer, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(wait), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(c.o.MaxWait),
 		backoff.WithNotify(func(err error, d time.Duration) {
 			fmt.Fprintf(c.o.Out, "leaderboard: %s: %s; next try in %s\n", s.Figures.Name(), c.redact(err.Error()), d.Round(100*time.Millisecond))

@@ -296,6 +296,18 @@ func TestResubmitSendsWhatIsPendingAndNeverWhatWasConfirmed(t *testing.T) {
 	assert.Equal(t, sent, g.posts.Load(), "and a second submit of the same figures sends nothing")
 }
 
+func TestAnotherBoardIsToldWhatOneConfirmed(t *testing.T) {
+	dir := t.TempDir()
+	first, second := newGradio(t, nil, says(done)), newGradio(t, nil, says(done))
+	for _, b := range []*gradio{first, second, second} {
+		r, err := New(quick(Options{URL: b.URL})).Submit(t.Context(), dir, []Figures{figures()})
+		require.NoError(t, err)
+		require.NoError(t, r.Err())
+		assert.Equal(t, b.URL, readOne(t, dir).Board)
+	}
+	assert.Equal(t, []int32{1, 1}, []int32{first.posts.Load(), second.posts.Load()})
+}
+
 // A client that is killed while it reads the events finds the event's id in
 // the file and asks for it, instead of posting a second time.
 func TestResubmitAsksForTheEventItPosted(t *testing.T) {
