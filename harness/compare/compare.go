@@ -12,12 +12,14 @@
 package compare
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
@@ -109,6 +111,9 @@ func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
 	if len(a) == 0 || len(b) == 0 {
 		return nil, errors.New("compare: give at least one batch folder a side")
 	}
+	if err := apart(a, b); err != nil {
+		return nil, err
+	}
 	c := &Comparison{Confidence: o.Confidence}
 	for _, f := range a {
 		c.A = append(c.A, f.Dir)
@@ -130,13 +135,28 @@ func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
 	}
 	for _, p := range pairs {
 		if p.Refused == "" {
-			if err := p.compare((1 - o.Confidence) / float64(max(1, tests))); err != nil {
+			if err := p.compare(1-o.Confidence, tests); err != nil {
 				return nil, err
 			}
 		}
 		c.Cells = append(c.Cells, p.Cell)
 	}
 	return c, nil
+}
+
+// apart is an error where a folder is on both sides: a gate that compares a
+// batch with itself is always passed.
+func apart(a, b []*batch.Folder) error {
+	for _, f := range a {
+		for _, g := range b {
+			one, errOne := os.Stat(f.Dir)
+			two, errTwo := os.Stat(g.Dir)
+			if errOne == nil && errTwo == nil && os.SameFile(one, two) {
+				return fmt.Errorf("%s is on both sides: a batch does not differ from itself", f.Dir)
+			}
+		}
+	}
+	return nil
 }
 
 // pass is one measurement of a cell.
@@ -179,14 +199,15 @@ func collect(fs []*batch.Folder, cell matrix.Cell) []pass {
 }
 
 // minPasses is the number of passes a side from which the U-test can reject
-// at 5 %.
+// at 5 %. A higher confidence needs more: with fewer no interval has an end, and
+// nothing is judged.
 const minPasses = 4
 
 // compare fills in the figures. The bootstrap's alpha is divided among all
-// the figures of the table (Bonferroni), so that a table of 40 unchanged
-// figures shows a change once in 20 tables, not twice in each. Passes are
-// judged as benchstat does, each figure at 5 %: few passes can do no better.
-func (p *pair) compare(alpha float64) error {
+// tests of the table (Bonferroni), so that a table of 40 unchanged figures shows
+// a change once in 20 tables, not twice in each. Passes are judged as benchstat
+// does, each figure at alpha: few passes can do no better.
+func (p *pair) compare(alpha float64, tests int) error {
 	valuesA, err := values(p.a)
 	if err != nil {
 		return err
@@ -222,22 +243,22 @@ func (p *pair) compare(alpha float64) error {
 		f.Ratio = f.B / f.A
 		switch {
 		case byPasses && len(a) >= minPasses && len(b) >= minPasses:
-			low, high, _ := passInterval(a, b, 0.05)
+			low, high, _ := passInterval(a, b, alpha)
 			f.judge(low, high)
 		case drawnA.drawn != nil && drawnA.resolves(drawnA.figures[i]) && drawnB.resolves(drawnB.figures[i]):
-			f.judge(interval(drawnA, drawnB, i, f.Ratio, alpha))
+			f.judge(interval(drawnA, drawnB, i, f.Ratio, alpha/float64(tests)))
 		}
 		p.Figures = append(p.Figures, f)
 	}
 	return nil
 }
 
-// judge gives a verdict where the interval leaves 1 out.
+// judge gives a verdict where the interval leaves 1 out. A low end of 0 is none.
 func (f *Figure) judge(low, high float64) {
-	if !math.IsInf(low, 0) && !math.IsNaN(low) {
+	if low > 0 && !math.IsInf(low, 1) {
 		f.Low = &low
 	}
-	if !math.IsInf(high, 0) && !math.IsNaN(high) {
+	if !math.IsInf(high, 0) {
 		f.High = &high
 	}
 	switch {
@@ -288,7 +309,7 @@ func requests(ps []pass) ([]Request, error) {
 			}
 			rs = append(rs, request(t))
 		}
-		slices.SortStableFunc(rs, func(a, b Request) int { return int(a.Sent - b.Sent) })
+		slices.SortStableFunc(rs, func(a, b Request) int { return cmp.Compare(a.Sent, b.Sent) })
 		out = append(out, rs...)
 	}
 	return out, nil

@@ -194,6 +194,14 @@ func TestPassesAreJudgedByTheirTest(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Alike, verdicts(c.Cells[0])["median_e2el_ms"])
 
+	c, err = Folders(side(1, 1, 2, 3, 4), side(1.3, 6, 7, 8, 9), Options{Confidence: 0.99})
+	require.NoError(t, err)
+	assert.Equal(t, Untested, verdicts(c.Cells[0])["median_e2el_ms"], "four passes cannot be as sure as that")
+	assert.NotEmpty(t, c.Check(0.03).NotCompared)
+	c, err = Folders(side(1, 1, 2, 3, 4, 5), side(1.3, 6, 7, 8, 9, 10), Options{Confidence: 0.99})
+	require.NoError(t, err)
+	assert.Equal(t, Worse, verdicts(c.Cells[0])["median_e2el_ms"])
+
 	low, high, p := passInterval([]float64{1, 2, 3, 4}, []float64{1, 2, 3, 4}, 0.05)
 	assert.Less(t, low, 1.0)
 	assert.Greater(t, high, 1.0)
@@ -234,6 +242,14 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.Endpoint, r.Args.TP = "/v1/completions", 4 })}, Options{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"not told by A, so not checked: endpoint, tp"}, c.Cells[0].Notes)
+}
+
+func TestABatchIsNotComparedWithItself(t *testing.T) {
+	a, b := folder(t, run(1, 1), true, nil), folder(t, run(2, 1), true, nil)
+	again, err := batch.Open(a.Dir + "/")
+	require.NoError(t, err)
+	_, err = Folders([]*batch.Folder{a}, []*batch.Folder{b, again}, Options{})
+	assert.EqualError(t, err, a.Dir+" is on both sides: a batch does not differ from itself")
 }
 
 func TestSummariesAloneGetNoVerdict(t *testing.T) {
