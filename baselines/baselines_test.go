@@ -65,6 +65,22 @@ func TestAccuracyMatchesModelNames(t *testing.T) {
 	}
 }
 
+// The floor of gsm8k is asked of DeepSeek-R1 in four bits, whoever made them.
+func TestGSM8KsFloorIsFoundByEveryFP4Name(t *testing.T) {
+	for model, want := range map[string]int{
+		"amd/DeepSeek-R1-0528-MXFP4-Preview":      1,
+		"nvidia/DeepSeek-R1-0528-FP4-v2":          1,
+		"nvidia/DeepSeek-R1-0528-NVFP4":           1,
+		"nvidia/DeepSeek-R1-FP4":                  1,
+		"deepseek-ai/DeepSeek-R1-0528":            0,
+		"nvidia/DeepSeek-R1-Distill-Qwen-32B-FP4": 0,
+	} {
+		all, err := AccuracyFor(model, "gsm8k")
+		require.NoError(t, err)
+		assert.Len(t, all, want, model)
+	}
+}
+
 func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 	hw, _ := files.ReadFile("hardware/b200-nv1126.json")
 	acc, _ := files.ReadFile("accuracy/deepseek-r1-0528-mxfp4.json")
@@ -80,8 +96,8 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "line 12: workload: gpus is 0"},
 		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "line 10: bits_per_byte 0.4845 and byte_perplexity 1.3646 contradict each other"},
 		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "line 8: corpus_sha256 has 62 characters"},
-		"other digest":  {"gsm8k", `"examples_sha256": "17`, `"examples_sha256": "`, "line 14: examples_sha256 has 62 characters"},
-		"no share":      {"gsm8k", `"exact_match": 0.93`, `"exact_match": 93`, "line 11: exact_match is 93: want a share"},
+		"other digest":  {"gsm8k", `"examples_sha256": "17`, `"examples_sha256": "`, "line 17: examples_sha256 has 62 characters"},
+		"no share":      {"gsm8k", `"exact_match": 0.93`, `"exact_match": 93`, "line 14: exact_match is 93: want a share"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := map[string]string{"hardware": string(hw), "accuracy": string(acc), "gsm8k": string(sums)}[c.kind]
