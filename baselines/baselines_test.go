@@ -73,6 +73,7 @@ func TestGSM8KsFloorIsFoundByEveryFP4Name(t *testing.T) {
 		"nvidia/DeepSeek-R1-0528-NVFP4":           1,
 		"nvidia/DeepSeek-R1-FP4":                  1,
 		"deepseek-ai/DeepSeek-R1-0528":            0,
+		"x/DeepSeek-R1-0528-Qwen3-8B-NVFP4":       0,
 		"nvidia/DeepSeek-R1-Distill-Qwen-32B-FP4": 0,
 	} {
 		all, err := AccuracyFor(model, "gsm8k")
@@ -96,8 +97,8 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "line 12: workload: gpus is 0"},
 		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "line 10: bits_per_byte 0.4845 and byte_perplexity 1.3646 contradict each other"},
 		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "line 8: corpus_sha256 has 62 characters"},
-		"other digest":  {"gsm8k", `"examples_sha256": "17`, `"examples_sha256": "`, "line 17: examples_sha256 has 62 characters"},
-		"no share":      {"gsm8k", `"exact_match": 0.93`, `"exact_match": 93`, "line 14: exact_match is 93: want a share"},
+		"other digest":  {"gsm8k", `"examples_sha256": "17`, `"examples_sha256": "`, "line 19: examples_sha256 has 62 characters"},
+		"no share":      {"gsm8k", `"exact_match": 0.93`, `"exact_match": 93`, "line 16: exact_match is 93: want a share"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := map[string]string{"hardware": string(hw), "accuracy": string(acc), "gsm8k": string(sums)}[c.kind]
