@@ -16,7 +16,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit estimate resume ci test lint serve real-engine fuzz ci-deps env-example
+.PHONY: real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit estimate resume ci test lint serve real-engine fuzz fuzz-corpus ci-deps env-example
 .PHONY: browser-deps gradio-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
@@ -49,8 +49,8 @@ resume: ## go on with a batch: its cells that are not finished, or those that CO
 ci: ## perf with a JUnit report in junit.xml; exit code 0 only when every cell passed
 	@MODE=$${MODE:-perf} $(RUN)
 
-test: ## the suite's own tests
-	$(GO) test $$($(GO) list ./... | grep -v '^inferbench$$')
+test: ## the suite's own tests; ends with those that were skipped, and for want of what
+	@packages=$$($(GO) list ./... | grep -v '^inferbench$$') && $(GO) tool gotestsum --format pkgname -- $$packages
 
 lint: ## go vet, gofmt, staticcheck, known vulnerabilities
 	$(GO) vet ./...
@@ -106,8 +106,11 @@ soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/s
 faults: ## the fault matrix; writes docs/faults.md
 	$(GO) test -count 1 -timeout 20m ./e2e/faults -update
 
-fuzz: ## every fuzz target, FUZZTIME (30s) each
+fuzz: ## every fuzz target, FUZZTIME (30s) each, from the inputs that earlier runs kept
 	scripts/fuzz.sh
+
+fuzz-corpus: ## keep what the runs on this machine found: scripts/fuzz_corpus.tar.gz
+	scripts/fuzz.sh keep
 
 # What the tests can use beyond Go and make. Each line adds its own:
 ci-deps: shellcheck slurm-deps browser-deps gradio-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
