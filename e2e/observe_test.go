@@ -1,13 +1,18 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +115,58 @@ func TestBenchmarkLinesStayWhole(t *testing.T) {
 	require.Zero(t, exit, out)
 	whole := regexp.MustCompile(`(?m)^BenchmarkServing/isl=16/osl=8/conc=[12]\S*\s+1\s+\d+ ns/op\s.* tok/s/gpu\s.*$`)
 	assert.Len(t, whole.FindAllString(out, -1), 6, out)
+}
+
+// gateway is the address of an engine whose every answer goes through change.
+func gateway(t *testing.T, change func(*http.Response) error) string {
+	t.Helper()
+	e, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { e.Close() })
+	to, err := url.Parse(e.URL())
+	require.NoError(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ModifyResponse = change
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// A client that is the limit says so wherever the figures are: here a gateway
+// gathers each answer and sends it at once, so that no gap is known.
+func TestClientLimitedIsSaidEverywhere(t *testing.T) {
+	to := gateway(t, func(r *http.Response) error {
+		b, err := io.ReadAll(r.Body)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+		r.Header.Set("Content-Length", strconv.Itoa(len(b)))
+		return err
+	})
+	exit, dir, out := finish(t, nil, "-base-url", to, "-isl", "16", "-osl", "8", "-conc", "1", "-num-prompts", "4", "-test.v")
+	require.Zero(t, exit, out)
+	r := result(t, dir, "result_isl16_osl8_conc1.json")
+	assert.Equal(t, true, r["client_limited"])
+	assert.Regexp(t, `of all chunks came in one read`, r["client_audit"].(map[string]any)["client_limited_reasons"])
+	assert.Contains(t, out, "PASSED (client-limited)")
+	assert.Regexp(t, `(?m)^BenchmarkServing/isl=16/osl=8/conc=1\S*\s.*\s1\.000 client-limited\s`, out, "benchstat reads nothing else")
+	assert.Contains(t, out, "client_limited true")
+	assert.Contains(t, batchFile(t, dir, "summary.md"), "PASSED (client-limited)")
+}
+
+// A benchmark that failed has no line, whichever way it is run: its figures are
+// of no use to benchstat.
+func TestAFailedCellHasNoBenchmarkLine(t *testing.T) {
+	to := gateway(t, func(r *http.Response) error {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "text/event-stream") {
+			r.StatusCode = http.StatusServiceUnavailable
+		}
+		return nil
+	})
+	for _, door := range [][]string{nil, {"-test.run", "^$", "-test.bench", "Serving"}} {
+		exit, dir, out := finish(t, nil, append([]string{"-base-url", to, "-isl", "16", "-osl", "8", "-conc", "1", "-num-prompts", "4", "-warmup", "0"}, door...)...)
+		require.Equal(t, 1, exit, out)
+		assert.EqualValues(t, 4, result(t, dir, "result_isl16_osl8_conc1.json")["failed_requests"])
+		assert.NotContains(t, out, " ns/op")
+	}
 }
 
 // An engine in a process of its own says which profile it runs, and its CPU is
