@@ -11,7 +11,8 @@ import (
 )
 
 // Baseline makes a hardware baseline of the finished cells of batches. They
-// must be of one model and one workload, whole, and not limited by the client.
+// must be of one model and one workload (a closed loop of random prompts, which
+// is what results are compared with), whole, and not limited by the client.
 // hardware is the machine's name for a reader; source says where the figures
 // come from, "" naming the folders.
 func Baseline(folders []*batch.Folder, name, hardware, source string) (*baselines.Hardware, error) {
@@ -30,6 +31,8 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 			switch {
 			case r.ClientLimited:
 				return nil, fmt.Errorf("%s: limited by the client, so it says nothing of the hardware", c.File)
+			case unlike(a) != "":
+				return nil, fmt.Errorf("%s: %s, but a hardware baseline is of a closed loop of random prompts", c.File, unlike(a))
 			case p.E2EL.Median == nil || p.Interactivity == nil:
 				return nil, fmt.Errorf("%s: it has no median_e2el_ms or no interactivity, which a baseline is made of", c.File)
 			case first == nil:
@@ -62,4 +65,23 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 	h.KeyPrefix, h.KeySuffix = prefix, day.Format("0102")
 	h.ResultKey = prefix + "_baseline_" + h.KeySuffix
 	return h, nil
+}
+
+// unlike says in what a run was no closed loop of random prompts; "" where it
+// was one.
+func unlike(a *batch.Args) string {
+	switch {
+	case a.DatasetName != "random":
+		return "DATASET is " + a.DatasetName
+	case a.RequestRate != nil:
+		return fmt.Sprintf("REQUEST_RATE is %g", *a.RequestRate)
+	case strings.HasSuffix(a.Endpoint, "/chat/completions"):
+		return "ENDPOINT is chat"
+	}
+	for _, name := range []string{"SHARED_PREFIX", "TRACE", "DURATION", "RAMP_UP"} {
+		if v := a.Settings[name]; v != "" {
+			return name + " is " + v
+		}
+	}
+	return ""
 }

@@ -294,6 +294,10 @@ func TestBaselineOfUnequalCells(t *testing.T) {
 		"a baseline is of one workload": func(r *batch.Result) { r.Args.Model = "other" },
 		"limited by the client":         func(r *batch.Result) { r.ClientLimited = true },
 		"no median_e2el_ms":             func(r *batch.Result) { r.Performance.E2EL.Median = nil },
+		"DATASET is sharegpt, but a hardware baseline is of a closed loop": func(r *batch.Result) { r.Args.DatasetName = "sharegpt" },
+		"REQUEST_RATE is 3":  func(r *batch.Result) { rate := 3.0; r.Args.RequestRate = &rate },
+		"ENDPOINT is chat":   func(r *batch.Result) { r.Args.Endpoint = "/v1/chat/completions" },
+		"SHARED_PREFIX is 1": func(r *batch.Result) { r.Args.Settings = map[string]string{"SHARED_PREFIX": "1"} },
 	} {
 		_, err := Baseline([]*batch.Folder{same, cell(change)}, "x", "X", "")
 		assert.ErrorContains(t, err, want)
