@@ -36,9 +36,17 @@ func TestAdvice(t *testing.T) {
 		"POST http://h/v1/completions: no answer within REQUEST_TIMEOUT":                                                          "raise REQUEST_TIMEOUT",
 		"Get \"https://h/v1/models\": tls: failed to verify certificate: x509: certificate signed by unknown authority":           "CA_FILE",
 		"dial tcp: lookup gpu-node: no such host":                                                                                 "host name in BASE_URL",
+		"dial tcp 10.0.0.1:80: connect: no route to host":                                                                         "firewall",
+		"POST http://h/v1/completions: HTTP 404: The model `gpt-5` does not exist.":                                               "set MODEL",
+		"POST http://h/v1/completions: HTTP 404: Not Found":                                                                       "ENDPOINT=chat",
+		"write b/summary.txt: open b/.summary.txt1: permission denied":                                                            "a folder that you may write to",
+		"no server at http://h after 1s (READY_TIMEOUT); last heard: GET http://h/health: HTTP 503: loading model":                "longer with READY_TIMEOUT",
+		"no server at http://h after 1s (READY_TIMEOUT); last heard: dial tcp: i/o timeout":                                       "longer with READY_TIMEOUT",
+		"no server at http://h after 1s (READY_TIMEOUT); last heard: dial tcp: lookup gpu: no such host":                          "host name in BASE_URL",
 		"socket: too many open files":                                                                                             "ulimit -n",
 		"this sweep needs about 2h3m more, but go test would kill it in 1m0s: add -timeout 0 (the make targets do)":               "",
 		`REQUEST_TIMEOUT="0s" (from the environment): want a duration above 0, such as 90s or 45m`:                                "",
+		"score at http://h/v1/completions: connection reset; /generate: HTTP 404: there is no POST /generate":                     "",
 		"stream ended after 17 of 1024 tokens":                                                                                    "",
 	} {
 		if want == "" {
