@@ -26,7 +26,7 @@ func TestAKeyIsRedactedHoweverItIsWritten(t *testing.T) {
 		"where it is cut":   strings.Repeat("x", 290) + key,
 		"a header's value":  "refused: Bearer gate/way-key",
 		"the value's key":   `{"error":"gate\/way-key"}`,
-		"not JSON as it is": `{"error":` + fmt.Sprintf("%s", quoted),
+		"not JSON as it is": `{"error":` + string(quoted),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, status := range []int{http.StatusTeapot, http.StatusOK} {
