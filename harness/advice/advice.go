@@ -29,7 +29,7 @@ var known = []struct {
 	{regexp.MustCompile(`no such host`), "correct the host name in BASE_URL"},
 	{regexp.MustCompile(`no route to host|network is unreachable`), "correct BASE_URL, or see to the network or firewall between here and the server"},
 	{regexp.MustCompile(`HTTP 40[13]`), "the server wants a key: put it into API_KEY or a file named by API_KEY_FILE"},
-	{regexp.MustCompile(`certificate signed by unknown authority|x509:`), "name the authority's certificate with CA_FILE"},
+	{regexp.MustCompile(`certificate signed by unknown authority`), "name the authority's certificate with CA_FILE"},
 	{regexp.MustCompile(`\(READY_TIMEOUT\)`), "look into the server's log, and give it longer with READY_TIMEOUT if it is merely loading"},
 	{regexp.MustCompile(`is not what the server serves`), "set MODEL to a name that it lists, or leave MODEL out"},
 	// vLLM, SGLang, llama.cpp and TensorRT-LLM, in their own words.

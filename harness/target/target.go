@@ -14,6 +14,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	neturl "net/url"
 	"strings"
 	"time"
 
@@ -47,7 +48,29 @@ func New(baseURL, model, key string, client *http.Client) *Target {
 	if client == nil {
 		client, _ = Client("") // fails on a CA file only
 	}
-	return &Target{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Engine: "unknown", key: key, http: client}
+	own := *client
+	own.CheckRedirect = staysThere
+	return &Target{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Engine: "unknown", key: key, http: &own}
+}
+
+// redirectError is a server that says it is elsewhere.
+type redirectError struct{ to string }
+
+func (e *redirectError) Error() string {
+	return fmt.Sprintf("the server sends us to %s, where no key and no load should go unasked: set BASE_URL to where the server is", e.to)
+}
+
+// staysThere follows redirects within a server. One to another would take the
+// headers along, of which net/http holds Authorization back alone, and the timed
+// requests follow none.
+func staysThere(next *http.Request, before []*http.Request) error {
+	if first := before[0].URL; next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
+		return &redirectError{to: next.URL.Scheme + "://" + next.URL.Host}
+	}
+	if len(before) > 3 {
+		return errors.New("redirected too often")
+	}
+	return nil
 }
 
 // Authorize adds the API key, where there is one, to a request's header.
@@ -107,8 +130,11 @@ func (t *Target) do(ctx context.Context, method, path string, in, out any) error
 	}
 	t.Authorize(req.Header)
 	resp, err := t.http.Do(req)
-	if err != nil {
-		return err // already names method and URL
+	if err != nil { // names method and URL already: the server's own after a redirect
+		if u := new(neturl.Error); errors.As(err, &u) {
+			u.URL = t.Redact(u.URL)
+		}
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -170,8 +171,17 @@ func pick(list []model, want string) (model, error) {
 // refused makes an error that waiting cannot mend hopeless.
 func refused(err error) error {
 	var certificate *tls.CertificateVerificationError
+	var otherName x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var elsewhere *redirectError
 	var status *HTTPError
 	switch {
+	case errors.As(err, &elsewhere):
+		return &hopeless{err}
+	case errors.As(err, &otherName):
+		return &hopeless{fmt.Errorf("%w: use a name in BASE_URL that the certificate is for", err)}
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return &hopeless{fmt.Errorf("%w: give the server a new certificate, or set this machine's clock", err)}
 	case errors.As(err, &certificate):
 		return &hopeless{fmt.Errorf("%w: if the server's CA is your own, set CA_FILE to its certificate", err)}
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // net/http has no type for it
