@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,26 @@ func TestResumeOnAnotherServer(t *testing.T) {
 	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "1")
 	assert.Equal(t, 2, exit)
 	assert.Contains(t, out, b+" was run on m (vllm 1), but http://127.0.0.1:")
+}
+
+// A file that a setting names is read anew, and must be the one it was.
+func TestResumeWithAnotherBaseline(t *testing.T) {
+	text, err := os.ReadFile("../baselines/hardware/b200-nv1126.json")
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "mine.json")
+	require.NoError(t, os.WriteFile(file, text, 0o644))
+	exit, dir, out := finish(t, nil, append(small, "-request-timeout", "1us", "-hw-baseline", file)...)
+	require.Equal(t, 1, exit, out)
+	b := theBatch(t, dir)
+	changed := strings.Replace(string(text), `"median_e2e_ms": 8448`, `"median_e2e_ms": 8449`, 1)
+	require.NotEqual(t, string(text), changed)
+	require.NoError(t, os.WriteFile(file, []byte(changed), 0o644))
+	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "1", "-request-timeout", "1m")
+	assert.Equal(t, 2, exit)
+	assert.Contains(t, out, b+": what HW_BASELINE names has changed since the batch began")
+	require.NoError(t, os.WriteFile(file, text, 0o644))
+	_, out = finishIn(t, dir, nil, "-resume", b, "-conc", "1", "-request-timeout", "1m")
+	assert.Contains(t, out, "1 of its 2 cells have passed")
 }
 
 // Without a batch there is nothing to go on with: it is no new sweep.

@@ -28,6 +28,10 @@ type Plan struct {
 	Prompts  []int     `json:"prompts"`  // of each of them
 	Server   Server    `json:"server"`   // that it runs on
 	Settings Settings  `json:"settings"` // that differ from their defaults, secrets left out
+
+	// Inputs are the SHA-256 of what settings name, by setting: a baseline or a
+	// data file is read anew when a batch is resumed, and must be the same.
+	Inputs map[string]string `json:"inputs,omitempty"`
 }
 
 // Settings are settings by name, as they were written.
@@ -53,10 +57,11 @@ func (p Plan) Cells() []matrix.Cell {
 	return out
 }
 
-// WritePlan writes the batch's plan: what its header says, and on what it runs.
-func (b *Batch) WritePlan(server Server, settings Settings) error {
+// WritePlan writes the batch's plan: what its header says, and on what it runs
+// and with what.
+func (b *Batch) WritePlan(server Server, settings Settings, inputs map[string]string) error {
 	h := b.header
-	p := Plan{ISL: h.ISL, OSL: h.OSL, Mode: h.Mode, Time: h.Time, Server: server, Settings: settings}
+	p := Plan{ISL: h.ISL, OSL: h.OSL, Mode: h.Mode, Time: h.Time, Server: server, Settings: settings, Inputs: inputs}
 	for _, c := range h.Cells {
 		p.Conc, p.Prompts = append(p.Conc, c.Conc), append(p.Prompts, c.NumPrompts)
 	}

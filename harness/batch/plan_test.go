@@ -16,7 +16,7 @@ import (
 // the third was cut off, and then the process was killed.
 func interrupted(t *testing.T) *Batch {
 	b := create(t)
-	require.NoError(t, b.WritePlan(Server{"m", "sglang", "0.5"}, map[string]string{"SEED": "7"}))
+	require.NoError(t, b.WritePlan(Server{"m", "sglang", "0.5"}, map[string]string{"SEED": "7"}, nil))
 	for i, status := range []Status{Passed, Failed, Incomplete} {
 		require.NoError(t, b.Record(cells[i], status, 3*time.Second))
 		require.NoError(t, b.WriteResult("", cells[i], Result{Status: status, Args: Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[i].Conc, NumPrompts: cells[i].NumPrompts}}))

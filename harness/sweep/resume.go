@@ -3,6 +3,8 @@ package sweep
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"inferbench/harness/batch"
@@ -54,16 +56,21 @@ func (sw *Sweep) server() batch.Server {
 }
 
 // openBatch makes a combination's batch folder, or opens the one to resume
-// after checking that the same server and model answer.
+// after checking that the same server and model answer, and that the baseline and
+// the files it was run with are what they were.
 func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batch.Batch, error) {
 	dir := sw.Settings.Resume
+	inputs, err := sw.inputs()
+	if err != nil {
+		return nil, err
+	}
 	if dir == "" {
 		b, err := batch.Create(sw.Settings.ResultsDir, batch.Header{
 			Combination: combo, Mode: string(sw.mode), Time: sw.Begin, Cells: cells})
 		if err != nil {
 			return nil, err
 		}
-		return b, b.WritePlan(sw.server(), sw.Settings.Given)
+		return b, b.WritePlan(sw.server(), sw.Settings.Given, inputs)
 	}
 	p, err := batch.ReadPlan(dir)
 	if err != nil {
@@ -72,6 +79,11 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 	if now := sw.server(); now != p.Server {
 		return nil, fmt.Errorf("%s was run on %s, but %s is %s: a batch is of one server; begin a new one",
 			dir, describe(p.Server), sw.Target.BaseURL, describe(now))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
+		if inputs[name] != p.Inputs[name] {
+			return nil, fmt.Errorf("%s: what %s names has changed since the batch began: put it back, or begin a new batch", dir, name)
+		}
 	}
 	return batch.Reopen(dir, cells)
 }
