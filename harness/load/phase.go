@@ -70,13 +70,15 @@ func (p *phase) execute(ctx context.Context) {
 	if shape.open() {
 		p.ready = make(chan prepared)
 	}
+	for _, s := range p.slots { // also those that get no request: what they did before does not count
+		s.begin(p)
+	}
 	for i, s := range p.slots[:min(len(p.slots), p.total)] {
 		delay := time.Duration(0)
 		if !shape.open() {
 			shares := max(shape.Shares, 1)
 			delay = shape.RampUp * time.Duration(i*shares+shape.Share) / time.Duration(len(p.slots)*shares)
 		}
-		s.begin(p)
 		slots.Go(func() {
 			if wait(work, delay) {
 				p.serve(ctx, s)

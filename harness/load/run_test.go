@@ -288,6 +288,26 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// What slots did in the warm-up does not count, not even of those that have
+// nothing to do afterwards.
+func TestWarmUpIsNotCounted(t *testing.T) {
+	var in atomic.Int64
+	both := make(chan struct{})
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if in.Add(1) == 2 {
+			close(both)
+		}
+		<-both // each slot sends one
+		io.WriteString(w, repeat(4)+usage(8, 4)+"data: [DONE]\n\n")
+	})
+	var last Progress
+	rec := run(t, tg, 1, Options{Conc: 2, WarmUp: 2, OnProgress: func(p Progress) { last = p }})
+	assert.EqualValues(t, 4, last.OutputTokens)
+	assert.EqualValues(t, 3, rec.Audit.BundledChunks)
+	assert.Equal(t, 0.75, rec.Audit.BundledShare)
+	assert.LessOrEqual(t, rec.Audit.IdleShare, 1.0)
+}
+
 func TestBadOptions(t *testing.T) {
 	_, err := Run(t.Context(), target.New("http://h", "m", "", nil), random(1), Options{})
 	assert.ErrorContains(t, err, "in flight")
