@@ -47,6 +47,12 @@ func (t Traffic) check() error {
 		return errors.New("TRACE needs DATASET=jsonl, a file whose lines have a timestamp")
 	case t.Trace && t.Rate > 0:
 		return errors.New("TRACE has its own times: leave REQUEST_RATE at inf")
+	case t.Trace && t.RampUp > 0:
+		return errors.New("TRACE has its own times: leave RAMP_UP at 0s")
+	case t.Burstiness != 1 && t.Rate == 0:
+		return errors.New("BURSTINESS is how a REQUEST_RATE is spread: give one, or leave BURSTINESS at 1")
+	case t.Prefixes > 1 && t.SharedPrefix == 0:
+		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave PREFIXES at 1")
 	case t.Uncapped && !t.Trace && t.Rate == 0:
 		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
 	}

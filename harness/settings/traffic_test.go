@@ -24,22 +24,23 @@ func TestTraffic(t *testing.T) {
 
 	s, err := load(t, []string{"-trace"}, map[string]string{
 		"DATASET": "jsonl", "DATASET_PATH": data, "ENDPOINT": "chat", "EXTRA_BODY": `{"top_p":0.9,"ignore_eos":null}`,
-		"HEADERS": "X-One: 1; x-two: a:b", "CONC_CAP": "false", "RAMP_UP": "30s", "DURATION": "2m",
-		"GOODPUT": "ttft:500 tpot:50", "BURSTINESS": "constant",
+		"HEADERS": "X-One: 1; x-two: a:b", "CONC_CAP": "false", "DURATION": "2m", "GOODPUT": "ttft:500 tpot:50",
 	}, "")
 	require.NoError(t, err)
 	assert.Equal(t, Traffic{
 		Dataset: workloads.KindJSONL, DatasetPath: data, Prefixes: 1, Chat: true,
 		Headers:   map[string][]string{"X-One": {"1"}, "X-Two": {"a:b"}},
 		ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.9"), "ignore_eos": []byte("null")},
-		Trace:     true, Uncapped: true, RampUp: 30 * time.Second, Duration: 2 * time.Minute,
-		Burstiness: math.Inf(1), SLO: stats.SLO{"ttft": 500, "tpot": 50},
+		Trace:     true, Uncapped: true, Duration: 2 * time.Minute,
+		Burstiness: 1, SLO: stats.SLO{"ttft": 500, "tpot": 50},
 	}, s.Traffic)
 	assert.NotContains(t, s.Given, "HEADERS", "a header may hold a key")
 
-	s, err = load(t, []string{"-request-rate", "12.5", "-shared-prefix", "0.5", "-prefixes", "4"}, nil, "")
+	s, err = load(t, []string{"-request-rate", "12.5", "-shared-prefix", "0.5", "-prefixes", "4", "-burstiness", "constant", "-ramp-up", "30s"}, nil, "")
 	require.NoError(t, err)
 	assert.Equal(t, 12.5, s.Traffic.Rate)
+	assert.Equal(t, math.Inf(1), s.Traffic.Burstiness)
+	assert.Equal(t, 30*time.Second, s.Traffic.RampUp)
 	assert.Equal(t, 0.5, s.Traffic.SharedPrefix)
 	assert.Equal(t, 4, s.Traffic.Prefixes)
 }
@@ -54,6 +55,9 @@ func TestBadTraffic(t *testing.T) {
 		"want completions or chat":   {"ENDPOINT": "responses"},
 		"TRACE needs DATASET=jsonl":  {"TRACE": "true"},
 		"a closed loop is its cap":   {"CONC_CAP": "false"},
+		"leave RAMP_UP at 0s":        {"DATASET": "jsonl", "DATASET_PATH": "traffic.go", "TRACE": "true", "RAMP_UP": "1s"},
+		"leave BURSTINESS at 1":      {"BURSTINESS": "0.5"},
+		"leave PREFIXES at 1":        {"PREFIXES": "4"},
 		"or inf":                     {"REQUEST_RATE": "0"},
 		"or constant":                {"BURSTINESS": "0"},
 		"RAMP_UP":                    {"RAMP_UP": "-1s"},
