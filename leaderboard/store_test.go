@@ -209,3 +209,26 @@ func TestFilesThatAreNoBoard(t *testing.T) {
 	_, err = Start(t.Context(), Config{DB: filepath.Join(text, "x.db")}, "127.0.0.1:0")
 	assert.Error(t, err)
 }
+
+// Who goes away while its submission waits for the disk learns from the same
+// key how it went.
+func TestSubmitterThatGoesAwayIsStoredAllTheSame(t *testing.T) {
+	_, b := serve(t, Config{})
+	e := entry(t, "x", 1024, 1024, 4, 1, 1, 0)
+	busy, release := make(chan struct{}), make(chan struct{})
+	go b.store.write(context.Background(), func(*sqlite.Conn) error { close(busy); <-release; return nil })
+	<-busy
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, err := b.submit(ctx, e, "", "key")
+		gone <- err
+	}()
+	require.Eventually(t, func() bool { return len(b.store.writes) == 1 }, time.Minute, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	close(release)
+	r, err := b.submit(t.Context(), e, "", "key")
+	require.NoError(t, err)
+	assert.True(t, r.Again, "it was stored, once")
+}

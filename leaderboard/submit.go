@@ -82,14 +82,15 @@ func (b *Board) submit(ctx context.Context, e Entry, token, key string) (receipt
 		s.key = "payload-" + s.payload
 	}
 	var r receipt
-	err = b.store.write(ctx, func(c *sqlite.Conn) error {
+	err = b.store.write(ctx, func(c *sqlite.Conn) (err error) {
 		r, err = insert(c, s, token, b.policy)
 		return err
 	})
-	if err == nil {
-		b.changed.Add(1)
+	if err != nil {
+		return receipt{}, err // not r: where ctx ended first, it may be written this moment
 	}
-	return r, err
+	b.changed.Add(1)
+	return r, nil
 }
 
 func sha(b []byte) string {
