@@ -11,13 +11,16 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed hardware/*.json accuracy/*.json
@@ -186,6 +189,9 @@ func load(kind, nameOrPath string, into validator) error {
 	if err := dec.Decode(into); err != nil {
 		return fmt.Errorf("%s baseline %s: line %d: %w", kind, nameOrPath, lineOf(b, dec.InputOffset(), err), err)
 	}
+	if rest := bytes.TrimLeft(b[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return fmt.Errorf("%s baseline %s: line %d: something follows the baseline", kind, nameOrPath, 1+bytes.Count(b[:len(b)-len(rest)], []byte("\n")))
+	}
 	if err := into.validate(); err != nil {
 		return fmt.Errorf("%s baseline %s: %w", kind, nameOrPath, withLine(b, err))
 	}
@@ -201,6 +207,9 @@ func lineOf(b []byte, offset int64, err error) int {
 	case *json.UnmarshalTypeError:
 		offset = e.Offset
 	default:
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			offset = int64(len(b)) // cut off
+		}
 		var key string
 		if _, scan := fmt.Sscanf(err.Error(), "json: unknown field %q", &key); scan == nil {
 			offset = int64(max(0, bytes.Index(b, []byte(strconv.Quote(key)))))
@@ -216,6 +225,9 @@ func (h *Hardware) validate() error {
 		if f.value == "" {
 			return wrong("must be given", f.key)
 		}
+	}
+	if _, err := time.Parse(time.DateOnly, h.Date); h.Date != "" && err != nil {
+		return wrong(fmt.Sprintf("is %q: want YYYY-MM-DD", h.Date), "date")
 	}
 	if r := h.Workload.RandomRangeRatio; !(r > 0 && r <= 1) {
 		return wrong(fmt.Sprintf("is %g: want above 0 and at most 1", r), "workload", "random_range_ratio")

@@ -1,6 +1,7 @@
 package baselines
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -95,6 +96,9 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 		"zero figure":   {"hardware", `"median_e2e_ms": 8448`, `"median_e2e_ms": 0`, "line 17: points 2: median_e2e_ms must be finite and above 0 (isl 1024, osl 1024, conc 8)"},
 		"twice":         {"hardware", `"conc": 8,`, `"conc": 4,`, "line 17: points 2 (isl 1024, osl 1024, conc 4) is there twice"},
 		"no gpus":       {"hardware", `"gpus": 8`, `"gpus": 0`, "line 12: workload: gpus is 0"},
+		"no date":       {"hardware", `"date": "2025-11-26"`, `"date": "yesterday"`, `line 5: date is "yesterday": want YYYY-MM-DD`},
+		"cut off":       {"hardware", string(hw[bytes.Index(hw, []byte(`"conc": 8,`)):]), "", "line 17: unexpected EOF"},
+		"two in one":    {"accuracy", "\n}", "\n}\n{}", ": something follows the baseline"},
 		"typing slip":   {"accuracy", `"bits_per_byte": 0.4485`, `"bits_per_byte": 0.4845`, "line 10: bits_per_byte 0.4845 and byte_perplexity 1.3646 contradict each other"},
 		"digest":        {"accuracy", `"corpus_sha256": "17`, `"corpus_sha256": "`, "line 8: corpus_sha256 has 62 characters"},
 		"other digest":  {"gsm8k", `"examples_sha256": "17`, `"examples_sha256": "`, "line 19: examples_sha256 has 62 characters"},
