@@ -2,6 +2,7 @@ package docs
 
 import (
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -136,4 +137,28 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The pages that code and scripts send a reader to are there.
+func TestPagesThatTheCodeNamesExist(t *testing.T) {
+	named := regexp.MustCompile(`\bdocs/[a-z-]+\.md`)
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if ext := filepath.Ext(path); ext != ".go" && ext != ".sh" && d.Name() != "Makefile" {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, page := range named.FindAllString(string(b), -1) {
+			assert.FileExists(t, filepath.Join("..", page), "%s names it", path)
+		}
+		return nil
+	}))
 }

@@ -2,7 +2,7 @@
 // running cell are, when they will be done, tokens per second now, TTFT so far,
 // failures. It draws between the measurements' own reports, four times a
 // second, and computes nothing per token; what it costs the client is measured
-// in docs/progress.md.
+// in docs/reading-results.md.
 package progress
 
 import (
