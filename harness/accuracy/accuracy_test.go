@@ -222,6 +222,10 @@ func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 	r, err := Score(context.Background(), serve(t, &fake{}), o)
 	require.NoError(t, err)
 	assert.Equal(t, "the server's /tokenize", r.Tokenizer, "the server's own goes first")
+	r, err = Score(context.Background(), serve(t, &fake{noPrefix: true}), o)
+	require.NoError(t, err)
+	assert.Equal(t, "the server's /tokenize", r.Tokenizer, "also where only the file knows the prefix")
+	assert.EqualValues(t, fakeBOS, r.Prefix)
 	_, err = Score(context.Background(), serve(t, &fake{tokenize: "503 busy"}), o)
 	assert.ErrorContains(t, err, "HTTP 503: busy (tried 3 times)")
 }
@@ -265,6 +269,24 @@ func TestOtherServersAreScoredOnTheTextOfRecordAlone(t *testing.T) {
 	_, err := Score(context.Background(), serve(t, f), Options{CacheDir: dir})
 	require.ErrorIs(t, err, corpus.ErrDigest)
 	assert.Zero(t, f.scores.Load())
+}
+
+// Wherever it lies, a copy of the text of record goes by its name.
+func TestACopyOfTheTextOfRecordIsCalledThat(t *testing.T) {
+	record := corpus.WikiText2
+	t.Cleanup(func() { corpus.WikiText2 = record })
+	corpus.WikiText2.SHA256 = corpus.Digest([]byte(twoArticles))
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "wiki.test.raw"), []byte(twoArticles), 0o644))
+	for _, o := range []Options{{Wikitext: writeText(t, twoArticles)}, {CacheDir: dir}} {
+		r, err := Score(context.Background(), serve(t, &fake{}), o)
+		require.NoError(t, err)
+		assert.Equal(t, "wikitext-2-raw-v1 test", r.Text.Name)
+		assert.Equal(t, corpus.WikiText2.SHA256, r.Text.SHA256)
+	}
+	r, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: writeText(t, twoArticles+" ")})
+	require.NoError(t, err)
+	assert.Equal(t, "text.raw", r.Text.Name)
 }
 
 func TestWikitextMayBeAZipArchiveOrAParquetFile(t *testing.T) {

@@ -134,6 +134,29 @@ func TestGSM8KScoresWhatWasWritten(t *testing.T) {
 	assert.ErrorContains(t, err, "question", "one that the server does not answer fails the task")
 }
 
+// A prompt that is too long loses its beginning, not its question: a token of
+// the model's length and those of the answer are kept free.
+func TestGSM8KKeepsTheEndOfALongPrompt(t *testing.T) {
+	test, train := ownRows(t)
+	asked := make(chan string, len(test))
+	f := &fake{completions: func(ids []int32, _ map[string]any) (int, string) {
+		var b []byte
+		for _, id := range ids {
+			b = append(b, byte(id))
+		}
+		asked <- string(b)
+		return 200, `{"choices":[{"text":""}]}`
+	}}
+	tg := serve(t, f)
+	tg.Loopback = true
+	_, err := Score(context.Background(), tg, Options{Task: TaskGSM8K, MaxLength: 200, GenTokens: 50, Shots: 3})
+	require.NoError(t, err)
+	for i, p := range prompts(test, train, 3) {
+		require.Greater(t, len(p), 149)
+		assert.Equal(t, p[len(p)-149:], <-asked, "question %d", i)
+	}
+}
+
 func TestGSM8KRefusesWhatCannotBe(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad.jsonl")
 	require.NoError(t, os.WriteFile(bad, []byte(`{"question":"a","answer":"b"}`), 0o644))

@@ -61,11 +61,12 @@ func TestJudge(t *testing.T) {
 func TestJudgeSaysWhenTheToleranceIsBelowTheNoise(t *testing.T) {
 	b := deepseek(t)
 	r := resultLike(b)
-	r.StdErr = &StdErr{BitsPerByte: 0.02}
+	r.StdErr = &StdErr{BitsPerByte: 0.008} // one of them is less than 3 %, two are more
 	v := Judge(r, b, 0)
 	assert.Equal(t, Passed, v.Status)
-	const doubt = "the tolerance of ±3 % is smaller than two standard errors over documents: 8.9 % of bits_per_byte"
+	const doubt = "the tolerance of ±3 % is smaller than two standard errors over documents: 3.6 % of bits_per_byte"
 	assert.Equal(t, []string{doubt}, v.Warnings)
+	assert.Empty(t, Judge(r, b, 0.04).Warnings, "a wider tolerance is not smaller than they are")
 	assert.Equal(t, "all three metrics within ±3 % of deepseek-r1-0528-mxfp4; "+doubt, v.Reason, "in the words that people are shown, too")
 	r.BitsPerByte = 1
 	assert.Contains(t, Judge(r, b, 0).Reason, "(upper limit 0.4620); "+doubt)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -225,6 +226,20 @@ func parquetOf[T any](t *testing.T, rows []T) []byte {
 	var buf bytes.Buffer
 	require.NoError(t, parquet.Write(&buf, rows))
 	return buf.Bytes()
+}
+
+// The archive has a digest of its own, which is looked at before it is opened.
+func TestAnotherArchiveIsNotOpened(t *testing.T) {
+	zips := 0
+	for _, s := range WikiText2.Sources {
+		if strings.HasSuffix(s.URL, ".zip") {
+			zips++
+			_, err := s.Unpack(zipOf(t, "wiki.test.raw", text))
+			assert.ErrorIs(t, err, ErrDigest, s.URL)
+			assert.ErrorContains(t, err, "that has 4721645, ef7edb566e3e2b2d31b29c1fdb0c89a4cc683597484c3dc2517919c615435a11")
+		}
+	}
+	assert.Equal(t, 2, zips)
 }
 
 func TestFilesOfRecordAreWellFormed(t *testing.T) {

@@ -53,6 +53,9 @@ func TestPostRetry(t *testing.T) {
 		"never well":            {[]string{"500 broken"}, 3, "HTTP 500: broken (tried 3 times)"},
 		"a request that is bad": {[]string{"400 bad"}, 1, "HTTP 400: bad"},
 		"not implemented":       {[]string{"501 no"}, 1, "HTTP 501: no"},
+		"slow, or too early":    {[]string{"408 x", "425 x", "200 {}"}, 3, ""},
+		"a gateway's troubles":  {[]string{"502 x", "504 x", "200 {}"}, 3, ""},
+		"refused with a 500":    {[]string{"500 echo is not supported"}, 1, "HTTP 500: echo is not supported"},
 		"a NaN, which stays":    {[]string{"500 Out of range float values are not JSON compliant"}, 1, "HTTP 500"},
 		"not JSON":              {[]string{"200 <html>"}, 1, "read the answer"},
 		"bad at the last":       {[]string{"503 x", "503 x", "400 bad"}, 3, "HTTP 400: bad (tried 3 times)"},
@@ -92,6 +95,16 @@ func TestPostRetryHonoursRetryAfterAndItsLimits(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
+func TestRetryAfterIsSecondsOrADate(t *testing.T) {
+	assert.Equal(t, 2*time.Second, retryAfter("2"))
+	assert.Equal(t, 1500*time.Millisecond, retryAfter("1.5"))
+	in := retryAfter(time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+	assert.InDelta(t, time.Hour, in, float64(time.Minute))
+	for _, v := range []string{"", "0", "-3", "soon", "NaN", "2s", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)} {
+		assert.Zero(t, retryAfter(v), v)
+	}
+}
+
 func TestEveryRefusalHasItsName(t *testing.T) {
 	for answer, want := range map[string]error{
 		`400 {"error":{"message":"This model's maximum context length is 128 tokens"}}`:             ErrTooLong,
@@ -101,6 +114,7 @@ func TestEveryRefusalHasItsName(t *testing.T) {
 		`200 {"choices":[{"logprobs":{"token_logprobs":[null,NaN,-1]}}]}`:                           ErrNotFinite,
 		`200 {"choices":[{"logprobs":{"token_logprobs":[null,-Infinity,-1]}}]}`:                     ErrNotFinite,
 		`200 {"choices":[{"logprobs":{"token_logprobs":[null,null,-1]}}]}`:                          ErrNullLogprob,
+		`200 {"choices":[{"logprobs":{"token_logprobs":[null,-9999.0,-1]}}]}`:                       ErrNotFinite,
 		`200 {"choices":[{"logprobs":{"token_logprobs":[null,0.5,-1]}}]}`:                           ErrPositive,
 		`200 {"choices":[{"logprobs":{"token_logprobs":[null,"x",-1]}}]}`:                           ErrNoPromptLogprobs,
 		`200 {"choices":[{"logprobs":null}]}`:                                                       ErrNoPromptLogprobs,
@@ -206,6 +220,7 @@ func TestPrefixIsNeverGuessed(t *testing.T) {
 		"EOS where no BOS":    {map[string][]string{"/tokenizer_info": {`200 {"bos_token":null,"eos_token":{"content":"</s>"}}`}, "/tokenize": {`200 {"tokens":[2]}`}}, 2, nil},
 		"llama.cpp's /props":  {map[string][]string{"/props": {`200 {"bos_token":"<s>"}`}, "/tokenize": {`200 {"tokens":[1]}`}}, 1, nil},
 		"what is added":       {map[string][]string{"/tokenize": {`200 {"tokens":[97]}`, `200 {"tokens":[1,97]}`}}, 1, nil},
+		"EOS is added":        {map[string][]string{"/tokenize": {`200 {"tokens":[97]}`, `200 {"tokens":[97,2]}`}}, 0, ErrNoPrefix},
 		"nothing is added":    {map[string][]string{"/tokenize": {`200 {"tokens":[97]}`}}, 0, ErrNoPrefix},
 		"no server tokenizer": {nil, 0, ErrNoTokenizer},
 	} {
