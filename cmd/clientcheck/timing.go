@@ -73,7 +73,8 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 		if !ok || len(h.HandedNS) != len(s.Gaps)+1 {
 			return fmt.Errorf("request %d: the client saw %d tokens, the engine's trace has %d", s.Index, len(s.Gaps)+1, len(h.HandedNS))
 		}
-		ttft = append(ttft, s.TTFT-(h.HandedNS[0]-h.ArrivedNS))
+		err := s.TTFT - (h.HandedNS[0] - h.ArrivedNS)
+		ttft = append(ttft, max(err, -err))
 		tokens += len(h.HandedNS)
 		for i, gap := range s.Gaps {
 			err := gap - (h.HandedNS[i+1] - h.HandedNS[i])

@@ -186,9 +186,12 @@ func TestErrorIsNotWaitedFor(t *testing.T) {
 }
 
 func TestServerThatClosesKeptConnectionsIsAskedAgain(t *testing.T) {
+	var mu sync.Mutex
 	var prompts []string
 	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		mu.Lock()
 		prompts = append(prompts, string(a.Prompt))
+		mu.Unlock()
 		if a.number%2 == 0 { // take the request and hang up without a byte
 			c, _, err := w.(http.Hijacker).Hijack()
 			assert.NoError(t, err)
@@ -201,6 +204,8 @@ func TestServerThatClosesKeptConnectionsIsAskedAgain(t *testing.T) {
 	assert.Equal(t, 4, rec.Summary(1).Successful)
 	assert.Equal(t, 3, rec.Audit.Retries)
 	assert.Equal(t, 4, rec.Audit.Dials)
+	mu.Lock()
+	defer mu.Unlock()
 	require.Len(t, prompts, 7)
 	for i := 1; i < 7; i += 2 {
 		assert.Equal(t, prompts[i], prompts[i+1], "the same request again")
