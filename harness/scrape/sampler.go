@@ -106,22 +106,25 @@ func (s *Sampler) Stop(ctx context.Context) *Report {
 	s.cancel()
 	<-s.done
 	s.mu.Lock()
-	seen := len(s.samples) > 0
+	during := len(s.samples)
 	s.mu.Unlock()
-	if !seen || s.start.IsZero() {
+	if during == 0 || s.start.IsZero() {
 		return nil
 	}
 	s.look(ctx)
-	return s.report()
+	return s.report(during)
 }
 
-func (s *Sampler) report() *Report {
+// report says what the looks showed. Counters count to the last one; what is
+// running or in use is told of the first so many alone, since after the run a
+// server is idle.
+func (s *Sampler) report(during int) *Report {
 	r := &Report{Every: s.every.Seconds()}
 	var running, waiting, kv []float64
-	for _, p := range s.samples {
+	for i, p := range s.samples {
 		p.AtS = p.at.Sub(s.start).Seconds()
 		r.Samples = append(r.Samples, *p)
-		if p.AtS < 0 {
+		if p.AtS < 0 || i >= during {
 			continue
 		}
 		running, waiting, kv = with(running, p.Running), with(waiting, p.Waiting), with(kv, p.KVCache)

@@ -84,14 +84,34 @@ func TestSampler(t *testing.T) {
 	r := s.Stop(context.Background())
 	require.NotNil(t, r)
 	last := float64(looks.Load())
-	assert.Equal(t, last+1, *r.MaxRunning)
-	assert.Equal(t, 2*last, *r.MaxWaiting)
-	assert.InDelta(t, 0.1*last, *r.MaxKVCache, 1e-9)
+	assert.Equal(t, last, *r.MaxRunning, "one more by the other rank, and the look after the run does not count")
+	assert.Equal(t, 2*(last-1), *r.MaxWaiting)
+	assert.InDelta(t, 0.1*(last-1), *r.MaxKVCache, 1e-9)
 	assert.InDelta(t, 0.25, *r.PrefixHits, 1e-9)
 	assert.Greater(t, *r.Preemptions, 0.0)
 	assert.InDelta(t, 200, *r.MeanTTFT, 1e-6)
 	assert.InDelta(t, 300, *r.MedianTTFT, 1e-6, "half of the new ones: 1 of 4 is below 100 ms, 3 of 4 below 500")
 	assert.LessOrEqual(t, r.Samples[0].AtS, 0.0)
+}
+
+// A run between two looks was not seen: what was running is not told, and is
+// not the 0 of the look that came after it.
+func TestARunBetweenTwoLooks(t *testing.T) {
+	looked := make(chan struct{}, 10)
+	s := Start(context.Background(), func(context.Context) ([]byte, error) {
+		looked <- struct{}{}
+		return []byte(page(0, 0, 0, []int{1, 2, 3})), nil
+	}, time.Hour)
+	<-looked
+	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.samples) == 1 }, 10*time.Second, time.Millisecond)
+	s.mu.Lock()
+	s.start = time.Now() // as Measuring, but for the look that it asks for
+	s.mu.Unlock()
+	r := s.Stop(context.Background())
+	require.NotNil(t, r)
+	assert.Len(t, r.Samples, 2)
+	assert.Nil(t, r.MaxRunning)
+	assert.Nil(t, r.MeanKVCache)
 }
 
 func TestAServerWithoutMetrics(t *testing.T) {
