@@ -40,8 +40,12 @@ type Sampler struct {
 	kick    chan struct{}
 }
 
-// Start begins to look, every so often, until Stop. It looks once at once, and
-// gives up for good where that shows no metrics known here.
+// tries is how many looks may show nothing before the server is taken to have
+// no metrics: a busy one may be late with its first answer.
+const tries = 3
+
+// Start begins to look, at once and every so often, until Stop. It gives up for
+// good where the first looks show no metrics known here.
 func Start(ctx context.Context, source Source, every time.Duration) *Sampler {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Sampler{source: source, every: every, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1)}
@@ -51,19 +55,19 @@ func Start(ctx context.Context, source Source, every time.Duration) *Sampler {
 
 func (s *Sampler) run(ctx context.Context) {
 	defer close(s.done)
-	if !s.look(ctx) {
-		return
-	}
 	tick := time.NewTicker(s.every)
 	defer tick.Stop()
-	for {
+	for known, n := false, 1; ; n++ {
+		known = s.look(ctx) || known
+		if !known && n == tries {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-s.kick:
 		case <-ctx.Done():
 			return
 		}
-		s.look(ctx)
 	}
 }
 

@@ -114,6 +114,26 @@ func TestARunBetweenTwoLooks(t *testing.T) {
 	assert.Nil(t, r.MeanKVCache)
 }
 
+// A server that was too busy for the first look is looked at again; one that
+// never tells is not asked for ever.
+func TestTheFirstLooksMayFail(t *testing.T) {
+	var looks atomic.Int64
+	s := Start(context.Background(), func(context.Context) ([]byte, error) {
+		if looks.Add(1) < tries {
+			return nil, context.DeadlineExceeded
+		}
+		return []byte(page(5, 2, 0.4, []int{1, 2, 3})), nil
+	}, time.Millisecond)
+	require.Eventually(t, func() bool { return looks.Load() > tries }, 10*time.Second, time.Millisecond)
+	s.Measuring(time.Now())
+	assert.NotNil(t, s.Stop(context.Background()))
+
+	looks.Store(0)
+	s = Start(context.Background(), func(context.Context) ([]byte, error) { looks.Add(1); return nil, errors.New("HTTP 404") }, time.Millisecond)
+	<-s.done
+	assert.EqualValues(t, tries, looks.Load())
+}
+
 func TestAServerWithoutMetrics(t *testing.T) {
 	for name, source := range map[string]Source{
 		"error":      func(context.Context) ([]byte, error) { return nil, errors.New("HTTP 404") },
