@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"inferbench/baselines"
@@ -26,7 +27,8 @@ const (
 	MarkdownName = "summary.md"
 )
 
-// Options are what a batch does not know. Zero values mean "not given".
+// Options are what a batch need not know. Zero values mean "not given": then
+// what the batch was run with counts.
 type Options struct {
 	GPUHourUSD float64 // price of one GPU for an hour
 	GPUWatts   float64 // power of one GPU, as stated by whoever runs it: it is not measured here
@@ -181,6 +183,13 @@ func (r *Report) head(res *batch.Result) {
 	if a.BackendVersion != "" {
 		r.Backend += " " + a.BackendVersion
 	}
+	recorded := func(option *float64, name string) {
+		if *option == 0 {
+			*option, _ = strconv.ParseFloat(a.Settings[name], 64)
+		}
+	}
+	recorded(&r.Options.GPUHourUSD, "GPU_HOUR_USD")
+	recorded(&r.Options.GPUWatts, "GPU_WATTS")
 	settings, err := flat(mustJSON(a))
 	if err == nil {
 		// These differ from cell to cell: the table has them.

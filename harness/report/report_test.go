@@ -122,6 +122,17 @@ func TestReportOfABatch(t *testing.T) {
 	assert.Contains(t, string(md), "CONC 32: client-limited: the client, not the server")
 }
 
+// A report that is made anew keeps the price that the batch was run with.
+func TestRecordedPrice(t *testing.T) {
+	args := batch.Args{Model: "m", Settings: map[string]string{"GPU_HOUR_USD": "2.5"}}
+	var r Report
+	r.head(&batch.Result{Args: args})
+	assert.Equal(t, Options{GPUHourUSD: 2.5}, r.Options)
+	r = Report{Options: Options{GPUHourUSD: 3, GPUWatts: 700}}
+	r.head(&batch.Result{Args: args})
+	assert.Equal(t, Options{GPUHourUSD: 3, GPUWatts: 700}, r.Options)
+}
+
 func TestAccuracyOfWordProblems(t *testing.T) {
 	var r Report
 	r.accuracy(matrix.Cell{Conc: 8}, &batch.Result{
