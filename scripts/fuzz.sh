@@ -5,7 +5,7 @@
 #
 # What earlier runs found worth keeping is in fuzz_corpus.tar.gz, and goes into
 # Go's cache first, so that each run begins where the last one ended. `fuzz.sh
-# keep` writes that file anew from the cache: what is shorter than 16 KiB, since
+# keep` writes that file anew from the cache: what is of 15 KiB or less, since
 # the few large inputs are most of the bytes and say little more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -75,3 +75,14 @@ func TestKubernetesManifest(t *testing.T) {
 		t.Error("each job needs a SHARD_DIR of its own")
 	}
 }
+
+// The image is built of the whole folder, so the file with the keys must stay out.
+func TestTheImageIsBuiltWithoutSecrets(t *testing.T) {
+	b, err := os.ReadFile("../../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains("\n"+string(b), "\n.env\n") {
+		t.Error(".dockerignore must name .env")
+	}
+}
