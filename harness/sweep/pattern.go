@@ -99,6 +99,12 @@ func (p Plan) Serving(cell string) bool {
 	return p.runs(p.run, "TestServing/"+cell) || p.runs(p.bench, "BenchmarkServing/"+cell)
 }
 
+// asks reports whether the command line asks for any of the suite's tests, be it
+// for cells that there are or not.
+func (p Plan) asks() bool {
+	return p.runs(p.run, "TestAccuracy") || p.runs(p.run, "TestServing") || p.runs(p.bench, "BenchmarkServing")
+}
+
 func (p Plan) runs(by pattern, name string) bool {
 	ok, _ := by.match(name)
 	skipped, partly := p.skip.match(name)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,6 +109,24 @@ func Selected(s settings.Settings, plan Plan) []matrix.Cell {
 		}
 	}
 	return out
+}
+
+// Misses is the error for a command line that asks for the suite's tests but
+// selects no cell: package testing would call that a success.
+func Misses(s settings.Settings, plan Plan) error {
+	if !plan.asks() || len(Selected(s, plan)) > 0 {
+		return nil
+	}
+	var names []string
+	for _, combo := range s.Selection.Combinations() {
+		for _, c := range s.Selection.Cells(combo) {
+			if plan.Serving(c.Name()) {
+				return errors.New("nothing would run: mode acc measures no speed, and only that was asked for")
+			}
+			names = append(names, c.Name())
+		}
+	}
+	return fmt.Errorf("nothing would run: -run, -bench and -skip leave none of the cells that the settings name: %s", strings.Join(names, ", "))
 }
 
 // Open checks that the sweep can be run at all and makes its batch folders. The
