@@ -74,6 +74,11 @@ func TestRunAFailedCellAgain(t *testing.T) {
 	assert.Equal(t, 2, exit)
 	assert.Contains(t, out, "to run the one that FAILED again: make resume BATCH="+b+" CONC=1")
 
+	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "2", "-request-timeout", "1m", "-test.run", "TestAccuracy")
+	assert.Equal(t, 2, exit)
+	assert.Contains(t, out, b+" is a batch of mode perf, but this run would be of mode acc", "a cell does not pass without its speed")
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "Passed: 0\nFailed: 2\n")
+
 	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "2", "-request-timeout", "1m")
 	require.Equal(t, 1, exit, "the exit code is on the whole batch, as its summary is: "+out)
 	assert.Contains(t, out, "Batch: "+b+"/: 1 of its 2 cells have passed\n")

@@ -80,6 +80,9 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 		return nil, fmt.Errorf("%s was run on %s, but %s is %s: a batch is of one server; begin a new one",
 			dir, describe(p.Server), sw.Target.BaseURL, describe(now))
 	}
+	if string(sw.mode) != p.Mode { // the settings are the batch's: only -run can do that
+		return nil, fmt.Errorf("%s is a batch of mode %s, but this run would be of mode %s: let -run select its TestServing too", dir, p.Mode, sw.mode)
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
 		if inputs[name] != p.Inputs[name] {
 			return nil, fmt.Errorf("%s: what %s names has changed since the batch began: put it back, or begin a new batch", dir, name)
