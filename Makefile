@@ -28,7 +28,7 @@ settings: ## every setting, its default and its meaning
 	@$(GO) run ./cmd/settings
 
 bench: ## a whole sweep of (1024,1024) on the embedded engine: no server, no GPU, no network
-	@ISL=$${ISL:-1024} OSL=$${OSL:-1024} BASE_URL= PORT= $(RUN)
+	@ISL=$${ISL:-1024} OSL=$${OSL:-1024} BASE_URL=embedded PORT= $(RUN)
 
 acc: ## accuracy only, of every selected cell
 	@MODE=acc $(RUN)
@@ -77,7 +77,7 @@ engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
 
 engine-noise: ## show how noise on the logits degrades the perplexity, and where the gate closes
 	@for n in 0 0.05 0.1 0.15 0.2 0.3 0.5 1; do printf 'ENGINE_NOISE=%s: ' $$n; \
-	ENGINE_NOISE=$$n MODE=acc ISL=1024 OSL=1024 CONC=4 BASE_URL= PORT= RESULTS_DIR=$$(mktemp -d) $(GO) test -count 1 -v -run TestAccuracy . | sed -n 's/.*ATTR .* \(bits_per_byte\|byte_perplexity\|word_perplexity\|accuracy_validation\) /\1 /p' | tr '\n' ' '; echo; done
+	ENGINE_NOISE=$$n MODE=acc ISL=1024 OSL=1024 CONC=4 BASE_URL=embedded PORT= RESULTS_DIR=$$(mktemp -d) $(GO) test -count 1 -v -run TestAccuracy . | sed -n 's/.*ATTR .* \(bits_per_byte\|byte_perplexity\|word_perplexity\|accuracy_validation\) /\1 /p' | tr '\n' ' '; echo; done
 
 engine-calibration: ## write docs/engine-calibration.md: the B200 profile beside its baseline, simulated
 	$(GO) run ./cmd/engine -calibration > docs/engine-calibration.md.new

@@ -38,6 +38,7 @@ type Settings struct {
 
 	// The server.
 	BaseURL        string // empty: the embedded engine starts
+	noPort         bool   // BASE_URL=embedded: a PORT does not count
 	APIKey         string
 	CAFile         string        // PEM certificates trusted besides the system's
 	Model          string        // empty: the one model that the server lists

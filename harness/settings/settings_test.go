@@ -52,6 +52,7 @@ func TestValues(t *testing.T) {
 		"nothing":   {nil, func(t *testing.T, s Settings) { assert.True(t, s.Embedded()); assert.Equal(t, 1.0, s.RandomRangeRatio) }},
 		"port":      {map[string]string{"PORT": "8888"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://127.0.0.1:8888", s.BaseURL) }},
 		"base url":  {map[string]string{"PORT": "1", "BASE_URL": "http://h:2/v1/"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://h:2", s.BaseURL) }},
+		"embedded":  {map[string]string{"PORT": "8888", "BASE_URL": "embedded"}, func(t *testing.T, s Settings) { assert.True(t, s.Embedded()) }},
 		"conc list": {map[string]string{"CONC": "4, 8 16"}, func(t *testing.T, s Settings) { assert.Equal(t, []int{4, 8, 16}, s.Selection.Conc) }},
 		"key file":  {map[string]string{"API_KEY_FILE": keyFile}, func(t *testing.T, s Settings) { assert.Equal(t, "s3cret", s.APIKey) }},
 		"warm-up 0": {map[string]string{"WARMUP": "0"}, func(t *testing.T, s Settings) { assert.Equal(t, 0, *s.WarmUp) }},

@@ -43,7 +43,7 @@ var table = []spec{
 	{far, "ESTIMATE", "false", "true: say how long the selected cells would take on this server, and run nothing (make estimate)", false, truth(func(s *Settings, b bool) { s.Estimate = b })},
 	{far, "TEAM", "", "team name on the leaderboard; needed by submit", false, setTeam},
 
-	{server, "BASE_URL", "", "address of the server, http://host:port; with neither BASE_URL nor PORT the embedded engine starts", false, setBaseURL},
+	{server, "BASE_URL", "", "address of the server, http://host:port; embedded, or neither BASE_URL nor PORT: the embedded engine starts", false, setBaseURL},
 	{server, "PORT", "", "port of a server on this machine, usually 8888; BASE_URL goes before it", false, setPort},
 	{server, "API_KEY", "", "key sent as a bearer token", true, secret(apiKey)},
 	{server, "API_KEY_FILE", "", "file that holds the key, instead of API_KEY", false, secretFile(apiKey)},

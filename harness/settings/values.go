@@ -88,8 +88,12 @@ func duration(v string) (time.Duration, error) {
 	return d, nil
 }
 
-// setBaseURL also takes the form that OpenAI's clients use, which ends in /v1.
+// setBaseURL also takes the form that OpenAI's clients use, which ends in /v1,
+// and the word that outweighs a server in .env.
 func setBaseURL(s *Settings, v string) error {
+	if s.noPort = v == "embedded"; s.noPort {
+		return nil
+	}
 	u, err := address(v)
 	s.BaseURL = strings.TrimSuffix(u, "/v1")
 	return err
@@ -124,7 +128,7 @@ func setPort(s *Settings, v string) error {
 	if err != nil || n < 1 || n > 65535 {
 		return errors.New("want a port number, 1 to 65535")
 	}
-	if s.BaseURL == "" {
+	if s.BaseURL == "" && !s.noPort {
 		s.BaseURL = fmt.Sprintf("http://127.0.0.1:%d", n)
 	}
 	return nil
