@@ -15,7 +15,7 @@ type chunk struct {
 	finished bool // and a finish_reason
 	length   bool // which is that max_tokens was reached
 
-	usage         bool
+	usage         bool // it counts the answer's tokens
 	input, output int  // tokens, of usage
 	failed        bool // it has an error, or says that it is one
 }
@@ -81,7 +81,7 @@ func slowChunk(data []byte) (chunk, error) {
 		if err != nil {
 			return c, err
 		}
-		c.usage = true
+		c.usage = filled(usage["completion_tokens"])
 		if c.input, err = count(usage["prompt_tokens"]); err != nil {
 			return c, err
 		}

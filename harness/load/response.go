@@ -39,7 +39,7 @@ type response struct {
 	got   bool          // any byte of the response came
 
 	status    int
-	json      bool   // Content-Type is application/json
+	notEvents string // the Content-Type, where that is not an event stream's
 	retry     string // Retry-After
 	location  string // of a redirect
 	keepAlive bool
@@ -335,7 +335,10 @@ func (s *response) parseHeader(head []byte) error {
 				s.keepAlive = false
 			}
 		case is("Content-Type"):
-			s.json = bytes.HasPrefix(bytes.ToLower(value), []byte("application/json"))
+			kind, _, _ := bytes.Cut(value, []byte{';'})
+			if kind = bytes.TrimSpace(kind); !bytes.EqualFold(kind, []byte("text/event-stream")) {
+				s.notEvents = string(kind)
+			}
 		case is("Retry-After"):
 			s.retry = string(value)
 		case is("Location"):

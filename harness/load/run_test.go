@@ -133,7 +133,11 @@ func TestFailuresAreCountedAndDescribed(t *testing.T) {
 		"no stream": {func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, `{"choices":[{"text":"all at once"}]}`)
-		}, "is streaming supported?"},
+		}, "no event stream but application/json: is this an OpenAI API, and does it support streaming?"},
+		"a page": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			io.WriteString(w, "<html></html>")
+		}, "no event stream but text/html: is this an OpenAI API"},
 		"compressed": {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "gzip"); w.WriteHeader(200) }, "compressed"},
 		"time-out": {func(w http.ResponseWriter) {
 			io.WriteString(w, repeat(1))
@@ -328,6 +332,7 @@ func TestServerWithoutUsage(t *testing.T) {
 	for name, answer := range map[string]string{
 		"a chunk a token":   repeat(4) + event("", `"length"`),
 		"empty chunks too":  repeat(2) + event("", "null") + event("", "null") + repeat(2) + event("", `"length"`),
+		"usage of nothing":  repeat(4) + event("", `"length"`) + `data: {"choices":[],"usage":{"prompt_tokens":8}}` + "\n\n",
 		"two tokens a time": repeat(1) + event(" a a a", `"length"`),
 	} {
 		t.Run(name, func(t *testing.T) {

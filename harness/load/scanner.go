@@ -375,7 +375,6 @@ func (s *scanner) usage(c *chunk) {
 	if s.null() {
 		return
 	}
-	c.usage = true
 	s.want('{')
 	for first := true; ; first = false {
 		k, ok := s.key(first)
@@ -386,6 +385,7 @@ func (s *scanner) usage(c *chunk) {
 		case "prompt_tokens":
 			c.input = s.count()
 		case "completion_tokens":
+			c.usage = s.peek() != 'n' // null is no count
 			c.output = s.count()
 		default:
 			s.skip(0)

@@ -204,8 +204,8 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 				}
 				err = io.ErrUnexpectedEOF
 			}
-			if out.events == 0 && s.resp.json {
-				return fmt.Errorf("the answer is no event stream but JSON: is streaming supported? (%w)", plain(err))
+			if kind := s.resp.notEvents; out.events == 0 && kind != "" {
+				return fmt.Errorf("the answer is no event stream but %.60s: is this an OpenAI API, and does it support streaming? (%w)", kind, plain(err))
 			}
 			return fmt.Errorf("stream ended after %d of %d tokens: %w", t.Chunks, p.outputLen, plain(err))
 		}
