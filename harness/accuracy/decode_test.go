@@ -110,6 +110,28 @@ func TestAServerThatCannotBeAuditedSaysWhy(t *testing.T) {
 	assert.Contains(t, a.Reason, "the workload is chats")
 }
 
+// Too short a prompt has nothing to score with; a text is tokenized as the server
+// does it, with the tokens that it adds.
+func TestTheAuditTakesThePromptsAsTheServerSeesThem(t *testing.T) {
+	a, err := AuditDecode(context.Background(), serve(t, &fake{}), workload.Random{N: 4, ISL: 1, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}, 2, DecodeOptions{Retry: quick})
+	require.NoError(t, err)
+	assert.Equal(t, NotRun, a.Status)
+	assert.Contains(t, a.Reason, "no prompt of two tokens or more")
+
+	seqs, err := decodePrompts(context.Background(), serve(t, &fake{}), texts{"hello"}, DecodeOptions{Sample: 8, Tokens: 64, Retry: quick})
+	require.NoError(t, err)
+	require.Len(t, seqs, 1)
+	assert.Equal(t, append([]int32{fakeBOS}, bytesOf("hello")...), seqs[0].prompt)
+	assert.Equal(t, 3, seqs[0].tokens)
+}
+
+type texts []string
+
+func (s texts) Len() int { return len(s) }
+func (s texts) Request(i int) (workload.Request, error) {
+	return workload.Request{Text: s[i], OutputLen: 3}, nil
+}
+
 type chats struct{}
 
 func (chats) Len() int { return 1 }

@@ -155,6 +155,24 @@ func TestHalfADownloadIsNotKept(t *testing.T) {
 	assert.NoDirExists(t, c.Dir)
 }
 
+func TestNeitherSourceNorArchiveFillsTheMemory(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		block := make([]byte, 1<<20)
+		for range 2 * maxDownload >> 20 {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	defer s.Close()
+	c := &Cache{Dir: t.TempDir()}
+	_, err := c.Get(context.Background(), fileAt(s.URL))
+	assert.ErrorContains(t, err, "more than 64 MiB came")
+
+	_, err = Wikitext(zipOf(t, "a.raw", string(make([]byte, maxDownload+1))), "a.raw")
+	assert.ErrorContains(t, err, "a.raw has more than 64 MiB")
+}
+
 func TestASourceThatStallsIsGivenUp(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("a"))

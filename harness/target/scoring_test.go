@@ -95,6 +95,23 @@ func TestPostRetryHonoursRetryAfterAndItsLimits(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
+// One answer that never comes takes one try's time, not all of it.
+func TestATryThatHangsIsGivenUp(t *testing.T) {
+	hung := make(chan struct{}, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client left
+		select {
+		case hung <- struct{}{}:
+			<-r.Context().Done()
+		default:
+			fmt.Fprint(w, "{}")
+		}
+	}))
+	defer s.Close()
+	err := New(s.URL, "m", "", nil).PostRetry(context.Background(), Retry{Tries: 50, First: time.Millisecond, Longest: time.Millisecond, Each: 200 * time.Millisecond}, "/x", nil, nil)
+	assert.NoError(t, err)
+}
+
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 	assert.Equal(t, 2*time.Second, retryAfter("2"))
 	assert.Equal(t, 1500*time.Millisecond, retryAfter("1.5"))
@@ -185,6 +202,22 @@ func TestScorerAsksTheServerWhichWayWorks(t *testing.T) {
 	}
 }
 
+// The likeliest tokens must be told for every token, or they are of others.
+func TestAlternativesAreToldForEveryToken(t *testing.T) {
+	for path, answer := range map[string]string{
+		"/v1/completions": `200 {"choices":[{"logprobs":{"token_logprobs":[null,-1,-2],"top_logprobs":[{"a":-1},{"c":-2}]}}]}`,
+		"/generate":       `200 {"meta_info":{"input_token_logprobs":[[null,1,null],[-1,2,null]],"input_top_logprobs":[[[-0.5,7,null]]]}}`,
+	} {
+		tg, _ := script(t, map[string][]string{path: {answer}})
+		s, err := tg.ScorerAt(path, hasty)
+		require.NoError(t, err)
+		_, err = s.ScoreBest(context.Background(), []int32{1, 2}, 1)
+		assert.ErrorIs(t, err, ErrNoPromptLogprobs)
+		_, err = s.Score(context.Background(), []int32{1, 2}, 1)
+		assert.NoError(t, err, "where they are not asked for they do not matter")
+	}
+}
+
 func TestTokenizeKnowsTheShapesOfServers(t *testing.T) {
 	for name, c := range map[string]struct {
 		engine, answer, sent string
@@ -249,7 +282,7 @@ func TestGreedyTakesIDsInEveryShape(t *testing.T) {
 		"ids that are not integers": {"/v1/completions", `200 {"choices":[{"token_ids":["x"],"logprobs":{"token_logprobs":[-1]}}]}`, ErrNoTokenIDs},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tg, _ := script(t, map[string][]string{c.path: {c.answer}})
+			tg, asked := script(t, map[string][]string{c.path: {c.answer}})
 			s, err := tg.ScorerAt(c.path, hasty)
 			require.NoError(t, err)
 			got, err := s.Greedy(context.Background(), []int32{1}, 2)
@@ -259,6 +292,7 @@ func TestGreedyTakesIDsInEveryShape(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Equal(t, &Continuation{IDs: []int32{7, 8}, Logprobs: []float64{-1, -2}}, got)
+			assert.Contains(t, asked[c.path][0], `"ignore_eos":true`, "the text's end must not stop it")
 		})
 	}
 }
