@@ -180,6 +180,24 @@ func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {
 	assert.Contains(t, out, "--- FAIL: TestServing/isl=16/osl=8/conc=2", "where TestAccuracy was not asked for, it is told here")
 }
 
+// Reading rightly and writing wrongly passes wikitext, and is timed; the audit
+// after the pass fails the cell, whatever task its accuracy was judged by.
+func TestWrongDecodingFailsTheCell(t *testing.T) {
+	for task, validation := range map[string]string{"wikitext": "PASSED", "gsm8k": "NOT_RUN"} {
+		exit, dir, out := finish(t, nil, append(small, "-engine-decode-noise", "1", "-acc-task", task)...)
+		assert.Equal(t, 1, exit, out)
+		assert.Contains(t, batchFile(t, dir, "summary.txt"), "Passed: 0\nFailed: 2\n")
+		r := result(t, dir, "result_isl16_osl8_conc1.json")
+		assert.Equal(t, validation, r["accuracy_validation"].(map[string]any)["status"])
+		assert.EqualValues(t, 4, r["successful_requests"], "the audit changes no figure")
+		audit := r["decode_audit"].(map[string]any)
+		assert.Equal(t, "FAILED", audit["status"])
+		assert.Contains(t, audit, "first_divergence")
+		assert.Less(t, audit["argmax_share"], 0.99)
+		assert.Equal(t, "decode audit: "+audit["reason"].(string), r["reason"])
+	}
+}
+
 func TestOneCellByPattern(t *testing.T) {
 	exit, dir, out := finish(t, nil, append(small, "-test.run", "^$", "-test.bench", "Serving/isl=16/osl=8/conc=2$")...)
 	require.Zero(t, exit, out)
