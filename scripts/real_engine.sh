@@ -9,7 +9,7 @@
 #   scripts/real_engine.sh serve llama-cpp-python     # the Python server over the same library
 #
 # PORT (8888), SLOTS (8: requests that llama-server works on at once) and
-# DRY_RUN=1 (print the command only) come from the environment.
+# DRY_RUN=1 or true (print the command only) come from the environment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -66,7 +66,7 @@ serve() {
     ;;
   esac
   echo "${command[*]}"
-  [[ ${DRY_RUN:-} != 1 ]] || return 0
+  [[ ${DRY_RUN:-} != @(1|true) ]] || return 0
   [[ -e $MODEL ]] || { echo "real_engine.sh: not installed: run make real-engine" >&2; exit 2; }
   exec "${command[@]}"
 }

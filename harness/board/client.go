@@ -12,6 +12,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"inferbench/harness/matrix"
+	"inferbench/harness/target"
 )
 
 // Options says where submissions go and how long the client tries. The zero
@@ -278,10 +279,10 @@ func (c *Client) address(ctx context.Context, f Figures) (string, error) {
 // redact takes the secrets out of a text that others had a hand in: a board
 // may well echo the header it was sent.
 func (c *Client) redact(text string) string {
-	for _, secret := range []string{c.o.Token, c.o.HFToken} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[secret]")
-		}
-	}
-	return text
+	return target.Redact(text, c.o.Token, c.o.HFToken)
+}
+
+// message is the message of an answer, without the secrets.
+func (c *Client) message(answer []byte) string {
+	return target.ErrorMessage(answer, c.o.Token, c.o.HFToken)
 }

@@ -13,8 +13,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/tmaxmax/go-sse"
-
-	"inferbench/harness/target"
 )
 
 // The failures of a Gradio board that a caller may want to tell apart.
@@ -56,13 +54,13 @@ func (c *Client) sendGradio(ctx context.Context, s *Submission, address string) 
 		return "", fmt.Errorf("POST %s: %w", url, ErrWebPage)
 	}
 	if status/100 != 2 {
-		return "", statusError(http.MethodPost, url, status, header, answer)
+		return "", c.statusError(http.MethodPost, url, status, header, answer)
 	}
 	var event struct {
 		ID string `json:"event_id"`
 	}
 	if json.Unmarshal(answer, &event) != nil || event.ID == "" || strings.ContainsAny(event.ID, "/?#% \n") {
-		return "", fmt.Errorf("POST %s: HTTP %d without an event_id: %s", url, status, target.ErrorMessage(answer))
+		return "", fmt.Errorf("POST %s: HTTP %d without an event_id: %s", url, status, c.message(answer))
 	}
 	s.EventID, c.posted = event.ID, s
 	if err := s.write(); err != nil { // so that a killed client asks for the event instead of posting twice
@@ -120,7 +118,7 @@ func (c *Client) readEvents(ctx context.Context, url, board string) (string, err
 		if page && resp.StatusCode/100 == 2 {
 			return "", fmt.Errorf("GET %s: %w", url, ErrWebPage)
 		}
-		return "", statusError(http.MethodGet, url, resp.StatusCode, resp.Header, append(head[:n], rest...))
+		return "", c.statusError(http.MethodGet, url, resp.StatusCode, resp.Header, append(head[:n], rest...))
 	}
 	body := io.MultiReader(bytes.NewReader(head[:n]), resp.Body)
 	seen := "no event"
@@ -132,14 +130,14 @@ func (c *Client) readEvents(ctx context.Context, url, board string) (string, err
 		switch event.Type {
 		case "complete":
 			if !json.Valid([]byte(event.Data)) {
-				return "", fmt.Errorf("GET %s: %w: its data is cut off: %s", url, ErrCutShort, target.ErrorMessage([]byte(event.Data)))
+				return "", fmt.Errorf("GET %s: %w: its data is cut off: %s", url, ErrCutShort, c.message([]byte(event.Data)))
 			}
-			return outputs(event.Data), nil
+			return c.outputs(event.Data), nil
 		case "error":
 			if strings.Contains(event.Data, "Session not found") { // gradio/routes.py, of an id it has forgotten
 				return "", fmt.Errorf("GET %s: %w", url, errNoSuchEvent)
 			}
-			reason := outputs(event.Data)
+			reason := c.outputs(event.Data)
 			if reason == "" {
 				reason = "it gave no reason"
 			}
@@ -147,7 +145,7 @@ func (c *Client) readEvents(ctx context.Context, url, board string) (string, err
 		case "":
 			seen = "an event without a name"
 		default:
-			seen = "event: " + target.ErrorMessage([]byte(event.Type))
+			seen = "event: " + c.message([]byte(event.Type))
 		}
 	}
 	return "", failed(fmt.Errorf("GET %s: %w, after %s", url, ErrCutShort, seen))
@@ -155,7 +153,7 @@ func (c *Client) readEvents(ctx context.Context, url, board string) (string, err
 
 // outputs puts an event's data, a JSON list of the app's outputs or a text,
 // into one line.
-func outputs(data string) string {
+func (c *Client) outputs(data string) string {
 	var list []any
 	if json.Unmarshal([]byte(data), &list) == nil {
 		var parts []string
@@ -167,11 +165,11 @@ func outputs(data string) string {
 				parts = append(parts, string(b))
 			}
 		}
-		return target.ErrorMessage([]byte(strings.Join(parts, " · ")))
+		return c.message([]byte(strings.Join(parts, " · ")))
 	}
 	var text string
 	if json.Unmarshal([]byte(data), &text) == nil {
-		return target.ErrorMessage([]byte(text))
+		return c.message([]byte(text))
 	}
-	return target.ErrorMessage([]byte(strings.TrimSpace(strings.TrimPrefix(data, "null"))))
+	return c.message([]byte(strings.TrimSpace(strings.TrimPrefix(data, "null"))))
 }

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-
-	"inferbench/harness/target"
 )
 
 // ServiceName is how the suite's own board names itself at /api/v1/health.
@@ -101,14 +99,14 @@ func (c *Client) sendOwn(ctx context.Context, s *Submission, address string) (st
 		return "", err
 	}
 	if status/100 != 2 {
-		return "", statusError(http.MethodPost, url, status, header, answer)
+		return "", c.statusError(http.MethodPost, url, status, header, answer)
 	}
 	var ok struct {
 		ID      int64  `json:"id"`
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(answer, &ok) != nil || ok.ID == 0 {
-		return "", fmt.Errorf("POST %s: HTTP %d without a submission's id: %s", url, status, target.ErrorMessage(answer))
+		return "", fmt.Errorf("POST %s: HTTP %d without a submission's id: %s", url, status, c.message(answer))
 	}
 	s.EventID = strconv.FormatInt(ok.ID, 10)
 	return ok.Message, nil
@@ -165,8 +163,8 @@ func (c *Client) call(ctx context.Context, method, url, board string, body []byt
 
 // statusError turns an answer that is not 2xx into an error that says whether
 // another try can help.
-func statusError(method, url string, status int, h http.Header, body []byte) error {
-	text := target.ErrorMessage(body)
+func (c *Client) statusError(method, url string, status int, h http.Header, body []byte) error {
+	text := c.message(body)
 	if isHTML(h, body) {
 		text = "a web page"
 	}

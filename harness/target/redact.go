@@ -14,7 +14,9 @@ const shortestSecret = 4
 // Redact takes the API key and the values of the target's headers out of a text
 // that the server had a hand in: servers and gateways in front of them echo
 // headers in their error answers.
-func (t *Target) Redact(text string) string {
+func (t *Target) Redact(text string) string { return Redact(text, t.secrets()...) }
+
+func (t *Target) secrets() []string {
 	secrets := []string{t.key}
 	for _, values := range t.Headers {
 		for _, v := range values {
@@ -24,7 +26,7 @@ func (t *Target) Redact(text string) string {
 			}
 		}
 	}
-	return Redact(text, secrets...)
+	return secrets
 }
 
 // Redact takes secrets out of a text, as they are and as JSON and addresses

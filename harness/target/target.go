@@ -190,7 +190,7 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 func (t *Target) newHTTPError(method, url string, resp *http.Response) *HTTPError {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: errorMessage([]byte(t.Redact(string(b))), t.Redact)}
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: ErrorMessage(b, t.secrets()...)}
 }
 
 func retryAfter(v string) time.Duration {
@@ -205,14 +205,11 @@ func retryAfter(v string) time.Duration {
 
 // ErrorMessage takes the message out of an error answer: OpenAI's error object,
 // vLLM's and SGLang's older flat ones, FastAPI's detail, else the text itself,
-// shortened and on one line.
-func ErrorMessage(body []byte) string {
-	return errorMessage(body, func(s string) string { return s })
-}
-
-// errorMessage is [ErrorMessage] that redacts once more what JSON had escaped.
-func errorMessage(body []byte, redact func(string) string) string {
-	return oneLine(redact(message(body)))
+// shortened and on one line. Secrets are taken out before it is shortened, as
+// they are and as JSON may have escaped them.
+func ErrorMessage(body []byte, secrets ...string) string {
+	said := message([]byte(Redact(string(body), secrets...)))
+	return oneLine(Redact(said, secrets...))
 }
 
 func message(body []byte) string {
