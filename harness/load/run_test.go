@@ -72,13 +72,14 @@ func TestExactlyConcInFlight(t *testing.T) {
 	var in, most, below atomic.Int64
 	const conc, n = 5, 40
 	gate := make(chan struct{})
+	var once sync.Once
 	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
 		now := in.Add(1)
 		defer in.Add(-1)
 		for m := most.Load(); now > m && !most.CompareAndSwap(m, now); m = most.Load() {
 		}
-		if a.number == conc {
-			close(gate)
+		if now == conc {
+			once.Do(func() { close(gate) })
 		}
 		select { // nobody is answered before conc requests are here
 		case <-gate:
