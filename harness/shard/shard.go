@@ -49,6 +49,7 @@ type Group struct {
 	limits   Limits
 	settings map[string]string
 	pass     int
+	failed   error  // of this shard, in the last pass that did
 	stop     func() // ends the signs of life, and returns when the last is written
 }
 
@@ -85,6 +86,10 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 
 // Place is which of the shards this process is.
 func (g *Group) Place() Place { return g.f.Place }
+
+// Failed is why the last pass that failed in this following shard did; nil where
+// all it was told to measure is with the leader. Call it after [Group.Follow].
+func (g *Group) Failed() error { return g.failed }
 
 // Leave ends this shard's part; where it leads, the others are told that no
 // pass follows.
@@ -150,6 +155,7 @@ func (g *Group) Follow(ctx context.Context, measure func(cell json.RawMessage) M
 		}
 		if err != nil {
 			// The leader must know; that this shard goes on is for the passes to come.
+			g.failed = err
 			if werr := g.f.write(err.Error(), failedFile, g.pass, g.f.Index); werr != nil {
 				return werr
 			}

@@ -328,6 +328,8 @@ func TestShardsAgreeOnTheirNumber(t *testing.T) {
 	})
 	assert.ErrorContains(t, err, `SHARD is "…/3" here and "…/2" at the leader`)
 	require.NoError(t, leader.Leave())
+	wg.Wait()
+	assert.ErrorContains(t, g.Failed(), "SHARD is", "and the shard itself does not say that all is well")
 }
 
 // What a pass that has lost a shard still sends is for nobody: all end it at
