@@ -18,7 +18,6 @@ import (
 	"inferbench/harness/advice"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
-	"inferbench/harness/target"
 )
 
 // The sweep of this process, and the context that Ctrl+C ends. run is nil where
@@ -63,27 +62,11 @@ func testMain(m *testing.M) int {
 		return m.Run()
 	}
 	tty, plain := progressOutput()
-	within := set.Embedded()
-	if within {
-		e, err := startEngine(set)
-		if err != nil {
-			return refuse(err)
-		}
-		defer e.Close()
-		set.BaseURL = e.URL()
-	}
-	client, err := target.Client(set.CAFile)
+	t, disconnect, err := connect(ctx, &set, plain)
 	if err != nil {
 		return refuse(err)
 	}
-	t := target.New(set.BaseURL, set.Model, set.APIKey, client)
-	t.Headers = set.Traffic.Headers
-	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
-		return refuse(err)
-	}
-	if t.Within = within; !within {
-		set.EngineProfile = t.Profile // of an engine in a process of its own
-	}
+	defer disconnect()
 	shards, err := sweep.JoinShards(ctx, set)
 	if err != nil {
 		return refuse(err)
