@@ -65,7 +65,7 @@ func cost(ctx context.Context, j job, step time.Duration, only string) error {
 				best.name, best.cost = c.name, each
 			}
 		}
-		fmt.Printf("%-22s %14.2f %14.2f %12.2f %12.2f\n", c.name, whole, each, each/bareCost, each/oursCost)
+		fmt.Printf("%-22s %14.2f %14.2f %12s %12s\n", c.name, whole, each, times(each, bareCost), times(each, oursCost))
 	}
 	if best.name != "" && bareCost > 0 && oursCost > 0 {
 		fmt.Printf("\nThe cheapest of the Python clients, %s, costs %.1f times ours, and %.1f times the bare loop, which only reads the sockets.\n",
@@ -124,4 +124,13 @@ func (c client) cpu(ctx context.Context, j job) (time.Duration, error) {
 	}
 	u := cmd.ProcessState
 	return u.UserTime() + u.SystemTime(), nil
+}
+
+// times is how many times the other's cost a cost is: "-" where the other was
+// not measured, or not yet.
+func times(cost, other float64) string {
+	if other <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", cost/other)
 }
