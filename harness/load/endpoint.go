@@ -27,6 +27,7 @@ type endpoint struct {
 	ids    []byte // a header line up to the index of the request, or empty
 
 	redact func(string) string // takes out what a server may echo of the header
+	says   func([]byte) string // the message of an error answer, likewise
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
@@ -63,7 +64,7 @@ func newEndpoint(t *target.Target, o Options) (*endpoint, error) {
 		return nil, fmt.Errorf("load: %s: want http or https", u)
 	}
 
-	e.redact = t.Redact
+	e.redact, e.says = t.Redact, t.ErrorMessage
 
 	h := http.Header{}
 	for k, v := range t.Headers {

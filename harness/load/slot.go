@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"inferbench/harness/stats"
-	"inferbench/harness/target"
 )
 
 // slot is one of the requests in flight: its connection, its buffer, its
@@ -167,7 +166,7 @@ func (s *slot) refused() error {
 func (s *slot) httpError() error {
 	r := &s.resp
 	s.conn.SetReadDeadline(time.Now().Add(drainTimeout)) // the status is known: its reason may be short
-	says := s.says(r.errorBody())
+	says := s.run.end.says(r.errorBody())
 	if says == "" {
 		says = cmp.Or(http.StatusText(r.status), "no reason given")
 	}
@@ -178,12 +177,6 @@ func (s *slot) httpError() error {
 		says += " (to " + r.location + ", and redirects are not followed: set BASE_URL to where the server is)"
 	}
 	return fmt.Errorf("HTTP %d: %s", r.status, says)
-}
-
-// says is a server's error message, from which secrets are taken before it is
-// shortened.
-func (s *slot) says(body []byte) string {
-	return target.ErrorMessage([]byte(s.run.end.redact(string(body))))
 }
 
 // stream reads the events and times them.
@@ -219,7 +212,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		case err != nil:
 			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, s.run.end.redact(string(data)))
 		case c.failed:
-			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, s.says(data))
+			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, s.run.end.says(data))
 		}
 		if c.usage {
 			out.usage, out.input, out.output = true, c.input, c.output

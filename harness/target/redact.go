@@ -16,6 +16,9 @@ const shortestSecret = 4
 // headers in their error answers.
 func (t *Target) Redact(text string) string { return Redact(text, t.secrets()...) }
 
+// ErrorMessage is [ErrorMessage] without the target's secrets.
+func (t *Target) ErrorMessage(body []byte) string { return ErrorMessage(body, t.secrets()...) }
+
 func (t *Target) secrets() []string {
 	secrets := []string{t.key}
 	for _, values := range t.Headers {

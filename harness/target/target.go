@@ -190,7 +190,7 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 func (t *Target) newHTTPError(method, url string, resp *http.Response) *HTTPError {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: ErrorMessage(b, t.secrets()...)}
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: t.ErrorMessage(b)}
 }
 
 func retryAfter(v string) time.Duration {

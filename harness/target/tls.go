@@ -12,8 +12,9 @@ import (
 // Client is an HTTP client whose connections trust the system's roots and, where
 // caFile is given, the PEM certificates in it as well. Its pool is wide enough
 // for any CONC. It goes to the server itself, whatever HTTP_PROXY says, as the
-// timed requests do: a proxy between would be measured too. A certificate that cannot be verified is an error everywhere in
-// the suite: there is no setting that skips the check.
+// timed requests do: a proxy between would be measured too. A certificate that
+// cannot be verified is an error everywhere in the suite: there is no setting
+// that skips the check.
 func Client(caFile string) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
