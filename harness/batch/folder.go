@@ -91,23 +91,25 @@ func OpenAll(list string) ([]*Folder, error) {
 		dirs = []string{list}
 	}
 	var out []*Folder
-	var infos []fs.FileInfo
 	for _, dir := range dirs {
 		f, err := Open(dir)
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Stat(dir)
-		if err != nil {
-			return nil, err
-		}
-		if i := slices.IndexFunc(infos, func(other fs.FileInfo) bool { return os.SameFile(info, other) }); i >= 0 {
+		if i := slices.IndexFunc(out, f.Same); i >= 0 {
 			return nil, fmt.Errorf("%s and %s are one folder: a batch counts once", dirs[i], dir)
 		}
-		infos = append(infos, info)
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// Same reports whether f and g are one folder, however each is named. One that
+// has gone meanwhile is no other's.
+func (f *Folder) Same(g *Folder) bool {
+	a, errA := os.Stat(f.Dir)
+	b, errB := os.Stat(g.Dir)
+	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
 // add joins a result file to its cell, found by its arguments, not by its

@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"time"
 
@@ -148,12 +147,8 @@ func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
 // batch with itself is always passed.
 func apart(a, b []*batch.Folder) error {
 	for _, f := range a {
-		for _, g := range b {
-			one, errOne := os.Stat(f.Dir)
-			two, errTwo := os.Stat(g.Dir)
-			if errOne == nil && errTwo == nil && os.SameFile(one, two) {
-				return fmt.Errorf("%s is on both sides: a batch does not differ from itself", f.Dir)
-			}
+		if slices.ContainsFunc(b, f.Same) {
+			return fmt.Errorf("%s is on both sides: a batch does not differ from itself", f.Dir)
 		}
 	}
 	return nil
