@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"inferbench/harness/workload"
@@ -37,10 +35,10 @@ func newEncoder(model string, o Options) (encoder, error) {
 		"stream":         json.RawMessage("true"),
 		"stream_options": json.RawMessage(`{"include_usage":true}`),
 	}
+	if err := workload.CheckExtraBody(o.ExtraBody); err != nil {
+		return encoder{}, fmt.Errorf("load: extra body: %w", err)
+	}
 	for k, v := range o.ExtraBody {
-		if slices.Contains(workload.OwnKeys, k) {
-			return encoder{}, fmt.Errorf("load: the extra body may not set %q: it is the client's own (of %s)", k, strings.Join(workload.OwnKeys, ", "))
-		}
 		if isNull(v) {
 			delete(body, k)
 			continue

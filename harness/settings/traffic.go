@@ -122,10 +122,8 @@ func setExtraBody(s *Settings, v string) error {
 	if err := json.Unmarshal([]byte(v), &m); err != nil || m == nil {
 		return errors.New(`want a JSON object such as {"top_p":0.9,"ignore_eos":null} (null leaves a key out)`)
 	}
-	for _, k := range workloads.OwnKeys {
-		if _, ok := m[k]; ok {
-			return fmt.Errorf("%q is the client's own (of %s)", k, strings.Join(workloads.OwnKeys, ", "))
-		}
+	if err := workloads.CheckExtraBody(m); err != nil {
+		return err
 	}
 	s.Traffic.ExtraBody = m
 	return nil

@@ -6,7 +6,9 @@ package workload
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -20,9 +22,20 @@ type Request struct {
 	At        time.Duration   // when to send it, from the start; only where a trace says
 }
 
-// OwnKeys are the keys of a request's body that follow from the request, or
+// ownKeys are the keys of a request's body that follow from the request, or
 // that the timing of its tokens depends on: nobody else may set them.
-var OwnKeys = []string{"model", "prompt", "messages", "max_tokens", "stream", "stream_options"}
+var ownKeys = []string{"model", "prompt", "messages", "max_tokens", "stream", "stream_options"}
+
+// CheckExtraBody is an error where keys that are to go into every request's body
+// are among those that the client sets itself.
+func CheckExtraBody(extra map[string]json.RawMessage) error {
+	for _, k := range ownKeys {
+		if _, ok := extra[k]; ok {
+			return fmt.Errorf("%q is the client's own (of %s)", k, strings.Join(ownKeys, ", "))
+		}
+	}
+	return nil
+}
 
 // Endless is the length of a source that does not end: the run must be bound
 // by its duration.
