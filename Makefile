@@ -70,10 +70,10 @@ engine: ## the embedded engine alone, on PORT (8888), for any client
 	@$(GO) run ./cmd/engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast} $(ARGS)
 
 engine-truth: ## write docs/engine-truth.md: what the client measured beside what the engine knows
-	$(GO) test -count 1 -timeout 15m ./harness/truth -run TestClientAgreesWithTheEngine -update
+	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestClientAgreesWithTheEngine -update
 
 engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
-	$(GO) test -count 1 -timeout 15m ./harness/truth -run TestManyStreamsAtOnce -update -v
+	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestManyStreamsAtOnce -update -v
 
 engine-noise: ## show how noise on the logits degrades the perplexity, and where the gate closes
 	@for n in 0 0.05 0.1 0.15 0.2 0.3 0.5 1; do printf 'ENGINE_NOISE=%s: ' $$n; \
@@ -184,7 +184,7 @@ parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own
 
 exchange-samples: $(PEERS) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
 	$(GO) build -o bin/ ./cmd/engine
-	.venv-peers/bin/python scripts/peers/samples.py bin/engine harness/exchange/testdata >/dev/null
+	.venv-peers/bin/python scripts/peers/samples.py bin/engine harness/convert/testdata >/dev/null
 
 cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
 	python3 -m venv .venv-guidellm && .venv-guidellm/bin/pip install -q guidellm==0.8.1

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"inferbench/harness/advice"
+	"inferbench/harness/hint"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 )
@@ -104,7 +104,7 @@ func testMain(m *testing.M) int {
 		err = errors.Join(err, submit(ctx, set))
 	}
 	if err != nil {
-		fmt.Println("inferbench:", advice.Err(err))
+		fmt.Println("inferbench:", hint.Err(err))
 		code = max(code, 1)
 	}
 	return code
@@ -116,6 +116,6 @@ func refuse(err error) int {
 	if runCtx != nil && runCtx.Err() != nil && !strings.HasPrefix(err.Error(), "interrupted") {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(os.Stderr, "inferbench:", advice.Err(err))
+	fmt.Fprintln(os.Stderr, "inferbench:", hint.Err(err))
 	return 2
 }

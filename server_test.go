@@ -5,16 +5,16 @@ import (
 	"io"
 
 	"inferbench/harness/engine"
+	"inferbench/harness/server"
 	"inferbench/harness/settings"
-	"inferbench/harness/target"
 )
 
 // connect waits for the server that the settings name, or starts the embedded
 // engine, and completes the settings with its address and profile. Call
 // disconnect at the end; it is never nil.
-func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *target.Target, disconnect func(), err error) {
+func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *server.Server, disconnect func(), err error) {
 	disconnect = func() {}
-	client, err := target.Client(set.CAFile)
+	client, err := server.Client(set.CAFile)
 	if err != nil {
 		return nil, disconnect, err
 	}
@@ -27,9 +27,9 @@ func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *t
 		disconnect = func() { e.Close() }
 		set.BaseURL = e.URL()
 	}
-	t = target.New(set.BaseURL, set.Model, set.APIKey, client)
+	t = server.New(set.BaseURL, set.Model, set.APIKey, client)
 	t.Headers = set.Traffic.Headers
-	if err := t.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
+	if err := t.Wait(ctx, server.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
 		disconnect()
 		return nil, func() {}, err
 	}

@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"inferbench/harness/settings"
-	"inferbench/leaderboard/own"
+	"inferbench/leaderboard/local"
 )
 
 // submit sends what passed to the leaderboard, where the mode asks for it.
@@ -13,7 +13,7 @@ func submit(ctx context.Context, set settings.Settings) error {
 	if run.Mode() != settings.ModeSubmit {
 		return nil
 	}
-	client, err := own.Client(set, os.Stdout)
+	client, err := local.Client(set, os.Stdout)
 	if err != nil {
 		return err
 	}

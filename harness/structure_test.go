@@ -36,16 +36,16 @@ func TestArrowsPointOneWay(t *testing.T) {
 	}
 	for pkg, forbidden := range map[string][]string{
 		"harness/load":     {"harness/batch", "harness/settings"},
-		"harness/batch":    {"net/http", "harness/target"},
+		"harness/batch":    {"net/http", "harness/server"},
 		"harness/accuracy": {"harness/load", "harness/batch", "harness/settings"},
-		"harness/target":   {"harness/load", "harness/batch", "harness/settings"},
+		"harness/server":   {"harness/load", "harness/batch", "harness/settings"},
 		"harness/settings": {"net/http"},
 	} {
 		for _, d := range deps(t, "inferbench/"+pkg) {
 			assert.NotContains(t, forbidden, d, pkg)
 		}
 	}
-	for _, measuring := range []string{"load", "accuracy", "batch", "board", "sweep", "target"} {
+	for _, measuring := range []string{"load", "accuracy", "batch", "submit", "sweep", "server"} {
 		engine := slices.ContainsFunc(deps(t, "inferbench/harness/"+measuring), func(d string) bool { return strings.HasPrefix(d, "harness/engine") })
 		assert.False(t, engine, measuring+" reaches the engine over its socket, never by import")
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/board"
 	"inferbench/harness/browsertest"
+	"inferbench/harness/submit"
 )
 
 // eleven are the fields of the bounty's own page, CONC 16, its slip included.
@@ -86,9 +86,9 @@ func TestTheSuitesClient(t *testing.T) {
 	e := entry(t, "own", 1024, 1024, 16, 1.1, 0.9, 1.2)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "result_x.json"), []byte(e.Result), 0o600))
-	f := board.Figures{Team: e.Team, ISL: e.ISL, OSL: e.OSL, Conc: e.Conc, E2EMs: e.E2EMs, TputPerGPU: e.TputPerGPU, BaselineE2EMs: 10407, BaselineTputPerGPU: 344.564,
+	f := submit.Figures{Team: e.Team, ISL: e.ISL, OSL: e.OSL, Conc: e.Conc, E2EMs: e.E2EMs, TputPerGPU: e.TputPerGPU, BaselineE2EMs: 10407, BaselineTputPerGPU: 344.564,
 		BitsPerByte: e.BitsPerByte, BytePerplexity: e.BytePerplexity, WordPerplexity: e.WordPerplexity, Passed: true, ResultFile: "result_x.json"}
-	report, err := board.New(board.Options{URL: server.URL}).Submit(t.Context(), dir, []board.Figures{f})
+	report, err := submit.New(submit.Options{URL: server.URL}).Submit(t.Context(), dir, []submit.Figures{f})
 	require.NoError(t, err)
 	require.NoError(t, report.Err())
 	rows := get[View](t, server.URL+"/api/v1/boards/1024/1024").Rows
@@ -97,12 +97,12 @@ func TestTheSuitesClient(t *testing.T) {
 
 	// As to any Gradio app: a board behind a path has no /api beside it.
 	f.Team, f.ResultFile = "gradio", ""
-	report, err = board.New(board.Options{URL: server.URL + "/isl1024_osl1024"}).Submit(t.Context(), t.TempDir(), []board.Figures{f})
+	report, err = submit.New(submit.Options{URL: server.URL + "/isl1024_osl1024"}).Submit(t.Context(), t.TempDir(), []submit.Figures{f})
 	require.NoError(t, err)
 	require.NoError(t, report.Err())
 	assert.Contains(t, report[0].Answer, "of gradio is stored")
 	f.E2EMs = 1e11
-	report, err = board.New(board.Options{URL: server.URL + "/isl1024_osl1024"}).Submit(t.Context(), t.TempDir(), []board.Figures{f})
+	report, err = submit.New(submit.Options{URL: server.URL + "/isl1024_osl1024"}).Submit(t.Context(), t.TempDir(), []submit.Figures{f})
 	require.NoError(t, err)
 	assert.ErrorContains(t, report.Err(), "implausible")
 }

@@ -16,7 +16,7 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/batch"
-	"inferbench/harness/exchange"
+	"inferbench/harness/convert"
 )
 
 const usage = `usage:
@@ -118,7 +118,7 @@ func add(args []string) error {
 	if err != nil {
 		return err
 	}
-	h, err := exchange.Baseline(folders, *name, *hardware, *source)
+	h, err := convert.Baseline(folders, *name, *hardware, *source)
 	if err != nil {
 		return err
 	}

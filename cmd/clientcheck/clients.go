@@ -13,14 +13,14 @@ import (
 	"time"
 
 	"inferbench/harness/load"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
 // ours is the suite's client.
 func ours(ctx context.Context, j job) error {
-	t := target.New(j.url, "", "", nil)
-	if err := t.Wait(ctx, target.WaitOptions{Timeout: time.Minute}); err != nil {
+	t := server.New(j.url, "", "", nil)
+	if err := t.Wait(ctx, server.WaitOptions{Timeout: time.Minute}); err != nil {
 		return err
 	}
 	src := workload.Random{N: j.n, ISL: j.isl, OSL: j.osl, RangeRatio: 1, Vocab: t.Vocab, Seed: 1}

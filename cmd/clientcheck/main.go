@@ -82,14 +82,14 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("%s: want cost, timing or streams", verb)
 }
 
-// server is an engine in a process of its own, and a folder for files until it ends.
-type server struct {
+// engineProcess is an engine in a process of its own, and a folder for files until it ends.
+type engineProcess struct {
 	*process.Engine
 	self string // this command's own path
 	dir  string
 }
 
-func (s *server) stop() {
+func (s *engineProcess) stop() {
 	_ = s.Stop() // how it ends is not what is measured
 	os.RemoveAll(s.dir)
 }
@@ -97,7 +97,7 @@ func (s *server) stop() {
 // startEngine starts the engine's binary, which lies beside this one. Its
 // decode step takes as long as step, whatever the batch; zero means as fast as
 // it can.
-func startEngine(ctx context.Context, step time.Duration) (*server, error) {
+func startEngine(ctx context.Context, step time.Duration) (*engineProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func startEngine(ctx context.Context, step time.Duration) (*server, error) {
 		os.RemoveAll(dir)
 		return nil, err
 	}
-	return &server{e, self, dir}, nil
+	return &engineProcess{e, self, dir}, nil
 }
 
 func pace(step time.Duration) string {

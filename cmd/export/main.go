@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"inferbench/harness/batch"
-	"inferbench/harness/exchange"
+	"inferbench/harness/convert"
 )
 
 func main() {
@@ -34,5 +34,5 @@ func run(dirs []string) error {
 		}
 		folders = append(folders, f)
 	}
-	return exchange.WriteCSV(os.Stdout, folders)
+	return convert.WriteCSV(os.Stdout, folders)
 }

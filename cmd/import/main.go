@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"os"
 
-	"inferbench/harness/exchange"
+	"inferbench/harness/convert"
 )
 
 func main() {
-	var h exchange.Hints
+	var h convert.Hints
 	flag.StringVar(&h.Model, "model", "", "model, where the file does not name it or names it otherwise than your server")
 	flag.IntVar(&h.ISL, "isl", 0, "input tokens asked for, where the file does not tell")
 	flag.IntVar(&h.OSL, "osl", 0, "output tokens asked for, likewise")
@@ -33,19 +33,19 @@ func main() {
 	}
 }
 
-func run(files []string, h exchange.Hints, out string) error {
+func run(files []string, h convert.Hints, out string) error {
 	if len(files) == 0 {
 		return fmt.Errorf("want a result file, as in make import FILE=result.json ISL=1024 OSL=1024 TP=8")
 	}
-	var runs []exchange.Imported
+	var runs []convert.Imported
 	for _, f := range files {
-		r, err := exchange.Read(f, h)
+		r, err := convert.Read(f, h)
 		if err != nil {
 			return err
 		}
 		runs = append(runs, r...)
 	}
-	dirs, err := exchange.Write(out, runs)
+	dirs, err := convert.Write(out, runs)
 	for _, d := range dirs {
 		fmt.Println(d)
 	}

@@ -29,7 +29,7 @@ import (
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 	"inferbench/leaderboard"
-	"inferbench/leaderboard/own"
+	"inferbench/leaderboard/local"
 )
 
 const usage = `usage:
@@ -154,7 +154,7 @@ func submit(ctx context.Context, s settings.Settings, dirs []string) error {
 	case s.Team == "":
 		return errors.New("submit: TEAM is empty: want a team name, as in make submit BATCH=batch_… TEAM=x")
 	}
-	client, err := own.Client(s, os.Stdout)
+	client, err := local.Client(s, os.Stdout)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func resubmit(ctx context.Context, s settings.Settings, dirs []string) error {
 			dirs = append(dirs, filepath.Join(s.ResultsDir, name))
 		}
 	}
-	client, err := own.Client(s, os.Stdout)
+	client, err := local.Client(s, os.Stdout)
 	if err != nil {
 		return err
 	}

@@ -24,13 +24,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/batch"
-	"inferbench/harness/board"
 	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/server"
 	"inferbench/harness/settings"
+	"inferbench/harness/submit"
 	"inferbench/harness/sweep"
-	"inferbench/harness/target"
 )
 
 // phases of a run, in order. The decode audit follows the benchmark.
@@ -143,15 +143,15 @@ func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a hang is a failure of the test
 	defer cancel()
-	client, err := target.Client("")
+	client, err := server.Client("")
 	require.NoError(t, err)
 	defer client.CloseIdleConnections()
-	tg := target.New(set.BaseURL, "", "", client)
+	tg := server.New(set.BaseURL, "", "", client)
 	watch := &conductor{phase: phase, on: on, off: off}
 	if phase == "waiting" {
 		watch.begin()
 	}
-	err = tg.Wait(ctx, target.WaitOptions{Timeout: set.ReadyTimeout, Every: 50 * time.Millisecond})
+	err = tg.Wait(ctx, server.WaitOptions{Timeout: set.ReadyTimeout, Every: 50 * time.Millisecond})
 	require.NoError(t, ctx.Err(), "it hung while it waited")
 	if err != nil {
 		return outcome{"no start", err.Error()}
@@ -231,18 +231,18 @@ func checkFiles(t *testing.T, dir string, cell matrix.Cell, status string) {
 }
 
 // submit sends a cell's figures to a board at url.
-func submit(t *testing.T, url string) outcome {
+func send(t *testing.T, url string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	client := board.New(board.Options{URL: url, MaxTries: 3, MaxWait: 3 * time.Second, Silence: 400 * time.Millisecond,
+	client := submit.New(submit.Options{URL: url, MaxTries: 3, MaxWait: 3 * time.Second, Silence: 400 * time.Millisecond,
 		Queue: time.Second, Backoff: 10 * time.Millisecond})
-	report, err := client.Submit(ctx, t.TempDir(), []board.Figures{{Team: "x", ISL: 1024, OSL: 1024, Conc: 4, E2EMs: 15979.59, TputPerGPU: 251.5,
+	report, err := client.Submit(ctx, t.TempDir(), []submit.Figures{{Team: "x", ISL: 1024, OSL: 1024, Conc: 4, E2EMs: 15979.59, TputPerGPU: 251.5,
 		BaselineE2EMs: 10407, BaselineTputPerGPU: 344.564, BitsPerByte: 0.4485, BytePerplexity: 1.3646, WordPerplexity: 3.2522, Passed: true}})
 	require.NoError(t, ctx.Err(), "it hung")
 	require.NoError(t, err)
 	require.Len(t, report, 1)
-	if report[0].Status == board.Confirmed {
+	if report[0].Status == submit.Confirmed {
 		assert.NoError(t, report.Err())
 		return outcome{"PASSED", ""}
 	}
@@ -282,7 +282,7 @@ func run(t *testing.T, f fault, phase string, always bool) (outcome, bool) {
 			_, url := newFront(t, httpFunc(gradio))
 			n, url := newNetwork(t, url)
 			n.set(f.name)
-			return submit(t, url), true
+			return send(t, url), true
 		}
 		e, err := engine.Start(engine.Config{TraceTokens: -1, Dialect: engine.VLLM})
 		require.NoError(t, err)
@@ -295,7 +295,7 @@ func run(t *testing.T, f fault, phase string, always bool) (outcome, bool) {
 		}
 		front, url := newFront(t, httpFunc(gradio))
 		front.set(f.name, times)
-		return submit(t, url), true
+		return send(t, url), true
 	case phase == "waiting":
 		if !frontable[f.name] {
 			return outcome{}, false

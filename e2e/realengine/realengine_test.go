@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/load"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
@@ -142,8 +142,8 @@ func TestLlamaServer(t *testing.T) {
 // llama.cpp's own server is timed all the same: prompts as ids, exact usage,
 // half characters held back.
 func TestLlamaServerIsTimed(t *testing.T) {
-	tg := target.New(serve(t, "llama-server"), "", "", nil)
-	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{Timeout: time.Minute, Every: 100 * time.Millisecond}))
+	tg := server.New(serve(t, "llama-server"), "", "", nil)
+	require.NoError(t, tg.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute, Every: 100 * time.Millisecond}))
 	assert.Equal(t, "llama.cpp", tg.Engine)
 	assert.Equal(t, 4096, tg.MaxLen, "of a slot")
 	assert.Equal(t, 386, tg.Vocab)

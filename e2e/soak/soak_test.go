@@ -22,7 +22,7 @@ import (
 
 	"inferbench/harness/engine/process"
 	"inferbench/harness/load"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
@@ -50,8 +50,8 @@ func TestSoak(t *testing.T) {
 	e, err := process.Start(context.Background(), binary, "-profile", "slow.json")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, e.Stop()) })
-	tg := target.New(e.URL, "", "", nil)
-	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{Timeout: time.Minute, Every: 50 * time.Millisecond}))
+	tg := server.New(e.URL, "", "", nil)
+	require.NoError(t, tg.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute, Every: 50 * time.Millisecond}))
 
 	// A pass is three requests a stream; an answer of 32 tokens at 200 ms takes
 	// 6.4 s. Short runs have shorter answers, for enough passes to compare.

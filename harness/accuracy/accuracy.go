@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inferbench/harness/corpus"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // DefaultMaxLength is the model length, in tokens, that the windows follow from
@@ -39,7 +39,7 @@ type Options struct {
 	Conc      int          // requests in flight; 0 = 1
 	Tokenizer string       // path of the model's tokenizer.json, for a server that has no /tokenize
 	Prefix    *int32       // token that the first one of a document is conditioned on; nil = ask
-	Retry     target.Retry // of each request
+	Retry     server.Retry // of each request
 
 	// Of gsm8k alone.
 	GSM8K, GSM8KTrain string // paths of the questions and of the examples (JSON lines); "" = those that fit the server
@@ -71,7 +71,7 @@ type Result struct {
 // Score measures a task on a server: wikitext unless told otherwise. An error
 // means that there is no figure: a document that cannot be scored is never left
 // out of the sum.
-func Score(ctx context.Context, t *target.Target, o Options) (*Result, error) {
+func Score(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	begin := time.Now()
 	o, err := o.ready(t)
 	var r *Result
@@ -90,7 +90,7 @@ func Score(ctx context.Context, t *target.Target, o Options) (*Result, error) {
 }
 
 // ready fills in the defaults and refuses what cannot be.
-func (o Options) ready(t *target.Target) (Options, error) {
+func (o Options) ready(t *server.Server) (Options, error) {
 	fill := func(v *int, d int) {
 		if *v == 0 {
 			*v = d
@@ -116,7 +116,7 @@ func (o Options) ready(t *target.Target) (Options, error) {
 }
 
 // score is the wikitext task; the second result is what each document gave.
-func score(ctx context.Context, t *target.Target, o Options) (*Result, []scored, error) {
+func score(ctx context.Context, t *server.Server, o Options) (*Result, []scored, error) {
 	length := WindowLength(o.MaxLength)
 	text, err := loadText(ctx, t, o)
 	if err != nil {
@@ -154,7 +154,7 @@ func score(ctx context.Context, t *target.Target, o Options) (*Result, []scored,
 // scoreDocuments asks for every window of every document, o.Conc at a time, and
 // sums each document in the order of its tokens, so that the figures do not
 // depend on which answer came first.
-func scoreDocuments(ctx context.Context, s *target.Scorer, docs []Document, tokens [][]int32, prefix int32, length int, o Options) ([]scored, error) {
+func scoreDocuments(ctx context.Context, s *server.Scorer, docs []Document, tokens [][]int32, prefix int32, length int, o Options) ([]scored, error) {
 	type job struct {
 		doc, window int
 		Window

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/corpus"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 func writeText(t *testing.T, raw string) string {
@@ -121,14 +121,14 @@ func TestOneBadAnswerFailsTheWholeScore(t *testing.T) {
 		body string
 		want error
 	}{
-		"null":            {values("null"), target.ErrNullLogprob},
-		"NaN":             {values("NaN"), target.ErrNotFinite},
-		"minus infinity":  {values("-Infinity"), target.ErrNotFinite},
-		"vLLM's -9999":    {values("-9999.0"), target.ErrNotFinite},
-		"above certainty": {values("0.7"), target.ErrPositive},
-		"no logprobs":     {`{"choices":[{"text":"x"}]}`, target.ErrNoPromptLogprobs},
-		"too few":         {`{"choices":[{"logprobs":{"token_logprobs":[-1]}}]}`, target.ErrNoPromptLogprobs},
-		"llama.cpp's":     {`{"choices":[{"logprobs":{"content":[{"logprob":-1}]}}]}`, target.ErrNoPromptLogprobs},
+		"null":            {values("null"), server.ErrNullLogprob},
+		"NaN":             {values("NaN"), server.ErrNotFinite},
+		"minus infinity":  {values("-Infinity"), server.ErrNotFinite},
+		"vLLM's -9999":    {values("-9999.0"), server.ErrNotFinite},
+		"above certainty": {values("0.7"), server.ErrPositive},
+		"no logprobs":     {`{"choices":[{"text":"x"}]}`, server.ErrNoPromptLogprobs},
+		"too few":         {`{"choices":[{"logprobs":{"token_logprobs":[-1]}}]}`, server.ErrNoPromptLogprobs},
+		"llama.cpp's":     {`{"choices":[{"logprobs":{"content":[{"logprob":-1}]}}]}`, server.ErrNoPromptLogprobs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Score(context.Background(), serve(t, &fake{completions: bad(c.body)}),
@@ -154,7 +154,7 @@ func TestScoreTriesAgainWhenTheServerIsBusy(t *testing.T) {
 	}
 	f := &fake{completions: func([]int32, map[string]any) (int, string) { return 503, "full" }, generate: func([]int32, map[string]any) (int, string) { return 404, "" }}
 	_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Retry: quick})
-	require.ErrorIs(t, err, target.ErrCannotScore)
+	require.ErrorIs(t, err, server.ErrCannotScore)
 	assert.ErrorContains(t, err, "HTTP 503: full (tried 3 times)")
 }
 
@@ -215,9 +215,9 @@ func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 		bare := o
 		bare.Tokenizer = ""
 		_, err = Score(context.Background(), serve(t, f), bare)
-		require.ErrorIs(t, err, target.ErrNoTokenizer, answer)
+		require.ErrorIs(t, err, server.ErrNoTokenizer, answer)
 		assert.ErrorContains(t, err, "set TOKENIZER to the path of the model's tokenizer.json")
-		assert.Equal(t, 1, strings.Count(err.Error(), target.ErrNoTokenizer.Error()), err.Error())
+		assert.Equal(t, 1, strings.Count(err.Error(), server.ErrNoTokenizer.Error()), err.Error())
 	}
 	r, err := Score(context.Background(), serve(t, &fake{}), o)
 	require.NoError(t, err)

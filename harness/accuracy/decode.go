@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inferbench/baselines"
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
-	"inferbench/harness/target"
 	"inferbench/harness/workload"
 )
 
@@ -19,7 +19,7 @@ import (
 type DecodeOptions struct {
 	Sample int          // continuations; 0 = twice conc, at least 8 and at most 64
 	Tokens int          // of each continuation; 0 = 64, or the workload's output length where that is less
-	Retry  target.Retry // of each request
+	Retry  server.Retry // of each request
 }
 
 // DecodeAudit says how far what a server decodes at some concurrency is what
@@ -66,7 +66,7 @@ type Divergence struct {
 // log-probabilities) yields NOT_RUN and the reason; so does a workload of chats,
 // whose prompt tokens are the server's own affair. The error is for what went
 // wrong on the way: a request that failed, a model that gives NaN, or ctx.
-func AuditDecode(ctx context.Context, t *target.Target, src workload.Source, conc int, o DecodeOptions) (*DecodeAudit, error) {
+func AuditDecode(ctx context.Context, t *server.Server, src workload.Source, conc int, o DecodeOptions) (*DecodeAudit, error) {
 	if o.Sample == 0 {
 		o.Sample = min(max(2*conc, 8), 64)
 	}
@@ -77,7 +77,7 @@ func AuditDecode(ctx context.Context, t *target.Target, src workload.Source, con
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("decode audit: %w", ctx.Err())
 		}
-		if target.Passing(err) || errors.Is(err, target.ErrNotFinite) {
+		if server.Passing(err) || errors.Is(err, server.ErrNotFinite) {
 			return nil, fmt.Errorf("decode audit: %w", err)
 		}
 		return &DecodeAudit{Status: NotRun, Reason: err.Error()}, nil
@@ -116,13 +116,13 @@ type sequence struct {
 	index   int
 	prompt  []int32
 	tokens  int
-	decoded *target.Continuation
-	again   []target.Scored // the decoded tokens, read as a prompt
+	decoded *server.Continuation
+	again   []server.Scored // the decoded tokens, read as a prompt
 }
 
 // decodePrompts takes the sample's prompts from the workload's first requests:
 // those that were timed. A text is tokenized as the server would.
-func decodePrompts(ctx context.Context, t *target.Target, src workload.Source, o DecodeOptions) ([]*sequence, error) {
+func decodePrompts(ctx context.Context, t *server.Server, src workload.Source, o DecodeOptions) ([]*sequence, error) {
 	var seqs []*sequence
 	for i := range min(o.Sample, src.Len()) {
 		r, err := src.Request(i)

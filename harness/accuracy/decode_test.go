@@ -11,16 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/baselines"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
 func TestCompareDecoded(t *testing.T) {
 	a := compareDecoded([]*sequence{
-		{index: 4, decoded: &target.Continuation{IDs: []int32{1, 2, 3}, Logprobs: []float64{-1, -1, -1}},
-			again: []target.Scored{{Logprob: -1, Best: -1}, {Logprob: -1.5, Best: -1.5}, {Logprob: -2, Best: -1}}},
-		{index: 7, decoded: &target.Continuation{IDs: []int32{8}, Logprobs: []float64{-1}},
-			again: []target.Scored{{Logprob: -3, Best: -0.5}}},
+		{index: 4, decoded: &server.Continuation{IDs: []int32{1, 2, 3}, Logprobs: []float64{-1, -1, -1}},
+			again: []server.Scored{{Logprob: -1, Best: -1}, {Logprob: -1.5, Best: -1.5}, {Logprob: -2, Best: -1}}},
+		{index: 7, decoded: &server.Continuation{IDs: []int32{8}, Logprobs: []float64{-1}},
+			again: []server.Scored{{Logprob: -3, Best: -0.5}}},
 	})
 	assert.Equal(t, 4, a.Tokens)
 	assert.Equal(t, 0.5, *a.ArgmaxShare)
@@ -153,7 +153,7 @@ func TestWhatIsBrokenIsNotCalledImpossible(t *testing.T) {
 			return 500, "Out of range float values are not JSON compliant: scoring that is NaN"
 		}, generate: refuse},
 	} {
-		tg := target.New("http://127.0.0.1:1", "fake", "", nil)
+		tg := server.New("http://127.0.0.1:1", "fake", "", nil)
 		if f != nil {
 			tg = serve(t, f)
 		}
@@ -215,7 +215,7 @@ func TestAuditFailsWhenARequestDoes(t *testing.T) {
 	}}
 	src := workload.Random{N: 4, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
 	_, err := AuditDecode(context.Background(), serve(t, f), src, 1, DecodeOptions{Retry: quick})
-	var h *target.HTTPError
+	var h *server.HTTPError
 	require.True(t, errors.As(err, &h), fmt.Sprint(err))
 	assert.ErrorContains(t, err, "decode audit: request 1: generate 4 tokens at")
 }

@@ -12,7 +12,7 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/engine"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
@@ -21,12 +21,12 @@ var update = flag.Bool("update", false, "write the embedded engine's accuracy ba
 const embeddedBaseline = "../../baselines/accuracy/inferbench-ngram.json"
 
 // embedded starts an engine and waits for it.
-func embedded(t testing.TB, cfg engine.Config) *target.Target {
+func embedded(t testing.TB, cfg engine.Config) *server.Server {
 	e, err := engine.Start(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = e.Close() })
-	tg := target.New(e.URL(), "", "", nil)
-	require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+	tg := server.New(e.URL(), "", "", nil)
+	require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
 	return tg
 }
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // fake is a server at the socket whose tokens are bytes and whose
@@ -115,10 +115,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve starts f and is a target for it, whose retries do not wait.
-func serve(t *testing.T, f *fake) *target.Target {
+func serve(t *testing.T, f *fake) *server.Server {
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	return target.New(s.URL, "fake", "", nil)
+	return server.New(s.URL, "fake", "", nil)
 }
 
-var quick = target.Retry{Tries: 3, First: time.Millisecond, Longest: time.Millisecond}
+var quick = server.Retry{Tries: 3, First: time.Millisecond, Longest: time.Millisecond}

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inferbench/harness/corpus"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // The task gsm8k is grade-school word problems: lm-evaluation-harness's task
@@ -148,7 +148,7 @@ func shareAndError(hits, n int) (share, stderr float64) {
 // answersOf asks for every prompt's continuation, o.Conc at a time. A question
 // without an answer from the server fails the task; one with a wrong answer
 // does not.
-func answersOf(ctx context.Context, t *target.Target, tok *source, prompts []string, o Options) ([]string, error) {
+func answersOf(ctx context.Context, t *server.Server, tok *source, prompts []string, o Options) ([]string, error) {
 	out := make([]string, len(prompts))
 	var mu sync.Mutex
 	done := 0
@@ -185,7 +185,7 @@ func answersOf(ctx context.Context, t *target.Target, tok *source, prompts []str
 }
 
 // gsm8k runs the task. The second result is what the model wrote, by question.
-func gsm8k(ctx context.Context, t *target.Target, o Options) (*Result, []string, error) {
+func gsm8k(ctx context.Context, t *server.Server, o Options) (*Result, []string, error) {
 	if o.Shots < 0 {
 		return nil, nil, fmt.Errorf("ACC_SHOTS=%d: want 0 or more", o.Shots)
 	}
@@ -228,7 +228,7 @@ func gsm8k(ctx context.Context, t *target.Target, o Options) (*Result, []string,
 
 // questions reads the rows that the user names, else those that fit the server:
 // the suite's own for the embedded engine, the public ones for every other.
-func questions(ctx context.Context, t *target.Target, o Options, path string, f corpus.File, own string) ([]Question, TextID, error) {
+func questions(ctx context.Context, t *server.Server, o Options, path string, f corpus.File, own string) ([]Question, TextID, error) {
 	id := TextID{Name: f.Name}
 	var b []byte
 	var err error

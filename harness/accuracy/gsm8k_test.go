@@ -21,11 +21,11 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/corpus"
 	"inferbench/harness/engine"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 func ownRows(t *testing.T) (test, train []Question) {
-	tg := &target.Target{Loopback: true}
+	tg := &server.Server{Loopback: true}
 	test, _, err := questions(context.Background(), tg, Options{}, "", corpus.GSM8KTest, ownTest)
 	require.NoError(t, err)
 	train, _, err = questions(context.Background(), tg, Options{}, "", corpus.GSM8KTest, ownTrain)
@@ -244,8 +244,8 @@ func TestParityGSM8KWithLMEval(t *testing.T) {
 		{"a server that is right and wrong", answering(t, e.URL())},
 	} {
 		for _, shots := range []int{3, 5} {
-			tg := target.New(c.url, "", "", nil)
-			require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+			tg := server.New(c.url, "", "", nil)
+			require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
 			tg.Loopback = true // the own questions
 			out := filepath.Join(t.TempDir(), "out.json")
 			run(t, py, "../../scripts/parity/lm_eval_gsm8k.py", "--model", "local-completions", "--url", c.url+"/v1/completions", "--served", engine.ModelName,

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/engine"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // python is the interpreter of the virtual environment that `make parity`
@@ -94,8 +94,8 @@ func TestParityWithLMEval(t *testing.T) {
 			e, err := engine.Start(engine.Config{Dialect: c.dialect})
 			require.NoError(t, err)
 			defer e.Close()
-			tg := target.New(e.URL(), "", "", nil)
-			require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+			tg := server.New(e.URL(), "", "", nil)
+			require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
 			if c.path == "/generate" {
 				tg.Engine = "sglang"
 			}
@@ -127,7 +127,7 @@ func TestParityWithLMEval(t *testing.T) {
 				assert.Equal(t, they.Words, d.Words, "document %d, words", i)
 				assert.Equal(t, they.Bytes, d.Bytes, "document %d, bytes", i)
 				assert.Equal(t, they.Windows, d.Windows, "document %d, windows", i)
-				tokens, err := tg.Tokenize(context.Background(), target.Retry{}, d.Target, false)
+				tokens, err := tg.Tokenize(context.Background(), server.Retry{}, d.Target, false)
 				require.NoError(t, err)
 				assert.Equal(t, they.WindowsSHA256, digestOfWindows(RollingWindows(tokens, ours.Prefix, WindowLength(ours.MaxLength))), "document %d, windows", i)
 				assert.InEpsilon(t, they.LogLikelihood, d.LogLikelihood, 1e-6, "document %d, log-likelihood", i)

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"inferbench/harness/corpus"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // heldOut is a text of this project's own in WikiText's raw format. The
@@ -64,7 +64,7 @@ func HeldOut() *Text {
 // loadText is the file that the user names, else the text that fits the server:
 // the suite's own for the embedded engine, WikiText-2 for every other. It never
 // takes one for another: where WikiText-2 cannot be had, that is an error.
-func loadText(ctx context.Context, t *target.Target, o Options) (*Text, error) {
+func loadText(ctx context.Context, t *server.Server, o Options) (*Text, error) {
 	if o.Wikitext == "" && t.Loopback {
 		return HeldOut(), nil
 	}

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/tokenizer"
 )
 
@@ -21,13 +21,13 @@ type source struct {
 // tokenizerFor finds the tokens' source: the server's own /tokenize, else the
 // tokenizer.json that the user names. The prefix comes from the same place, or
 // from the other where that one does not know it, or from the user.
-func tokenizerFor(ctx context.Context, t *target.Target, o Options) (*source, error) {
+func tokenizerFor(ctx context.Context, t *server.Server, o Options) (*source, error) {
 	tok, err := serverTokenizer(ctx, t, o)
-	if err != nil && (o.Tokenizer == "" || !errors.Is(err, target.ErrNoTokenizer) && !errors.Is(err, target.ErrNoPrefix)) {
+	if err != nil && (o.Tokenizer == "" || !errors.Is(err, server.ErrNoTokenizer) && !errors.Is(err, server.ErrNoPrefix)) {
 		switch {
-		case errors.Is(err, target.ErrNoTokenizer):
+		case errors.Is(err, server.ErrNoTokenizer):
 			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json", err)
-		case errors.Is(err, target.ErrNoPrefix):
+		case errors.Is(err, server.ErrNoPrefix):
 			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json, or ACC_PREFIX_TOKEN to the id of its BOS (its EOS where it has none)", err)
 		}
 		return nil, err
@@ -39,22 +39,22 @@ func tokenizerFor(ctx context.Context, t *target.Target, o Options) (*source, er
 	if lerr != nil {
 		return nil, lerr
 	}
-	if errors.Is(err, target.ErrNoPrefix) { // the server tokenizes; the file only knows the prefix
+	if errors.Is(err, server.ErrNoPrefix) { // the server tokenizes; the file only knows the prefix
 		tok.prefix = local.prefix
 		return tok, nil
 	}
 	return local, nil
 }
 
-// serverTokenizer is the server's. With [target.ErrNoPrefix] it lacks a prefix,
+// serverTokenizer is the server's. With [server.ErrNoPrefix] it lacks a prefix,
 // and is otherwise ready.
-func serverTokenizer(ctx context.Context, t *target.Target, o Options) (*source, error) {
+func serverTokenizer(ctx context.Context, t *server.Server, o Options) (*source, error) {
 	tok := &source{name: "the server's /tokenize", encode: func(ctx context.Context, text string) ([]int32, error) {
 		return t.Tokenize(ctx, o.Retry, text, false)
 	}}
 	if _, err := t.Tokenize(ctx, o.Retry, "a", false); err != nil {
-		if ctx.Err() == nil && !errors.Is(err, target.ErrNoTokenizer) && !target.Passing(err) {
-			err = fmt.Errorf("%w: %w", target.ErrNoTokenizer, err) // no text is plainer: whatever is there, it is none
+		if ctx.Err() == nil && !errors.Is(err, server.ErrNoTokenizer) && !server.Passing(err) {
+			err = fmt.Errorf("%w: %w", server.ErrNoTokenizer, err) // no text is plainer: whatever is there, it is none
 		}
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"inferbench/harness/arrival"
+	"inferbench/harness/timedconn"
 )
 
 // quiet takes what net/http would log of connections that broke: here that is
@@ -46,7 +46,7 @@ func (l *listener) accept() {
 				continue
 			}
 		}
-		c := &conn{Conn: arrival.New(nc.(*net.TCPConn)), from: l}
+		c := &conn{Conn: timedconn.New(nc.(*net.TCPConn)), from: l}
 		if l.add(c) {
 			l.give(c)
 		}
@@ -107,7 +107,7 @@ func (l *listener) closeConns() {
 
 // conn is a connection that knows when its current request began to arrive.
 type conn struct {
-	*arrival.Conn
+	*timedconn.Conn
 	from   *listener
 	unread []byte
 

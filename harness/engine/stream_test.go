@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/arrival"
+	"inferbench/harness/timedconn"
 )
 
 // A streamed token allocates nothing: drawn, formatted, stamped, written.
@@ -39,7 +39,7 @@ func TestATokenAllocatesNothing(t *testing.T) {
 	in.MaxTokens = new(2000)
 	f := &completionFormat{x: x, in: in}
 	f.ready()
-	c := &conn{Conn: arrival.New(near.(*net.TCPConn)), from: e.listener}
+	c := &conn{Conn: timedconn.New(near.(*net.TCPConn)), from: e.listener}
 	s, err := newStream(e, c, f, x.jobs, true)
 	require.NoError(t, err)
 	x.jobs[0].sink = s

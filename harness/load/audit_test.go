@@ -15,8 +15,8 @@ import (
 
 	"inferbench/harness/engine"
 	"inferbench/harness/engine/schedule"
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
-	"inferbench/harness/target"
 	"inferbench/harness/workload"
 )
 
@@ -48,8 +48,8 @@ func TestClientProcess(t *testing.T) {
 			}
 		}()
 	}
-	tg := target.New(url, "", "", nil)
-	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{}))
+	tg := server.New(url, "", "", nil)
+	require.NoError(t, tg.Wait(t.Context(), server.WaitOptions{}))
 	before := idleLateness()
 	src := workload.Random{N: 32, ISL: 32, OSL: 32, RangeRatio: 1, Vocab: tg.Vocab, Seed: 1}
 	rec, err := Run(t.Context(), tg, src, Options{Conc: 8})

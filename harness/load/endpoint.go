@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"inferbench/harness/arrival"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
+	"inferbench/harness/timedconn"
 )
 
 // endpoint is where requests go: how to reach it and what every request's
@@ -36,7 +36,7 @@ type endpoint struct {
 
 const dialTimeout = 10 * time.Second
 
-func newEndpoint(t *target.Target, o Options) (*endpoint, error) {
+func newEndpoint(t *server.Server, o Options) (*endpoint, error) {
 	path := "/v1/completions"
 	if o.Chat {
 		path = "/v1/chat/completions"
@@ -116,7 +116,7 @@ func (e *endpoint) dial(ctx context.Context) (c net.Conn, dial, handshake time.D
 		return nil, 0, 0, fmt.Errorf("connect: %w", plain(err))
 	}
 	dial = time.Since(begin)
-	c = arrival.New(c.(*net.TCPConn)) // of network "tcp"
+	c = timedconn.New(c.(*net.TCPConn)) // of network "tcp"
 	if e.tls != nil {
 		t := tls.Client(c, e.tls)
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // asked is what a fake server got.
@@ -34,7 +34,7 @@ func (a asked) ids() []int32 {
 }
 
 // fake is a server whose every answer is written by the test.
-func fake(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, a asked)) *target.Target {
+func fake(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, a asked)) *server.Server {
 	t.Helper()
 	var n atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func fake(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, a as
 		answer(w, r, a)
 	}))
 	t.Cleanup(s.Close)
-	return target.New(s.URL, "m", "k3y", nil)
+	return server.New(s.URL, "m", "k3y", nil)
 }
 
 // stream answers as vLLM does: a chunk a token, usage, [DONE].

@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
 // rawServer writes to every connection whatever a server could.
-func rawServer(t *testing.T, write func(w io.Writer)) *target.Target {
+func rawServer(t *testing.T, write func(w io.Writer)) *server.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func rawServer(t *testing.T, write func(w io.Writer)) *target.Target {
 			}()
 		}
 	}()
-	return target.New("http://"+l.Addr().String(), "m", "", nil)
+	return server.New("http://"+l.Addr().String(), "m", "", nil)
 }
 
 // flood writes b over and over, n bytes in all or until nobody reads.

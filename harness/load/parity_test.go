@@ -11,20 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/engine"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
 var record = flag.Bool("record", false, "write harness/stats/testdata/parity/engine.json.gz anew; run make parity-client after")
 
 // embedded starts an embedded engine and waits for it.
-func embedded(t testing.TB, cfg engine.Config) (*engine.Engine, *target.Target) {
+func embedded(t testing.TB, cfg engine.Config) (*engine.Engine, *server.Server) {
 	t.Helper()
 	e, err := engine.Start(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { e.Close() })
-	tg := target.New(e.URL(), "", cfg.APIKey, nil)
-	require.NoError(t, tg.Wait(t.Context(), target.WaitOptions{}))
+	tg := server.New(e.URL(), "", cfg.APIKey, nil)
+	require.NoError(t, tg.Wait(t.Context(), server.WaitOptions{}))
 	return e, tg
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
@@ -19,7 +19,7 @@ type Plan struct {
 // Open makes what [Run] takes from a plan and a server: a workload that fits
 // its vocabulary, its context and its tokenizer, and checked options. The notes
 // say what the reader of the figures should know; [Run]'s come on top.
-func Open(ctx context.Context, t *target.Target, p Plan) (workload.Source, Options, []string, error) {
+func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Options, []string, error) {
 	o, err := p.Options.withDefaults()
 	if err != nil {
 		return nil, o, nil, err
@@ -45,13 +45,13 @@ func Open(ctx context.Context, t *target.Target, p Plan) (workload.Source, Optio
 }
 
 // counter counts tokens by the server's tokenizer; nil where it has none.
-func counter(ctx context.Context, t *target.Target) (workload.Counter, error) {
+func counter(ctx context.Context, t *server.Server) (workload.Counter, error) {
 	count := func(ctx context.Context, text string) (int, error) {
-		ids, err := t.Tokenize(ctx, target.Retry{}, text, true)
+		ids, err := t.Tokenize(ctx, server.Retry{}, text, true)
 		return len(ids), err
 	}
 	switch _, err := count(ctx, "a"); {
-	case errors.Is(err, target.ErrNoTokenizer):
+	case errors.Is(err, server.ErrNoTokenizer):
 		return nil, nil
 	case err != nil:
 		return nil, err

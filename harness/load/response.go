@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"inferbench/harness/arrival"
+	"inferbench/harness/timedconn"
 )
 
 // Limits on what a server can make the client hold.
@@ -27,7 +27,7 @@ const (
 // buffer; nothing is allocated.
 type response struct {
 	conn    net.Conn
-	arrival *arrival.Conn // under conn: tells when bytes arrived
+	arrival *timedconn.Conn // under conn: tells when bytes arrived
 	buf     []byte
 	r, w    int
 	rawR    int
@@ -70,7 +70,7 @@ func (s *response) start(conn net.Conn) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
-	s.arrival, _ = conn.(*arrival.Conn)
+	s.arrival, _ = conn.(*timedconn.Conn)
 }
 
 // read takes what the connection has, at least a byte, into the buffer.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
-	"inferbench/harness/target"
 	"inferbench/harness/workload"
 )
 
@@ -17,7 +17,7 @@ import (
 // no warm-up request. Where ctx ends, Run closes its connections at once and
 // returns what it has along with the context's error; requests cut short are
 // in the recording as failed.
-func Run(ctx context.Context, t *target.Target, src workload.Source, o Options) (*Recording, error) {
+func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) (*Recording, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
@@ -23,7 +23,7 @@ func random(n int) workload.Random {
 	return workload.Random{N: n, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
 }
 
-func run(t *testing.T, tg *target.Target, n int, o Options) *Recording {
+func run(t *testing.T, tg *server.Server, n int, o Options) *Recording {
 	t.Helper()
 	rec, err := Run(t.Context(), tg, random(n), o)
 	require.NoError(t, err)
@@ -235,7 +235,7 @@ func TestDeadServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	l.Close()
-	tg := target.New("http://"+l.Addr().String(), "m", "", nil)
+	tg := server.New("http://"+l.Addr().String(), "m", "", nil)
 	_, err = Run(t.Context(), tg, random(8), Options{Conc: 2, WarmUp: 4})
 	require.ErrorContains(t, err, "all 4 warm-up requests failed")
 	assert.ErrorContains(t, err, "connection refused")
@@ -319,11 +319,11 @@ func TestWarmUpIsNotCounted(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
-	_, err := Run(t.Context(), target.New("http://h", "m", "", nil), random(1), Options{})
+	_, err := Run(t.Context(), server.New("http://h", "m", "", nil), random(1), Options{})
 	assert.ErrorContains(t, err, "in flight")
-	_, err = Run(t.Context(), target.New("ftp://h", "m", "", nil), random(1), Options{Conc: 1})
+	_, err = Run(t.Context(), server.New("ftp://h", "m", "", nil), random(1), Options{Conc: 1})
 	assert.ErrorContains(t, err, "want http or https")
-	_, err = Run(t.Context(), target.New("http://h", "m", "", nil), workload.Random{}, Options{Conc: 1})
+	_, err = Run(t.Context(), server.New("http://h", "m", "", nil), workload.Random{}, Options{Conc: 1})
 	assert.ErrorContains(t, err, "at least one request")
 }
 

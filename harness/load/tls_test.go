@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/arrival"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
+	"inferbench/harness/timedconn"
 )
 
 // Over TLS everything is the same but for the handshake, which comes before the
@@ -36,18 +36,18 @@ func TestTLS(t *testing.T) {
 	assert.LessOrEqual(t, rec.Audit.Dials, 3, "connections are kept")
 	assert.Positive(t, rec.Audit.TLSMaxMs)
 
-	_, err := Run(t.Context(), target.New(s.URL, "m", "", nil), random(4), Options{Conc: 1, WarmUp: 1})
+	_, err := Run(t.Context(), server.New(s.URL, "m", "", nil), random(4), Options{Conc: 1, WarmUp: 1})
 	assert.ErrorContains(t, err, "TLS handshake: tls: failed to verify certificate", "a certificate that nobody vouches for is never accepted")
 }
 
 // trusting is a target of the server that knows its certificate.
-func trusting(t *testing.T, s *httptest.Server) *target.Target {
+func trusting(t *testing.T, s *httptest.Server) *server.Server {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
-	client, err := target.Client(ca)
+	client, err := server.Client(ca)
 	require.NoError(t, err)
-	return target.New(s.URL, "m", "", client)
+	return server.New(s.URL, "m", "", client)
 }
 
 // corked gathers what is written to its connections until it is let go.
@@ -103,7 +103,7 @@ func TestTokensBundledUnderTLS(t *testing.T) {
 	// until stamps have come for a while.
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
 	require.NoError(t, err)
-	defer arrival.New(c.(*net.TCPConn)).Close()
+	defer timedconn.New(c.(*net.TCPConn)).Close()
 	for right, tries := 0, 0; right < 20; tries++ {
 		require.Less(t, tries, 1000, "tokens of one segment were said to have come apart")
 		rec := run(t, tg, 1, Options{Conc: 1})

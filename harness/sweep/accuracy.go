@@ -12,7 +12,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/corpus"
 	"inferbench/harness/matrix"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 // Accuracy is how a cell's accuracy run ended.
@@ -89,8 +89,8 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 
 // retry bounds what one scoring request may take, all its tries together, by
 // REQUEST_TIMEOUT.
-func (sw *Sweep) retry() target.Retry {
-	return target.Retry{Each: sw.Settings.RequestTimeout, Within: sw.Settings.RequestTimeout}
+func (sw *Sweep) retry() server.Retry {
+	return server.Retry{Each: sw.Settings.RequestTimeout, Within: sw.Settings.RequestTimeout}
 }
 
 // score never returns nil.

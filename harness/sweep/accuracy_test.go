@@ -20,7 +20,7 @@ import (
 	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
-	"inferbench/harness/target"
+	"inferbench/harness/server"
 )
 
 type unwatched struct{}
@@ -64,8 +64,8 @@ func TestACellIsScoredAtItsConc(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	defer s.Close()
-	tg := target.New(s.URL, "", "", nil)
-	require.NoError(t, tg.Wait(context.Background(), target.WaitOptions{}))
+	tg := server.New(s.URL, "", "", nil)
+	require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
 	sw := &Sweep{Config: Config{Target: tg, Watch: unwatched{}}}
 	sw.Settings.AccuracyMaxLength = 512
 	sw.Settings.RequestTimeout = time.Minute

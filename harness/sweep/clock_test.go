@@ -14,8 +14,8 @@ import (
 	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/server"
 	"inferbench/harness/settings"
-	"inferbench/harness/target"
 )
 
 func TestClockJump(t *testing.T) {
@@ -61,8 +61,8 @@ func TestClockSetDuringACell(t *testing.T) {
 		return map[string]string{"BASE_URL": e.URL(), "ISL": "16", "OSL": "8", "CONC": "1", "NUM_PROMPTS": "400", "RESULTS_DIR": t.TempDir()}[name]
 	}, "")
 	require.NoError(t, err)
-	server := target.New(set.BaseURL, "", "", nil)
-	require.NoError(t, server.Wait(t.Context(), target.WaitOptions{}))
+	target := server.New(set.BaseURL, "", "", nil)
+	require.NoError(t, target.Wait(t.Context(), server.WaitOptions{}))
 
 	var ahead atomic.Int64
 	real := timeOfDay
@@ -71,7 +71,7 @@ func TestClockSetDuringACell(t *testing.T) {
 
 	plan, err := NewPlan("TestServing", "", "")
 	require.NoError(t, err)
-	sw, err := Open(t.Context(), Config{Settings: set, Target: server, Plan: plan, Begin: time.Now(),
+	sw, err := Open(t.Context(), Config{Settings: set, Target: target, Plan: plan, Begin: time.Now(),
 		Watch: setter{set: func() { ahead.Store(int64(time.Hour)) }}})
 	require.NoError(t, err)
 	r, err := sw.Serve(t.Context(), sw.Cells()[0])

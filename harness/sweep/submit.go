@@ -8,20 +8,20 @@ import (
 
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
-	"inferbench/harness/board"
+	"inferbench/harness/submit"
 )
 
 // Submit sends what the sweep's batches hold to the leaderboard, batch by
 // batch. Cells that did not pass are left out here, with their reason in the
 // table; what a board refuses or never confirms is an error.
-func (sw *Sweep) Submit(ctx context.Context, client *board.Client) error {
-	var all board.Report
+func (sw *Sweep) Submit(ctx context.Context, client *submit.Client) error {
+	var all submit.Report
 	for _, combo := range sw.Settings.Selection.Combinations() {
 		b := sw.batches[combo]
 		if b == nil { // no cell of it was selected
 			continue
 		}
-		report, err := submit(ctx, client, b.Dir, sw.Settings.Team)
+		report, err := send(ctx, client, b.Dir, sw.Settings.Team)
 		if err != nil {
 			return err
 		}
@@ -31,8 +31,8 @@ func (sw *Sweep) Submit(ctx context.Context, client *board.Client) error {
 }
 
 // SubmitBatch sends a finished batch: the folder is all it needs.
-func SubmitBatch(ctx context.Context, client *board.Client, dir, team string) error {
-	report, err := submit(ctx, client, dir, team)
+func SubmitBatch(ctx context.Context, client *submit.Client, dir, team string) error {
+	report, err := send(ctx, client, dir, team)
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func SubmitBatch(ctx context.Context, client *board.Client, dir, team string) er
 	return report.Err()
 }
 
-func submit(ctx context.Context, client *board.Client, dir, team string) (board.Report, error) {
+func send(ctx context.Context, client *submit.Client, dir, team string) (submit.Report, error) {
 	folder, err := batch.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	var passed []board.Figures
+	var passed []submit.Figures
 	for _, c := range folder.Cells {
 		if r := c.Result; c.Status == batch.Passed && r != nil && r.Performance != nil {
 			f, err := figures(c)
@@ -63,9 +63,9 @@ func submit(ctx context.Context, client *board.Client, dir, team string) (board.
 
 // figures is what a cell that passed submits. What its accuracy lacks is zero,
 // which no board takes.
-func figures(c batch.ReadCell) (f board.Figures, err error) {
+func figures(c batch.ReadCell) (f submit.Figures, err error) {
 	r := c.Result
-	f = board.Figures{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
+	f = submit.Figures{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
 		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: r.Performance.TputPerGPU,
 		BaselineE2EMs: value(r.Baseline.MedianE2E), BaselineTputPerGPU: value(r.Baseline.TputPerGPU),
 		Embedded: r.Args.Backend == "embedded", ClientLimited: r.ClientLimited, ResultFile: filepath.Base(c.File)}

@@ -17,14 +17,14 @@ import (
 	"time"
 
 	"inferbench/baselines"
-	"inferbench/harness/advice"
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/report"
+	"inferbench/harness/server"
 	"inferbench/harness/settings"
 	"inferbench/harness/shard"
-	"inferbench/harness/target"
 )
 
 // Version is the suite's own version, as CHANGELOG.md lists it and as every
@@ -34,7 +34,7 @@ const Version = "0.1.0"
 // Config is what a sweep is made from.
 type Config struct {
 	Settings settings.Settings
-	Target   *target.Target // a server that is ready, see [target.Target.Wait]
+	Target   *server.Server // a server that is ready, see [server.Server.Wait]
 	Plan     Plan           // which cells `go test` selects
 	Watch    Watcher        // told what happens; nil for nobody
 	Shards   *shard.Group   // who shares the load; nil for nobody. See [Follow]
@@ -219,15 +219,15 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	st.result = r
 	took := st.unbooked
 	st.unbooked = 0
-	r.Reason = advice.Add(r.Reason)
+	r.Reason = hint.Add(r.Reason)
 	sw.Watch.Ended(c, r)
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
 	}
 	if err := b.WriteResult(sw.Settings.ResultFilename, c, r); err != nil {
 		// Without its file the cell has no result, whatever was measured.
-		r.Status, r.Reason = batch.Failed, advice.Add(err.Error())
-		return errors.Join(advice.Err(err), b.Record(c, batch.Failed, took))
+		r.Status, r.Reason = batch.Failed, hint.Add(err.Error())
+		return errors.Join(hint.Err(err), b.Record(c, batch.Failed, took))
 	}
 	return b.Record(c, r.Status, took)
 }

@@ -1,0 +1,127 @@
+package convert
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"time"
+
+	"inferbench/harness/stats"
+)
+
+// object is a JSON object of another tool, read leniently: tools add keys from
+// one release to the next, and write a number now as a number, now as text.
+type object map[string]json.RawMessage
+
+// notFinite is what Python's json module writes that is not JSON, as SGLang's
+// "request_rate": Infinity. A string is matched whole, so that none within it is.
+var notFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?Infinity|NaN`)
+
+// strictJSON has null in place of Python's Infinity and NaN, and no byte order
+// mark.
+func strictJSON(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	return notFinite.ReplaceAllFunc(b, func(m []byte) []byte {
+		if m[0] == '"' {
+			return m
+		}
+		return []byte("null")
+	})
+}
+
+func (o object) has(keys ...string) bool {
+	for _, k := range keys {
+		if _, ok := o[k]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// number is the first of the keys that holds a finite number.
+func (o object) number(keys ...string) *float64 {
+	for _, k := range keys {
+		var v float64
+		raw := o[k]
+		if len(raw) > 1 && raw[0] == '"' {
+			raw = raw[1 : len(raw)-1]
+		}
+		if json.Unmarshal(raw, &v) == nil && !math.IsInf(v, 0) && len(raw) > 0 && string(raw) != "null" {
+			return &v
+		}
+	}
+	return nil
+}
+
+func (o object) float(keys ...string) float64 {
+	if v := o.number(keys...); v != nil {
+		return *v
+	}
+	return 0
+}
+
+func (o object) int(keys ...string) int { return int(o.float(keys...)) }
+
+func (o object) bool(key string) bool { return string(o[key]) == "true" || o.text(key) == "true" }
+
+func (o object) text(keys ...string) string {
+	for _, k := range keys {
+		var s string
+		if json.Unmarshal(o[k], &s) == nil && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// distributions fills in TTFT, TPOT, ITL and E2EL: theirs maps our name of a
+// metric to the tool's key, given the statistic; scale turns the tool's unit
+// into milliseconds.
+func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, metric string) string) error {
+	ours := map[string]float64{}
+	for _, metric := range []string{"ttft", "tpot", "itl", "e2el"} {
+		for _, stat := range []string{"mean", "median", "std", "p90", "p95", "p99", "p99.9", "max"} {
+			if v := o.number(theirs(stat, metric)); v != nil {
+				ours[fmt.Sprintf("%s_%s_ms", stat, metric)] = *v * scale
+			}
+		}
+	}
+	b, err := json.Marshal(ours)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, s); err != nil {
+		return err
+	}
+	if tpot := s.TPOT.Median; tpot != nil && *tpot > 0 {
+		v := 1000 / *tpot
+		s.Interactivity = &v
+	}
+	return nil
+}
+
+// secondsOf is a list of durations in seconds; nil where the key holds none.
+func (o object) secondsOf(key string) []time.Duration {
+	var list []float64
+	if json.Unmarshal(o[key], &list) != nil {
+		return nil
+	}
+	out := make([]time.Duration, len(list))
+	for i, s := range list {
+		out[i] = seconds(s)
+	}
+	return out
+}
+
+// first is the first of the values that is given.
+func first[T comparable](values ...T) T {
+	var zero T
+	for _, v := range values {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}

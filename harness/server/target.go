@@ -1,0 +1,246 @@
+// Package server is a server we talk to: where it is, which model it serves,
+// what dialect it speaks, and how to ask it something over HTTP.
+//
+// The streaming requests whose tokens are timed are sent by package load; what
+// is here is everything else: readiness, models, tokenizers, scoring calls.
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	neturl "net/url"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Server is a server that answered: see [Wait]. It is safe for concurrent use.
+type Server struct {
+	BaseURL  string // scheme and host without a trailing slash: http://127.0.0.1:8888
+	Model    string // the model's name as the server lists it
+	Engine   string // vllm, sglang, llama.cpp, embedded, … or unknown
+	Version  string // the engine's own version, empty where it gives none
+	MaxLen   int    // context length in tokens, 0 where the server does not say
+	Vocab    int    // size of the vocabulary, 0 where the server does not say
+	Loopback bool   // the server is the suite's own embedded engine
+	Profile  string // of the embedded engine
+	Within   bool   // that engine runs in this process: whoever starts it says so
+
+	// Headers go with every request, beside the target's own. Their values may be
+	// secrets. Set them before the first request.
+	Headers http.Header
+
+	key  string
+	http *http.Client
+}
+
+// New is a target that has not been asked anything yet. The key goes into an
+// Authorization header and nowhere else; it may be empty. A nil client means
+// one with a pool wide enough for any CONC.
+func New(baseURL, model, key string, client *http.Client) *Server {
+	if client == nil {
+		client, _ = Client("") // fails on a CA file only
+	}
+	own := *client
+	own.CheckRedirect = staysThere
+	return &Server{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Engine: "unknown", key: key, http: &own}
+}
+
+// redirectError is a server that says it is elsewhere.
+type redirectError struct{ to string }
+
+func (e *redirectError) Error() string {
+	return fmt.Sprintf("the server sends us to %s, where no key and no load should go unasked: set BASE_URL to where the server is", e.to)
+}
+
+// staysThere follows redirects within a server. One to another would take the
+// headers along, of which net/http holds Authorization back alone, and the timed
+// requests follow none.
+func staysThere(next *http.Request, before []*http.Request) error {
+	if first := before[0].URL; next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
+		return &redirectError{to: next.URL.Scheme + "://" + next.URL.Host}
+	}
+	if len(before) > 3 {
+		return errors.New("redirected too often")
+	}
+	return nil
+}
+
+// Authorize adds the API key, where there is one, to a request's header.
+func (t *Server) Authorize(h http.Header) {
+	if t.key != "" {
+		h.Set("Authorization", "Bearer "+t.key)
+	}
+}
+
+// HTTPError is an answer whose status is not 2xx.
+type HTTPError struct {
+	Method, URL string
+	Status      int
+	RetryAfter  time.Duration // from the Retry-After header, 0 without one
+	Body        string        // the server's message, or the start of what it sent
+}
+
+func (e *HTTPError) Error() string {
+	return fmt.Sprintf("%s %s: HTTP %d: %s", e.Method, e.URL, e.Status, e.Body)
+}
+
+// maxAnswer bounds what one non-streaming answer may hold in memory: prompt
+// logprobs of a 128K-token window (some 20 MB) stay below it.
+const maxAnswer = 64 << 20
+
+var errTooMuch = fmt.Errorf("answer is longer than %d MiB", maxAnswer>>20)
+
+// Get asks path and decodes the JSON answer into out; a nil out reads and drops
+// the answer, a *[]byte takes it as it is, a *json.RawMessage too if it is JSON.
+func (t *Server) Get(ctx context.Context, path string, out any) error {
+	return t.do(ctx, http.MethodGet, path, nil, out)
+}
+
+// Post sends in as JSON to path and decodes the JSON answer into out.
+func (t *Server) Post(ctx context.Context, path string, in, out any) error {
+	return t.do(ctx, http.MethodPost, path, in, out)
+}
+
+func (t *Server) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	url := t.BaseURL + path
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return err
+	}
+	maps.Copy(req.Header, t.Headers)
+	req.Header.Del("Accept-Encoding") // net/http decompresses what it asked for itself
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	t.Authorize(req.Header)
+	resp, err := t.http.Do(req)
+	if err != nil { // names method and URL already: the server's own after a redirect
+		if u := new(neturl.Error); errors.As(err, &u) {
+			u.URL = t.Redact(u.URL)
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return t.newHTTPError(method, url, resp)
+	}
+	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer}
+	var b []byte
+	if out == nil {
+		_, err = io.Copy(io.Discard, limited)
+	} else {
+		buf := bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), 4<<20)+bytes.MinRead))
+		_, err = buf.ReadFrom(limited)
+		b = buf.Bytes()
+	}
+	if limited.N <= 0 {
+		return fmt.Errorf("%s %s: %w", method, url, errTooMuch)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w", method, url, err)
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*out = b
+		return nil
+	case *json.RawMessage:
+		if !gjson.ValidBytes(b) { // which gjson itself, picking from it, does not mind
+			return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: errors.New("this is no JSON")}
+		}
+		*out = b
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: err}
+	}
+	return nil
+}
+
+// MalformedError is a 2xx answer that is not the JSON it should be.
+type MalformedError struct {
+	Method, URL string
+	Body        []byte // the whole answer, for the caller to find out what was meant
+	Err         error  // from encoding/json
+}
+
+func (e *MalformedError) Error() string {
+	return fmt.Sprintf("%s %s: read the answer: %v (it starts %q)", e.Method, e.URL, e.Err, oneLine(string(e.Body[:min(len(e.Body), 60)])))
+}
+
+func (e *MalformedError) Unwrap() error { return e.Err }
+
+func (t *Server) newHTTPError(method, url string, resp *http.Response) *HTTPError {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: t.ErrorMessage(b)}
+}
+
+func retryAfter(v string) time.Duration {
+	if s, err := time.ParseDuration(v + "s"); err == nil && s > 0 {
+		return s
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}
+
+// ErrorMessage takes the message out of an error answer: OpenAI's error object,
+// vLLM's and SGLang's older flat ones, FastAPI's detail, else the text itself,
+// shortened and on one line. Secrets are taken out before it is shortened, as
+// they are and as JSON may have escaped them.
+func ErrorMessage(body []byte, secrets ...string) string {
+	said := message([]byte(Redact(string(body), secrets...)))
+	return oneLine(Redact(said, secrets...))
+}
+
+func message(body []byte) string {
+	var e struct {
+		Error   json.RawMessage `json:"error"`
+		Message string          `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+	}
+	if json.Unmarshal(body, &e) == nil {
+		var obj struct {
+			Message string `json:"message"`
+		}
+		var s string
+		switch {
+		case json.Unmarshal(e.Error, &obj) == nil && obj.Message != "":
+			return obj.Message
+		case json.Unmarshal(e.Error, &s) == nil && s != "":
+			return s
+		case e.Message != "":
+			return e.Message
+		case len(e.Detail) > 0:
+			return string(e.Detail)
+		}
+	}
+	return string(body)
+}
+
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > 300 {
+		return string(r[:300]) + "…"
+	}
+	return s
+}

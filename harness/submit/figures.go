@@ -1,0 +1,141 @@
+// Package submit is the leaderboard's client: it keeps every submission in the
+// batch folder before it is sent, sends it, and believes only a board that said
+// "complete".
+//
+// A board is either a Gradio app, which takes eleven fields (see
+// [Figures.Fields]) and answers with a stream of events, or the suite's own
+// board (package leaderboard), which also takes the whole result file. The
+// client finds out which by asking.
+package submit
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"inferbench/baselines"
+	"inferbench/harness/matrix"
+)
+
+// Figures is what one cell submits.
+type Figures struct {
+	Team string `json:"team"`
+	ISL  int    `json:"isl"`
+	OSL  int    `json:"osl"`
+	Conc int    `json:"conc"`
+
+	E2EMs      float64 `json:"e2e_ms"`       // median end-to-end latency
+	TputPerGPU float64 `json:"tput_per_gpu"` // input and output tokens a second and GPU
+
+	// The hardware baseline of the cell; zero where there is none.
+	BaselineE2EMs      float64 `json:"baseline_e2e_ms"`
+	BaselineTputPerGPU float64 `json:"baseline_tput_per_gpu"`
+
+	BitsPerByte    float64 `json:"bits_per_byte"`
+	BytePerplexity float64 `json:"byte_perplexity"`
+	WordPerplexity float64 `json:"word_perplexity"`
+
+	Passed        bool   `json:"passed"`         // accuracy held and performance was measured
+	Embedded      bool   `json:"embedded"`       // measured on the suite's own engine
+	ClientLimited bool   `json:"client_limited"` // the client, not the server, was the limit
+	ResultFile    string `json:"result_file"`    // its name in the batch folder; own boards keep a copy
+}
+
+// Name is the cell's name: isl=1024/osl=1024/conc=4.
+func (f Figures) Name() string { return f.cell().Name() }
+
+func (f Figures) cell() matrix.Cell {
+	return matrix.Cell{Combination: matrix.Combination{ISL: f.ISL, OSL: f.OSL}, Conc: f.Conc}
+}
+
+// fileName is the submission's file in the batch folder. It belongs to the
+// result file, so that a cell of its own name (RESULT_FILENAME) keeps its own.
+func (f Figures) fileName() string {
+	name := f.cell().FileName()
+	if f.ResultFile != "" {
+		name = filepath.Base(f.ResultFile)
+	}
+	return "submission_" + strings.TrimPrefix(name, "result_")
+}
+
+// Fields are the eleven values of a Gradio submission, in the order in which
+// the public boards take them: team, CONC, E2E, throughput/GPU, the baseline's
+// two, the two ratios ours/baseline, and the three accuracy metrics.
+func (f Figures) Fields() []any {
+	return []any{f.Team, f.Conc, f.E2EMs, f.TputPerGPU, f.BaselineE2EMs, f.BaselineTputPerGPU,
+		f.E2EMs / f.BaselineE2EMs, f.TputPerGPU / f.BaselineTputPerGPU,
+		f.BitsPerByte, f.BytePerplexity, f.WordPerplexity}
+}
+
+func (f Figures) hasBaseline() bool { return baselines.Positive(f.BaselineE2EMs, f.BaselineTputPerGPU) }
+
+// complete says what is missing for any board: empty when nothing is.
+func (f Figures) complete() string {
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{
+		{"median E2E", f.E2EMs}, {"throughput per GPU", f.TputPerGPU}, {"bits_per_byte", f.BitsPerByte},
+		{"byte_perplexity", f.BytePerplexity}, {"word_perplexity", f.WordPerplexity},
+	} {
+		if !baselines.Positive(v.value) {
+			return fmt.Sprintf("its %s is %g: every figure must be measured, finite and above 0", v.name, v.value)
+		}
+	}
+	return ""
+}
+
+// public are the boards of the AMD MI355X InferenceMAX bounty, one a combination.
+var public = map[matrix.Combination]string{
+	{ISL: 1024, OSL: 1024}: "https://daniehua-dsr1-fp4-sgl-isl1024osl1024.hf.space",
+	{ISL: 1024, OSL: 8192}: "https://daniehua-dsr1-fp4-sgl-isl1024osl8192.hf.space",
+	{ISL: 8192, OSL: 1024}: "https://daniehua-dsr1-fp4-sgl-isl8192osl1024.hf.space",
+}
+
+// route says where figures go, or why they go nowhere. An empty address means
+// the board that the client starts itself.
+func (c *Client) route(f Figures) (address string, refusal error) {
+	combo := f.cell().Combination
+	switch {
+	case f.Team == "":
+		return "", fmt.Errorf("it has no team name: set TEAM")
+	case !f.Passed:
+		return "", fmt.Errorf("only a cell whose accuracy PASSED is submitted; where no baseline fits it is NOT_RUN (ACC_BASELINE names one)")
+	case f.complete() != "":
+		return "", fmt.Errorf("%s", f.complete())
+	}
+	address = c.o.URL
+	if address == "" && !f.Embedded {
+		if address = c.o.public[combo]; address == "" {
+			return "", fmt.Errorf("there is no public board for ISL %d, OSL %d: set LEADERBOARD_URL to a board of yours (make leaderboard starts one)", f.ISL, f.OSL)
+		}
+	}
+	if address == "" || loopback(address) {
+		return address, nil
+	}
+	switch {
+	case f.Embedded:
+		return "", fmt.Errorf("it was measured on the embedded engine, which says nothing about hardware, so it never goes to a public board (%s)", address)
+	case f.ClientLimited:
+		return "", fmt.Errorf("the client was the limit of this measurement, not the server, so it does not go to a public board (%s): give the client more CPU and measure again", address)
+	case strings.HasSuffix(host(address), ".hf.space") && !f.hasBaseline():
+		return "", fmt.Errorf("the public board (%s) asks for the hardware baseline's figures, and there are none for this cell", address)
+	}
+	return address, nil
+}
+
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func loopback(address string) bool {
+	h := host(address)
+	ip := net.ParseIP(h)
+	return h == "localhost" || ip != nil && ip.IsLoopback()
+}
