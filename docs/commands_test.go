@@ -162,3 +162,19 @@ func TestPagesThatTheCodeNamesExist(t *testing.T) {
 		return nil
 	}))
 }
+
+// The index leads to every page, and the README to the index.
+func TestEveryPageIsInTheIndex(t *testing.T) {
+	index, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	pages, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	for _, page := range pages {
+		if page != "README.md" {
+			assert.Contains(t, string(index), "]("+page+")", "docs/README.md does not lead to it")
+		}
+	}
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(readme), "](docs/README.md)")
+}
