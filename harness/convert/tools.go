@@ -31,7 +31,7 @@ func vllm(o object, h Hints) (*Imported, error) {
 		return nil, err
 	}
 	if s.E2EL.Median == nil && s.Failed == 0 { // the list has failed requests too
-		s.E2EL = stats.E2EL(stats.DistOf(o.secondsOf("latencies")))
+		s.E2EL = stats.DistOf(o.secondsOf("latencies"))
 	}
 	r := &Imported{Tool: "vLLM bench serve", Duration: seconds(s.Duration)}
 	r.Date, _ = time.ParseInLocation("20060102-150405", o.text("date"), time.Local)

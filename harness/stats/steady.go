@@ -17,9 +17,10 @@ type Steady struct {
 	OutputThroughput float64 `json:"output_throughput"`      // tok/s
 	TotalThroughput  float64 `json:"total_token_throughput"` // tok/s
 	TputPerGPU       float64 `json:"tput_per_gpu"`           // tok/s/GPU
-	TTFT
-	TPOT
-	E2EL
+
+	TTFT Dist `json:"*_ttft_ms"`
+	TPOT Dist `json:"*_tpot_ms"`
+	E2EL Dist `json:"*_e2el_ms"`
 
 	Head Edge `json:"head"`
 	Tail Edge `json:"tail"`
@@ -84,7 +85,7 @@ func steady(ts []Timing, duration time.Duration, gpus int) *Steady {
 	s := &Steady{
 		InFlight: level, Requests: len(e2el), Start: from.Seconds(), Duration: (to - from).Seconds(),
 		OutputThroughput: rate(out[1], to-from), TotalThroughput: rate(in[1]+out[1], to-from),
-		TTFT: TTFT(DistOf(ttft)), TPOT: TPOT(DistOf(tpot)), E2EL: E2EL(DistOf(e2el)),
+		TTFT: DistOf(ttft), TPOT: DistOf(tpot), E2EL: DistOf(e2el),
 		Head: Edge{from.Seconds(), rate(in[0]+out[0], from)},
 		Tail: Edge{(edges[3] - to).Seconds(), rate(in[2]+out[2], edges[3]-to)},
 	}

@@ -20,10 +20,12 @@ type Summary struct {
 	TputPerGPU        float64  `json:"tput_per_gpu"`           // tok/s/GPU, of TotalThroughput
 	Interactivity     *float64 `json:"interactivity"`          // tok/s/user: 1000 / median TPOT
 
-	TTFT
-	TPOT
-	ITL
-	E2EL
+	// A latency's statistics lie flat in a result file: mean_ttft_ms,
+	// median_ttft_ms, … p99.9_ttft_ms, max_ttft_ms.
+	TTFT Dist `json:"*_ttft_ms"`
+	TPOT Dist `json:"*_tpot_ms"`
+	ITL  Dist `json:"*_itl_ms"`
+	E2EL Dist `json:"*_e2el_ms"`
 
 	// ITLKept says how the ITL percentiles were taken: "exact", or "histogram"
 	// where a run had more gaps than are kept whole (see [Collector]).
@@ -44,50 +46,6 @@ type Summary struct {
 	// [MaxErrors].
 	Errors []ErrorCount `json:"errors,omitempty"`
 }
-
-// TTFT, TPOT, ITL and E2EL are a [Dist] each, under the keys of a result file.
-type (
-	TTFT struct {
-		Mean   *float64 `json:"mean_ttft_ms"`
-		Median *float64 `json:"median_ttft_ms"`
-		Std    *float64 `json:"std_ttft_ms"`
-		P90    *float64 `json:"p90_ttft_ms"`
-		P95    *float64 `json:"p95_ttft_ms"`
-		P99    *float64 `json:"p99_ttft_ms"`
-		P99_9  *float64 `json:"p99.9_ttft_ms"`
-		Max    *float64 `json:"max_ttft_ms"`
-	}
-	TPOT struct {
-		Mean   *float64 `json:"mean_tpot_ms"`
-		Median *float64 `json:"median_tpot_ms"`
-		Std    *float64 `json:"std_tpot_ms"`
-		P90    *float64 `json:"p90_tpot_ms"`
-		P95    *float64 `json:"p95_tpot_ms"`
-		P99    *float64 `json:"p99_tpot_ms"`
-		P99_9  *float64 `json:"p99.9_tpot_ms"`
-		Max    *float64 `json:"max_tpot_ms"`
-	}
-	ITL struct {
-		Mean   *float64 `json:"mean_itl_ms"`
-		Median *float64 `json:"median_itl_ms"`
-		Std    *float64 `json:"std_itl_ms"`
-		P90    *float64 `json:"p90_itl_ms"`
-		P95    *float64 `json:"p95_itl_ms"`
-		P99    *float64 `json:"p99_itl_ms"`
-		P99_9  *float64 `json:"p99.9_itl_ms"`
-		Max    *float64 `json:"max_itl_ms"`
-	}
-	E2EL struct {
-		Mean   *float64 `json:"mean_e2el_ms"`
-		Median *float64 `json:"median_e2el_ms"`
-		Std    *float64 `json:"std_e2el_ms"`
-		P90    *float64 `json:"p90_e2el_ms"`
-		P95    *float64 `json:"p95_e2el_ms"`
-		P99    *float64 `json:"p99_e2el_ms"`
-		P99_9  *float64 `json:"p99.9_e2el_ms"`
-		Max    *float64 `json:"max_e2el_ms"`
-	}
-)
 
 // Wait is how long past their scheduled times requests were sent: they waited
 // for a free slot, or the client was late. It is the part of TTFT and E2EL
@@ -164,10 +122,10 @@ func (r Run) Summary() Summary {
 		s.TotalThroughput = float64(s.InputTokens+s.OutputTokens) / sec
 		s.TputPerGPU = s.TotalThroughput / float64(max(r.GPUs, 1))
 	}
-	s.TTFT, s.TPOT, s.E2EL = TTFT(DistOf(ttft)), TPOT(DistOf(tpot)), E2EL(DistOf(e2el))
-	s.ITL, s.ITLKept = ITL(distOfGaps(gaps, nGaps)), "exact"
+	s.TTFT, s.TPOT, s.E2EL = DistOf(ttft), DistOf(tpot), DistOf(e2el)
+	s.ITL, s.ITLKept = distOfGaps(gaps, nGaps), "exact"
 	if r.Folded != nil {
-		s.ITL, s.ITLKept = ITL(r.Folded.dist()), "histogram"
+		s.ITL, s.ITLKept = r.Folded.dist(), "histogram"
 	}
 	if m := s.TPOT.Median; m != nil && *m > 0 {
 		v := 1000 / *m

@@ -192,8 +192,8 @@ func Metrics(s *stats.Summary) []Metric {
 // Units are the metadata lines that tell benchstat which way is better.
 func Units() string {
 	one := 1.0
-	full := &stats.Summary{Interactivity: &one, TTFT: stats.TTFT{Median: &one, P99: &one}, TPOT: stats.TPOT{Median: &one, P99: &one},
-		ITL: stats.ITL{Median: &one, P99: &one}, E2EL: stats.E2EL{Median: &one, P99: &one}}
+	full := &stats.Summary{Interactivity: &one, TTFT: stats.Dist{Median: &one, P99: &one}, TPOT: stats.Dist{Median: &one, P99: &one},
+		ITL: stats.Dist{Median: &one, P99: &one}, E2EL: stats.Dist{Median: &one, P99: &one}}
 	out := ""
 	for _, m := range Metrics(full) {
 		better := "lower"

@@ -1,0 +1,58 @@
+package stats
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A summary's text is the contract of result files: keys, their order, and that
+// what is written is read back whole.
+func TestSummaryIsFlat(t *testing.T) {
+	var ts []Timing
+	for i := range 4 { // two at a time, so that there is a steady part
+		at := time.Duration(i/2) * 40 * msec
+		ts = append(ts, Timing{Index: i, Sent: at, Waited: msec, First: at + 10*msec, Last: at + 40*msec, Done: at + 40*msec,
+			ITL: NewGaps(10*msec, 20*msec), Chunks: 3, InputTokens: 100, OutputTokens: 3})
+	}
+	s := Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: SLO{"ttft": 500}}.Summary()
+	require.NotNil(t, s.Steady)
+	b, err := json.Marshal(s)
+	require.NoError(t, err)
+
+	latency := func(name string) string {
+		return strings.ReplaceAll("mean_X_ms median_X_ms std_X_ms p90_X_ms p95_X_ms p99_X_ms p99.9_X_ms max_X_ms", "X", name)
+	}
+	assert.Equal(t, strings.Fields("successful_requests failed_requests benchmark_duration total_input_tokens total_generated_tokens "+
+		"request_throughput output_throughput total_token_throughput tput_per_gpu interactivity "+
+		latency("ttft")+" "+latency("tpot")+" "+latency("itl")+" "+latency("e2el")+" itl_percentiles token_counts_from "+
+		"mean_client_wait_ms median_client_wait_ms p99_client_wait_ms max_client_wait_ms "+
+		"goodput_slos_ms request_goodput slo_attainment slo_attainment_by_metric steady_state"), keysOf(t, b))
+	var sections map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(b, &sections))
+	assert.Equal(t, strings.Fields("in_flight requests start_s duration_s output_throughput total_token_throughput tput_per_gpu "+
+		latency("ttft")+" "+latency("tpot")+" "+latency("e2el")+" head tail"), keysOf(t, sections["steady_state"]))
+
+	var back Summary
+	require.NoError(t, json.Unmarshal(b, &back))
+	assert.Equal(t, s, back)
+}
+
+func keysOf(t *testing.T, object []byte) (keys []string) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(string(object)))
+	_, err := dec.Token()
+	require.NoError(t, err)
+	for dec.More() {
+		key, err := dec.Token()
+		require.NoError(t, err)
+		keys = append(keys, key.(string))
+		var value json.RawMessage
+		require.NoError(t, dec.Decode(&value))
+	}
+	return keys
+}
