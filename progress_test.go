@@ -21,11 +21,11 @@ func watcher(set settings.Settings, tty *os.File, plain io.Writer, cells []matri
 		// between a benchmark's name and its figures would spoil both.
 		plain = io.Discard
 	}
-	shown := progress.Choose(set.Progress, tty, plain, cells, g.count)
-	if set.MetricsListen == "" {
+	shown := progress.Choose(set.Results.Progress, tty, plain, cells, g.count)
+	if set.Results.MetricsListen == "" {
 		return shown, func() {}, nil
 	}
-	e, err := metrics.Listen(set.MetricsListen)
+	e, err := metrics.Listen(set.Results.MetricsListen)
 	if err != nil {
 		return nil, nil, err
 	}

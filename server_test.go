@@ -14,7 +14,7 @@ import (
 // disconnect at the end; it is never nil.
 func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *server.Server, disconnect func(), err error) {
 	disconnect = func() {}
-	client, err := server.Client(set.CAFile)
+	client, err := server.Client(set.Server.CAFile)
 	if err != nil {
 		return nil, disconnect, err
 	}
@@ -25,22 +25,22 @@ func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *s
 			return nil, disconnect, err
 		}
 		disconnect = func() { e.Close() }
-		set.BaseURL = e.URL()
+		set.Server.BaseURL = e.URL()
 	}
-	t = server.New(set.BaseURL, set.Model, set.APIKey, client)
-	t.Headers = set.Traffic.Headers
-	if err := t.Wait(ctx, server.WaitOptions{Timeout: set.ReadyTimeout, OnWait: waiting(plain, set.BaseURL)}); err != nil {
+	t = server.New(set.Server.BaseURL, set.Server.Model, set.Server.APIKey, client)
+	t.Headers = set.Workload.Headers
+	if err := t.Wait(ctx, server.WaitOptions{Timeout: set.Server.ReadyTimeout, OnWait: waiting(plain, set.Server.BaseURL)}); err != nil {
 		disconnect()
 		return nil, func() {}, err
 	}
 	if t.Within = within; !within {
-		set.EngineProfile = t.Profile // of an engine in a process of its own
+		set.Engine.Profile = t.Profile // of an engine in a process of its own
 	}
 	return t, disconnect, nil
 }
 
 // startEngine starts the embedded engine as the settings describe it.
 func startEngine(set settings.Settings) (*engine.Engine, error) {
-	return engine.Start(engine.Config{Profile: set.EngineProfile, APIKey: set.APIKey, Dialect: engine.Dialect(set.EngineDialect),
-		Noise: set.EngineNoise, DecodeNoise: set.EngineDecodeNoise, Faults: set.EngineFaults})
+	return engine.Start(engine.Config{Profile: set.Engine.Profile, APIKey: set.Server.APIKey, Dialect: engine.Dialect(set.Engine.Dialect),
+		Noise: set.Engine.Noise, DecodeNoise: set.Engine.DecodeNoise, Faults: set.Engine.Faults})
 }

@@ -64,10 +64,10 @@ func run(ctx context.Context, args []string) error {
 		fmt.Fprintf(os.Stderr, usage, verb)
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&s.LeaderboardDB, "db", s.LeaderboardDB, "SQLite file [LEADERBOARD_DB]")
+	flags.StringVar(&s.Board.DB, "db", s.Board.DB, "SQLite file [LEADERBOARD_DB]")
 	switch verb {
 	case "serve":
-		flags.StringVar(&s.LeaderboardListen, "listen", s.LeaderboardListen, "host:port to listen on [LEADERBOARD_LISTEN]")
+		flags.StringVar(&s.Board.Listen, "listen", s.Board.Listen, "host:port to listen on [LEADERBOARD_LISTEN]")
 		teams := flags.String("teams", "", "who may submit: open (no token needed), claim (the first token under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
 		rate := flags.Float64("rate", 20, "submissions a second and address; 0: no limit")
 		flags.Parse(args)
@@ -76,11 +76,11 @@ func run(ctx context.Context, args []string) error {
 		flags.Parse(args)
 		to := flags.Arg(0)
 		if to == "" {
-			to = fmt.Sprintf("%s-%s.backup", s.LeaderboardDB, time.Now().Format("20060102-150405"))
+			to = fmt.Sprintf("%s-%s.backup", s.Board.DB, time.Now().Format("20060102-150405"))
 		}
-		n, err := leaderboard.Backup(ctx, s.LeaderboardDB, to)
+		n, err := leaderboard.Backup(ctx, s.Board.DB, to)
 		if err == nil {
-			fmt.Printf("%s: %d submissions, checked; to restore, stop the board and put it in the place of %s\n", to, n, s.LeaderboardDB)
+			fmt.Printf("%s: %d submissions, checked; to restore, stop the board and put it in the place of %s\n", to, n, s.Board.DB)
 		}
 		return err
 	case "issue":
@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string) error {
 		if flags.NArg() != 1 {
 			return errors.New("issue: want one team name, as in leaderboard issue 'team x'")
 		}
-		b, err := leaderboard.Open(ctx, leaderboard.Config{DB: s.LeaderboardDB})
+		b, err := leaderboard.Open(ctx, leaderboard.Config{DB: s.Board.DB})
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return err
 	case "submit", "resubmit":
-		flags.BoolVar(&s.DryRun, "dry-run", s.DryRun, "print what would be sent, and send nothing [DRY_RUN]")
+		flags.BoolVar(&s.Board.DryRun, "dry-run", s.Board.DryRun, "print what would be sent, and send nothing [DRY_RUN]")
 		flags.Parse(args)
 		if verb == "submit" {
 			return submit(ctx, s, flags.Args())
@@ -122,9 +122,9 @@ func getenv(name string) string {
 }
 
 func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, rate float64) error {
-	host, _, err := net.SplitHostPort(s.LeaderboardListen)
+	host, _, err := net.SplitHostPort(s.Board.Listen)
 	if err != nil {
-		return fmt.Errorf("-listen %q: %w", s.LeaderboardListen, err)
+		return fmt.Errorf("-listen %q: %w", s.Board.Listen, err)
 	}
 	if ip := net.ParseIP(host); policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
 		policy = leaderboard.Claim
@@ -133,13 +133,13 @@ func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, 
 	// default of 100 the collector runs all the time under load.
 	debug.SetGCPercent(400)
 	server, err := leaderboard.Start(ctx, leaderboard.Config{
-		DB: s.LeaderboardDB, Policy: policy, AdminToken: s.LeaderboardAdminToken, Rate: rate, Baseline: s.HardwareBaseline,
+		DB: s.Board.DB, Policy: policy, AdminToken: s.Board.AdminToken, Rate: rate, Baseline: s.Results.HardwareBaseline,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}, s.LeaderboardListen)
+	}, s.Board.Listen)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("leaderboard: %s (database %s); Ctrl+C stops it\n", server.URL, s.LeaderboardDB)
+	fmt.Printf("leaderboard: %s (database %s); Ctrl+C stops it\n", server.URL, s.Board.DB)
 	if err := server.Wait(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return errors.Join(err, server.Close())
 	}
@@ -166,12 +166,12 @@ func submit(ctx context.Context, s settings.Settings, dirs []string) error {
 
 func resubmit(ctx context.Context, s settings.Settings, dirs []string) error {
 	if len(dirs) == 0 {
-		names, err := fs.Glob(os.DirFS(s.ResultsDir), "batch_isl*") // RESULTS_DIR itself may hold [ or *
+		names, err := fs.Glob(os.DirFS(s.Results.Dir), "batch_isl*") // RESULTS_DIR itself may hold [ or *
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
-			dirs = append(dirs, filepath.Join(s.ResultsDir, name))
+			dirs = append(dirs, filepath.Join(s.Results.Dir, name))
 		}
 	}
 	client, err := local.Client(s, os.Stdout)
@@ -183,7 +183,7 @@ func resubmit(ctx context.Context, s settings.Settings, dirs []string) error {
 		return err
 	}
 	if len(report) == 0 {
-		fmt.Printf("leaderboard: nothing is pending in %d batch folders of %s\n", len(dirs), s.ResultsDir)
+		fmt.Printf("leaderboard: nothing is pending in %d batch folders of %s\n", len(dirs), s.Results.Dir)
 	}
 	return report.Err()
 }

@@ -36,7 +36,7 @@ func run(dirs []string) error {
 		return errors.New("want a batch folder, as in make report BATCH=batch_…")
 	}
 	for _, dir := range dirs {
-		if err := report.Write(dir, report.Options{GPUHourUSD: set.GPUHourUSD, GPUWatts: set.GPUWatts}); err != nil {
+		if err := report.Write(dir, report.Options{GPUHourUSD: set.Results.GPUHourUSD, GPUWatts: set.Results.GPUWatts}); err != nil {
 			return err
 		}
 		fmt.Println(filepath.Join(dir, report.HTMLName))

@@ -146,12 +146,12 @@ func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 	client, err := server.Client("")
 	require.NoError(t, err)
 	defer client.CloseIdleConnections()
-	tg := server.New(set.BaseURL, "", "", client)
+	tg := server.New(set.Server.BaseURL, "", "", client)
 	watch := &conductor{phase: phase, on: on, off: off}
 	if phase == "waiting" {
 		watch.begin()
 	}
-	err = tg.Wait(ctx, server.WaitOptions{Timeout: set.ReadyTimeout, Every: 50 * time.Millisecond})
+	err = tg.Wait(ctx, server.WaitOptions{Timeout: set.Server.ReadyTimeout, Every: 50 * time.Millisecond})
 	require.NoError(t, ctx.Err(), "it hung while it waited")
 	if err != nil {
 		return outcome{"no start", err.Error()}

@@ -35,9 +35,9 @@ func FuzzDotenv(f *testing.F) {
 			require.NotContains(t, strings.TrimSpace(err.Error()), "\n")
 			return
 		}
-		require.Positive(t, s.TP)
-		require.Positive(t, s.ReadyTimeout)
-		require.True(t, s.RandomRangeRatio > 0 && s.RandomRangeRatio <= 1)
+		require.Positive(t, s.Server.TP)
+		require.Positive(t, s.Server.ReadyTimeout)
+		require.True(t, s.Workload.RangeRatio > 0 && s.Workload.RangeRatio <= 1)
 		for _, combo := range s.Selection.Combinations() {
 			for _, cell := range s.Selection.Cells(combo) {
 				require.Positive(t, cell.Conc)

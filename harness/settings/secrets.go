@@ -38,9 +38,9 @@ func secretFile(field func(*Settings) *string) func(*Settings, string) error {
 	}
 }
 
-func apiKey(s *Settings) *string { return &s.APIKey }
+func apiKey(s *Settings) *string { return &s.Server.APIKey }
 
-func leaderboardToken(s *Settings) *string { return &s.LeaderboardToken }
+func leaderboardToken(s *Settings) *string { return &s.Board.Token }
 
 // shortestSecret is how long a key is at least that nobody uses as a word
 // elsewhere, as EMPTY and token are.
@@ -48,7 +48,7 @@ const shortestSecret = 8
 
 // checkSecrets refuses a secret in a setting that results record.
 func (s Settings) checkSecrets() error {
-	secrets := []string{s.APIKey, s.LeaderboardToken, s.HFToken, s.LeaderboardAdminToken}
+	secrets := []string{s.Server.APIKey, s.Board.Token, s.Board.HFToken, s.Board.AdminToken}
 	for _, sp := range table {
 		holds := func(key string) bool { return len(key) >= shortestSecret && strings.Contains(s.Given[sp.Env], key) }
 		if slices.ContainsFunc(secrets, holds) {

@@ -30,7 +30,7 @@ func TestSecretsThatCannotBe(t *testing.T) {
 	}
 	s, err := load(t, nil, map[string]string{"API_KEY": "EMPTY", "MODEL": "EMPTY-7b"}, "")
 	require.NoError(t, err, "a word that stands for no key is no secret")
-	assert.Equal(t, "EMPTY", s.APIKey)
+	assert.Equal(t, "EMPTY", s.Server.APIKey)
 }
 
 // .env as other editors and other tools write it.
@@ -45,11 +45,11 @@ func TestDotenvOfOthers(t *testing.T) {
 			s, err := load(t, nil, nil, dotenv)
 			require.NoError(t, err)
 			assert.Equal(t, []int{512, 64}, []int{s.Selection.ISL, s.Selection.OSL})
-			assert.Equal(t, "s3cret", s.APIKey)
+			assert.Equal(t, "s3cret", s.Server.APIKey)
 			assert.Equal(t, map[string]string{"ISL": "512", "OSL": "64"}, s.Given)
 		})
 	}
 	s, err := load(t, nil, nil, "API_KEY='a$HOME#b'\n")
 	require.NoError(t, err)
-	assert.Equal(t, "a$HOME#b", s.APIKey, "in single quotes a value is what it is")
+	assert.Equal(t, "a$HOME#b", s.Server.APIKey, "in single quotes a value is what it is")
 }

@@ -34,9 +34,26 @@ const (
 type Settings struct {
 	Mode     Mode
 	Team     string
-	Estimate bool // say how long it would take, and run nothing
+	Estimate bool   // say how long it would take, and run nothing
+	Resume   string // batch folder to go on with; empty: a new one
 
-	// The server.
+	Server    Server
+	Engine    Engine
+	Selection matrix.Selection
+	Workload  Workload
+	Shape     Shape
+	Shard     Shard
+	Accuracy  Accuracy
+	Results   Results
+	Board     Board
+
+	// Given holds the settings that are not at their defaults, by name, as they
+	// were written; secrets are left out. A result records it.
+	Given map[string]string
+}
+
+// Server says where the server is and how to talk to it.
+type Server struct {
 	BaseURL        string // empty: the embedded engine starts
 	noPort         bool   // BASE_URL=embedded: a PORT does not count
 	APIKey         string
@@ -45,60 +62,57 @@ type Settings struct {
 	TP             int           // GPUs that throughput is divided by
 	ReadyTimeout   time.Duration // how long a server may take to come up
 	RequestTimeout time.Duration // one request, from first byte to last
-	EngineProfile  string        // of the embedded engine; these five say how it is to be
-	EngineFaults   string
-	EngineDialect  string
+}
 
-	EngineNoise, EngineDecodeNoise float64 // nats
+// Engine says how the embedded engine is to behave.
+type Engine struct {
+	Profile            string // name or path of its speed profile
+	Faults             string
+	Dialect            string
+	Noise, DecodeNoise float64 // nats
+}
 
-	// The matrix and the workload.
-	Selection        matrix.Selection
-	RandomRangeRatio float64
-	Seed             int64
-	WarmUp           *int // requests before the clock starts; nil: twice CONC
-	Traffic          Traffic
-	Shard            Shard
-
-	// Accuracy.
+// Accuracy says what accuracy is measured on, and against what.
+type Accuracy struct {
+	Task              string  // wikitext or gsm8k
 	Wikitext          string  // path of a raw WikiText file; empty: the text that fits the server
-	AccuracyBaseline  string  // name or path; empty: the one for the model and the text
-	AccuracyTolerance float64 // relative; 0: the baseline's own
-	AccuracyMaxLength int     // tokens
-	AccuracyTask      string  // wikitext or gsm8k
-	AccuracyShots     int     // worked examples before a question of gsm8k
-	AccuracyGenTokens int     // most tokens of an answer to one
 	GSM8K, GSM8KTrain string  // paths of gsm8k's rows; empty: those that fit the server
+	Baseline          string  // name or path; empty: the one for the model and the text
+	Tolerance         float64 // relative; 0: the baseline's own
+	MaxLength         int     // tokens
+	Shots             int     // worked examples before a question of gsm8k
+	GenTokens         int     // most tokens of an answer to one
 	Tokenizer         string  // path of a tokenizer.json, for a server without /tokenize
-	AccuracyPrefix    *int32  // id of the token before a text; nil: ask
+	Prefix            *int32  // id of the token before a text; nil: ask
 	CacheDir          string  // where fetched data files are kept; empty: the user's cache folder
+}
 
-	// Results.
+// Results says what is written and shown, and where.
+type Results struct {
+	Dir              string        // folder of the batch folders
+	Filename         string        // of the only result; empty: the cell's own name
+	HardwareBaseline string        // name or path
+	GPUHourUSD       float64       // 0: not given
+	GPUWatts         float64       // 0: not given
 	Progress         string        // auto, live, lines or none
 	ScrapeEvery      time.Duration // between looks at the server's metrics; 0: none
 	MetricsListen    string        // host:port of our own metrics; empty: none
-	Resume           string        // batch folder to go on with; empty: a new one
-	ResultsDir       string
-	ResultFilename   string
-	HardwareBaseline string
-	GPUHourUSD       float64 // 0: not given
-	GPUWatts         float64 // 0: not given
-	LeaderboardURL   string
+}
 
-	// The board on this machine, and what a submission carries to any board.
-	LeaderboardToken      string // team token, for boards of one's own
-	HFToken               string // for boards in private Spaces
-	LeaderboardDB         string // SQLite file
-	LeaderboardListen     string // host:port
-	LeaderboardAdminToken string
-	DryRun                bool // print submissions instead of sending them
-
-	// Given holds the settings that are not at their defaults, by name, as they
-	// were written; secrets are left out. A result records it.
-	Given map[string]string
+// Board says which leaderboard is submitted to and with which tokens, and how
+// the board on this machine runs.
+type Board struct {
+	URL        string
+	Token      string // team token, for boards of one's own
+	HFToken    string // for boards in private Spaces
+	DB         string // SQLite file
+	Listen     string // host:port
+	AdminToken string
+	DryRun     bool // print submissions instead of sending them
 }
 
 // Embedded reports whether the suite measures its own engine.
-func (s Settings) Embedded() bool { return s.BaseURL == "" }
+func (s Settings) Embedded() bool { return s.Server.BaseURL == "" }
 
 // Register defines a flag for every setting that may be given as one. Call it
 // before fs is parsed, and [Load] after.
@@ -220,7 +234,7 @@ func (s Settings) check() error {
 	if err := s.checkSecrets(); err != nil {
 		return err
 	}
-	if err := s.Traffic.check(); err != nil {
+	if err := s.checkTraffic(); err != nil {
 		return err
 	}
 	if err := s.checkShard(); err != nil {
@@ -229,8 +243,8 @@ func (s Settings) check() error {
 	if s.Mode == ModeSubmit && s.Team == "" {
 		return errors.New("TEAM is empty: submit mode needs a team name, as in make submit TEAM=x")
 	}
-	if cells := len(combos) * len(sel.Cells(combos[0])); s.ResultFilename != "" && cells > 1 {
-		return fmt.Errorf("RESULT_FILENAME=%q names one file, but %d cells would be written to it: give ISL, OSL and a single CONC too", s.ResultFilename, cells)
+	if cells := len(combos) * len(sel.Cells(combos[0])); s.Results.Filename != "" && cells > 1 {
+		return fmt.Errorf("RESULT_FILENAME=%q names one file, but %d cells would be written to it: give ISL, OSL and a single CONC too", s.Results.Filename, cells)
 	}
 	return nil
 }

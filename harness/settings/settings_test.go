@@ -38,7 +38,7 @@ func TestOrderOfSources(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 8192, s.Selection.ISL, "then the environment")
 	assert.Equal(t, 1024, s.Selection.OSL, "then .env")
-	assert.Equal(t, 4, s.TP)
+	assert.Equal(t, 4, s.Server.TP)
 	assert.Equal(t, ModePerf, s.Mode, "then the default")
 }
 
@@ -49,14 +49,17 @@ func TestValues(t *testing.T) {
 		env   map[string]string
 		check func(*testing.T, Settings)
 	}{
-		"nothing":   {nil, func(t *testing.T, s Settings) { assert.True(t, s.Embedded()); assert.Equal(t, 1.0, s.RandomRangeRatio) }},
-		"port":      {map[string]string{"PORT": "8888"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://127.0.0.1:8888", s.BaseURL) }},
-		"base url":  {map[string]string{"PORT": "1", "BASE_URL": "http://h:2/v1/"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://h:2", s.BaseURL) }},
+		"nothing": {nil, func(t *testing.T, s Settings) {
+			assert.True(t, s.Embedded())
+			assert.Equal(t, 1.0, s.Workload.RangeRatio)
+		}},
+		"port":      {map[string]string{"PORT": "8888"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://127.0.0.1:8888", s.Server.BaseURL) }},
+		"base url":  {map[string]string{"PORT": "1", "BASE_URL": "http://h:2/v1/"}, func(t *testing.T, s Settings) { assert.Equal(t, "http://h:2", s.Server.BaseURL) }},
 		"embedded":  {map[string]string{"PORT": "8888", "BASE_URL": "embedded"}, func(t *testing.T, s Settings) { assert.True(t, s.Embedded()) }},
 		"conc list": {map[string]string{"CONC": "4, 8 16"}, func(t *testing.T, s Settings) { assert.Equal(t, []int{4, 8, 16}, s.Selection.Conc) }},
-		"key file":  {map[string]string{"API_KEY_FILE": keyFile}, func(t *testing.T, s Settings) { assert.Equal(t, "s3cret", s.APIKey) }},
-		"warm-up 0": {map[string]string{"WARMUP": "0"}, func(t *testing.T, s Settings) { assert.Equal(t, 0, *s.WarmUp) }},
-		"result":    {map[string]string{"RESULT_FILENAME": "x", "ISL": "1", "OSL": "2", "CONC": "3"}, func(t *testing.T, s Settings) { assert.Equal(t, "x.json", s.ResultFilename) }},
+		"key file":  {map[string]string{"API_KEY_FILE": keyFile}, func(t *testing.T, s Settings) { assert.Equal(t, "s3cret", s.Server.APIKey) }},
+		"warm-up 0": {map[string]string{"WARMUP": "0"}, func(t *testing.T, s Settings) { assert.Equal(t, 0, *s.Workload.WarmUp) }},
+		"result":    {map[string]string{"RESULT_FILENAME": "x", "ISL": "1", "OSL": "2", "CONC": "3"}, func(t *testing.T, s Settings) { assert.Equal(t, "x.json", s.Results.Filename) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := load(t, nil, c.env, "")
@@ -113,16 +116,16 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 func TestDotenvOfAWindowsEditor(t *testing.T) {
 	s, err := load(t, nil, nil, "\xef\xbb\xbfISL=8192\r\nTP=4\r\n")
 	require.NoError(t, err)
-	assert.Equal(t, []int{8192, 4}, []int{s.Selection.ISL, s.TP})
+	assert.Equal(t, []int{8192, 4}, []int{s.Selection.ISL, s.Server.TP})
 }
 
 func TestASwitchNeedsNoValue(t *testing.T) {
 	s, err := load(t, []string{"-dry-run", "-isl", "1024"}, nil, "")
 	require.NoError(t, err)
-	assert.True(t, s.DryRun)
+	assert.True(t, s.Board.DryRun)
 	s, err = load(t, []string{"-dry-run=false"}, map[string]string{"DRY_RUN": "true"}, "")
 	require.NoError(t, err)
-	assert.False(t, s.DryRun)
+	assert.False(t, s.Board.DryRun)
 }
 
 func TestSecretsHaveNoFlag(t *testing.T) {
@@ -158,10 +161,10 @@ func TestResumeTakesWhatTheBatchWasRunWith(t *testing.T) {
 	s, err := load(t, nil, map[string]string{"RESUME": dir, "CONC": "2", "SEED": "7"}, "SEED=1\nBASE_URL=http://h:1\nGPU_WATTS=500\n")
 	require.NoError(t, err)
 	assert.Equal(t, dir, s.Resume)
-	assert.Equal(t, []int64{7, 9, 4, 512, 64}, []int64{s.Seed, int64(s.Selection.NumPrompts), int64(s.TP), int64(s.Selection.ISL), int64(s.Selection.OSL)})
+	assert.Equal(t, []int64{7, 9, 4, 512, 64}, []int64{s.Workload.Seed, int64(s.Selection.NumPrompts), int64(s.Server.TP), int64(s.Selection.ISL), int64(s.Selection.OSL)})
 	assert.Equal(t, []int{2}, s.Selection.Conc, "which cells run again may be chosen")
 	assert.True(t, s.Embedded(), ".env does not speak for a batch that ran without it")
-	assert.Equal(t, 500.0, s.GPUWatts, "but for what does not touch the measurement")
+	assert.Equal(t, 500.0, s.Results.GPUWatts, "but for what does not touch the measurement")
 
 	for want, env := range map[string]map[string]string{
 		`SEED="8" (from the environment): the batch to resume was run with SEED=7`: {"SEED": "8"},

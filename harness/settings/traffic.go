@@ -15,16 +15,22 @@ import (
 	workloads "inferbench/harness/workload"
 )
 
-// Traffic is what is sent besides the standard random prompts, and when.
-type Traffic struct {
+// Workload says what is sent.
+type Workload struct {
 	Dataset      workloads.Kind
-	DatasetPath  string
+	Path         string  // of the data set's file
+	RangeRatio   float64 // lengths are uniform in [ratio·L, L]
+	Seed         int64
+	WarmUp       *int    // requests before the clock starts; nil: twice CONC
 	SharedPrefix float64 // part of each prompt, 0 to 1
 	Prefixes     int     // how many different ones
 	Chat         bool    // ask the chat endpoint
 	Headers      map[string][]string
 	ExtraBody    map[string]json.RawMessage
+}
 
+// Shape says when it is sent.
+type Shape struct {
 	Rate       float64 // requests a second on average; 0: a closed loop of CONC
 	Burstiness float64 // shape of the gamma distribution of gaps; +Inf: constant
 	Trace      bool    // send at the times that the data set says
@@ -34,16 +40,17 @@ type Traffic struct {
 	SLO        stats.SLO     // for goodput; nil: none
 }
 
-func (t Traffic) check() error {
-	file := t.Dataset == workloads.KindShareGPT || t.Dataset == workloads.KindJSONL
+func (s Settings) checkTraffic() error {
+	w, t := s.Workload, s.Shape
+	file := w.Dataset == workloads.KindShareGPT || w.Dataset == workloads.KindJSONL
 	switch {
-	case file && t.DatasetPath == "":
-		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", t.Dataset)
-	case !file && t.DatasetPath != "":
-		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to sharegpt or jsonl", t.Dataset)
-	case t.Chat && t.Dataset == workloads.KindRandom:
+	case file && w.Path == "":
+		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", w.Dataset)
+	case !file && w.Path != "":
+		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to sharegpt or jsonl", w.Dataset)
+	case w.Chat && w.Dataset == workloads.KindRandom:
 		return errors.New("ENDPOINT=chat takes text, and DATASET=random has token ids: set DATASET=text, sharegpt or jsonl")
-	case t.Trace && t.Dataset != workloads.KindJSONL:
+	case t.Trace && w.Dataset != workloads.KindJSONL:
 		return errors.New("TRACE needs DATASET=jsonl, a file whose lines have a timestamp")
 	case t.Trace && t.Rate > 0:
 		return errors.New("TRACE has its own times: leave REQUEST_RATE at inf")
@@ -51,7 +58,7 @@ func (t Traffic) check() error {
 		return errors.New("TRACE has its own times: leave RAMP_UP at 0s")
 	case t.Burstiness != 1 && t.Rate == 0:
 		return errors.New("BURSTINESS is how a REQUEST_RATE is spread: give one, or leave BURSTINESS at 1")
-	case t.Prefixes > 1 && t.SharedPrefix == 0:
+	case w.Prefixes > 1 && w.SharedPrefix == 0:
 		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave PREFIXES at 1")
 	case t.Uncapped && !t.Trace && t.Rate == 0:
 		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
@@ -62,7 +69,7 @@ func (t Traffic) check() error {
 func setDataset(s *Settings, v string) error {
 	for _, k := range workloads.Kinds {
 		if v == string(k) {
-			s.Traffic.Dataset = k
+			s.Workload.Dataset = k
 			return nil
 		}
 	}
@@ -74,7 +81,7 @@ func setSharedPrefix(s *Settings, v string) error {
 	if err != nil || !(f >= 0 && f <= 1) {
 		return errors.New("want a number from 0 to 1")
 	}
-	s.Traffic.SharedPrefix = f
+	s.Workload.SharedPrefix = f
 	return nil
 }
 
@@ -82,7 +89,7 @@ func setEndpoint(s *Settings, v string) error {
 	if v != "completions" && v != "chat" {
 		return errors.New("want completions or chat")
 	}
-	s.Traffic.Chat = v == "chat"
+	s.Workload.Chat = v == "chat"
 	return nil
 }
 
@@ -92,7 +99,7 @@ var ownHeaders = []string{"Host", "Connection", "Content-Length", "Content-Type"
 // setHeaders reads NAME: VALUE pairs with semicolons or line ends between them.
 // Its errors do not quote values, which may be secrets.
 func setHeaders(s *Settings, v string) error {
-	s.Traffic.Headers = map[string][]string{}
+	s.Workload.Headers = map[string][]string{}
 	for i, pair := range strings.FieldsFunc(v, func(r rune) bool { return r == ';' || r == '\n' }) {
 		if strings.TrimSpace(pair) == "" {
 			continue
@@ -106,7 +113,7 @@ func setHeaders(s *Settings, v string) error {
 		if slices.Contains(ownHeaders, name) {
 			return fmt.Errorf("header %d: %s is the client's own (of %s)", i+1, name, strings.Join(ownHeaders, ", "))
 		}
-		s.Traffic.Headers[name] = append(s.Traffic.Headers[name], value)
+		s.Workload.Headers[name] = append(s.Workload.Headers[name], value)
 	}
 	return nil
 }
@@ -125,38 +132,38 @@ func setExtraBody(s *Settings, v string) error {
 	if err := workloads.CheckExtraBody(m); err != nil {
 		return err
 	}
-	s.Traffic.ExtraBody = m
+	s.Workload.ExtraBody = m
 	return nil
 }
 
 func setRate(s *Settings, v string) error {
 	if v == "inf" {
-		s.Traffic.Rate = 0
+		s.Shape.Rate = 0
 		return nil
 	}
 	f, err := strconv.ParseFloat(v, 64)
 	if err != nil || !(f > 0 && f <= 1e6) {
 		return errors.New("want requests a second, above 0 and at most 1000000, or inf")
 	}
-	s.Traffic.Rate = f
+	s.Shape.Rate = f
 	return nil
 }
 
 func setBurstiness(s *Settings, v string) error {
 	if v == "constant" {
-		s.Traffic.Burstiness = math.Inf(1)
+		s.Shape.Burstiness = math.Inf(1)
 		return nil
 	}
 	f, err := strconv.ParseFloat(v, 64)
 	if err != nil || !(f >= 0.01 && f <= 1e6) {
 		return errors.New("want a number of 0.01 or more, or constant")
 	}
-	s.Traffic.Burstiness = f
+	s.Shape.Burstiness = f
 	return nil
 }
 
 func setGoodput(s *Settings, v string) (err error) {
-	s.Traffic.SLO, err = stats.ParseSLO(v)
+	s.Shape.SLO, err = stats.ParseSLO(v)
 	return err
 }
 

@@ -20,29 +20,30 @@ func TestTraffic(t *testing.T) {
 	require.NoError(t, os.WriteFile(data, nil, 0o600))
 	bare, err := load(t, nil, nil, "")
 	require.NoError(t, err)
-	assert.Equal(t, Traffic{Dataset: workloads.KindRandom, Prefixes: 1, Burstiness: 1}, bare.Traffic)
+	assert.Equal(t, Workload{Dataset: workloads.KindRandom, RangeRatio: 1, Seed: 1, Prefixes: 1}, bare.Workload)
+	assert.Equal(t, Shape{Burstiness: 1}, bare.Shape)
 
 	s, err := load(t, []string{"-trace"}, map[string]string{
 		"DATASET": "jsonl", "DATASET_PATH": data, "ENDPOINT": "chat", "EXTRA_BODY": `{"top_p":0.9,"ignore_eos":null}`,
 		"HEADERS": "X-One: 1; x-two: a:b", "CONC_CAP": "false", "DURATION": "2m", "GOODPUT": "ttft:500 tpot:50",
 	}, "")
 	require.NoError(t, err)
-	assert.Equal(t, Traffic{
-		Dataset: workloads.KindJSONL, DatasetPath: data, Prefixes: 1, Chat: true,
+	assert.Equal(t, Workload{
+		Dataset: workloads.KindJSONL, Path: data, RangeRatio: 1, Seed: 1, Prefixes: 1, Chat: true,
 		Headers:   map[string][]string{"X-One": {"1"}, "X-Two": {"a:b"}},
 		ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.9"), "ignore_eos": []byte("null")},
-		Trace:     true, Uncapped: true, Duration: 2 * time.Minute,
-		Burstiness: 1, SLO: stats.SLO{"ttft": 500, "tpot": 50},
-	}, s.Traffic)
+	}, s.Workload)
+	assert.Equal(t, Shape{Trace: true, Uncapped: true, Duration: 2 * time.Minute,
+		Burstiness: 1, SLO: stats.SLO{"ttft": 500, "tpot": 50}}, s.Shape)
 	assert.NotContains(t, s.Given, "HEADERS", "a header may hold a key")
 
 	s, err = load(t, []string{"-request-rate", "12.5", "-shared-prefix", "0.5", "-prefixes", "4", "-burstiness", "constant", "-ramp-up", "30s"}, nil, "")
 	require.NoError(t, err)
-	assert.Equal(t, 12.5, s.Traffic.Rate)
-	assert.Equal(t, math.Inf(1), s.Traffic.Burstiness)
-	assert.Equal(t, 30*time.Second, s.Traffic.RampUp)
-	assert.Equal(t, 0.5, s.Traffic.SharedPrefix)
-	assert.Equal(t, 4, s.Traffic.Prefixes)
+	assert.Equal(t, 12.5, s.Shape.Rate)
+	assert.Equal(t, math.Inf(1), s.Shape.Burstiness)
+	assert.Equal(t, 30*time.Second, s.Shape.RampUp)
+	assert.Equal(t, 0.5, s.Workload.SharedPrefix)
+	assert.Equal(t, 4, s.Workload.Prefixes)
 }
 
 func TestBadTraffic(t *testing.T) {

@@ -71,12 +71,12 @@ func noise(field func(*Settings) *float64) func(*Settings, string) error {
 }
 
 func setReadyTimeout(s *Settings, v string) (err error) {
-	s.ReadyTimeout, err = duration(v)
+	s.Server.ReadyTimeout, err = duration(v)
 	return err
 }
 
 func setRequestTimeout(s *Settings, v string) (err error) {
-	s.RequestTimeout, err = duration(v)
+	s.Server.RequestTimeout, err = duration(v)
 	return err
 }
 
@@ -91,16 +91,16 @@ func duration(v string) (time.Duration, error) {
 // setBaseURL also takes the form that OpenAI's clients use, which ends in /v1,
 // and the word that outweighs a server in .env.
 func setBaseURL(s *Settings, v string) error {
-	if s.noPort = v == "embedded"; s.noPort {
+	if s.Server.noPort = v == "embedded"; s.Server.noPort {
 		return nil
 	}
 	u, err := address(v)
-	s.BaseURL = strings.TrimSuffix(u, "/v1")
+	s.Server.BaseURL = strings.TrimSuffix(u, "/v1")
 	return err
 }
 
 func setLeaderboardURL(s *Settings, v string) (err error) {
-	s.LeaderboardURL, err = address(v)
+	s.Board.URL, err = address(v)
 	return err
 }
 
@@ -128,8 +128,8 @@ func setPort(s *Settings, v string) error {
 	if err != nil || n < 1 || n > 65535 {
 		return errors.New("want a port number, 1 to 65535")
 	}
-	if s.BaseURL == "" && !s.noPort {
-		s.BaseURL = fmt.Sprintf("http://127.0.0.1:%d", n)
+	if s.Server.BaseURL == "" && !s.Server.noPort {
+		s.Server.BaseURL = fmt.Sprintf("http://127.0.0.1:%d", n)
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func setDryRun(s *Settings, v string) error {
 	if err != nil {
 		return errors.New("want true or false")
 	}
-	s.DryRun = b
+	s.Board.DryRun = b
 	return nil
 }
 
@@ -164,7 +164,7 @@ func setCAFile(s *Settings, v string) error {
 	if !x509.NewCertPool().AppendCertsFromPEM(b) {
 		return errors.New("want a file that holds a PEM certificate (-----BEGIN CERTIFICATE-----)")
 	}
-	s.CAFile = v
+	s.Server.CAFile = v
 	return nil
 }
 
@@ -208,7 +208,7 @@ func setSeed(s *Settings, v string) error {
 	if err != nil {
 		return errors.New("want a whole number")
 	}
-	s.Seed = n
+	s.Workload.Seed = n
 	return nil
 }
 
@@ -217,7 +217,7 @@ func setWarmUp(s *Settings, v string) error {
 	if err != nil || n < 0 {
 		return errors.New("want a whole number, 0 or more")
 	}
-	s.WarmUp = &n
+	s.Workload.WarmUp = &n
 	return nil
 }
 
@@ -225,7 +225,7 @@ func setAccuracyTask(s *Settings, v string) error {
 	if v != "wikitext" && v != "gsm8k" {
 		return errors.New("want wikitext or gsm8k")
 	}
-	s.AccuracyTask = v
+	s.Accuracy.Task = v
 	return nil
 }
 
@@ -235,7 +235,7 @@ func setAccuracyPrefix(s *Settings, v string) error {
 		return errors.New("want a token id, 0 or more")
 	}
 	id := int32(n)
-	s.AccuracyPrefix = &id
+	s.Accuracy.Prefix = &id
 	return nil
 }
 
@@ -277,14 +277,14 @@ func setResultFilename(s *Settings, v string) error {
 	if v == "plan.json" || strings.HasPrefix(v, "server_") {
 		return errors.New("that name is one of the batch folder's own files: want another")
 	}
-	s.ResultFilename = v
+	s.Results.Filename = v
 	return nil
 }
 
 func setProgress(s *Settings, v string) error {
 	switch v {
 	case "auto", "live", "lines", "none":
-		s.Progress = v
+		s.Results.Progress = v
 		return nil
 	}
 	return errors.New("want live, lines, none or auto")

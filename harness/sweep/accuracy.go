@@ -90,16 +90,16 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 // retry bounds what one scoring request may take, all its tries together, by
 // REQUEST_TIMEOUT.
 func (sw *Sweep) retry() server.Retry {
-	return server.Retry{Each: sw.Settings.RequestTimeout, Within: sw.Settings.RequestTimeout}
+	return server.Retry{Each: sw.Settings.Server.RequestTimeout, Within: sw.Settings.Server.RequestTimeout}
 }
 
 // score never returns nil.
 func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	s := sw.Settings
 	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
-		Task: s.AccuracyTask, Wikitext: s.Wikitext, MaxLength: s.AccuracyMaxLength, Conc: c.Conc, Retry: sw.retry(),
-		Tokenizer: s.Tokenizer, Prefix: s.AccuracyPrefix, CacheDir: s.CacheDir,
-		GSM8K: s.GSM8K, GSM8KTrain: s.GSM8KTrain, Shots: s.AccuracyShots, GenTokens: s.AccuracyGenTokens,
+		Task: s.Accuracy.Task, Wikitext: s.Accuracy.Wikitext, MaxLength: s.Accuracy.MaxLength, Conc: c.Conc, Retry: sw.retry(),
+		Tokenizer: s.Accuracy.Tokenizer, Prefix: s.Accuracy.Prefix, CacheDir: s.Accuracy.CacheDir,
+		GSM8K: s.Accuracy.GSM8K, GSM8KTrain: s.Accuracy.GSM8KTrain, Shots: s.Accuracy.Shots, GenTokens: s.Accuracy.GenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
 			if w, ok := sw.Watch.(FetchWatcher); ok {
@@ -110,11 +110,11 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	if err != nil {
 		return &Accuracy{Err: err}
 	}
-	base, err := accuracy.Baseline(s.AccuracyBaseline, sw.Target.Model, r)
+	base, err := accuracy.Baseline(s.Accuracy.Baseline, sw.Target.Model, r)
 	if err != nil {
 		return &Accuracy{Result: r, Err: err}
 	}
-	return &Accuracy{Result: r, Baseline: base, Verdict: accuracy.Judge(r, base, s.AccuracyTolerance)}
+	return &Accuracy{Result: r, Baseline: base, Verdict: accuracy.Judge(r, base, s.Accuracy.Tolerance)}
 }
 
 // endUnmeasured ends a cell whose speed is not measured.

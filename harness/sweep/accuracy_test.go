@@ -67,8 +67,8 @@ func TestACellIsScoredAtItsConc(t *testing.T) {
 	tg := server.New(s.URL, "", "", nil)
 	require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
 	sw := &Sweep{Config: Config{Target: tg, Watch: unwatched{}}}
-	sw.Settings.AccuracyMaxLength = 512
-	sw.Settings.RequestTimeout = time.Minute
+	sw.Settings.Accuracy.MaxLength = 512
+	sw.Settings.Server.RequestTimeout = time.Minute
 	a := sw.score(context.Background(), matrix.Cell{Conc: conc})
 	require.NoError(t, a.Err)
 	assert.EqualValues(t, conc, most.Load())

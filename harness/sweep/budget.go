@@ -64,7 +64,7 @@ type probe struct{ ttft, tpot time.Duration }
 // probe sends one short request. A failure is not an error here: the cell will
 // meet it again and say it better.
 func (sw *Sweep) probe(ctx context.Context, isl int) probe {
-	src := workload.Random{N: 1, ISL: isl, OSL: probeTokens, RangeRatio: 1, Vocab: sw.Target.Vocab, Seed: sw.Settings.Seed}
+	src := workload.Random{N: 1, ISL: isl, OSL: probeTokens, RangeRatio: 1, Vocab: sw.Target.Vocab, Seed: sw.Settings.Workload.Seed}
 	rec, err := load.Run(ctx, sw.Target, src, load.Options{Conc: 1, RequestTimeout: time.Minute})
 	if err != nil || len(rec.Timings) != 1 || rec.Timings[0].Err != "" {
 		return probe{}
@@ -81,7 +81,7 @@ const batchGrowth = 0.32
 // cell is what the cell's benchmark should take: two rounds of warm-up, then
 // NUM_PROMPTS/CONC rounds, or as long as sending them takes where they have a
 // rate. DURATION ends the sending, and what is in flight then takes a round.
-func (p probe) cell(c matrix.Cell, t settings.Traffic, endless bool) time.Duration {
+func (p probe) cell(c matrix.Cell, t settings.Shape, endless bool) time.Duration {
 	one := p.ttft + time.Duration(c.OSL)*p.tpot
 	round := time.Duration(float64(one) * math.Pow(float64(c.Conc), batchGrowth))
 	all := round * time.Duration(math.Ceil(float64(c.NumPrompts)/float64(c.Conc)))

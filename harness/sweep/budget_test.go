@@ -14,17 +14,17 @@ import (
 func TestProbeForetellsACell(t *testing.T) {
 	p := probe{ttft: 100 * time.Millisecond, tpot: 10 * time.Millisecond}
 	c := matrix.Cell{Combination: matrix.Combination{ISL: 1024, OSL: 100}, Conc: 1, NumPrompts: 50}
-	assert.Equal(t, 52*1100*time.Millisecond, p.cell(c, settings.Traffic{}, false), "50 rounds and two to warm up, one after another")
+	assert.Equal(t, 52*1100*time.Millisecond, p.cell(c, settings.Shape{}, false), "50 rounds and two to warm up, one after another")
 	c.Conc, c.NumPrompts = 64, 64*50
-	assert.InDelta(t, 52*1.1*3.784, p.cell(c, settings.Traffic{}, false).Seconds(), 0.1, "as many rounds, each slower by 64^0.32")
+	assert.InDelta(t, 52*1.1*3.784, p.cell(c, settings.Shape{}, false).Seconds(), 0.1, "as many rounds, each slower by 64^0.32")
 
 	c.Conc, c.NumPrompts = 1, 50
 	round := 1100 * time.Millisecond
-	assert.Equal(t, 2*round+100*time.Second, p.cell(c, settings.Traffic{Rate: 0.5}, false), "they are not sent faster than their rate")
-	assert.Equal(t, 52*round, p.cell(c, settings.Traffic{Rate: 100}, false), "nor answered faster than the server can")
-	assert.Equal(t, 3*round+10*time.Second, p.cell(c, settings.Traffic{Duration: 10 * time.Second}, false), "the time is over before they are sent")
-	assert.Equal(t, 52*round, p.cell(c, settings.Traffic{Duration: time.Hour}, false))
-	assert.Equal(t, 3*round+time.Hour, p.cell(c, settings.Traffic{Duration: time.Hour}, true), "it has no number of requests")
+	assert.Equal(t, 2*round+100*time.Second, p.cell(c, settings.Shape{Rate: 0.5}, false), "they are not sent faster than their rate")
+	assert.Equal(t, 52*round, p.cell(c, settings.Shape{Rate: 100}, false), "nor answered faster than the server can")
+	assert.Equal(t, 3*round+10*time.Second, p.cell(c, settings.Shape{Duration: 10 * time.Second}, false), "the time is over before they are sent")
+	assert.Equal(t, 52*round, p.cell(c, settings.Shape{Duration: time.Hour}, false))
+	assert.Equal(t, 3*round+time.Hour, p.cell(c, settings.Shape{Duration: time.Hour}, true), "it has no number of requests")
 }
 
 func TestBudget(t *testing.T) {

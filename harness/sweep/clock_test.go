@@ -61,7 +61,7 @@ func TestClockSetDuringACell(t *testing.T) {
 		return map[string]string{"BASE_URL": e.URL(), "ISL": "16", "OSL": "8", "CONC": "1", "NUM_PROMPTS": "400", "RESULTS_DIR": t.TempDir()}[name]
 	}, "")
 	require.NoError(t, err)
-	target := server.New(set.BaseURL, "", "", nil)
+	target := server.New(set.Server.BaseURL, "", "", nil)
 	require.NoError(t, target.Wait(t.Context(), server.WaitOptions{}))
 
 	var ahead atomic.Int64

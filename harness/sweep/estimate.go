@@ -25,7 +25,7 @@ func (sw *Sweep) expectations(ctx context.Context) map[matrix.Cell]time.Duration
 			p = sw.probe(ctx, c.ISL)
 			probed[c.ISL] = p
 		}
-		out[c] = p.cell(c, sw.Settings.Traffic, sw.endless())
+		out[c] = p.cell(c, sw.Settings.Shape, sw.endless())
 	}
 	return out
 }
@@ -53,7 +53,7 @@ func Estimate(ctx context.Context, c Config, w io.Writer) error {
 		all += d
 		requests := fmt.Sprint(cell.NumPrompts)
 		if sw.endless() {
-			requests = "for " + sw.Settings.Traffic.Duration.String()
+			requests = "for " + sw.Settings.Shape.Duration.String()
 		}
 		fmt.Fprintf(tab, "%d\t%d\t%d\t%s\t%s\t\n", cell.ISL, cell.OSL, cell.Conc, requests, d.Round(time.Second))
 	}

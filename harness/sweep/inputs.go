@@ -18,8 +18,8 @@ func (sw *Sweep) inputs() (map[string]string, error) {
 	}
 	out := map[string]string{"HW_BASELINE": fmt.Sprintf("%x", sha256.Sum256(hardware))}
 	for name, file := range map[string]string{
-		"ACC_BASELINE": s.AccuracyBaseline, "DATASET_PATH": s.Traffic.DatasetPath, "ENGINE_PROFILE": s.EngineProfile,
-		"GSM8K": s.GSM8K, "GSM8K_TRAIN": s.GSM8KTrain, "TOKENIZER": s.Tokenizer, "WIKITEXT": s.Wikitext,
+		"ACC_BASELINE": s.Accuracy.Baseline, "DATASET_PATH": s.Workload.Path, "ENGINE_PROFILE": s.Engine.Profile,
+		"GSM8K": s.Accuracy.GSM8K, "GSM8K_TRAIN": s.Accuracy.GSM8KTrain, "TOKENIZER": s.Accuracy.Tokenizer, "WIKITEXT": s.Accuracy.Wikitext,
 	} {
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			continue // not given, or the name of what is shipped

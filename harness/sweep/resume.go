@@ -65,7 +65,7 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 		return nil, err
 	}
 	if dir == "" {
-		b, err := batch.Create(sw.Settings.ResultsDir, batch.Header{
+		b, err := batch.Create(sw.Settings.Results.Dir, batch.Header{
 			Combination: combo, Mode: string(sw.mode), Time: sw.Begin, Cells: cells})
 		if err != nil {
 			return nil, err

@@ -17,14 +17,14 @@ import (
 // function it returns ends that; its report is nil where the server has no
 // metrics that are known here, or SCRAPE_EVERY is 0s.
 func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrape.Report {
-	if sw.Settings.ScrapeEvery <= 0 {
+	if sw.Settings.Results.ScrapeEvery <= 0 {
 		return func() *scrape.Report { return nil }
 	}
 	s := scrape.Start(ctx, func(ctx context.Context) ([]byte, error) {
 		var page []byte
 		err := sw.Target.Get(ctx, "/metrics", &page)
 		return page, err
-	}, sw.Settings.ScrapeEvery)
+	}, sw.Settings.Results.ScrapeEvery)
 	told := o.OnProgress
 	o.OnProgress = func(p load.Progress) {
 		if !p.WarmUp {

@@ -97,14 +97,14 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		fail(err.Error())
 	}
 	r.Notes = append(notes, rec.Notes...)
-	if n := cached(seen, sw.Settings.Traffic.SharedPrefix); n != "" {
+	if n := cached(seen, sw.Settings.Workload.SharedPrefix); n != "" {
 		r.Notes = append(r.Notes, n)
 	}
 	r.Args.NumPrompts = len(rec.Timings)
 	if n := len(rec.Timings); n < c.Conc && o.Shape.Rate == 0 && !o.Shape.Trace {
 		r.Notes = append(r.Notes, fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
-	sum := rec.Summary(sw.Settings.TP)
+	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
 	if r.ClientLimited = rec.Audit.ClientLimited; r.ClientLimited {
@@ -151,7 +151,7 @@ func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.So
 
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
 	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),
-		GPUs: sw.Settings.TP, TputPerGPU: sum.TputPerGPU, Unlike: sw.unlike()}
+		GPUs: sw.Settings.Server.TP, TputPerGPU: sum.TputPerGPU, Unlike: sw.unlike()}
 	if m := sum.E2EL.Median; m != nil {
 		run.MedianE2E = *m
 	}

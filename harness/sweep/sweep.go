@@ -138,10 +138,10 @@ func Open(ctx context.Context, c Config) (*Sweep, error) {
 		sw.Watch = nobody{}
 	}
 	var err error
-	if sw.hardware, err = baselines.LoadHardware(c.Settings.HardwareBaseline); err != nil {
+	if sw.hardware, err = baselines.LoadHardware(c.Settings.Results.HardwareBaseline); err != nil {
 		return nil, fmt.Errorf("HW_BASELINE: %w", err)
 	}
-	if name := c.Settings.AccuracyBaseline; name != "" {
+	if name := c.Settings.Accuracy.Baseline; name != "" {
 		if _, err := baselines.LoadAccuracy(name); err != nil {
 			return nil, fmt.Errorf("ACC_BASELINE: %w", err)
 		}
@@ -224,7 +224,7 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
 	}
-	if err := b.WriteResult(sw.Settings.ResultFilename, c, r); err != nil {
+	if err := b.WriteResult(sw.Settings.Results.Filename, c, r); err != nil {
 		// Without its file the cell has no result, whatever was measured.
 		r.Status, r.Reason = batch.Failed, hint.Add(err.Error())
 		return errors.Join(hint.Err(err), b.Record(c, batch.Failed, took))
@@ -238,9 +238,9 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	a := batch.Args{Model: t.Model, Backend: t.Engine, BackendVersion: t.Version, BaseURL: t.BaseURL,
 		Endpoint: "/v1/completions", DatasetName: string(p.Workload.Kind), DatasetPath: p.Workload.Path,
 		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: p.Workload.RangeRatio,
-		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Seed, TP: s.TP, Mode: string(sw.mode),
+		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
-		AccuracyMaxLength: s.AccuracyMaxLength, Settings: s.Given}
+		AccuracyMaxLength: s.Accuracy.MaxLength, Settings: s.Given}
 	if p.Chat {
 		a.Endpoint = "/v1/chat/completions"
 	}
@@ -248,7 +248,7 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 		a.RequestRate = &p.Rate
 	}
 	if t.Loopback {
-		a.EngineProfile = s.EngineProfile
+		a.EngineProfile = s.Engine.Profile
 	}
 	return a
 }
@@ -260,7 +260,7 @@ func (sw *Sweep) Close() error {
 	var errs []error
 	for _, b := range sw.batches {
 		errs = append(errs, b.Close())
-		errs = append(errs, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.GPUHourUSD, GPUWatts: sw.Settings.GPUWatts}))
+		errs = append(errs, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

@@ -27,7 +27,7 @@ func (sw *Sweep) writeTable(w io.Writer, combo matrix.Combination) {
 	t, s := sw.Target, sw.Settings
 	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.mode, t.Model, t.Engine, t.Version)
 	if t.Loopback {
-		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any hardware.\n", s.EngineProfile)
+		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any hardware.\n", s.Engine.Profile)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	name := strings.ToUpper(sw.hardware.KeyPrefix)

@@ -27,9 +27,10 @@ func (p pass) seed(seed int64) int64 {
 
 // plan is what the settings ask to send in a pass, and how.
 func (sw *Sweep) plan(p pass) load.Plan {
-	c, s, tr := p.Cell, sw.Settings, sw.Settings.Traffic
-	seed := s.Seed
-	if tr.Dataset != workload.KindShareGPT { // of which the seed chooses the part that is sent
+	c, s := p.Cell, sw.Settings
+	w, shape := s.Workload, s.Shape
+	seed := w.Seed
+	if w.Dataset != workload.KindShareGPT { // of which the seed chooses the part that is sent
 		seed = p.seed(seed)
 	}
 	n := c.NumPrompts
@@ -37,45 +38,45 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		n = workload.Endless
 	}
 	warm := 2 * c.Conc
-	if s.WarmUp != nil {
-		warm = *s.WarmUp
+	if w.WarmUp != nil {
+		warm = *w.WarmUp
 	}
 	return load.Plan{
-		Workload: workload.Spec{Kind: tr.Dataset, Path: tr.DatasetPath, N: n, ISL: c.ISL, OSL: c.OSL,
-			RangeRatio: sw.rangeRatio(), Seed: seed, SharedPrefix: tr.SharedPrefix, Prefixes: tr.Prefixes},
-		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.RequestTimeout,
-			Shape: load.Shape{Rate: tr.Rate, Burstiness: tr.Burstiness, Uncapped: tr.Uncapped,
-				RampUp: tr.RampUp, Duration: tr.Duration, Trace: tr.Trace, Seed: s.Seed},
-			Chat: tr.Chat, ExtraBody: tr.ExtraBody, SLO: tr.SLO,
+		Workload: workload.Spec{Kind: w.Dataset, Path: w.Path, N: n, ISL: c.ISL, OSL: c.OSL,
+			RangeRatio: sw.rangeRatio(), Seed: seed, SharedPrefix: w.SharedPrefix, Prefixes: w.Prefixes},
+		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.Server.RequestTimeout,
+			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
+				RampUp: shape.RampUp, Duration: shape.Duration, Trace: shape.Trace, Seed: w.Seed},
+			Chat: w.Chat, ExtraBody: w.ExtraBody, SLO: shape.SLO,
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
 }
 
 // endless reports whether DURATION alone ends a pass.
 func (sw *Sweep) endless() bool {
-	return sw.Settings.Traffic.Duration > 0 && sw.Settings.Selection.NumPrompts == 0
+	return sw.Settings.Shape.Duration > 0 && sw.Settings.Selection.NumPrompts == 0
 }
 
 // rangeRatio is 1 where prompts come from a file as they are.
 func (sw *Sweep) rangeRatio() float64 {
-	if sw.Settings.Traffic.DatasetPath != "" {
+	if sw.Settings.Workload.Path != "" {
 		return 1
 	}
-	return sw.Settings.RandomRangeRatio
+	return sw.Settings.Workload.RangeRatio
 }
 
 // unlike says in what the traffic differs from a closed loop of random prompts.
 func (sw *Sweep) unlike() []string {
 	var out []string
-	tr := sw.Settings.Traffic
+	w, shape := sw.Settings.Workload, sw.Settings.Shape
 	for what, differs := range map[string]bool{
-		"DATASET is " + string(tr.Dataset):                          tr.Dataset != workload.KindRandom,
-		"ENDPOINT is chat":                                          tr.Chat,
-		fmt.Sprintf("SHARED_PREFIX is %g", tr.SharedPrefix):         tr.SharedPrefix > 0,
-		fmt.Sprintf("REQUEST_RATE is %g", tr.Rate):                  tr.Rate > 0,
-		"the load follows a TRACE":                                  tr.Trace,
-		fmt.Sprintf("the run is bound by DURATION=%s", tr.Duration): tr.Duration > 0,
-		fmt.Sprintf("the load takes %s to RAMP_UP", tr.RampUp):      tr.RampUp > 0,
+		"DATASET is " + string(w.Dataset):                              w.Dataset != workload.KindRandom,
+		"ENDPOINT is chat":                                             w.Chat,
+		fmt.Sprintf("SHARED_PREFIX is %g", w.SharedPrefix):             w.SharedPrefix > 0,
+		fmt.Sprintf("REQUEST_RATE is %g", shape.Rate):                  shape.Rate > 0,
+		"the load follows a TRACE":                                     shape.Trace,
+		fmt.Sprintf("the run is bound by DURATION=%s", shape.Duration): shape.Duration > 0,
+		fmt.Sprintf("the load takes %s to RAMP_UP", shape.RampUp):      shape.RampUp > 0,
 	} {
 		if differs {
 			out = append(out, what)

@@ -24,26 +24,26 @@ import (
 // A board that it starts runs in this process until Close: what was submitted
 // is then in the file LEADERBOARD_DB, and `make leaderboard` shows it.
 func Client(s settings.Settings, out io.Writer) (*submit.Client, error) {
-	client, err := server.Client(s.CAFile)
+	client, err := server.Client(s.Server.CAFile)
 	if err != nil {
 		return nil, err
 	}
 	client.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment // a public board may be behind one; nothing is timed
 	return submit.New(submit.Options{
-		URL: s.LeaderboardURL, Token: s.LeaderboardToken, HFToken: s.HFToken, DryRun: s.DryRun,
-		OwnURL: "http://" + s.LeaderboardListen, Out: out, HTTP: client,
+		URL: s.Board.URL, Token: s.Board.Token, HFToken: s.Board.HFToken, DryRun: s.Board.DryRun,
+		OwnURL: "http://" + s.Board.Listen, Out: out, HTTP: client,
 		StartOwn: func(ctx context.Context) (string, func() error, error) {
-			c := leaderboard.Config{DB: s.LeaderboardDB, AdminToken: s.LeaderboardAdminToken, Baseline: s.HardwareBaseline}
-			server, err := leaderboard.Start(ctx, c, s.LeaderboardListen)
+			c := leaderboard.Config{DB: s.Board.DB, AdminToken: s.Board.AdminToken, Baseline: s.Results.HardwareBaseline}
+			server, err := leaderboard.Start(ctx, c, s.Board.Listen)
 			if errors.Is(err, syscall.EADDRINUSE) {
 				// Another program has the port. The file is what counts.
-				host, _, _ := net.SplitHostPort(s.LeaderboardListen)
+				host, _, _ := net.SplitHostPort(s.Board.Listen)
 				server, err = leaderboard.Start(ctx, c, net.JoinHostPort(host, "0"))
 			}
 			if err != nil {
 				return "", nil, err
 			}
-			fmt.Fprintf(out, "leaderboard: started for this run at %s; `make leaderboard` shows %s later\n", server.URL, s.LeaderboardDB)
+			fmt.Fprintf(out, "leaderboard: started for this run at %s; `make leaderboard` shows %s later\n", server.URL, s.Board.DB)
 			return server.URL, server.Close, nil
 		},
 	}), nil

@@ -42,15 +42,15 @@ func send(t *testing.T, s settings.Settings, f submit.Figures) string {
 
 // A fresh machine: no board runs, no database is there. And the next time.
 func TestEmbeddedFiguresNeedNothing(t *testing.T) {
-	s := settings.Settings{LeaderboardDB: filepath.Join(t.TempDir(), "new", "submit.db"), LeaderboardListen: free(t)}
+	s := settings.Settings{Board: settings.Board{DB: filepath.Join(t.TempDir(), "new", "submit.db"), Listen: free(t)}}
 	out := send(t, s, figures())
-	assert.Contains(t, out, "started for this run at http://"+s.LeaderboardListen)
+	assert.Contains(t, out, "started for this run at http://"+s.Board.Listen)
 	assert.Contains(t, out, "confirmed")
 	again := figures()
 	again.Conc = 8
 	send(t, s, again)
 
-	n, err := leaderboard.Backup(t.Context(), s.LeaderboardDB, filepath.Join(t.TempDir(), "copy.db"))
+	n, err := leaderboard.Backup(t.Context(), s.Board.DB, filepath.Join(t.TempDir(), "copy.db"))
 	require.NoError(t, err)
 	assert.Equal(t, 2, n)
 }
@@ -61,7 +61,7 @@ func TestARunningBoardIsUsed(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, server.Close()) }()
 	db := filepath.Join(t.TempDir(), "other.db")
-	out := send(t, settings.Settings{LeaderboardDB: db, LeaderboardListen: server.URL[len("http://"):]}, figures())
+	out := send(t, settings.Settings{Board: settings.Board{DB: db, Listen: server.URL[len("http://"):]}}, figures())
 	assert.NotContains(t, out, "started")
 	assert.NoFileExists(t, db)
 }
@@ -72,7 +72,7 @@ func TestThePortIsTaken(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	go http.Serve(l, http.NotFoundHandler())
-	out := send(t, settings.Settings{LeaderboardDB: filepath.Join(t.TempDir(), "submit.db"), LeaderboardListen: l.Addr().String()}, figures())
+	out := send(t, settings.Settings{Board: settings.Board{DB: filepath.Join(t.TempDir(), "submit.db"), Listen: l.Addr().String()}}, figures())
 	assert.Contains(t, out, "started for this run")
 	assert.NotContains(t, out, "at http://"+l.Addr().String())
 }
