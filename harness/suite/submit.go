@@ -1,22 +1,23 @@
-package inferbench
+package suite
 
 import (
 	"context"
 	"os"
 
 	"inferbench/harness/settings"
+	"inferbench/harness/sweep"
 	"inferbench/leaderboard/local"
 )
 
 // submit sends what passed to the leaderboard, where the mode asks for it.
-func submit(ctx context.Context, set settings.Settings) error {
-	if run.Mode() != settings.ModeSubmit {
+func submit(ctx context.Context, sw *sweep.Sweep) error {
+	if sw.Mode() != settings.ModeSubmit {
 		return nil
 	}
-	client, err := local.Client(set, os.Stdout)
+	client, err := local.Client(sw.Settings, os.Stdout)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return run.Submit(ctx, client)
+	return sw.Submit(ctx, client)
 }

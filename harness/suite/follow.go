@@ -1,4 +1,4 @@
-package inferbench
+package suite
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 // follow is what a shard that does not lead does instead of the tests.
 func follow(ctx context.Context, c sweep.Config) int {
 	if err := sweep.Follow(ctx, c); err != nil {
-		return refuse(err)
+		return refuse(ctx, err)
 	}
 	if err := c.Shards.Failed(); err != nil {
 		// The exit code is the leader's to tell: a scheduler that saw it here might

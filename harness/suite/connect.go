@@ -1,4 +1,4 @@
-package inferbench
+package suite
 
 import (
 	"context"

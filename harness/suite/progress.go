@@ -1,4 +1,4 @@
-package inferbench
+package suite
 
 import (
 	"fmt"
@@ -15,13 +15,13 @@ import (
 
 // watcher is who is told what happens: whoever shows progress and, where
 // METRICS_LISTEN asks for it, the exporter of metrics. Call stop at the end.
-func watcher(set settings.Settings, tty *os.File, plain io.Writer, cells []matrix.Cell, g goTest) (w sweep.Watcher, stop func(), err error) {
-	if tty == nil && g.bench != "" {
+func watcher(set settings.Settings, tty *os.File, plain io.Writer, cells []matrix.Cell, line commandLine) (w sweep.Watcher, stop func(), err error) {
+	if tty == nil && line.bench != "" {
 		// go test sends a test's standard error to its own output, where a line
 		// between a benchmark's name and its figures would spoil both.
 		plain = io.Discard
 	}
-	shown := progress.Choose(set.Results.Progress, tty, plain, cells, g.count)
+	shown := progress.Choose(set.Results.Progress, tty, plain, cells, line.count)
 	if set.Results.MetricsListen == "" {
 		return shown, func() {}, nil
 	}
