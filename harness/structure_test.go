@@ -3,14 +3,57 @@
 package harness
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// makers are the names, in lower case, of what servers are made by.
+var makers = []string{"vllm", "sglang", "llama.cpp", "llamacpp", "llama-cpp-python", "ollama", "tensorrt-llm", "trtllm", "tgi", "lmdeploy", "atom"}
+
+// A server's make is asked for in its dialect's file and nowhere else.
+func TestNoMakeOfServerIsNamedOutsideItsDialect(t *testing.T) {
+	seen := 0
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		in := filepath.ToSlash(path)
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (in == "../harness/engine" || in == "../e2e" || strings.HasPrefix(d.Name(), ".") && d.Name() != ".."):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(in, ".go") || strings.HasSuffix(in, "_test.go") || strings.HasPrefix(in, "../harness/server/dialect_"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		seen++
+		ast.Inspect(file, func(n ast.Node) bool {
+			literal, ok := n.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			text, err := strconv.Unquote(literal.Value)
+			require.NoError(t, err)
+			name, _, _ := strings.Cut(strings.ToLower(text), ":") // as of a metric
+			assert.NotContains(t, makers, strings.TrimSpace(name), "%s: %q belongs into a dialect's file, harness/server/dialect_*.go", path, text)
+			return true
+		})
+		return nil
+	}))
+	assert.Greater(t, seen, 100, "the tree was walked")
+}
 
 // deps lists what a package imports of ours and of the standard library's
 // net/http, directly or not.

@@ -144,7 +144,7 @@ func TestLlamaServer(t *testing.T) {
 func TestLlamaServerIsTimed(t *testing.T) {
 	tg := server.New(serve(t, "llama-server"), "", "", nil)
 	require.NoError(t, tg.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute, Every: 100 * time.Millisecond}))
-	assert.Equal(t, "llama.cpp", tg.Engine)
+	assert.Same(t, server.LlamaCpp, tg.Dialect)
 	assert.Equal(t, 4096, tg.MaxLen, "of a slot")
 	assert.Equal(t, 386, tg.Vocab)
 	for _, conc := range []int{4, 8} {

@@ -97,7 +97,7 @@ func TestParityWithLMEval(t *testing.T) {
 			tg := server.New(e.URL(), "", "", nil)
 			require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
 			if c.path == "/generate" {
-				tg.Engine = "sglang"
+				tg.Dialect = server.SGLang
 			}
 
 			out := filepath.Join(t.TempDir(), "out.json")

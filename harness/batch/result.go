@@ -65,6 +65,10 @@ type Args struct {
 	Settings map[string]string `json:"settings,omitempty"`
 }
 
+// Embedded reports whether the server was the suite's own engine, by the name
+// that its dialect has there: such figures are of this machine, of no GPU.
+func (a Args) Embedded() bool { return a.Backend == "embedded" }
+
 // MarshalJSON writes the flat keys first, then the sections.
 func (r Result) MarshalJSON() ([]byte, error) {
 	type sections Result // without this method

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"inferbench/harness/server"
 	"inferbench/harness/workload"
@@ -29,8 +30,8 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 	if w.N == workload.Endless && o.Shape.Duration == 0 {
 		return nil, o, nil, errors.New("load: the run has no end: give a number of requests or a duration")
 	}
-	if t.Engine == "llama-cpp-python" && !o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
-		return nil, o, nil, errors.New("llama-cpp-python takes prompts as text alone: set DATASET=text (random words, as many tokens as ISL by the server's count)")
+	if t.Dialect.TextOnly && !o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
+		return nil, o, nil, fmt.Errorf("%s takes prompts as text alone: set DATASET=text (random words, as many tokens as ISL by the server's count)", t.Dialect.Name)
 	}
 	if o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
 		return nil, o, nil, errChatNeedsText

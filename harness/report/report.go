@@ -179,7 +179,7 @@ func (r *Report) head(res *batch.Result) {
 		return
 	}
 	r.Model, r.Backend = a.Model, a.Backend
-	r.Embedded = a.Backend == "embedded"
+	r.Embedded = a.Embedded()
 	if a.BackendVersion != "" {
 		r.Backend += " " + a.BackendVersion
 	}

@@ -1,5 +1,4 @@
-// Package scrape reads what a server says of itself at /metrics, under vLLM's
-// and SGLang's names, before, during and after a pass: so that a reader of a
+// Package scrape reads what a server says of itself at /metrics before, during and after a pass: so that a reader of a
 // result sees why a cell was slow. A server without such an endpoint costs a
 // pass nothing and is no error.
 package scrape
@@ -30,32 +29,44 @@ type Sample struct {
 	hit     *float64
 }
 
-// The names of a figure, in the order in which they are tried: vLLM's of
-// today, vLLM's of before its V1 engine, SGLang's.
-var (
-	runningNames = []string{"vllm:num_requests_running", "sglang:num_running_reqs"}
-	waitingNames = []string{"vllm:num_requests_waiting", "sglang:num_queue_reqs"}
-	kvNames      = []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage"}
-	ttftNames    = []string{"vllm:time_to_first_token_seconds", "sglang:time_to_first_token_seconds"}
-	preemptNames = []string{"vllm:num_preemptions_total", "vllm:num_preemptions"}
-	queriedNames = []string{"vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total", "vllm:prefix_cache_queries"}
-	hitNames     = []string{"vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total", "vllm:prefix_cache_hits"}
-)
+// Names is what a make of server calls the figures of its page: under each, the
+// names that it has had, in the order in which they are tried.
+type Names struct {
+	Running, Waiting       []string // gauges: requests
+	KVCache                []string // gauge: share in use, 0 to 1
+	TTFT                   []string // histogram: seconds
+	Preemptions            []string // counter: requests put back for want of KV cache
+	CacheLooked, CacheHits []string // counters: prompt tokens looked up in the prefix cache, and found there
+}
+
+// join makes the names of several makes into one, in order.
+func join(list []Names) (all Names) {
+	for _, n := range list {
+		all.Running = append(all.Running, n.Running...)
+		all.Waiting = append(all.Waiting, n.Waiting...)
+		all.KVCache = append(all.KVCache, n.KVCache...)
+		all.TTFT = append(all.TTFT, n.TTFT...)
+		all.Preemptions = append(all.Preemptions, n.Preemptions...)
+		all.CacheLooked = append(all.CacheLooked, n.CacheLooked...)
+		all.CacheHits = append(all.CacheHits, n.CacheHits...)
+	}
+	return all
+}
 
 // parse reads the text of a /metrics page. Several label sets of one metric
 // (the ranks of a data-parallel server) are added up; of the KV cache the
 // fullest counts.
-func parse(page []byte, at time.Time) (*Sample, error) {
+func parse(page []byte, names Names, at time.Time) (*Sample, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
 	if err != nil {
 		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	s := &Sample{at: at}
-	s.Running, s.Waiting = total(families, runningNames), total(families, waitingNames)
-	s.KVCache = highest(families, kvNames)
-	s.preempt, s.queried, s.hit = total(families, preemptNames), total(families, queriedNames), total(families, hitNames)
-	for _, name := range ttftNames {
+	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
+	s.KVCache = highest(families, names.KVCache)
+	s.preempt, s.queried, s.hit = total(families, names.Preemptions), total(families, names.CacheLooked), total(families, names.CacheHits)
+	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)
 			break

@@ -29,6 +29,7 @@ type Report struct {
 // Sampler looks at a server again and again.
 type Sampler struct {
 	source Source
+	names  Names
 	every  time.Duration
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -44,11 +45,12 @@ type Sampler struct {
 // no metrics: a busy one may be late with its first answer.
 const tries = 3
 
-// Start begins to look, at once and every so often, until Stop. It gives up for
-// good where the first looks show no metrics known here.
-func Start(ctx context.Context, source Source, every time.Duration) *Sampler {
+// Start begins to look, at once and every so often, until Stop. Figures are
+// looked for under the names of each of several makes of server. It gives up for
+// good where the first looks show none of them.
+func Start(ctx context.Context, source Source, names []Names, every time.Duration) *Sampler {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Sampler{source: source, every: every, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1)}
+	s := &Sampler{source: source, names: join(names), every: every, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1)}
 	go s.run(ctx)
 	return s
 }
@@ -80,7 +82,7 @@ func (s *Sampler) look(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	sample, err := parse(page, time.Now())
+	sample, err := parse(page, s.names, time.Now())
 	if err != nil || sample.empty() {
 		return false
 	}

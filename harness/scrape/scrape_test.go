@@ -12,6 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// names are those that the pages of these tests use.
+var names = []Names{
+	{Running: []string{"vllm:num_requests_running"}, Waiting: []string{"vllm:num_requests_waiting"},
+		KVCache:     []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"},
+		TTFT:        []string{"vllm:time_to_first_token_seconds"},
+		Preemptions: []string{"vllm:num_preemptions_total"},
+		CacheLooked: []string{"vllm:prefix_cache_queries_total"}, CacheHits: []string{"vllm:prefix_cache_hits_total"}},
+	{Running: []string{"sglang:num_running_reqs"}, Waiting: []string{"sglang:num_queue_reqs"}, KVCache: []string{"sglang:token_usage"}},
+}
+
 func page(running, waiting int, kv float64, ttfts []int) string {
 	return fmt.Sprintf(`# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m"} %d
@@ -37,7 +47,7 @@ vllm:time_to_first_token_seconds_count{engine="0"} %d
 }
 
 func TestParse(t *testing.T) {
-	s, err := parse([]byte(page(5, 2, 0.42, []int{1, 2, 3})), time.Now())
+	s, err := parse([]byte(page(5, 2, 0.42, []int{1, 2, 3})), join(names), time.Now())
 	require.NoError(t, err)
 	assert.Equal(t, 6.0, *s.Running, "ranks are added up")
 	assert.Equal(t, 2.0, *s.Waiting)
@@ -48,14 +58,14 @@ func TestParse(t *testing.T) {
 		"sglang":       "# TYPE sglang:num_running_reqs gauge\nsglang:num_running_reqs{model_name=\"l\"} 2.0\n# TYPE sglang:num_queue_reqs gauge\nsglang:num_queue_reqs{model_name=\"l\"} 3.0\n# TYPE sglang:token_usage gauge\nsglang:token_usage{model_name=\"l\"} 0.55\n",
 		"vllm of 2024": "vllm:num_requests_running 2\nvllm:num_requests_waiting 3\nvllm:gpu_cache_usage_perc 0.55\n",
 	} {
-		s, err := parse([]byte(text), time.Now())
+		s, err := parse([]byte(text), join(names), time.Now())
 		require.NoError(t, err, name)
 		assert.Equal(t, []float64{2, 3, 0.55}, []float64{*s.Running, *s.Waiting, *s.KVCache}, name)
 	}
-	s, err = parse([]byte("vllm:num_requests_running NaN\n"), time.Now())
+	s, err = parse([]byte("vllm:num_requests_running NaN\n"), join(names), time.Now())
 	require.NoError(t, err)
 	assert.True(t, s.empty(), "NaN is no figure")
-	_, err = parse([]byte("<html>not found</html>"), time.Now())
+	_, err = parse([]byte("<html>not found</html>"), join(names), time.Now())
 	assert.Error(t, err)
 }
 
@@ -75,7 +85,7 @@ func TestSampler(t *testing.T) {
 		n := int(looks.Add(1))
 		// The first look is before the run; TTFTs come in as the run goes on.
 		return []byte(page(n, 2*n, 0.1*float64(n), []int{10 + n, 10 + 3*n, 10 + 4*n})), nil
-	}, 5*time.Millisecond)
+	}, names, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return looks.Load() >= 1 }, 10*time.Second, time.Millisecond)
 	s.Measuring(time.Now())
 	s.Measuring(time.Now().Add(time.Hour))
@@ -101,7 +111,7 @@ func TestARunBetweenTwoLooks(t *testing.T) {
 	s := Start(context.Background(), func(context.Context) ([]byte, error) {
 		looked <- struct{}{}
 		return []byte(page(0, 0, 0, []int{1, 2, 3})), nil
-	}, time.Hour)
+	}, names, time.Hour)
 	<-looked
 	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.samples) == 1 }, 10*time.Second, time.Millisecond)
 	s.mu.Lock()
@@ -123,13 +133,13 @@ func TestTheFirstLooksMayFail(t *testing.T) {
 			return nil, context.DeadlineExceeded
 		}
 		return []byte(page(5, 2, 0.4, []int{1, 2, 3})), nil
-	}, time.Millisecond)
+	}, names, time.Millisecond)
 	require.Eventually(t, func() bool { return looks.Load() > tries }, 10*time.Second, time.Millisecond)
 	s.Measuring(time.Now())
 	assert.NotNil(t, s.Stop(context.Background()))
 
 	looks.Store(0)
-	s = Start(context.Background(), func(context.Context) ([]byte, error) { looks.Add(1); return nil, errors.New("HTTP 404") }, time.Millisecond)
+	s = Start(context.Background(), func(context.Context) ([]byte, error) { looks.Add(1); return nil, errors.New("HTTP 404") }, names, time.Millisecond)
 	<-s.done
 	assert.EqualValues(t, tries, looks.Load())
 }
@@ -139,7 +149,7 @@ func TestAServerWithoutMetrics(t *testing.T) {
 		"error":      func(context.Context) ([]byte, error) { return nil, errors.New("HTTP 404") },
 		"other page": func(context.Context) ([]byte, error) { return []byte("process_cpu_seconds_total 3\n"), nil },
 	} {
-		s := Start(context.Background(), source, time.Millisecond)
+		s := Start(context.Background(), source, names, time.Millisecond)
 		s.Measuring(time.Now())
 		assert.Nil(t, s.Stop(context.Background()), name)
 	}

@@ -63,16 +63,15 @@ func FuzzScoringAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		once := Retry{Tries: 1, Each: time.Minute, Within: time.Minute}
-		for _, engine := range []string{"vllm", "sglang", llamaCppPython, "llama.cpp"} {
+		for _, d := range Dialects {
 			tg := New("http://server", "m", "k3y-that-nobody-sees", &http.Client{Transport: answer{200, body}})
-			tg.Engine = engine
+			tg.Dialect = d
 			_, err := tg.Tokenize(t.Context(), once, "text", false)
 			check(t, err)
 			_, err = tg.Prefix(t.Context(), once)
 			check(t, err)
-			for _, path := range []string{"/v1/completions", "/generate"} {
-				s, err := tg.ScorerAt(path, once)
-				require.NoError(t, err)
+			for _, w := range d.ways() {
+				s := tg.scorer(w, once)
 				scored, err := s.ScoreBest(t.Context(), []int32{1, 2, 3}, 1)
 				if check(t, err) {
 					require.Len(t, scored, 2)

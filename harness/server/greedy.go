@@ -25,11 +25,7 @@ type Continuation struct {
 // their log-probabilities, over the same endpoint that s scores with. The
 // text's end does not stop it.
 func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
-	ask := s.greedyCompletion
-	if s.Path == "/generate" {
-		ask = s.greedyGenerate
-	}
-	c, err := ask(ctx, prompt, n)
+	c, err := s.way.greedy(s, ctx, prompt, n)
 	switch {
 	case err != nil:
 	case len(c.IDs) != n:
@@ -90,24 +86,4 @@ func generatedIDs(choice gjson.Result) ([]int32, error) {
 		ids = append(ids, int32(id))
 	}
 	return ids, nil
-}
-
-func (s *Scorer) greedyGenerate(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
-	var b json.RawMessage
-	err := s.t.PostRetry(ctx, s.retry, "/generate", map[string]any{
-		"input_ids": prompt, "return_logprob": true,
-		"sampling_params": map[string]any{"max_new_tokens": n, "temperature": 0, "ignore_eos": true},
-	}, &b)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := sglangEntries(gjson.GetBytes(b, "meta_info.output_token_logprobs"), n)
-	if err != nil {
-		return nil, fmt.Errorf("the answer has no output_token_logprobs: %w", err)
-	}
-	c := new(Continuation)
-	for _, e := range entries {
-		c.IDs, c.Logprobs = append(c.IDs, e.id), append(c.Logprobs, e.logprob)
-	}
-	return c, nil
 }

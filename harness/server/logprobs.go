@@ -41,12 +41,12 @@ var (
 // Scorer asks one server for the log-probabilities of tokens given to it, in
 // the way found to work there: see [Server.Scorer].
 type Scorer struct {
-	Path string // /v1/completions (echo and logprobs) or /generate (return_logprob)
+	Path string // that is asked: see [Way]
 
 	t         *Server
+	way       Way
 	retry     Retry
 	maxTokens int // what a request generates: 1 as lm-evaluation-harness does, 0 where 1 is refused
-	ask       func(s *Scorer, ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error)
 }
 
 // Scored is one token of a prompt with its log-probability, in nats, given all
@@ -61,25 +61,14 @@ type Scored struct {
 func (s Scored) Greedy() bool { return s.Logprob >= s.Best-1e-6 }
 
 // Scorer finds out how the server gives prompt log-probabilities by scoring
-// probe, a few tokens (two or more) that the model knows. OpenAI's
-// /v1/completions with echo is tried first, SGLang's /generate second, and the
-// other way round on SGLang, whose completions endpoint leaves scoring to
-// /generate (lm-evaluation-harness #2982).
+// probe, a few tokens (two or more) that the model knows, in each of its
+// dialect's ways until one works.
 //
-// When neither works the error is [ErrCannotScore] and names both reasons.
+// When none does the error is [ErrCannotScore] and names the reason of each.
 func (t *Server) Scorer(ctx context.Context, probe []int32, r Retry) (*Scorer, error) {
-	ways := []*Scorer{
-		{Path: "/v1/completions", t: t, retry: r, maxTokens: 1, ask: (*Scorer).echo},
-		{Path: "/generate", t: t, retry: r, maxTokens: 1, ask: (*Scorer).generate},
-	}
-	if t.Engine == "sglang" {
-		ways[0], ways[1] = ways[1], ways[0]
-	}
-	if t.Engine == llamaCppPython {
-		ways = []*Scorer{{Path: "/v1/completions", t: t, retry: r, maxTokens: 1, ask: (*Scorer).echoText}}
-	}
 	errs := []error{ErrCannotScore}
-	for _, s := range ways {
+	for _, w := range t.Dialect.ways() {
+		s := t.scorer(w, r)
 		_, err := s.Score(ctx, probe, 1)
 		if errors.Is(err, ErrMaxTokensRefused) {
 			s.maxTokens = 0
@@ -96,15 +85,8 @@ func (t *Server) Scorer(ctx context.Context, probe []int32, r Retry) (*Scorer, e
 	return nil, oneLineError(errs)
 }
 
-// ScorerAt is [Server.Scorer] for the given path, untried.
-func (t *Server) ScorerAt(path string, r Retry) (*Scorer, error) {
-	switch path {
-	case "/v1/completions":
-		return &Scorer{Path: path, t: t, retry: r, maxTokens: 1, ask: (*Scorer).echo}, nil
-	case "/generate":
-		return &Scorer{Path: path, t: t, retry: r, maxTokens: 1, ask: (*Scorer).generate}, nil
-	}
-	return nil, fmt.Errorf("scoring path %q: want /v1/completions or /generate", path)
+func (t *Server) scorer(w Way, r Retry) *Scorer {
+	return &Scorer{Path: w.Path, t: t, way: w, retry: r, maxTokens: 1}
 }
 
 // Score is the natural log-probability of each of tokens[from:], given all that
@@ -131,7 +113,7 @@ func (s *Scorer) score(ctx context.Context, tokens []int32, from int, best bool)
 	if from < 1 || from >= len(tokens) {
 		return nil, fmt.Errorf("score tokens %d to %d: the first token has nothing to condition on", from, len(tokens))
 	}
-	scored, err := s.ask(s, ctx, tokens, from, best)
+	scored, err := s.way.score(s, ctx, tokens, from, best)
 	if err != nil {
 		return nil, fmt.Errorf("score %d tokens at %s%s: %w", len(tokens), s.t.BaseURL, s.Path, nameRefusal(err))
 	}

@@ -43,6 +43,18 @@ func script(t *testing.T, answers map[string][]string) (*Server, map[string][]st
 
 var hasty = Retry{Tries: 3, First: time.Millisecond, Longest: time.Millisecond}
 
+// scorerAt asks a path in its way, untried.
+func scorerAt(t *testing.T, tg *Server, path string, r Retry) *Scorer {
+	t.Helper()
+	for _, w := range OpenAI.Ways {
+		if w.Path == path {
+			return tg.scorer(w, r)
+		}
+	}
+	t.Fatalf("no way of scoring asks %s", path)
+	return nil
+}
+
 func TestPostRetry(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []string
@@ -140,9 +152,8 @@ func TestEveryRefusalHasItsName(t *testing.T) {
 		`200 {"choices":[{"logprobs":{"content":[{"id":5,"logprob":-1}]}}]}`:                        ErrNoPromptLogprobs,
 	} {
 		tg, _ := script(t, map[string][]string{"/v1/completions": {answer}})
-		s, err := tg.ScorerAt("/v1/completions", hasty)
-		require.NoError(t, err)
-		_, err = s.Score(context.Background(), []int32{1, 2}, 1)
+		s := scorerAt(t, tg, "/v1/completions", hasty)
+		_, err := s.Score(context.Background(), []int32{1, 2}, 1)
 		assert.ErrorIs(t, err, want, answer)
 		_, err = tg.Scorer(context.Background(), []int32{1, 2}, hasty)
 		assert.ErrorIs(t, err, ErrCannotScore)
@@ -156,9 +167,8 @@ func TestEveryRefusalHasItsName(t *testing.T) {
 		`200 {"text":"x"}`: ErrNoPromptLogprobs,
 	} {
 		tg, _ := script(t, map[string][]string{"/generate": {answer}})
-		s, err := tg.ScorerAt("/generate", hasty)
-		require.NoError(t, err)
-		_, err = s.Score(context.Background(), []int32{1, 2}, 1)
+		s := scorerAt(t, tg, "/generate", hasty)
+		_, err := s.Score(context.Background(), []int32{1, 2}, 1)
 		assert.ErrorIs(t, err, want, answer)
 	}
 }
@@ -170,19 +180,19 @@ const (
 
 func TestScorerAsksTheServerWhichWayWorks(t *testing.T) {
 	for name, c := range map[string]struct {
-		engine  string
+		dialect *Dialect
 		answers map[string][]string
 		want    string
 	}{
-		"both":                      {"vllm", map[string][]string{"/v1/completions": {echoed}, "/generate": {generated}}, "/v1/completions"},
-		"both, on SGLang":           {"sglang", map[string][]string{"/v1/completions": {echoed}, "/generate": {generated}}, "/generate"},
-		"SGLang behind a router":    {"unknown", map[string][]string{"/v1/completions": {"400 echo is not for logprobs"}, "/generate": {generated}}, "/generate"},
-		"SGLang without /generate":  {"sglang", map[string][]string{"/v1/completions": {echoed}}, "/v1/completions"},
-		"one token to generate, no": {"vllm", map[string][]string{"/v1/completions": {"400 max_tokens must be 0", `200 {"choices":[{"logprobs":{"token_logprobs":[null,-1]}}]}`}}, "/v1/completions"},
+		"both":                      {VLLM, map[string][]string{"/v1/completions": {echoed}, "/generate": {generated}}, "/v1/completions"},
+		"both, on SGLang":           {SGLang, map[string][]string{"/v1/completions": {echoed}, "/generate": {generated}}, "/generate"},
+		"SGLang behind a router":    {OpenAI, map[string][]string{"/v1/completions": {"400 echo is not for logprobs"}, "/generate": {generated}}, "/generate"},
+		"SGLang without /generate":  {SGLang, map[string][]string{"/v1/completions": {echoed}}, "/v1/completions"},
+		"one token to generate, no": {VLLM, map[string][]string{"/v1/completions": {"400 max_tokens must be 0", `200 {"choices":[{"logprobs":{"token_logprobs":[null,-1]}}]}`}}, "/v1/completions"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg, asked := script(t, c.answers)
-			tg.Engine = c.engine
+			tg.Dialect = c.dialect
 			s, err := tg.Scorer(context.Background(), []int32{1, 2}, hasty)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, s.Path)
@@ -209,9 +219,8 @@ func TestAlternativesAreToldForEveryToken(t *testing.T) {
 		"/generate":       `200 {"meta_info":{"input_token_logprobs":[[null,1,null],[-1,2,null]],"input_top_logprobs":[[[-0.5,7,null]]]}}`,
 	} {
 		tg, _ := script(t, map[string][]string{path: {answer}})
-		s, err := tg.ScorerAt(path, hasty)
-		require.NoError(t, err)
-		_, err = s.ScoreBest(context.Background(), []int32{1, 2}, 1)
+		s := scorerAt(t, tg, path, hasty)
+		_, err := s.ScoreBest(context.Background(), []int32{1, 2}, 1)
 		assert.ErrorIs(t, err, ErrNoPromptLogprobs)
 		_, err = s.Score(context.Background(), []int32{1, 2}, 1)
 		assert.NoError(t, err, "where they are not asked for they do not matter")
@@ -220,16 +229,17 @@ func TestAlternativesAreToldForEveryToken(t *testing.T) {
 
 func TestTokenizeKnowsTheShapesOfServers(t *testing.T) {
 	for name, c := range map[string]struct {
-		engine, answer, sent string
+		dialect      *Dialect
+		answer, sent string
 	}{
-		"vLLM":                   {"vllm", `200 {"count":2,"max_model_len":9,"tokens":[5,6],"token_strs":null}`, `"prompt":"x"`},
-		"SGLang":                 {"sglang", `200 {"tokens":[5,6],"count":2,"max_model_len":9}`, `"add_special_tokens":false`},
-		"SGLang, as for a batch": {"sglang", `200 {"tokens":[[5,6]],"count":[2]}`, `"prompt":"x"`},
-		"llama.cpp":              {"llama.cpp", `200 {"tokens":[5,6]}`, `"content":"x"`},
+		"vLLM":                   {VLLM, `200 {"count":2,"max_model_len":9,"tokens":[5,6],"token_strs":null}`, `"prompt":"x"`},
+		"SGLang":                 {SGLang, `200 {"tokens":[5,6],"count":2,"max_model_len":9}`, `"add_special_tokens":false`},
+		"SGLang, as for a batch": {SGLang, `200 {"tokens":[[5,6]],"count":[2]}`, `"prompt":"x"`},
+		"llama.cpp":              {LlamaCpp, `200 {"tokens":[5,6]}`, `"content":"x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg, asked := script(t, map[string][]string{"/tokenize": {c.answer}})
-			tg.Engine = c.engine
+			tg.Dialect = c.dialect
 			ids, err := tg.Tokenize(context.Background(), hasty, "x", false)
 			require.NoError(t, err)
 			assert.Equal(t, []int32{5, 6}, ids)
@@ -283,8 +293,7 @@ func TestGreedyTakesIDsInEveryShape(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg, asked := script(t, map[string][]string{c.path: {c.answer}})
-			s, err := tg.ScorerAt(c.path, hasty)
-			require.NoError(t, err)
+			s := scorerAt(t, tg, c.path, hasty)
 			got, err := s.Greedy(context.Background(), []int32{1}, 2)
 			if c.err != nil {
 				assert.ErrorIs(t, err, c.err)

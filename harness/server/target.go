@@ -25,7 +25,7 @@ import (
 type Server struct {
 	BaseURL  string // scheme and host without a trailing slash: http://127.0.0.1:8888
 	Model    string // the model's name as the server lists it
-	Engine   string // vllm, sglang, llama.cpp, embedded, … or unknown
+	Dialect  *Dialect
 	Version  string // the engine's own version, empty where it gives none
 	MaxLen   int    // context length in tokens, 0 where the server does not say
 	Vocab    int    // size of the vocabulary, 0 where the server does not say
@@ -50,7 +50,7 @@ func New(baseURL, model, key string, client *http.Client) *Server {
 	}
 	own := *client
 	own.CheckRedirect = staysThere
-	return &Server{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Engine: "unknown", key: key, http: &own}
+	return &Server{BaseURL: strings.TrimRight(baseURL, "/"), Model: model, Dialect: OpenAI, key: key, http: &own}
 }
 
 // redirectError is a server that says it is elsewhere.

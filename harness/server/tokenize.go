@@ -18,17 +18,18 @@ var (
 )
 
 // Tokenize asks the server for the tokens of text, without those that the
-// tokenizer would add of itself (BOS and the like) unless special is set. It
-// knows the shape that vLLM and SGLang share ({"prompt"}) and llama.cpp's
-// ({"content"}). Without a tokenizer the error is [ErrNoTokenizer].
+// tokenizer would add of itself (BOS and the like) unless special is set, in the
+// way of its dialect. Without a tokenizer the error is [ErrNoTokenizer].
 func (t *Server) Tokenize(ctx context.Context, r Retry, text string, special bool) ([]int32, error) {
-	if t.Engine == llamaCppPython {
-		return t.extrasTokenize(ctx, r, text, special)
+	if ask := t.Dialect.Tokenize; ask != nil {
+		return ask(t, ctx, r, text, special)
 	}
-	in := map[string]any{"model": t.Model, "prompt": text, "add_special_tokens": special}
-	if t.Engine == "llama.cpp" {
-		in = map[string]any{"content": text, "add_special": special}
-	}
+	return t.tokenize(ctx, r, map[string]any{"model": t.Model, "prompt": text, "add_special_tokens": special})
+}
+
+// tokenize posts a question to /tokenize and reads the answer, whose shape is
+// everywhere nearly the same.
+func (t *Server) tokenize(ctx context.Context, r Retry, in map[string]any) ([]int32, error) {
 	var b json.RawMessage
 	err := t.PostRetry(ctx, r, "/tokenize", in, &b)
 	if hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) || hasStatus(err, http.StatusNotImplemented) {
@@ -55,15 +56,8 @@ func (t *Server) Tokenize(ctx context.Context, r Retry, text string, special boo
 // add special tokens to. It never guesses: without an answer the error is
 // [ErrNoPrefix].
 func (t *Server) Prefix(ctx context.Context, r Retry) (int32, error) {
-	if t.Engine == llamaCppPython { // see there: the token after BOS cannot be scored
-		ids, err := t.Tokenize(ctx, r, "\n", false)
-		if err != nil {
-			return 0, err
-		}
-		if len(ids) != 1 {
-			return 0, ErrNoPrefix
-		}
-		return ids[0], nil
+	if ask := t.Dialect.Prefix; ask != nil {
+		return ask(t, ctx, r)
 	}
 	for _, path := range []string{"/tokenizer_info", "/props"} {
 		var info struct {

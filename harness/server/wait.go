@@ -104,41 +104,15 @@ func (t *Server) ready(ctx context.Context, limit time.Duration) error {
 		return &hopeless{fmt.Errorf("%s: %w", t.BaseURL, err)}
 	}
 	t.Model, t.MaxLen, t.Vocab = m.ID, max(m.MaxModelLen, 0), max(m.Meta.Vocab, 0)
-	t.Loopback = m.OwnedBy == "inferbench"
-	switch m.OwnedBy {
-	case "vllm", "sglang":
-		t.Engine = m.OwnedBy
-	case "llamacpp":
-		t.Engine = "llama.cpp"
-		t.MaxLen = t.slotContext(ctx)
-	case "me": // only the Python server over llama.cpp says so
-		t.Engine = llamaCppPython
-	case "inferbench":
-		t.Engine = "embedded"
-		var info struct{ Profile struct{ Name string } }
-		if t.Get(ctx, "/inferbench/info", &info) == nil {
-			t.Profile = info.Profile.Name
-		}
+	t.Dialect, t.Loopback = dialectOf(m.OwnedBy), false
+	if t.Dialect.Describe != nil {
+		t.Dialect.Describe(t, ctx)
 	}
 	var v struct{ Version string }
 	if t.Get(ctx, "/version", &v) == nil { // vLLM's and the embedded engine's; others have none
 		t.Version = v.Version
 	}
 	return nil
-}
-
-// slotContext is the context length of one request on llama.cpp's own server,
-// which shares its context out among its slots; 0 where it does not say.
-func (t *Server) slotContext(ctx context.Context) int {
-	var props struct {
-		Default struct {
-			Ctx int `json:"n_ctx"`
-		} `json:"default_generation_settings"`
-	}
-	if t.Get(ctx, "/props", &props) != nil {
-		return 0
-	}
-	return max(props.Default.Ctx, 0)
 }
 
 // pick finds the wanted model in a server's list. A name that differs only by

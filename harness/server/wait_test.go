@@ -40,7 +40,7 @@ func TestWaitTakesWhatTheServerSays(t *testing.T) {
 	tg := New(s.URL+"/", "org/A", "", nil)
 	require.NoError(t, tg.Wait(context.Background(), WaitOptions{}))
 	assert.Equal(t, "/models/A", tg.Model, "the server's own name for it is the one to send")
-	assert.Equal(t, "vllm", tg.Engine)
+	assert.Same(t, VLLM, tg.Dialect)
 	assert.Equal(t, "0.9", tg.Version)
 	assert.Equal(t, 4096, tg.MaxLen)
 }

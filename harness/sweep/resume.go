@@ -52,7 +52,7 @@ func finished(dir string) error {
 
 // server is who answers now.
 func (sw *Sweep) server() batch.Server {
-	return batch.Server{Model: sw.Target.Model, Backend: sw.Target.Engine, Version: sw.Target.Version}
+	return batch.Server{Model: sw.Target.Model, Backend: sw.Target.Dialect.Name, Version: sw.Target.Version}
 }
 
 // openBatch makes a combination's batch folder, or opens the one to resume

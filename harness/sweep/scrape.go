@@ -10,6 +10,7 @@ import (
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/scrape"
+	"inferbench/harness/server"
 )
 
 // watchServer has the server's own /metrics looked at while a pass with the
@@ -24,7 +25,7 @@ func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrap
 		var page []byte
 		err := sw.Target.Get(ctx, "/metrics", &page)
 		return page, err
-	}, sw.Settings.Results.ScrapeEvery)
+	}, server.MetricNames(), sw.Settings.Results.ScrapeEvery)
 	told := o.OnProgress
 	o.OnProgress = func(p load.Progress) {
 		if !p.WarmUp {

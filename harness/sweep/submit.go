@@ -68,7 +68,7 @@ func figures(c batch.ReadCell) (f submit.Figures, err error) {
 	f = submit.Figures{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
 		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: r.Performance.TputPerGPU,
 		BaselineE2EMs: value(r.Baseline.MedianE2E), BaselineTputPerGPU: value(r.Baseline.TputPerGPU),
-		Embedded: r.Args.Backend == "embedded", ClientLimited: r.ClientLimited, ResultFile: filepath.Base(c.File)}
+		Embedded: r.Args.Embedded(), ClientLimited: r.ClientLimited, ResultFile: filepath.Base(c.File)}
 	var metrics accuracy.Metrics
 	var verdict accuracy.Verdict
 	for _, part := range []struct {

@@ -235,7 +235,7 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 // args is what it takes to repeat the cell.
 func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	s, t := sw.Settings, sw.Target
-	a := batch.Args{Model: t.Model, Backend: t.Engine, BackendVersion: t.Version, BaseURL: t.BaseURL,
+	a := batch.Args{Model: t.Model, Backend: t.Dialect.Name, BackendVersion: t.Version, BaseURL: t.BaseURL,
 		Endpoint: "/v1/completions", DatasetName: string(p.Workload.Kind), DatasetPath: p.Workload.Path,
 		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: p.Workload.RangeRatio,
 		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.mode),

@@ -25,7 +25,7 @@ func (sw *Sweep) WriteTables(w io.Writer) {
 
 func (sw *Sweep) writeTable(w io.Writer, combo matrix.Combination) {
 	t, s := sw.Target, sw.Settings
-	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.mode, t.Model, t.Engine, t.Version)
+	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.mode, t.Model, t.Dialect.Name, t.Version)
 	if t.Loopback {
 		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any hardware.\n", s.Engine.Profile)
 	}

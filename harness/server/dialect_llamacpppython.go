@@ -7,16 +7,36 @@ import (
 	"slices"
 )
 
-// llama-cpp-python's server, which PyPI carries, takes prompts as text alone
-// and puts BOS before each. Its echo leaves BOS out of its answer and gives null
-// for the token after it, and it tokenizes at paths of its own.
+// LlamaCppPython is llama-cpp-python's server, which PyPI carries. It takes
+// prompts as text alone and puts BOS before each. Its echo leaves BOS out of its
+// answer and gives null for the token after it, and it tokenizes at paths of its
+// own.
 //
 // A window is therefore sent as the text of its tokens, which is checked to be
 // those tokens again, so that what is scored is exactly the window. The one
 // difference to a server that takes ids: BOS stands before every window, and
 // since the token after BOS comes back without a value, a document begins with a
 // line break instead of BOS ([Server.Prefix]).
-const llamaCppPython = "llama-cpp-python"
+var LlamaCppPython = &Dialect{
+	Name:     "llama-cpp-python",
+	OwnedBy:  []string{"me"}, // no other server says so
+	TextOnly: true,
+	Tokenize: (*Server).extrasTokenize,
+	Prefix:   (*Server).lineBreak,
+	Ways:     []Way{{Path: "/v1/completions", score: (*Scorer).echoText, greedy: (*Scorer).greedyCompletion}},
+}
+
+// lineBreak is the token of a line break, where BOS cannot be one's prefix.
+func (t *Server) lineBreak(ctx context.Context, r Retry) (int32, error) {
+	ids, err := t.Tokenize(ctx, r, "\n", false)
+	if err == nil && len(ids) != 1 {
+		err = ErrNoPrefix
+	}
+	if err != nil {
+		return 0, err
+	}
+	return ids[0], nil
+}
 
 // extrasTokenize is the tokens of text; BOS, which the server adds always, only
 // where special is set.

@@ -1,0 +1,19 @@
+package server
+
+import "context"
+
+// Embedded is the suite's own engine, reached over its socket like any other.
+// Its endpoints are vLLM's and SGLang's.
+var Embedded = &Dialect{
+	Name:     "embedded",
+	OwnedBy:  []string{"inferbench"},
+	Describe: (*Server).ownProfile,
+}
+
+func (t *Server) ownProfile(ctx context.Context) {
+	t.Loopback = true
+	var info struct{ Profile struct{ Name string } }
+	if t.Get(ctx, "/inferbench/info", &info) == nil {
+		t.Profile = info.Profile.Name
+	}
+}

@@ -1,0 +1,11 @@
+package server
+
+// OpenAI is the API as OpenAI wrote it down, and what a server is taken to
+// speak that is not recognised. Both ways of scoring are tried, since a router
+// may hide whose server it is.
+var OpenAI = &Dialect{
+	Name: "unknown",
+	Ways: []Way{echo, generate},
+}
+
+var echo = Way{Path: "/v1/completions", score: (*Scorer).echo, greedy: (*Scorer).greedyCompletion}
