@@ -88,12 +88,12 @@ func (h *Hardware) Differences(ratio float64, gpus int) []string {
 	return out
 }
 
-// Accuracy is a model's stated perplexity on one text, cut into windows of one
-// length.
+// Accuracy is what a model is known to reach on one task and text: perplexities
+// in windows of one length, or a share of right answers.
 type Accuracy struct {
 	Name           string   `json:"name"`   // the file's name without .json
 	Models         []string `json:"models"` // patterns of path.Match, without regard to case, on the model name's last path element
-	Task           string   `json:"task"`   // wikitext
+	Task           string   `json:"task"`   // as ACC_TASK has it
 	Corpus         string   `json:"corpus"`
 	CorpusSHA256   string   `json:"corpus_sha256"` // of the raw file
 	MaxLength      int      `json:"max_length"`    // model length in tokens that the windows follow from
@@ -102,9 +102,9 @@ type Accuracy struct {
 	WordPerplexity float64  `json:"word_perplexity,omitempty"`
 	Tolerance      float64  `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
 
-	// Of the task gsm8k, which has these in place of the perplexities.
+	// Of a task that counts right answers, in place of the perplexities.
 	ExactMatch float64 `json:"exact_match,omitempty"` // share of right answers, 0 to 1; the floor is this less the tolerance
-	Filter     string  `json:"filter,omitempty"`      // strict-match or flexible-extract
+	Filter     string  `json:"filter,omitempty"`      // which of the task's shares it is of, as strict-match
 	Shots      int     `json:"shots,omitempty"`       // worked examples before each question
 	// ExamplesSHA256 is of the file that the examples are drawn from; empty
 	// where it is not known.
@@ -142,16 +142,16 @@ func LoadAccuracy(nameOrPath string) (*Accuracy, error) {
 	return a, load("accuracy", nameOrPath, a)
 }
 
-// AccuracyFor finds the shipped accuracy baselines of a model and a task, in
-// the order of their names: none, or one for each text it was measured on.
-func AccuracyFor(model, task string) ([]*Accuracy, error) {
+// AccuracyFor finds the shipped accuracy baselines of a model, in the order of
+// their names: none, or one for each task and text that it was measured on.
+func AccuracyFor(model string) ([]*Accuracy, error) {
 	var out []*Accuracy
 	for _, name := range Names("accuracy") {
 		a, err := LoadAccuracy(name)
 		if err != nil {
 			return nil, err
 		}
-		if a.Task == task && a.Matches(model) {
+		if a.Matches(model) {
 			out = append(out, a)
 		}
 	}
@@ -259,17 +259,17 @@ func (h *Hardware) validate() error {
 	return nil
 }
 
-// validateMetrics checks what the task calls for: gsm8k's share of right
-// answers, or the three perplexities and the window they were measured with.
+// validateMetrics checks what is stated: a share of right answers, or the three
+// perplexities and the window they were measured with.
 func (a *Accuracy) validateMetrics() error {
-	if a.Task == "gsm8k" {
+	if a.Filter != "" || a.ExactMatch != 0 {
 		switch {
 		case !(a.ExactMatch > 0 && a.ExactMatch <= 1):
 			return wrong(fmt.Sprintf("is %g: want a share, above 0 and at most 1", a.ExactMatch), "exact_match")
-		case a.Filter != "strict-match" && a.Filter != "flexible-extract":
-			return wrong(fmt.Sprintf("is %q: want strict-match or flexible-extract", a.Filter), "filter")
-		case a.Shots < 1:
-			return wrong(fmt.Sprintf("is %d: want 1 or more", a.Shots), "shots")
+		case a.Filter == "":
+			return wrong("must be given: which share exact_match is of, as strict-match", "filter")
+		case a.Shots < 0:
+			return wrong(fmt.Sprintf("is %d: want 0 or more", a.Shots), "shots")
 		case a.ExamplesSHA256 != "" && len(a.ExamplesSHA256) != 64:
 			return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.ExamplesSHA256)), "examples_sha256")
 		case !(a.Tolerance >= 0 && a.Tolerance < 1):

@@ -32,7 +32,7 @@ const twoArticles = " \n = One = \n \n Some words , and some more . \n \n = Two 
 func TestScoreEqualsItsDefinition(t *testing.T) {
 	f := &fake{}
 	var calls []int
-	r, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Conc: 3,
+	r, err := Score(context.Background(), serve(t, f), Options{Files: wikitextAt(writeText(t, twoArticles)), MaxLength: 12, Conc: 3,
 		OnProgress: func(done, total int) { calls = append(calls, done, total) }})
 	require.NoError(t, err)
 
@@ -49,11 +49,11 @@ func TestScoreEqualsItsDefinition(t *testing.T) {
 	docs := SplitDocuments(twoArticles)
 	require.Len(t, docs, 2)
 	bytes, words := docs[0].Bytes+docs[1].Bytes, docs[0].Words+docs[1].Words
-	assert.InEpsilon(t, -ll/float64(bytes)/math.Ln2, r.BitsPerByte, 1e-12)
-	assert.InEpsilon(t, math.Exp(-ll/float64(bytes)), r.BytePerplexity, 1e-12)
-	assert.InEpsilon(t, math.Exp(-ll/float64(words)), r.WordPerplexity, 1e-12)
+	assert.InEpsilon(t, -ll/float64(bytes)/math.Ln2, perplexity(r).BitsPerByte, 1e-12)
+	assert.InEpsilon(t, math.Exp(-ll/float64(bytes)), perplexity(r).BytePerplexity, 1e-12)
+	assert.InEpsilon(t, math.Exp(-ll/float64(words)), perplexity(r).WordPerplexity, 1e-12)
 	assert.Equal(t, TextID{Name: "text.raw", SHA256: r.Text.SHA256, Documents: 2, Words: words, Bytes: bytes, Tokens: tokens}, r.Text)
-	assert.Equal(t, windows, r.Windows)
+	assert.Equal(t, windows, perplexity(r).Windows)
 	assert.EqualValues(t, fakeBOS, r.Prefix)
 	assert.Equal(t, "/v1/completions", r.Path)
 	assert.Equal(t, []int{1, windows}, calls[:2])
@@ -84,7 +84,7 @@ func TestScoreKeepsConcInFlight(t *testing.T) {
 			}
 			return 0, ""
 		}}
-		_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles+strings.Repeat("more words \n", 30)), MaxLength: 8, Conc: int(conc)})
+		_, err := Score(context.Background(), serve(t, f), Options{Files: wikitextAt(writeText(t, twoArticles+strings.Repeat("more words \n", 30))), MaxLength: 8, Conc: int(conc)})
 		require.NoError(t, err)
 		assert.Equal(t, conc, f.most.Load())
 	}
@@ -95,12 +95,12 @@ func TestScoreKeepsConcInFlight(t *testing.T) {
 func TestScoreIsTheSameEveryTime(t *testing.T) {
 	var first Metrics
 	for i, conc := range []int{1, 2, 16, 16} {
-		r, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: writeText(t, heldOut), MaxLength: 64, Conc: conc})
+		r, err := Score(context.Background(), serve(t, &fake{}), Options{Files: wikitextAt(writeText(t, heldOut)), MaxLength: 64, Conc: conc})
 		require.NoError(t, err)
 		if i == 0 {
-			first = *r.Metrics
+			first = *perplexity(r)
 		}
-		assert.Equal(t, first, *r.Metrics)
+		assert.Equal(t, first, *perplexity(r))
 	}
 }
 
@@ -132,7 +132,7 @@ func TestOneBadAnswerFailsTheWholeScore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Score(context.Background(), serve(t, &fake{completions: bad(c.body)}),
-				Options{Wikitext: writeText(t, " = A = \n"+strings.Repeat("x", 42)), MaxLength: 12, Retry: quick})
+				Options{Files: wikitextAt(writeText(t, " = A = \n"+strings.Repeat("x", 42))), MaxLength: 12, Retry: quick})
 			require.ErrorIs(t, err, c.want)
 			assert.ErrorContains(t, err, "document 1 of 1, window 2")
 			assert.NotContains(t, err.Error(), "\n")
@@ -149,11 +149,11 @@ func TestScoreTriesAgainWhenTheServerIsBusy(t *testing.T) {
 			}
 			return 0, ""
 		}}
-		_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Retry: quick})
+		_, err := Score(context.Background(), serve(t, f), Options{Files: wikitextAt(writeText(t, twoArticles)), MaxLength: 12, Retry: quick})
 		assert.NoError(t, err, "HTTP %d", status)
 	}
 	f := &fake{completions: func([]int32, map[string]any) (int, string) { return 503, "full" }, generate: func([]int32, map[string]any) (int, string) { return 404, "" }}
-	_, err := Score(context.Background(), serve(t, f), Options{Wikitext: writeText(t, twoArticles), MaxLength: 12, Retry: quick})
+	_, err := Score(context.Background(), serve(t, f), Options{Files: wikitextAt(writeText(t, twoArticles)), MaxLength: 12, Retry: quick})
 	require.ErrorIs(t, err, server.ErrCannotScore)
 	assert.ErrorContains(t, err, "HTTP 503: full (tried 3 times)")
 }
@@ -168,7 +168,7 @@ func TestScoreStopsWhenToldTo(t *testing.T) {
 		}
 		return false
 	}}
-	_, err := Score(ctx, serve(t, f), Options{Wikitext: writeText(t, twoArticles)})
+	_, err := Score(ctx, serve(t, f), Options{Files: wikitextAt(writeText(t, twoArticles))})
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
@@ -179,18 +179,18 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		o      Options
 		maxLen int
 	}{
-		"no /tokenize":           {&fake{noTokenize: true}, Options{Wikitext: good}, 0},
-		"set TOKENIZER to":       {&fake{noTokenize: true}, Options{Wikitext: good}, 0},
-		"TOKENIZER: open":        {&fake{noTokenize: true}, Options{Wikitext: good, Tokenizer: "/no/such/tokenizer.json"}, 0},
-		"TOKENIZER=../tokenizer": {&fake{noTokenize: true}, Options{Wikitext: good, Tokenizer: "../tokenizer/testdata/gpt2.json"}, 0},
-		"or ACC_PREFIX_TOKEN to": {&fake{noPrefix: true}, Options{Wikitext: good}, 0},
-		"want UTF-8":             {&fake{}, Options{Wikitext: writeText(t, "\xff\xfe")}, 0},
-		"something in it":        {&fake{}, Options{Wikitext: writeText(t, " \n\u2028 \n")}, 0},
-		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Wikitext: good, MaxLength: 3}, 0},
-		"than the 1024 tokens":   {&fake{}, Options{Wikitext: good}, 1024},
-		"no such file":           {&fake{}, Options{Wikitext: "/no/such/file"}, 0},
+		"no /tokenize":           {&fake{noTokenize: true}, Options{Files: wikitextAt(good)}, 0},
+		"set TOKENIZER to":       {&fake{noTokenize: true}, Options{Files: wikitextAt(good)}, 0},
+		"TOKENIZER: open":        {&fake{noTokenize: true}, Options{Files: wikitextAt(good), Tokenizer: "/no/such/tokenizer.json"}, 0},
+		"TOKENIZER=../tokenizer": {&fake{noTokenize: true}, Options{Files: wikitextAt(good), Tokenizer: "../tokenizer/testdata/gpt2.json"}, 0},
+		"or ACC_PREFIX_TOKEN to": {&fake{noPrefix: true}, Options{Files: wikitextAt(good)}, 0},
+		"want UTF-8":             {&fake{}, Options{Files: wikitextAt(writeText(t, "\xff\xfe"))}, 0},
+		"something in it":        {&fake{}, Options{Files: wikitextAt(writeText(t, " \n\u2028 \n"))}, 0},
+		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Files: wikitextAt(good), MaxLength: 3}, 0},
+		"than the 1024 tokens":   {&fake{}, Options{Files: wikitextAt(good)}, 1024},
+		"no such file":           {&fake{}, Options{Files: wikitextAt("/no/such/file")}, 0},
 		"cache (CACHE_DIR)":      {&fake{}, Options{CacheDir: good}, 0},
-		"cannot score a prompt:": {&fake{completions: refuse, generate: refuse}, Options{Wikitext: good}, 0},
+		"cannot score a prompt:": {&fake{completions: refuse, generate: refuse}, Options{Files: wikitextAt(good)}, 0},
 	} {
 		tg := serve(t, c.f)
 		tg.MaxLen = c.maxLen
@@ -205,7 +205,7 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 // /tokenize. The file that the user names for that case is then used; a server
 // that is merely busy is no such case.
 func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
-	o := Options{Wikitext: writeText(t, twoArticles), Tokenizer: "../tokenizer/testdata/bytes", Retry: quick}
+	o := Options{Files: wikitextAt(writeText(t, twoArticles)), Tokenizer: "../tokenizer/testdata/bytes", Retry: quick}
 	for _, answer := range []string{"404 no", "400 unknown route", "403 forbidden", "422 no field prompt", "500 KeyError", "200 <html>sign in</html>", "200 {}"} {
 		f := &fake{tokenize: answer}
 		r, err := Score(context.Background(), serve(t, f), o)
@@ -234,7 +234,7 @@ func refuse([]int32, map[string]any) (int, string) { return 400, `{"error":{"mes
 
 func TestScoreUsesGenerateWhereCompletionsCannotScore(t *testing.T) {
 	file := writeText(t, twoArticles)
-	want, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: file, MaxLength: 12})
+	want, err := Score(context.Background(), serve(t, &fake{}), Options{Files: wikitextAt(file), MaxLength: 12})
 	require.NoError(t, err)
 	for name, f := range map[string]*fake{
 		"refused": {completions: refuse},
@@ -244,10 +244,10 @@ func TestScoreUsesGenerateWhereCompletionsCannotScore(t *testing.T) {
 		"max_tokens 1 not": {completions: refuse, generate: onlyZeroTokens},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Score(context.Background(), serve(t, f), Options{Wikitext: file, MaxLength: 12, Retry: quick})
+			got, err := Score(context.Background(), serve(t, f), Options{Files: wikitextAt(file), MaxLength: 12, Retry: quick})
 			require.NoError(t, err)
 			assert.Equal(t, "/generate", got.Path)
-			assert.Equal(t, want.Metrics, got.Metrics)
+			assert.Equal(t, perplexity(want), perplexity(got))
 		})
 	}
 }
@@ -278,24 +278,24 @@ func TestACopyOfTheTextOfRecordIsCalledThat(t *testing.T) {
 	corpus.WikiText2.SHA256 = corpus.Digest([]byte(twoArticles))
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "wiki.test.raw"), []byte(twoArticles), 0o644))
-	for _, o := range []Options{{Wikitext: writeText(t, twoArticles)}, {CacheDir: dir}} {
+	for _, o := range []Options{{Files: wikitextAt(writeText(t, twoArticles))}, {CacheDir: dir}} {
 		r, err := Score(context.Background(), serve(t, &fake{}), o)
 		require.NoError(t, err)
 		assert.Equal(t, "wikitext-2-raw-v1 test", r.Text.Name)
 		assert.Equal(t, corpus.WikiText2.SHA256, r.Text.SHA256)
 	}
-	r, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: writeText(t, twoArticles+" ")})
+	r, err := Score(context.Background(), serve(t, &fake{}), Options{Files: wikitextAt(writeText(t, twoArticles+" "))})
 	require.NoError(t, err)
 	assert.Equal(t, "text.raw", r.Text.Name)
 }
 
 func TestWikitextMayBeAZipArchiveOrAParquetFile(t *testing.T) {
-	want, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: "texts/heldout.txt"})
+	want, err := Score(context.Background(), serve(t, &fake{}), Options{Files: wikitextAt("texts/heldout.txt")})
 	require.NoError(t, err)
 	for _, form := range []string{"lines.parquet", "pages.parquet"} {
-		got, err := Score(context.Background(), serve(t, &fake{}), Options{Wikitext: "../corpus/testdata/" + form})
+		got, err := Score(context.Background(), serve(t, &fake{}), Options{Files: wikitextAt("../corpus/testdata/" + form)})
 		require.NoError(t, err)
-		assert.Equal(t, want.Metrics, got.Metrics)
+		assert.Equal(t, perplexity(want), perplexity(got))
 		assert.Equal(t, want.Text.SHA256, got.Text.SHA256, "the digest is the raw text's, whatever the form")
 	}
 }

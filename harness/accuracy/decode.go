@@ -10,13 +10,85 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inferbench/baselines"
+	"inferbench/harness/corpus"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
 
-// DecodeOptions says how much of the decode path to look at.
-type DecodeOptions struct {
+// Decode is the decode audit as a task. It is not chosen by ACC_TASK: it looks
+// at a timed pass, after it.
+var Decode Task = decode{}
+
+type decode struct{}
+
+func (decode) Name() string         { return "decode" }
+func (decode) Needs() []corpus.File { return nil }
+func (decode) measured() Measured   { return new(DecodeAudit) }
+
+// Measure audits o.Workload at o.Conc. Where the server cannot be audited the
+// result's audit is NOT_RUN and says why.
+func (decode) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
+	a, err := auditDecode(ctx, t, o.Workload, o.Conc, decodeSample{Retry: o.Retry})
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Measured: a}, nil
+}
+
+// Judge sets the audit's status by the floor that the accuracy baseline states.
+// Without a floor there is nothing to pass or fail: it is RECORDED.
+func (decode) Judge(r *Result, b *baselines.Accuracy, _ float64) Verdict {
+	a := r.Measured.(*DecodeAudit)
+	judgeDecode(a, b)
+	return Verdict{Status: a.Status, Reason: a.Reason, Baseline: a.Baseline}
+}
+
+// Differs wants a baseline that states a floor; that belongs to the model, and
+// holds whatever task, text or window its other figures are of.
+func (a *DecodeAudit) Differs(_ *Result, b *baselines.Accuracy) []string {
+	if b.DecodeArgmaxFloor > 0 {
+		return nil
+	}
+	return []string{"it states no floor for the decode audit"}
+}
+
+// Figures lists what was measured; nothing where the audit was not run.
+func (a *DecodeAudit) Figures() []Figure {
+	var out []Figure
+	for _, f := range []struct {
+		name, better, format string
+		value                *float64
+	}{
+		{"argmax_share", "higher", "%.4f", a.ArgmaxShare},
+		{"mean_abs_logprob_diff", "lower", "%.4g", a.MeanAbsDiff},
+		{"p99_abs_logprob_diff", "lower", "%.4g", a.P99AbsDiff},
+	} {
+		if f.value != nil {
+			out = append(out, Figure{Name: f.name, Value: *f.value, Better: f.better, Format: f.format, Limit: f.name})
+		}
+	}
+	return out
+}
+
+// Decoding audits o.Workload and judges it: by base, which the accuracy was
+// judged by, where that states a floor, else by a shipped baseline of the model.
+func Decoding(ctx context.Context, t *server.Server, base *baselines.Accuracy, o Options) (*Result, Verdict, error) {
+	o.Task = Decode.Name()
+	r, err := Score(ctx, t, o)
+	if err != nil {
+		return nil, Verdict{}, err
+	}
+	if base == nil || Comparable(r, base) != nil {
+		if base, err = Baseline("", t.Model, r); err != nil {
+			return nil, Verdict{}, err
+		}
+	}
+	return r, Judge(r, base, 0), nil
+}
+
+// decodeSample says how much of the decode path to look at.
+type decodeSample struct {
 	Sample int          // continuations; 0 = twice conc, at least 8 and at most 64
 	Tokens int          // of each continuation; 0 = 64, or the workload's output length where that is less
 	Retry  server.Retry // of each request
@@ -58,7 +130,7 @@ type Divergence struct {
 	LikeliestByThen float64 `json:"argmax_logprob"` // of the token that would have been chosen
 }
 
-// AuditDecode takes a sample of greedy continuations of the workload's prompts
+// auditDecode takes a sample of greedy continuations of the workload's prompts
 // with conc of them in flight, then scores the same tokens as prompts and lays
 // the two side by side. Run it after a timed pass, never during one.
 //
@@ -66,7 +138,7 @@ type Divergence struct {
 // log-probabilities) yields NOT_RUN and the reason; so does a workload of chats,
 // whose prompt tokens are the server's own affair. The error is for what went
 // wrong on the way: a request that failed, a model that gives NaN, or ctx.
-func AuditDecode(ctx context.Context, t *server.Server, src workload.Source, conc int, o DecodeOptions) (*DecodeAudit, error) {
+func auditDecode(ctx context.Context, t *server.Server, src workload.Source, conc int, o decodeSample) (*DecodeAudit, error) {
 	if o.Sample == 0 {
 		o.Sample = min(max(2*conc, 8), 64)
 	}
@@ -122,7 +194,7 @@ type sequence struct {
 
 // decodePrompts takes the sample's prompts from the workload's first requests:
 // those that were timed. A text is tokenized as the server would.
-func decodePrompts(ctx context.Context, t *server.Server, src workload.Source, o DecodeOptions) ([]*sequence, error) {
+func decodePrompts(ctx context.Context, t *server.Server, src workload.Source, o decodeSample) ([]*sequence, error) {
 	var seqs []*sequence
 	for i := range min(o.Sample, src.Len()) {
 		r, err := src.Request(i)
@@ -199,30 +271,9 @@ func compareDecoded(seqs []*sequence) *DecodeAudit {
 	return a
 }
 
-// DecodeFloor is the baseline that states the floor for a model's decode audit:
-// base, which its accuracy was judged by, or else a shipped one of the model. A
-// floor does not depend on the task, the text or the window. Nil states none.
-func DecodeFloor(model string, base *baselines.Accuracy) (*baselines.Accuracy, error) {
-	if base != nil && base.DecodeArgmaxFloor > 0 {
-		return base, nil
-	}
-	for _, task := range []string{TaskWikitext, TaskGSM8K} {
-		all, err := baselines.AccuracyFor(model, task)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range all {
-			if b.DecodeArgmaxFloor > 0 {
-				return b, nil
-			}
-		}
-	}
-	return nil, nil
-}
-
-// JudgeDecode sets the audit's status by the floor that the accuracy baseline
+// judgeDecode sets the audit's status by the floor that the accuracy baseline
 // states. Without a floor there is nothing to pass or fail: it is RECORDED.
-func JudgeDecode(a *DecodeAudit, b *baselines.Accuracy) {
+func judgeDecode(a *DecodeAudit, b *baselines.Accuracy) {
 	if a.Status == NotRun {
 		return
 	}

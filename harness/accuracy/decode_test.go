@@ -42,33 +42,26 @@ func TestJudgeDecode(t *testing.T) {
 		"below the floor": {DecodeAudit{ArgmaxShare: &share}, &baselines.Accuracy{Name: "b", DecodeArgmaxFloor: 0.99}, Failed},
 		"not run":         {DecodeAudit{Status: NotRun}, &baselines.Accuracy{Name: "b", DecodeArgmaxFloor: 0.99}, NotRun},
 	} {
-		JudgeDecode(&c.a, c.b)
+		judgeDecode(&c.a, c.b)
 		assert.Equal(t, c.want, c.a.Status, name)
 	}
 }
 
 // A model's floor holds whatever task, text or window its accuracy was judged on.
 func TestAFloorBelongsToTheModel(t *testing.T) {
-	own := &baselines.Accuracy{Name: "own", DecodeArgmaxFloor: 0.5}
-	for name, c := range map[string]struct {
-		model string
-		base  *baselines.Accuracy
-		want  string
-	}{
-		"its own":             {"inferbench-ngram", own, "own"},
-		"no baseline":         {"inferbench-ngram", nil, "inferbench-ngram"},
-		"one of another task": {"inferbench-ngram", &baselines.Accuracy{Name: "sums", Task: TaskGSM8K}, "inferbench-ngram"},
-		"a model without":     {"DeepSeek-R1-0528-MXFP4", nil, ""},
-		"an unknown model":    {"Qwen3-8B", own, "own"},
-	} {
-		b, err := DecodeFloor(c.model, c.base)
+	share := 0.98
+	r := &Result{Task: "decode", Measured: &DecodeAudit{ArgmaxShare: &share}}
+	for model, want := range map[string]string{"inferbench-ngram": "inferbench-ngram", "DeepSeek-R1-0528-MXFP4": ""} {
+		b, err := Baseline("", model, r)
 		require.NoError(t, err)
-		if c.want == "" {
-			assert.Nil(t, b, name)
-		} else if assert.NotNil(t, b, name) {
-			assert.Equal(t, c.want, b.Name, name)
+		if want == "" {
+			assert.Nil(t, b, model)
+		} else if assert.NotNil(t, b, model) {
+			assert.Equal(t, want, b.Name)
 		}
 	}
+	assert.NoError(t, Comparable(r, &baselines.Accuracy{Name: "own", DecodeArgmaxFloor: 0.5}))
+	assert.ErrorIs(t, Comparable(r, &baselines.Accuracy{Name: "sums", Task: "gsm8k"}), ErrOtherBaseline)
 }
 
 // echoOnly answers scoring as the fake does, and a request for continuations
@@ -97,7 +90,7 @@ func TestAServerThatCannotBeAuditedSaysWhy(t *testing.T) {
 		"has no log-probab":       {completions: echoOnly(`{"choices":[{"text":"a"}]}`)},
 		"1 ids beside 2 log-prob": {completions: echoOnly(`{"choices":[{"token_ids":[1],"logprobs":{"token_logprobs":[-1,-2]}}]}`)},
 	} {
-		a, err := AuditDecode(context.Background(), serve(t, f), src, 2, DecodeOptions{Retry: quick})
+		a, err := auditDecode(context.Background(), serve(t, f), src, 2, decodeSample{Retry: quick})
 		require.NoError(t, err)
 		assert.Equal(t, NotRun, a.Status)
 		assert.Contains(t, a.Reason, want)
@@ -105,7 +98,7 @@ func TestAServerThatCannotBeAuditedSaysWhy(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotContains(t, string(b), "argmax_share", "no figure that was not measured")
 	}
-	a, err := AuditDecode(context.Background(), serve(t, &fake{}), chats{}, 2, DecodeOptions{Retry: quick})
+	a, err := auditDecode(context.Background(), serve(t, &fake{}), chats{}, 2, decodeSample{Retry: quick})
 	require.NoError(t, err)
 	assert.Contains(t, a.Reason, "the workload is chats")
 }
@@ -113,12 +106,12 @@ func TestAServerThatCannotBeAuditedSaysWhy(t *testing.T) {
 // Too short a prompt has nothing to score with; a text is tokenized as the server
 // does it, with the tokens that it adds.
 func TestTheAuditTakesThePromptsAsTheServerSeesThem(t *testing.T) {
-	a, err := AuditDecode(context.Background(), serve(t, &fake{}), workload.Random{N: 4, ISL: 1, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}, 2, DecodeOptions{Retry: quick})
+	a, err := auditDecode(context.Background(), serve(t, &fake{}), workload.Random{N: 4, ISL: 1, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}, 2, decodeSample{Retry: quick})
 	require.NoError(t, err)
 	assert.Equal(t, NotRun, a.Status)
 	assert.Contains(t, a.Reason, "no prompt of two tokens or more")
 
-	seqs, err := decodePrompts(context.Background(), serve(t, &fake{}), texts{"hello"}, DecodeOptions{Sample: 8, Tokens: 64, Retry: quick})
+	seqs, err := decodePrompts(context.Background(), serve(t, &fake{}), texts{"hello"}, decodeSample{Sample: 8, Tokens: 64, Retry: quick})
 	require.NoError(t, err)
 	require.Len(t, seqs, 1)
 	assert.Equal(t, append([]int32{fakeBOS}, bytesOf("hello")...), seqs[0].prompt)
@@ -157,7 +150,7 @@ func TestWhatIsBrokenIsNotCalledImpossible(t *testing.T) {
 		if f != nil {
 			tg = serve(t, f)
 		}
-		a, err := AuditDecode(context.Background(), tg, src, 2, DecodeOptions{Retry: quick})
+		a, err := auditDecode(context.Background(), tg, src, 2, decodeSample{Retry: quick})
 		assert.ErrorContains(t, err, want)
 		assert.Nil(t, a)
 	}
@@ -187,12 +180,12 @@ func TestTheAuditFitsTheServersContext(t *testing.T) {
 	}
 	tg := serve(t, f)
 	tg.MaxLen = 12
-	a, err := AuditDecode(context.Background(), tg, src, 1, DecodeOptions{Retry: quick})
+	a, err := auditDecode(context.Background(), tg, src, 1, decodeSample{Retry: quick})
 	require.NoError(t, err)
 	assert.Equal(t, 3, asked, "one less than OSL: scoring generates one more")
 	assert.Equal(t, 4*3, a.Tokens)
 	tg.MaxLen = 9
-	a, err = AuditDecode(context.Background(), tg, src, 1, DecodeOptions{Retry: quick})
+	a, err = auditDecode(context.Background(), tg, src, 1, decodeSample{Retry: quick})
 	require.NoError(t, err)
 	assert.Equal(t, NotRun, a.Status)
 	assert.Contains(t, a.Reason, "leaves room for two in the server's context")
@@ -214,7 +207,7 @@ func TestAuditFailsWhenARequestDoes(t *testing.T) {
 		return 200, string(b)
 	}}
 	src := workload.Random{N: 4, ISL: 8, OSL: 4, RangeRatio: 1, Vocab: 256, Seed: 1}
-	_, err := AuditDecode(context.Background(), serve(t, f), src, 1, DecodeOptions{Retry: quick})
+	_, err := auditDecode(context.Background(), serve(t, f), src, 1, decodeSample{Retry: quick})
 	var h *server.HTTPError
 	require.True(t, errors.As(err, &h), fmt.Sprint(err))
 	assert.ErrorContains(t, err, "decode audit: request 1: generate 4 tokens at")

@@ -122,3 +122,9 @@ func serve(t *testing.T, f *fake) *server.Server {
 }
 
 var quick = server.Retry{Tries: 3, First: time.Millisecond, Longest: time.Millisecond}
+
+func wikitextAt(file string) map[string]string { return map[string]string{"WIKITEXT": file} }
+
+func perplexity(r *Result) *Metrics { return r.Measured.(*Metrics) }
+
+func exact(r *Result) *ExactMatch { return r.Measured.(*ExactMatch) }

@@ -13,17 +13,33 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
-
+	"inferbench/baselines"
 	"inferbench/harness/corpus"
 	"inferbench/harness/server"
 )
 
-// The task gsm8k is grade-school word problems: lm-evaluation-harness's task
-// version 3.0, with its prompt, its examples and its two ways to find the
+// gsm8k is grade-school word problems: lm-evaluation-harness's task of that
+// name, version 3.0, with its prompt, its examples and its two ways to find the
 // answer in what a model writes.
+type gsm8k struct{}
+
+func (gsm8k) Name() string         { return "gsm8k" }
+func (gsm8k) Needs() []corpus.File { return []corpus.File{corpus.GSM8KTest, corpus.GSM8KTrain} }
+func (gsm8k) measured() Measured   { return new(ExactMatch) }
+
+func (gsm8k) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
+	r, _, err := solve(ctx, t, o)
+	return r, err
+}
+
+func (gsm8k) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
+	m := r.Measured.(*ExactMatch)
+	if v, ok := unjudged(r, b, fmt.Sprintf("%d worked examples", m.Shots)); ok {
+		return v
+	}
+	return judgeShare(r, m.shares(), b, tolerance)
+}
 
 // Question is a row of the data set: the answer ends in "#### 72".
 type Question struct {
@@ -40,6 +56,36 @@ type ExactMatch struct {
 	Shots          int     `json:"shots"`      // worked examples before each question
 	Examples       TextID  `json:"examples"`   // what they are drawn from
 	GenTokens      int     `json:"gen_tokens"` // most tokens that an answer may take
+}
+
+func (m *ExactMatch) shares() []Share {
+	share := func(name, filter string, v, stderr float64) Share {
+		return Share{Figure{Name: name, Value: v, Better: "higher", Format: "%.4f", Limit: shareLimit(filter)}, stderr}
+	}
+	return []Share{share("exact_match_strict", "strict-match", m.Strict, m.StrictStdErr),
+		share("exact_match_flexible", "flexible-extract", m.Flexible, m.FlexibleStdErr)}
+}
+
+// Figures lists the share of right answers by either extraction.
+func (m *ExactMatch) Figures() []Figure {
+	var out []Figure
+	for _, s := range m.shares() {
+		out = append(out, s.Figure)
+	}
+	return out
+}
+
+// Differs compares the questions, the examples, their number and the
+// extraction.
+func (m *ExactMatch) Differs(r *Result, b *baselines.Accuracy) []string {
+	diffs := append(otherText(r, b), otherShare(m.shares(), b)...)
+	if b.Shots != m.Shots {
+		diffs = append(diffs, fmt.Sprintf("it has %d worked examples a question, the run has %d (ACC_SHOTS)", b.Shots, m.Shots))
+	}
+	if b.ExamplesSHA256 != "" && b.ExamplesSHA256 != m.Examples.SHA256 {
+		diffs = append(diffs, fmt.Sprintf("its examples are drawn from SHA-256 %.8s…, the run's from %s (%.8s…)", b.ExamplesSHA256, m.Examples.Name, m.Examples.SHA256))
+	}
+	return diffs
 }
 
 const (
@@ -150,53 +196,38 @@ func shareAndError(hits, n int) (share, stderr float64) {
 // does not.
 func answersOf(ctx context.Context, t *server.Server, tok *source, prompts []string, o Options) ([]string, error) {
 	out := make([]string, len(prompts))
-	var mu sync.Mutex
-	done := 0
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(o.Conc)
-	for i, p := range prompts {
-		if gctx.Err() != nil {
-			break
+	return out, o.eachOf(ctx, len(prompts), func(ctx context.Context, i int) error {
+		ids, err := tok.encode(ctx, prompts[i])
+		if err == nil {
+			// One token fewer than the model length, and what may be generated,
+			// are kept free; what is too long loses its beginning.
+			room := max(o.MaxLength-1-o.GenTokens, 1)
+			ids = ids[max(0, len(ids)-room):]
+			out[i], err = t.Complete(ctx, o.Retry, ids, o.GenTokens, until)
 		}
-		group.Go(func() error {
-			ids, err := tok.encode(gctx, p)
-			if err == nil {
-				// One token fewer than the model length, and what may be generated,
-				// are kept free; what is too long loses its beginning.
-				room := max(o.MaxLength-1-o.GenTokens, 1)
-				ids = ids[max(0, len(ids)-room):]
-				out[i], err = t.Complete(gctx, o.Retry, ids, o.GenTokens, until)
-			}
-			if err != nil {
-				return fmt.Errorf("question %d of %d: %w", i+1, len(prompts), err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if done++; o.OnProgress != nil {
-				o.OnProgress(done, len(prompts))
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return out, ctx.Err()
+		if err != nil {
+			return fmt.Errorf("question %d of %d: %w", i+1, len(prompts), err)
+		}
+		return nil
+	})
 }
 
-// gsm8k runs the task. The second result is what the model wrote, by question.
-func gsm8k(ctx context.Context, t *server.Server, o Options) (*Result, []string, error) {
+// solve runs the task. The second result is what the model wrote, by question.
+func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string, error) {
+	if err := o.fits(t); err != nil {
+		return nil, nil, err
+	}
 	if o.Shots < 0 {
 		return nil, nil, fmt.Errorf("ACC_SHOTS=%d: want 0 or more", o.Shots)
 	}
 	if o.GenTokens < 1 || o.GenTokens+2 > o.MaxLength {
 		return nil, nil, fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d", o.GenTokens, o.MaxLength)
 	}
-	test, id, err := questions(ctx, t, o, o.GSM8K, corpus.GSM8KTest, ownTest)
+	test, id, err := questions(ctx, t, o, corpus.GSM8KTest, ownTest)
 	if err != nil {
 		return nil, nil, err
 	}
-	train, examples, err := questions(ctx, t, o, o.GSM8KTrain, corpus.GSM8KTrain, ownTrain)
+	train, examples, err := questions(ctx, t, o, corpus.GSM8KTrain, ownTrain)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -223,12 +254,13 @@ func gsm8k(ctx context.Context, t *server.Server, o Options) (*Result, []string,
 	}
 	m.Strict, m.StrictStdErr = shareAndError(strict, len(test))
 	m.Flexible, m.FlexibleStdErr = shareAndError(flexible, len(test))
-	return &Result{Task: TaskGSM8K, ExactMatch: m, Text: id, MaxLength: o.MaxLength, Prefix: tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, wrote, nil
+	return &Result{Measured: m, Text: id, MaxLength: o.MaxLength, Prefix: tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, wrote, nil
 }
 
 // questions reads the rows that the user names, else those that fit the server:
 // the suite's own for the embedded engine, the public ones for every other.
-func questions(ctx context.Context, t *server.Server, o Options, path string, f corpus.File, own string) ([]Question, TextID, error) {
+func questions(ctx context.Context, t *server.Server, o Options, f corpus.File, own string) ([]Question, TextID, error) {
+	path := o.Files[f.Setting]
 	id := TextID{Name: f.Name}
 	var b []byte
 	var err error

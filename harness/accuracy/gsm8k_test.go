@@ -26,9 +26,9 @@ import (
 
 func ownRows(t *testing.T) (test, train []Question) {
 	tg := &server.Server{Loopback: true}
-	test, _, err := questions(context.Background(), tg, Options{}, "", corpus.GSM8KTest, ownTest)
+	test, _, err := questions(context.Background(), tg, Options{}, corpus.GSM8KTest, ownTest)
 	require.NoError(t, err)
-	train, _, err = questions(context.Background(), tg, Options{}, "", corpus.GSM8KTest, ownTrain)
+	train, _, err = questions(context.Background(), tg, Options{}, corpus.GSM8KTest, ownTrain)
 	require.NoError(t, err)
 	return test, train
 }
@@ -100,28 +100,28 @@ func TestGSM8KScoresWhatWasWritten(t *testing.T) {
 	}}
 	tg := serve(t, f)
 	tg.Loopback = true
-	r, err := Score(context.Background(), tg, Options{Task: TaskGSM8K, Conc: 4, MaxLength: 8192, Shots: 3})
+	r, err := Score(context.Background(), tg, Options{Task: "gsm8k", Conc: 4, MaxLength: 8192, Shots: 3})
 	require.NoError(t, err)
-	assert.Equal(t, 6.0/8, r.Strict)
-	assert.Equal(t, 7.0/8, r.Flexible)
-	assert.InDelta(t, 0.1637, r.StrictStdErr, 1e-4)
+	assert.Equal(t, 6.0/8, exact(r).Strict)
+	assert.Equal(t, 7.0/8, exact(r).Flexible)
+	assert.InDelta(t, 0.1637, exact(r).StrictStdErr, 1e-4)
 	assert.Equal(t, 8, r.Text.Documents)
-	assert.Equal(t, TextID{Name: "inferbench sums", SHA256: corpus.Digest([]byte(ownTrain)), Documents: 9, Bytes: len(ownTrain)}, r.Examples)
+	assert.Equal(t, TextID{Name: "inferbench sums", SHA256: corpus.Digest([]byte(ownTrain)), Documents: 9, Bytes: len(ownTrain)}, exact(r).Examples)
 	b, err := json.Marshal(r)
 	require.NoError(t, err)
 	for _, other := range []string{"bits_per_byte", `"words"`, `"tokens"`} {
 		assert.NotContains(t, string(b), other, "a figure of another task is not there, not even as 0")
 	}
 
-	base := &baselines.Accuracy{Name: "b", Task: TaskGSM8K, CorpusSHA256: r.Text.SHA256, Shots: 3, Filter: FilterStrict, ExactMatch: 0.80, Tolerance: 0.06}
+	base := &baselines.Accuracy{Name: "b", Task: "gsm8k", CorpusSHA256: r.Text.SHA256, Shots: 3, Filter: "strict-match", ExactMatch: 0.80, Tolerance: 0.06}
 	assert.Equal(t, Passed, Judge(r, base, 0).Status)
 	v := Judge(r, base, 0.04)
 	assert.Equal(t, Failed, v.Status)
 	assert.Equal(t, "exact_match (strict-match) 0.7500, at least 0.7600 is asked for by b; the tolerance of 0.0400 is smaller than two standard errors over questions: 0.3273", v.Reason)
 	assert.Len(t, v.Warnings, 1, "eight questions are few")
-	base.Filter = FilterFlexible
+	base.Filter = "flexible-extract"
 	assert.Equal(t, Passed, Judge(r, base, 0.04).Status, "above the baseline is not wrong here")
-	base.ExamplesSHA256 = r.Examples.SHA256
+	base.ExamplesSHA256 = exact(r).Examples.SHA256
 	assert.NoError(t, Comparable(r, base))
 	base.ExamplesSHA256 = corpus.GSM8KTrain.SHA256
 	assert.ErrorContains(t, Comparable(r, base), "its examples are drawn from SHA-256 17f347dc…, the run's from inferbench sums")
@@ -130,7 +130,7 @@ func TestGSM8KScoresWhatWasWritten(t *testing.T) {
 	assert.ErrorIs(t, Comparable(r, base), ErrOtherBaseline)
 
 	f.completions = refuse
-	_, err = Score(context.Background(), tg, Options{Task: TaskGSM8K, Conc: 4, MaxLength: 8192, Retry: quick})
+	_, err = Score(context.Background(), tg, Options{Task: "gsm8k", Conc: 4, MaxLength: 8192, Retry: quick})
 	assert.ErrorContains(t, err, "question", "one that the server does not answer fails the task")
 }
 
@@ -149,7 +149,7 @@ func TestGSM8KKeepsTheEndOfALongPrompt(t *testing.T) {
 	}}
 	tg := serve(t, f)
 	tg.Loopback = true
-	_, err := Score(context.Background(), tg, Options{Task: TaskGSM8K, MaxLength: 200, GenTokens: 50, Shots: 3})
+	_, err := Score(context.Background(), tg, Options{Task: "gsm8k", MaxLength: 200, GenTokens: 50, Shots: 3})
 	require.NoError(t, err)
 	for i, p := range prompts(test, train, 3) {
 		require.Greater(t, len(p), 149)
@@ -162,12 +162,12 @@ func TestGSM8KRefusesWhatCannotBe(t *testing.T) {
 	require.NoError(t, os.WriteFile(bad, []byte(`{"question":"a","answer":"b"}`), 0o644))
 	for want, o := range map[string]Options{
 		`ACC_TASK="sums"`: {Task: "sums"},
-		"ACC_GEN_TOKENS":  {Task: TaskGSM8K, GenTokens: 4096},
-		"ACC_SHOTS=50":    {Task: TaskGSM8K, Shots: 50},
-		"ACC_SHOTS=-1":    {Task: TaskGSM8K, Shots: -1},
-		"row 1: want":     {Task: TaskGSM8K, GSM8K: bad},
-		"want JSON lines": {Task: TaskGSM8K, GSM8K: "../corpus/testdata/lines.parquet"},
-		"GSM8K: open":     {Task: TaskGSM8K, GSM8K: bad + "x"},
+		"ACC_GEN_TOKENS":  {Task: "gsm8k", GenTokens: 4096},
+		"ACC_SHOTS=50":    {Task: "gsm8k", Shots: 50},
+		"ACC_SHOTS=-1":    {Task: "gsm8k", Shots: -1},
+		"row 1: want":     {Task: "gsm8k", Files: map[string]string{"GSM8K": bad}},
+		"want JSON lines": {Task: "gsm8k", Files: map[string]string{"GSM8K": "../corpus/testdata/lines.parquet"}},
+		"GSM8K: open":     {Task: "gsm8k", Files: map[string]string{"GSM8K": bad + "x"}},
 	} {
 		tg := serve(t, &fake{})
 		tg.Loopback = true
@@ -178,11 +178,11 @@ func TestGSM8KRefusesWhatCannotBe(t *testing.T) {
 
 // The task's whole way on the embedded engine, which knows no arithmetic.
 func TestGSM8KRunsOnTheEmbeddedEngine(t *testing.T) {
-	r, err := Score(context.Background(), embedded(t, engine.Config{}), Options{Task: TaskGSM8K, Conc: 8})
+	r, err := Score(context.Background(), embedded(t, engine.Config{}), Options{Task: "gsm8k", Conc: 8})
 	require.NoError(t, err)
-	assert.Equal(t, DefaultShots, r.Shots)
+	assert.Equal(t, DefaultShots, exact(r).Shots)
 	assert.Equal(t, "inferbench sums", r.Text.Name)
-	assert.Less(t, r.Flexible, 0.5)
+	assert.Less(t, exact(r).Flexible, 0.5)
 	assert.Equal(t, NotRun, Judge(r, nil, 0).Status)
 }
 
@@ -259,20 +259,20 @@ func TestParityGSM8KWithLMEval(t *testing.T) {
 			b, err := os.ReadFile(out)
 			require.NoError(t, err)
 			require.NoError(t, json.Unmarshal(b, &their))
-			o, err := Options{Task: TaskGSM8K, Conc: 8, Shots: shots}.ready(tg)
-			require.NoError(t, err)
-			r, wrote, err := gsm8k(context.Background(), tg, o)
+			o := Options{Task: "gsm8k", Conc: 8, Shots: shots}
+			o.defaults()
+			r, wrote, err := solve(context.Background(), tg, o)
 			require.NoError(t, err)
 			assert.Equal(t, their.Wrote, wrote, "what the model wrote, to the letter")
-			assert.InDelta(t, their.Strict, r.Strict, 1e-12)
-			assert.InDelta(t, their.Flexible, r.Flexible, 1e-12)
-			assert.InDelta(t, their.StrictStdErr, r.StrictStdErr, 1e-12)
-			assert.InDelta(t, their.FlexibleStdErr, r.FlexibleStdErr, 1e-12)
+			assert.InDelta(t, their.Strict, exact(r).Strict, 1e-12)
+			assert.InDelta(t, their.Flexible, exact(r).Flexible, 1e-12)
+			assert.InDelta(t, their.StrictStdErr, exact(r).StrictStdErr, 1e-12)
+			assert.InDelta(t, their.FlexibleStdErr, exact(r).FlexibleStdErr, 1e-12)
 			if c.url != e.URL() {
 				assert.Equal(t, [2]float64{4.0 / 8, 5.0 / 8}, [2]float64{their.Strict, their.Flexible}, "or else not this server was asked")
 			}
 			if !t.Failed() {
-				t.Logf("gsm8k, %d-shot, %d questions to %s: the same words; exact_match strict %.4f and %.4f, flexible %.4f and %.4f", shots, len(wrote), c.who, their.Strict, r.Strict, their.Flexible, r.Flexible)
+				t.Logf("gsm8k, %d-shot, %d questions to %s: the same words; exact_match strict %.4f and %.4f, flexible %.4f and %.4f", shots, len(wrote), c.who, their.Strict, exact(r).Strict, their.Flexible, exact(r).Flexible)
 			}
 		}
 	}

@@ -16,10 +16,11 @@ type scored struct {
 // Metrics are a text's perplexities over the whole corpus, not means of
 // documents, with their standard errors over documents.
 type Metrics struct {
-	BitsPerByte    float64 `json:"bits_per_byte"`    // −Σll / Σbytes / ln 2
-	BytePerplexity float64 `json:"byte_perplexity"`  // exp(−Σll / Σbytes)
-	WordPerplexity float64 `json:"word_perplexity"`  // exp(−Σll / Σwords)
-	StdErr         *StdErr `json:"stderr,omitempty"` // nil where there is a single document
+	BitsPerByte    float64 `json:"bits_per_byte"`     // −Σll / Σbytes / ln 2
+	BytePerplexity float64 `json:"byte_perplexity"`   // exp(−Σll / Σbytes)
+	WordPerplexity float64 `json:"word_perplexity"`   // exp(−Σll / Σwords)
+	StdErr         *StdErr `json:"stderr,omitempty"`  // nil where there is a single document
+	Windows        int     `json:"windows,omitempty"` // requests that were scored
 }
 
 // StdErr is each metric's standard error over documents.
@@ -34,14 +35,15 @@ type StdErr struct {
 // Techniques, 3rd ed., §6.3), carried through exp by its derivative.
 func measure(docs []scored) (*Metrics, error) {
 	var ll float64
-	var bytes, words int
+	var bytes, words, windows int
 	for _, d := range docs {
 		ll += d.LogLikelihood
 		bytes += d.Bytes
 		words += d.Words
+		windows += d.Windows
 	}
 	perByte, perWord := -ll/float64(bytes), -ll/float64(words)
-	m := &Metrics{BitsPerByte: perByte / math.Ln2, BytePerplexity: math.Exp(perByte), WordPerplexity: math.Exp(perWord)}
+	m := &Metrics{BitsPerByte: perByte / math.Ln2, BytePerplexity: math.Exp(perByte), WordPerplexity: math.Exp(perWord), Windows: windows}
 	if math.IsInf(m.WordPerplexity, 0) || math.IsInf(m.BytePerplexity, 0) {
 		return nil, fmt.Errorf("the perplexity is beyond what a number can hold (%.0f nats a word): the model knows nothing of this text, or its tokens are not the server's", perWord)
 	}

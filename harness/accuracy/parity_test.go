@@ -112,9 +112,9 @@ func TestParityWithLMEval(t *testing.T) {
 
 			begin := time.Now()
 			used = cpuSeconds()
-			o, err := Options{Wikitext: text, Conc: conc}.ready(tg)
-			require.NoError(t, err)
-			ours, docs, err := score(context.Background(), tg, o)
+			o := Options{Files: wikitextAt(text), Conc: conc}
+			o.defaults()
+			ours, docs, err := scoreText(context.Background(), tg, o)
 			require.NoError(t, err)
 			seconds, cpu := time.Since(begin).Seconds(), cpuSeconds()-used
 			require.Equal(t, c.path, ours.Path)
@@ -132,9 +132,9 @@ func TestParityWithLMEval(t *testing.T) {
 				assert.Equal(t, they.WindowsSHA256, digestOfWindows(RollingWindows(tokens, ours.Prefix, WindowLength(ours.MaxLength))), "document %d, windows", i)
 				assert.InEpsilon(t, they.LogLikelihood, d.LogLikelihood, 1e-6, "document %d, log-likelihood", i)
 			}
-			assert.InEpsilon(t, their.BitsPerByte, ours.BitsPerByte, 1e-6)
-			assert.InEpsilon(t, their.BytePerplexity, ours.BytePerplexity, 1e-6)
-			assert.InEpsilon(t, their.WordPerplexity, ours.WordPerplexity, 1e-6)
+			assert.InEpsilon(t, their.BitsPerByte, perplexity(ours).BitsPerByte, 1e-6)
+			assert.InEpsilon(t, their.BytePerplexity, perplexity(ours).BytePerplexity, 1e-6)
+			assert.InEpsilon(t, their.WordPerplexity, perplexity(ours).WordPerplexity, 1e-6)
 
 			n := float64(len(docs))
 			t.Logf("lm-evaluation-harness %s, %s, on %s, %d in flight", their.LMEval, c.model, filepath.Base(text), conc)
@@ -143,7 +143,7 @@ func TestParityWithLMEval(t *testing.T) {
 				t.Logf("%-16s %15.11f %15.11f %16.7f %8.2f %8.2f %8.1f", who, m.BitsPerByte, m.BytePerplexity, m.WordPerplexity, seconds, cpu, n/seconds)
 			}
 			row("lm_eval "+their.LMEval, Metrics{BitsPerByte: their.BitsPerByte, BytePerplexity: their.BytePerplexity, WordPerplexity: their.WordPerplexity}, their.Seconds, their.CPUSeconds)
-			row("inferbench", *ours.Metrics, seconds, cpu)
+			row("inferbench", *perplexity(ours), seconds, cpu)
 			t.Logf("inferbench scores %.1f times the documents per second, and %.1f times those per CPU second (client and engine together)", their.Seconds/seconds, their.CPUSeconds/cpu)
 		})
 	}

@@ -65,24 +65,25 @@ func HeldOut() *Text {
 // the suite's own for the embedded engine, WikiText-2 for every other. It never
 // takes one for another: where WikiText-2 cannot be had, that is an error.
 func loadText(ctx context.Context, t *server.Server, o Options) (*Text, error) {
-	if o.Wikitext == "" && t.Loopback {
+	path := o.Files[corpus.WikiText2.Setting]
+	if path == "" && t.Loopback {
 		return HeldOut(), nil
 	}
 	var raw []byte
 	var err error
-	if o.Wikitext == "" {
+	if path == "" {
 		if raw, err = o.cache().Get(ctx, corpus.WikiText2); err != nil {
 			return nil, fmt.Errorf("the text to score: %w", err)
 		}
 	} else {
-		if raw, err = os.ReadFile(o.Wikitext); err == nil {
+		if raw, err = os.ReadFile(path); err == nil {
 			raw, err = corpus.Wikitext(raw, corpus.WikiText2.Base)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("WIKITEXT=%s: %w", o.Wikitext, err)
+			return nil, fmt.Errorf("WIKITEXT=%s: %w", path, err)
 		}
 	}
-	name := filepath.Base(o.Wikitext)
+	name := filepath.Base(path)
 	if corpus.WikiText2.Check(raw) == nil { // a copy of the text of record is that text
 		name = corpus.WikiText2.Name
 	}

@@ -1,140 +1,177 @@
 package accuracy
 
 import (
-	"regexp"
+	"context"
+	"fmt"
+	"math"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"inferbench/baselines"
+	"inferbench/harness/corpus"
+	"inferbench/harness/server"
 )
 
-// Document is one article of a WikiText file.
-type Document struct {
-	Page   string // the article as the file has it; words and bytes are counted on it
-	Target string // the article detokenised: what the model is asked to predict
-	Words  int    // pieces of a split on white space, an empty piece at either end included
-	Bytes  int    // length in UTF-8
+// wikitext is the rolling log-likelihood of a text: lm-evaluation-harness's
+// task of that name, version 2.0.
+type wikitext struct{}
+
+func (wikitext) Name() string         { return "wikitext" }
+func (wikitext) Needs() []corpus.File { return []corpus.File{corpus.WikiText2} }
+func (wikitext) measured() Measured   { return new(Metrics) }
+
+func (wikitext) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
+	r, _, err := scoreText(ctx, t, o)
+	return r, err
 }
 
-// NewDocument detokenises and counts a page.
-func NewDocument(page string) Document {
-	return Document{Page: page, Target: Detokenize(page), Words: countWords(page), Bytes: len(page)}
-}
-
-// SplitDocuments cuts a raw WikiText file into articles, as the data set
-// EleutherAI/wikitext_document_level does: a new one starts at each line that is
-// a title, `= Name =`, of the first level. Articles of white space alone are
-// dropped, and so the blank line before a title ends the article before it.
-func SplitDocuments(raw string) []Document {
-	var docs []Document
-	var lines []string
-	end := func() {
-		if page := strings.Join(lines, "\n"); !isBlank(page) {
-			docs = append(docs, NewDocument(page))
-		}
-		lines = nil
+// scoreText measures; the second result is what each document gave.
+func scoreText(ctx context.Context, t *server.Server, o Options) (*Result, []scored, error) {
+	if err := o.fits(t); err != nil {
+		return nil, nil, err
 	}
-	for line := range strings.SplitSeq(raw, "\n") {
-		if isTitle(line) {
-			end()
-		}
-		lines = append(lines, line)
+	text, err := loadText(ctx, t, o)
+	if err != nil {
+		return nil, nil, err
 	}
-	end()
-	return docs
-}
-
-func isTitle(line string) bool {
-	line = strings.ReplaceAll(line, "= = =", "===")
-	line = strings.ReplaceAll(line, "= =", "==")
-	line = strings.TrimFunc(line, isSpace)
-	return strings.HasPrefix(line, "= ") && strings.HasSuffix(line, " =")
-}
-
-// isSpace is Python's str.isspace for one character, which its re module's \s
-// and its strip share: Go's, and four control characters more.
-func isSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
-
-func isBlank(s string) bool { return strings.TrimFunc(s, isSpace) == "" }
-
-// countWords is len(re.split(r"\s+", s)): one more than the runs of white space.
-func countWords(s string) int {
-	n, inside := 1, false
-	for _, r := range s {
-		space := isSpace(r)
-		if space && !inside {
-			n++
-		}
-		inside = space
+	tok, err := tokenizerFor(ctx, t, o)
+	if err != nil {
+		return nil, nil, err
 	}
-	return n
+	tokens, err := tok.encodeAll(ctx, text.Documents, o.Conc)
+	if err != nil {
+		return nil, nil, err
+	}
+	scorer, err := t.Scorer(ctx, append([]int32{tok.prefix}, tokens[0][:min(8, len(tokens[0]))]...), o.Retry)
+	if err != nil {
+		return nil, nil, err
+	}
+	docs, err := scoreDocuments(ctx, scorer, text.Documents, tokens, tok.prefix, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := measure(docs)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &Result{Measured: m, Text: text.ID, MaxLength: o.MaxLength, Prefix: tok.prefix, Tokenizer: tok.name, Path: scorer.Path}
+	for _, d := range docs {
+		r.Text.Tokens += d.Tokens
+	}
+	return r, docs, nil
 }
 
-// ws is Python's \s as a class of Go's regexp, whose own \s knows ASCII alone.
-const ws = `[\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]`
-
-// rewrite is one step of the detokeniser: a replacement of plain text, or of
-// what a pattern matches.
-type rewrite struct {
-	old     string
-	pattern *regexp.Regexp
-	new     string
-}
-
-func plain(old, new string) rewrite { return rewrite{old: old, new: new} }
-
-func match(pattern, new string) rewrite {
-	return rewrite{pattern: regexp.MustCompile(strings.ReplaceAll(pattern, `\s`, ws)), new: new}
-}
-
-// detokenizer is lm-evaluation-harness's wikitext_detokenizer, step by step and
-// in its order (lm_eval/tasks/wikitext/preprocess_wikitext.py, task version
-// 2.0). Its oddities are kept, since they are what the published figures were
-// measured with: the second step looks for slashes that are not in the text,
-// and " N " becomes " 1 ".
-var detokenizer = []rewrite{
-	// contractions
-	plain("s '", "s'"),
-	match(`/' [0-9]/`, `/'[0-9]/`),
-	// number separators
-	plain(" @-@ ", "-"),
-	plain(" @,@ ", ","),
-	plain(" @.@ ", "."),
-	// punctuation
-	plain(" : ", ": "),
-	plain(" ; ", "; "),
-	plain(" . ", ". "),
-	plain(" ! ", "! "),
-	plain(" ? ", "? "),
-	plain(" , ", ", "),
-	// double brackets
-	match(`\(\s*([^)]*?)\s*\)`, `(${1})`),
-	match(`\[\s*([^\]]*?)\s*\]`, `[${1}]`),
-	match(`\{\s*([^}]*?)\s*\}`, `{${1}}`),
-	match(`"\s*([^"]*?)\s*"`, `"${1}"`),
-	match(`'\s*([^']*?)\s*'`, `'${1}'`),
-	// miscellaneous
-	plain("= = = =", "===="),
-	plain("= = =", "==="),
-	plain("= =", "=="),
-	plain(" ° ", "°"),
-	plain(" \n", "\n"),
-	plain("\n ", "\n"),
-	plain(" N ", " 1 "),
-	plain(" 's", "'s"),
-}
-
-// Detokenize undoes WikiText's spacing of punctuation, as
-// lm-evaluation-harness does before it scores.
-func Detokenize(page string) string {
-	for _, r := range detokenizer {
-		if r.pattern == nil {
-			page = strings.ReplaceAll(page, r.old, r.new)
-		} else {
-			page = r.pattern.ReplaceAllString(page, r.new)
+// scoreDocuments asks for every window of every document, o.Conc at a time, and
+// sums each document in the order of its tokens, so that the figures do not
+// depend on which answer came first.
+func scoreDocuments(ctx context.Context, s *server.Scorer, docs []Document, tokens [][]int32, prefix int32, o Options) ([]scored, error) {
+	type job struct {
+		doc, window int
+		Window
+	}
+	var jobs []job
+	sums := make([][]float64, len(docs))
+	for d := range docs {
+		windows := RollingWindows(tokens[d], prefix, WindowLength(o.MaxLength))
+		sums[d] = make([]float64, len(windows))
+		for w := range windows {
+			jobs = append(jobs, job{d, w, windows[w]})
 		}
 	}
-	return page
+	err := o.eachOf(ctx, len(jobs), func(ctx context.Context, i int) error {
+		j := jobs[i]
+		lps, err := s.Score(ctx, j.Tokens, j.From)
+		if err != nil {
+			return fmt.Errorf("document %d of %d, window %d: %w", j.doc+1, len(docs), j.window+1, err)
+		}
+		for _, lp := range lps {
+			sums[j.doc][j.window] += lp
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]scored, len(docs))
+	for d := range docs {
+		out[d] = scored{Document: docs[d], Tokens: len(tokens[d]), Windows: len(sums[d])}
+		for _, s := range sums[d] {
+			out[d].LogLikelihood += s
+		}
+	}
+	return out, nil
 }
 
-// validText says whether a text can be scored at all: it is UTF-8 and not blank.
-func validText(raw string) bool { return utf8.ValidString(raw) && !isBlank(raw) }
+// Figures lists the three perplexities; of a section that lacks one, those that
+// it has.
+func (m *Metrics) Figures() []Figure {
+	var out []Figure
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"bits_per_byte", m.BitsPerByte}, {"byte_perplexity", m.BytePerplexity}, {"word_perplexity", m.WordPerplexity}} {
+		if f.value > 0 {
+			out = append(out, Figure{Name: f.name, Value: f.value, Better: "lower", Format: "%.4f", Limit: f.name})
+		}
+	}
+	return out
+}
+
+// Differs compares the text and the windows.
+func (m *Metrics) Differs(r *Result, b *baselines.Accuracy) []string {
+	diffs := otherText(r, b)
+	if b.MaxLength != r.MaxLength {
+		diffs = append(diffs, fmt.Sprintf("its max_length is %d, the run's is %d (ACC_MAX_LENGTH)", b.MaxLength, r.MaxLength))
+	}
+	return diffs
+}
+
+// Judge wants each metric within ±tolerance of the baseline's. Far below is as
+// wrong as far above, since then either the measurement or the model is not what
+// it claims to be.
+func (wikitext) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
+	m := r.Measured.(*Metrics)
+	if v, ok := unjudged(r, b, fmt.Sprintf("max_length %d", r.MaxLength)); ok {
+		return v
+	}
+	if tolerance == 0 {
+		tolerance = b.Tolerance
+	}
+	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance, Limits: map[string]Limit{}}
+	var se StdErr
+	if m.StdErr != nil {
+		se = *m.StdErr
+	}
+	var outside, doubtful []string
+	for _, m := range []struct {
+		name                   string
+		value, baseline, error float64
+	}{
+		{"bits_per_byte", m.BitsPerByte, b.BitsPerByte, se.BitsPerByte},
+		{"byte_perplexity", m.BytePerplexity, b.BytePerplexity, se.BytePerplexity},
+		{"word_perplexity", m.WordPerplexity, b.WordPerplexity, se.WordPerplexity},
+	} {
+		l := Limit{Value: m.value, Baseline: m.baseline, StdErr: m.error, Lower: m.baseline * (1 - tolerance), Upper: m.baseline * (1 + tolerance)}
+		l.OK = m.value >= l.Lower && m.value <= l.Upper
+		v.Limits[m.name] = l
+		off := m.value/m.baseline - 1
+		switch {
+		case l.OK:
+		case off > 0:
+			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% above the baseline %.4f (upper limit %.4f)", m.name, m.value, 100*off, m.baseline, l.Upper))
+		default:
+			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% below the baseline %.4f (lower limit %.4f): the measurement or the model is not what it claims", m.name, m.value, -100*off, m.baseline, l.Lower))
+		}
+		if tolerance*m.baseline < 2*m.error {
+			doubtful = append(doubtful, fmt.Sprintf("%.1f %% of %s", 200*m.error/m.baseline, m.name))
+		}
+	}
+	within := fmt.Sprintf("±%g %%", math.Round(tolerance*1e4)/100)
+	v.Reason = fmt.Sprintf("all three metrics within %s of %s", within, b.Name)
+	if outside != nil {
+		v.Status, v.Reason = Failed, strings.Join(outside, "; ")
+	}
+	if doubtful != nil {
+		v.warn(fmt.Sprintf("the tolerance of %s is smaller than two standard errors over documents: %s", within, strings.Join(doubtful, ", ")))
+	}
+	return v
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
 )
@@ -27,12 +28,14 @@ type Metric struct {
 	OK                     *bool
 }
 
-// accuracy adds a cell's verdict. The types that write these sections belong
-// to another package; of them only the keys of the result file's contract are
-// read here, and what is missing is left out.
+// accuracy adds a cell's verdict. A section that cannot be read has no figures
+// here: a report is made of whatever there is.
 func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
-	var figures map[string]any
-	_ = json.Unmarshal(res.Accuracy, &figures)
+	var measured accuracy.Result
+	var figures []accuracy.Figure
+	if json.Unmarshal(res.Accuracy, &measured) == nil {
+		figures = measured.Figures()
+	}
 	var verdict struct {
 		Status, Reason string
 		Baseline       any
@@ -47,16 +50,9 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 	}
 	a := Accuracy{Cells: []string{strconv.Itoa(cell.Conc)}, Status: verdict.Status, Reason: verdict.Reason}
 	a.Baseline, _ = verdict.Baseline.(string)
-	for _, m := range []struct{ figure, limit string }{
-		{"bits_per_byte", "bits_per_byte"}, {"byte_perplexity", "byte_perplexity"}, {"word_perplexity", "word_perplexity"},
-		{"exact_match_strict", "exact_match,strict-match"}, {"exact_match_flexible", "exact_match,flexible-extract"},
-	} {
-		v, ok := figures[m.figure].(float64)
-		if !ok {
-			continue
-		}
-		l := verdict.Limits[m.limit]
-		a.Metrics = append(a.Metrics, Metric{m.figure, v, l.Baseline, l.Lower, l.Upper, l.OK})
+	for _, f := range figures {
+		l := verdict.Limits[f.Limit]
+		a.Metrics = append(a.Metrics, Metric{f.Name, f.Value, l.Baseline, l.Lower, l.Upper, l.OK})
 	}
 	same := func(o Accuracy) bool {
 		return o.Status == a.Status && o.Reason == a.Reason && slices.EqualFunc(o.Metrics, a.Metrics, func(x, y Metric) bool { return x.Value == y.Value })

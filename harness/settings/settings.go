@@ -74,17 +74,16 @@ type Engine struct {
 
 // Accuracy says what accuracy is measured on, and against what.
 type Accuracy struct {
-	Task              string  // wikitext or gsm8k
-	Wikitext          string  // path of a raw WikiText file; empty: the text that fits the server
-	GSM8K, GSM8KTrain string  // paths of gsm8k's rows; empty: those that fit the server
-	Baseline          string  // name or path; empty: the one for the model and the text
-	Tolerance         float64 // relative; 0: the baseline's own
-	MaxLength         int     // tokens
-	Shots             int     // worked examples before a question of gsm8k
-	GenTokens         int     // most tokens of an answer to one
-	Tokenizer         string  // path of a tokenizer.json, for a server without /tokenize
-	Prefix            *int32  // id of the token before a text; nil: ask
-	CacheDir          string  // where fetched data files are kept; empty: the user's cache folder
+	Task      string            // one of AccuracyTasks
+	Files     map[string]string // paths of data files by the setting that names them (WIKITEXT, …); without one, what fits the server
+	Baseline  string            // name or path; empty: the one for the model and the text
+	Tolerance float64           // relative; 0: the baseline's own
+	MaxLength int               // tokens
+	Shots     int               // worked examples before a question
+	GenTokens int               // most tokens of an answer to one
+	Tokenizer string            // path of a tokenizer.json, for a server without /tokenize
+	Prefix    *int32            // id of the token before a text; nil: ask
+	CacheDir  string            // where fetched data files are kept; empty: the user's cache folder
 }
 
 // Results says what is written and shown, and where.

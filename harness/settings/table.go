@@ -88,7 +88,7 @@ var table = []spec{
 	{machines, "SHARD_LOST", "30s", "how long a shard may give no sign of life before the run is given up", false, setShardLost},
 
 	{accuracy, "ACC_TASK", "wikitext", "what is asked of the model: wikitext (perplexity of a text) or gsm8k (word problems)", false, setAccuracyTask},
-	{accuracy, "WIKITEXT", "", "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or for the embedded engine a text of the suite's own", false, dataFile(func(s *Settings) *string { return &s.Accuracy.Wikitext })},
+	{accuracy, "WIKITEXT", "", "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or for the embedded engine a text of the suite's own", false, accuracyFile("WIKITEXT")},
 	{accuracy, "ACC_BASELINE", "", "accuracy baseline, by name or .json path; none takes the one for the model and the text", false, text(func(s *Settings) *string { return &s.Accuracy.Baseline })},
 	{accuracy, "ACC_TOLERANCE", "", "relative tolerance to both sides, 0.03 for ±3 %; for gsm8k how far below the baseline's share; none takes the baseline's", false, fraction(func(s *Settings) *float64 { return &s.Accuracy.Tolerance })},
 	{accuracy, "ACC_MAX_LENGTH", "2048", "model length in tokens that the scoring windows follow from", false, whole(8, func(s *Settings) *int { return &s.Accuracy.MaxLength })},
@@ -96,8 +96,8 @@ var table = []spec{
 	{accuracy, "ACC_PREFIX_TOKEN", "", "id of the token that stands before a text (BOS, or EOS where the model has none); none asks the server or the tokenizer", false, setAccuracyPrefix},
 	{accuracy, "ACC_SHOTS", "5", "worked examples before each question of gsm8k", false, whole(1, func(s *Settings) *int { return &s.Accuracy.Shots })},
 	{accuracy, "ACC_GEN_TOKENS", "256", "most tokens that an answer to gsm8k may take; a model that reasons first needs thousands, and ACC_MAX_LENGTH with them", false, whole(1, func(s *Settings) *int { return &s.Accuracy.GenTokens })},
-	{accuracy, "GSM8K", "", "path of gsm8k's test.jsonl; none fetches it once, or for the embedded engine takes a few of the suite's own", false, dataFile(func(s *Settings) *string { return &s.Accuracy.GSM8K })},
-	{accuracy, "GSM8K_TRAIN", "", "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise", false, dataFile(func(s *Settings) *string { return &s.Accuracy.GSM8KTrain })},
+	{accuracy, "GSM8K", "", "path of gsm8k's test.jsonl; none fetches it once, or for the embedded engine takes a few of the suite's own", false, accuracyFile("GSM8K")},
+	{accuracy, "GSM8K_TRAIN", "", "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise", false, accuracyFile("GSM8K_TRAIN")},
 	{accuracy, "CACHE_DIR", "", "folder in which fetched data files are kept; none means inferbench in your cache folder", false, text(func(s *Settings) *string { return &s.Accuracy.CacheDir })},
 
 	{results, "SCRAPE_EVERY", "1s", "how often the server's own /metrics are read during a pass, for the report; 0s is never", false, span(func(s *Settings) *time.Duration { return &s.Results.ScrapeEvery })},

@@ -221,9 +221,14 @@ func setWarmUp(s *Settings, v string) error {
 	return nil
 }
 
+// AccuracyTasks lists what ACC_TASK may be, the default first. Package accuracy,
+// which these settings do not import, has a task of each name; a test of the
+// sweep compares the two.
+var AccuracyTasks = []string{"wikitext", "gsm8k"}
+
 func setAccuracyTask(s *Settings, v string) error {
-	if v != "wikitext" && v != "gsm8k" {
-		return errors.New("want wikitext or gsm8k")
+	if !slices.Contains(AccuracyTasks, v) {
+		return errors.New("want one of " + strings.Join(AccuracyTasks, ", "))
 	}
 	s.Accuracy.Task = v
 	return nil
@@ -263,6 +268,21 @@ func dataFile(field func(*Settings) *string) func(*Settings, string) error {
 			return errors.New("that is a pipe or a device: want a file, since it is read again for every cell")
 		}
 		*field(s) = v
+		return nil
+	}
+}
+
+// accuracyFile is a data file of accuracy's, known by the name of its setting.
+func accuracyFile(name string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		var file string
+		if err := dataFile(func(*Settings) *string { return &file })(s, v); err != nil {
+			return err
+		}
+		if s.Accuracy.Files == nil {
+			s.Accuracy.Files = map[string]string{}
+		}
+		s.Accuracy.Files[name] = file
 		return nil
 	}
 }

@@ -39,8 +39,8 @@ func Accuracy[T Test[T]](t T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range a.Figures() {
-			t.Attr(m.Unit, fmt.Sprint(m.Value))
+		for _, f := range a.Figures() {
+			t.Attr(f.Name, fmt.Sprint(f.Value))
 		}
 		t.Attr("accuracy_validation", string(a.Verdict.Status))
 		if a.Failed() {

@@ -35,23 +35,19 @@ func (a *Accuracy) Reason() string {
 	return "accuracy " + string(a.Verdict.Status) + ": " + a.Verdict.Reason
 }
 
-// Figures are the metrics by name; none where there are none.
-func (a *Accuracy) Figures() []Metric {
+// Figures lists what was measured; nothing where there is none.
+func (a *Accuracy) Figures() []accuracy.Figure {
 	if a.Result == nil {
 		return nil
 	}
-	if m := a.Result.ExactMatch; m != nil {
-		return []Metric{{Value: m.Strict, Unit: "exact_match_strict"}, {Value: m.Flexible, Unit: "exact_match_flexible"}}
-	}
-	m := a.Result.Metrics
-	return []Metric{{Value: m.BitsPerByte, Unit: "bits_per_byte"}, {Value: m.BytePerplexity, Unit: "byte_perplexity"}, {Value: m.WordPerplexity, Unit: "word_perplexity"}}
+	return a.Result.Figures()
 }
 
 // String is the figures and the verdict, on one line.
 func (a *Accuracy) String() string {
 	words := []string{}
-	for _, m := range a.Figures() {
-		words = append(words, fmt.Sprintf("%s %.4f", m.Unit, m.Value))
+	for _, f := range a.Figures() {
+		words = append(words, fmt.Sprintf("%s "+f.Format, f.Name, f.Value))
 	}
 	return strings.Join(append(words, a.Reason()), ", ")
 }
@@ -95,11 +91,10 @@ func (sw *Sweep) retry() server.Retry {
 
 // score never returns nil.
 func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
-	s := sw.Settings
+	s := sw.Settings.Accuracy
 	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
-		Task: s.Accuracy.Task, Wikitext: s.Accuracy.Wikitext, MaxLength: s.Accuracy.MaxLength, Conc: c.Conc, Retry: sw.retry(),
-		Tokenizer: s.Accuracy.Tokenizer, Prefix: s.Accuracy.Prefix, CacheDir: s.Accuracy.CacheDir,
-		GSM8K: s.Accuracy.GSM8K, GSM8KTrain: s.Accuracy.GSM8KTrain, Shots: s.Accuracy.Shots, GenTokens: s.Accuracy.GenTokens,
+		Task: s.Task, Files: s.Files, CacheDir: s.CacheDir, MaxLength: s.MaxLength, Conc: c.Conc, Retry: sw.retry(),
+		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
 			if w, ok := sw.Watch.(FetchWatcher); ok {
@@ -110,11 +105,11 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	if err != nil {
 		return &Accuracy{Err: err}
 	}
-	base, err := accuracy.Baseline(s.Accuracy.Baseline, sw.Target.Model, r)
+	base, err := accuracy.Baseline(s.Baseline, sw.Target.Model, r)
 	if err != nil {
 		return &Accuracy{Result: r, Err: err}
 	}
-	return &Accuracy{Result: r, Baseline: base, Verdict: accuracy.Judge(r, base, s.Accuracy.Tolerance)}
+	return &Accuracy{Result: r, Baseline: base, Verdict: accuracy.Judge(r, base, s.Tolerance)}
 }
 
 // endUnmeasured ends a cell whose speed is not measured.

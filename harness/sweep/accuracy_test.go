@@ -21,6 +21,7 @@ import (
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
+	"inferbench/harness/settings"
 )
 
 type unwatched struct{}
@@ -73,4 +74,9 @@ func TestACellIsScoredAtItsConc(t *testing.T) {
 	require.NoError(t, a.Err)
 	assert.EqualValues(t, conc, most.Load())
 	assert.Equal(t, accuracy.NotRun, a.Verdict.Status, "no baseline has this window")
+}
+
+// The settings know the tasks by name alone.
+func TestEveryTaskCanBeAskedFor(t *testing.T) {
+	assert.Equal(t, accuracy.Names(), settings.AccuracyTasks)
 }

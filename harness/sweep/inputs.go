@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 )
 
@@ -17,10 +18,10 @@ func (sw *Sweep) inputs() (map[string]string, error) {
 		return nil, err
 	}
 	out := map[string]string{"HW_BASELINE": fmt.Sprintf("%x", sha256.Sum256(hardware))}
-	for name, file := range map[string]string{
-		"ACC_BASELINE": s.Accuracy.Baseline, "DATASET_PATH": s.Workload.Path, "ENGINE_PROFILE": s.Engine.Profile,
-		"GSM8K": s.Accuracy.GSM8K, "GSM8K_TRAIN": s.Accuracy.GSM8KTrain, "TOKENIZER": s.Accuracy.Tokenizer, "WIKITEXT": s.Accuracy.Wikitext,
-	} {
+	files := map[string]string{"ACC_BASELINE": s.Accuracy.Baseline, "DATASET_PATH": s.Workload.Path,
+		"ENGINE_PROFILE": s.Engine.Profile, "TOKENIZER": s.Accuracy.Tokenizer}
+	maps.Copy(files, s.Accuracy.Files)
+	for name, file := range files {
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			continue // not given, or the name of what is shipped
 		}

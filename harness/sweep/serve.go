@@ -130,22 +130,16 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them.
 func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(string)) {
-	a, err := accuracy.AuditDecode(ctx, sw.Target, src, c.Conc, accuracy.DecodeOptions{Retry: sw.retry()})
+	a, v, err := accuracy.Decoding(ctx, sw.Target, base, accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry()})
 	if err != nil {
 		fail(err.Error())
 		return
 	}
-	floor, err := accuracy.DecodeFloor(sw.Target.Model, base)
-	if err != nil {
-		fail(err.Error())
-		return
-	}
-	accuracy.JudgeDecode(a, floor)
-	if r.DecodeAudit, err = batch.Section(a); err != nil {
+	if r.DecodeAudit, err = batch.Section(a.Measured); err != nil {
 		fail(err.Error())
 	}
-	if a.Status == accuracy.Failed {
-		fail("decode audit: " + a.Reason)
+	if v.Status == accuracy.Failed {
+		fail("decode audit: " + v.Reason)
 	}
 }
 

@@ -69,18 +69,20 @@ func figures(c batch.ReadCell) (f submit.Figures, err error) {
 		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: r.Performance.TputPerGPU,
 		BaselineE2EMs: value(r.Baseline.MedianE2E), BaselineTputPerGPU: value(r.Baseline.TputPerGPU),
 		Embedded: r.Args.Embedded(), ClientLimited: r.ClientLimited, ResultFile: filepath.Base(c.File)}
-	var metrics accuracy.Metrics
+	var measured accuracy.Result
 	var verdict accuracy.Verdict
 	for _, part := range []struct {
 		key string
 		raw json.RawMessage
 		to  any
-	}{{"accuracy", r.Accuracy, &metrics}, {"accuracy_validation", r.Validation, &verdict}} {
+	}{{"accuracy", r.Accuracy, &measured}, {"accuracy_validation", r.Validation, &verdict}} {
 		if err := json.Unmarshal(part.raw, part.to); err != nil {
 			return f, fmt.Errorf("%s: %s: %w", c.File, part.key, err)
 		}
 	}
-	f.BitsPerByte, f.BytePerplexity, f.WordPerplexity = metrics.BitsPerByte, metrics.BytePerplexity, metrics.WordPerplexity
+	for name, to := range map[string]*float64{"bits_per_byte": &f.BitsPerByte, "byte_perplexity": &f.BytePerplexity, "word_perplexity": &f.WordPerplexity} {
+		*to = measured.Figure(name)
+	}
 	f.Passed = verdict.Status == accuracy.Passed
 	return f, nil
 }

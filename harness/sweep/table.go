@@ -88,7 +88,8 @@ func accuracyWord(a *Accuracy) string {
 	case a.Err != nil:
 		return "FAILED"
 	default:
-		return fmt.Sprintf("%.4f %s", a.Figures()[0].Value, a.Verdict.Status)
+		first := a.Figures()[0]
+		return fmt.Sprintf(first.Format+" %s", first.Value, a.Verdict.Status)
 	}
 }
 

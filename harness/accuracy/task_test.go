@@ -1,0 +1,51 @@
+package accuracy_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/accuracy"
+)
+
+// A result file's section is read back as the result that it was written from,
+// whatever its task; the keys lie flat.
+func TestAResultIsReadBackFromItsFile(t *testing.T) {
+	for name, c := range map[string]struct {
+		section string
+		figures map[string]float64
+	}{
+		"wikitext": {`{"task":"wikitext","bits_per_byte":0.5,"byte_perplexity":1.4,"word_perplexity":3,"windows":7,"text":{"name":"x"},"max_length":2048}`,
+			map[string]float64{"bits_per_byte": 0.5, "byte_perplexity": 1.4, "word_perplexity": 3}},
+		"gsm8k":    {`{"task":"gsm8k","exact_match_strict":0,"exact_match_flexible":0.5,"shots":5}`, map[string]float64{"exact_match_strict": 0, "exact_match_flexible": 0.5}},
+		"decode":   {`{"task":"decode","argmax_share":0.5}`, map[string]float64{"argmax_share": 0.5}},
+		"no name":  {`{"bits_per_byte":0.5}`, map[string]float64{"bits_per_byte": 0.5}},
+		"no score": {`null`, map[string]float64{}},
+	} {
+		var r accuracy.Result
+		require.NoError(t, json.Unmarshal([]byte(c.section), &r), name)
+		got := map[string]float64{}
+		for _, f := range r.Figures() {
+			got[f.Name] = f.Value
+			assert.Contains(t, []string{"lower", "higher"}, f.Better)
+		}
+		assert.Equal(t, c.figures, got, name)
+		if r.Measured == nil {
+			continue
+		}
+		b, err := json.Marshal(r)
+		require.NoError(t, err, name)
+		var wrote, was map[string]any
+		require.NoError(t, json.Unmarshal(b, &wrote))
+		require.NoError(t, json.Unmarshal([]byte(c.section), &was))
+		for k, v := range was {
+			if k != "text" {
+				assert.Equal(t, v, wrote[k], "%s: %s", name, k)
+			}
+		}
+	}
+	var r accuracy.Result
+	assert.ErrorContains(t, json.Unmarshal([]byte(`{"task":"sums"}`), &r), "want one of wikitext")
+}
