@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -115,6 +116,10 @@ type DecodeAudit struct {
 	MeanAbsDiff *float64 `json:"mean_abs_logprob_diff,omitempty"`
 	P99AbsDiff  *float64 `json:"p99_abs_logprob_diff,omitempty"`
 
+	// NotNeutral lists the sampling keys that the server refuses to be sent with
+	// the value that switches them off, so that its own defaults were in force.
+	NotNeutral []string `json:"not_neutralised,omitempty"`
+
 	FirstDivergence *Divergence `json:"first_divergence,omitempty"` // nil where every token is the argmax
 	Floor           *float64    `json:"argmax_share_floor,omitempty"`
 	Baseline        string      `json:"baseline,omitempty"`
@@ -162,7 +167,8 @@ func auditDecode(ctx context.Context, t *server.Server, src workload.Source, con
 	if err != nil {
 		return notRun(err)
 	}
-	if _, err := scorer.Greedy(ctx, seqs[0].prompt, 1); err != nil {
+	refused, err := scorer.Neutralize(ctx, seqs[0].prompt)
+	if err != nil {
 		return notRun(err)
 	}
 	err = each(ctx, conc, seqs, func(ctx context.Context, s *sequence) (err error) {
@@ -179,7 +185,7 @@ func auditDecode(ctx context.Context, t *server.Server, src workload.Source, con
 		return nil, fmt.Errorf("decode audit: %w", err)
 	}
 	a := compareDecoded(seqs)
-	a.Conc = conc
+	a.Conc, a.NotNeutral = conc, refused
 	return a, nil
 }
 
@@ -276,6 +282,11 @@ func compareDecoded(seqs []*sequence) *DecodeAudit {
 func judgeDecode(a *DecodeAudit, b *baselines.Accuracy) {
 	if a.Status == NotRun {
 		return
+	}
+	if len(a.NotNeutral) > 0 {
+		defer func() {
+			a.Reason += fmt.Sprintf("; the server refuses to have %s switched off, so its own defaults of these were in force", strings.Join(a.NotNeutral, ", "))
+		}()
 	}
 	if b == nil || b.DecodeArgmaxFloor == 0 {
 		a.Status, a.Reason = Recorded, "no floor is stated for this model: the figures are recorded, not judged"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -211,4 +212,57 @@ func TestAuditFailsWhenARequestDoes(t *testing.T) {
 	var h *server.HTTPError
 	require.True(t, errors.As(err, &h), fmt.Sprint(err))
 	assert.ErrorContains(t, err, "decode audit: request 1: generate 4 tokens at")
+}
+
+// A model's generation_config.json may set penalties that change greedy answers:
+// they are switched off, and where the server refuses a key the audit goes
+// without it and says so.
+func TestTheAuditSwitchesSamplingOff(t *testing.T) {
+	all := []string{"frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "top_k", "top_p"}
+	for name, c := range map[string]struct {
+		refuses func(key string, v any) bool
+		missing []string
+		topK    any
+	}{
+		"takes all":        {func(string, any) bool { return false }, nil, -1.0},
+		"wants 0 as top_k": {func(k string, v any) bool { return k == "top_k" && v != 0.0 }, nil, 0.0},
+		"strict OpenAI": {func(k string, _ any) bool { return k == "top_k" || k == "min_p" || k == "repetition_penalty" },
+			[]string{"repetition_penalty", "top_k", "min_p"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var last map[string]any
+			f := &fake{completions: func(ids []int32, body map[string]any) (int, string) {
+				if body["echo"] == true {
+					return 0, ""
+				}
+				for _, k := range all {
+					if v, sent := body[k]; sent && c.refuses(k, v) {
+						return 422, `{"detail":"Extra inputs are not permitted"}`
+					}
+				}
+				last = body
+				n := int(body["max_tokens"].(float64))
+				b, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"token_ids": make([]int32, n), "logprobs": map[string]any{"token_logprobs": make([]float64, n)}}}})
+				return 200, string(b)
+			}}
+			tg := serve(t, f)
+			scorer, err := tg.Scorer(context.Background(), []int32{1, 2}, quick)
+			require.NoError(t, err)
+			missing, err := scorer.Neutralize(context.Background(), []int32{1, 2})
+			require.NoError(t, err)
+			assert.Equal(t, c.missing, missing)
+			_, err = scorer.Greedy(context.Background(), []int32{1, 2}, 3)
+			require.NoError(t, err)
+			assert.Equal(t, c.topK, last["top_k"])
+			assert.Equal(t, 1.0, last["top_p"])
+			for _, k := range all {
+				_, sent := last[k]
+				assert.Equal(t, !slices.Contains(c.missing, k), sent, k)
+			}
+		})
+	}
+	share := 0.5
+	a := &DecodeAudit{ArgmaxShare: &share, NotNeutral: []string{"top_k"}}
+	judgeDecode(a, &baselines.Accuracy{Name: "b", DecodeArgmaxFloor: 0.9})
+	assert.Contains(t, a.Reason, "refuses to have top_k switched off")
 }

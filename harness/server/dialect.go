@@ -29,6 +29,8 @@ type Dialect struct {
 	// are tried; see [Server.Scorer]. Left out, they are those of [OpenAI].
 	Ways []Way
 
+	RepetitionPenalty string // what it calls repetition_penalty, where not so
+
 	// Describe fills in what the server says of itself beside its model list.
 	// Left out, there is nothing more.
 	Describe func(t *Server, ctx context.Context)

@@ -5,10 +5,11 @@ import "context"
 // LlamaCpp is llama.cpp's own server, llama-server. It tokenizes "content", and
 // its context is shared out among its slots.
 var LlamaCpp = &Dialect{
-	Name:     "llama.cpp",
-	OwnedBy:  []string{"llamacpp"},
-	Tokenize: (*Server).contentTokenize,
-	Describe: (*Server).slotContext,
+	Name:              "llama.cpp",
+	OwnedBy:           []string{"llamacpp"},
+	Tokenize:          (*Server).contentTokenize,
+	RepetitionPenalty: "repeat_penalty",
+	Describe:          (*Server).slotContext,
 }
 
 func (t *Server) contentTokenize(ctx context.Context, r Retry, text string, special bool) ([]int32, error) {

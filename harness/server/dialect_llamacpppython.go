@@ -18,12 +18,13 @@ import (
 // since the token after BOS comes back without a value, a document begins with a
 // line break instead of BOS ([Server.Prefix]).
 var LlamaCppPython = &Dialect{
-	Name:     "llama-cpp-python",
-	OwnedBy:  []string{"me"}, // no other server says so
-	TextOnly: true,
-	Tokenize: (*Server).extrasTokenize,
-	Prefix:   (*Server).lineBreak,
-	Ways:     []Way{{Path: "/v1/completions", score: (*Scorer).echoText, greedy: (*Scorer).greedyCompletion}},
+	Name:              "llama-cpp-python",
+	OwnedBy:           []string{"me"}, // no other server says so
+	TextOnly:          true,
+	Tokenize:          (*Server).extrasTokenize,
+	RepetitionPenalty: "repeat_penalty",
+	Prefix:            (*Server).lineBreak,
+	Ways:              []Way{{Path: "/v1/completions", score: (*Scorer).echoText, greedy: (*Scorer).greedyCompletion}},
 }
 
 // lineBreak is the token of a line break, where BOS cannot be one's prefix.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/tidwall/gjson"
 
@@ -122,9 +123,10 @@ func sglangEntries(list gjson.Result, n int) (out []sglangEntry, err error) {
 
 func (s *Scorer) greedyGenerate(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
 	var b json.RawMessage
+	sampling := map[string]any{"max_new_tokens": n, "temperature": 0, "ignore_eos": true}
+	maps.Copy(sampling, s.sampling)
 	err := s.t.PostRetry(ctx, s.retry, "/generate", map[string]any{
-		"input_ids": prompt, "return_logprob": true,
-		"sampling_params": map[string]any{"max_new_tokens": n, "temperature": 0, "ignore_eos": true},
+		"input_ids": prompt, "return_logprob": true, "sampling_params": sampling,
 	}, &b)
 	if err != nil {
 		return nil, err

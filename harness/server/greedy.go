@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -46,10 +47,12 @@ func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuati
 
 func (s *Scorer) greedyCompletion(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
 	var b json.RawMessage
-	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
+	body := map[string]any{
 		"model": s.t.Model, "prompt": prompt, "max_tokens": n, "temperature": 0, "logprobs": 1, "ignore_eos": true,
 		"return_token_ids": true, "return_tokens_as_token_ids": true, // vLLM's two ways; others take no notice
-	}, &b)
+	}
+	maps.Copy(body, s.sampling)
+	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", body, &b)
 	if err != nil {
 		return nil, err
 	}

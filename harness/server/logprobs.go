@@ -46,7 +46,8 @@ type Scorer struct {
 	t         *Server
 	way       Way
 	retry     Retry
-	maxTokens int // what a request generates: 1 as lm-evaluation-harness does, 0 where 1 is refused
+	maxTokens int            // what a request generates: 1 as lm-evaluation-harness does, 0 where 1 is refused
+	sampling  map[string]any // neutral sampling that Greedy sends: see [Scorer.Neutralize]
 }
 
 // Scored is one token of a prompt with its log-probability, in nats, given all
