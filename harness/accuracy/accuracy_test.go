@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/corpus"
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 )
 
@@ -196,7 +197,8 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		tg.MaxLen = c.maxLen
 		c.o.Retry = quick
 		_, err := Score(context.Background(), tg, c.o)
-		require.ErrorContains(t, err, want)
+		require.Error(t, err, want)
+		assert.Contains(t, hint.Line(err), want)
 		assert.NotContains(t, err.Error(), "\n")
 	}
 }
@@ -216,7 +218,7 @@ func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 		bare.Tokenizer = ""
 		_, err = Score(context.Background(), serve(t, f), bare)
 		require.ErrorIs(t, err, server.ErrNoTokenizer, answer)
-		assert.ErrorContains(t, err, "set TOKENIZER to the path of the model's tokenizer.json")
+		assert.Equal(t, "set TOKENIZER to the path of the model's tokenizer.json", hint.For(err))
 		assert.Equal(t, 1, strings.Count(err.Error(), server.ErrNoTokenizer.Error()), err.Error())
 	}
 	r, err := Score(context.Background(), serve(t, &fake{}), o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
@@ -52,9 +53,9 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 		timings := p.collector.Timings()
 		switch n, first := failures(timings); {
 		case n > 0 && n == len(timings):
-			return nil, fmt.Errorf("all %d warm-up requests failed: %s", n, first)
+			return nil, hint.New(fmt.Errorf("all %d warm-up requests failed: %s", n, first.Err), first.Advice)
 		case n > 0:
-			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, first))
+			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, first.Err))
 		}
 		if o.Shape.Uncapped {
 			slots = p.slots // with the connections that they opened
@@ -93,11 +94,12 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 	return rec, nil
 }
 
-func failures(ts []stats.Timing) (n int, first string) {
+// failures counts the requests that failed, and returns the first of them.
+func failures(ts []stats.Timing) (n int, first stats.Timing) {
 	for _, t := range ts {
 		if t.Err != "" {
 			if n == 0 {
-				first = t.Err
+				first = t
 			}
 			n++
 		}

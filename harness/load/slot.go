@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"inferbench/harness/hint"
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 )
 
@@ -62,7 +64,8 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 		if ctx.Err() != nil {
 			err = errors.New("cancelled")
 		}
-		t.Err = s.end.redact(describe(s.end.url, err))
+		err = server.AdviseNetwork(err)
+		t.Err, t.Advice = s.end.redact(describe(s.end.url, err)), hint.For(err)
 	}
 	t.Done = time.Since(s.resp.base)
 	if t.Sent == 0 {
@@ -181,9 +184,10 @@ func (s *slot) httpError() error {
 	case r.retry != "":
 		says += " (Retry-After: " + r.retry + ")"
 	case r.status/100 == 3 && r.location != "":
-		says += " (to " + r.location + ", and redirects are not followed: set BASE_URL to where the server is)"
+		says += " (to " + r.location + ", and redirects are not followed)"
+		return hint.New(fmt.Errorf("HTTP %d: %s", r.status, says), "set BASE_URL to where the server is")
 	}
-	return fmt.Errorf("HTTP %d: %s", r.status, says)
+	return server.AdviseAnswer(fmt.Errorf("HTTP %d: %s", r.status, says), r.status, s.end.path, says)
 }
 
 // stream reads the events and times them.
@@ -219,7 +223,9 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		case err != nil:
 			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, s.end.redact(string(data)))
 		case c.failed:
-			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, s.end.says(data))
+			says := s.end.says(data)
+			err := fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, says)
+			return server.AdviseAnswer(err, 0, s.end.path, says)
 		}
 		if c.usage {
 			out.usage, out.input, out.output = true, c.input, c.output

@@ -2,15 +2,17 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"inferbench/harness/hint"
 )
 
 // WaitOptions says how long a server may take to come up, and how to tell a
@@ -47,17 +49,11 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 		case errors.As(err, &fatal):
 			return fatal.error
 		case ctx.Err() != nil:
-			return fmt.Errorf("interrupted while waiting for %s (last heard: %w)", t.BaseURL, err)
+			return hint.New(fmt.Errorf("interrupted while waiting for %s (last heard: %w)", t.BaseURL, err), "")
 		}
 		waited := time.Since(begin)
 		if waited >= o.Timeout {
-			err = fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), err)
-			if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
-				if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
-					err = fmt.Errorf("%w (HTTP_PROXY and its like are not used for the server)", err)
-				}
-			}
-			return err
+			return t.gaveUp(waited, err)
 		}
 		if o.OnWait != nil {
 			o.OnWait(waited, err)
@@ -67,6 +63,24 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 		case <-time.After(min(o.Every, o.Timeout-waited)): // a last look when the time is over
 		}
 	}
+}
+
+// gaveUp is the error of a server that was not ready within the time-out.
+func (t *Server) gaveUp(waited time.Duration, last error) error {
+	err := fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), last)
+	if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
+		if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
+			err = fmt.Errorf("%w (HTTP_PROXY and its like are not used for the server)", err)
+		}
+	}
+	var dns *net.DNSError
+	switch {
+	case errors.Is(last, syscall.ECONNREFUSED):
+		return hint.New(err, "start the server (make serve ENGINE=sglang), or correct PORT or BASE_URL")
+	case errors.As(last, &dns), is(last, syscall.EHOSTUNREACH, syscall.ENETUNREACH):
+		return err // the way to the server is wrong, and says so itself
+	}
+	return hint.New(err, "look into the server's log, and give it longer with READY_TIMEOUT if it is merely loading")
 }
 
 // hopeless is an error that waiting longer cannot mend.
@@ -94,7 +108,7 @@ func (t *Server) ready(ctx context.Context, limit time.Duration) error {
 	var list struct{ Data []model }
 	if err := t.Get(ctx, "/v1/models", &list); err != nil {
 		if hasStatus(err, http.StatusNotFound) {
-			return &hopeless{fmt.Errorf("%w: this is not an OpenAI-compatible server; is BASE_URL right?", err)}
+			return &hopeless{hint.New(fmt.Errorf("%w: this is not an OpenAI-compatible server", err), "correct BASE_URL")}
 		}
 		return refused(err)
 	}
@@ -130,7 +144,7 @@ func pick(list []model, want string) (model, error) {
 	}
 	if want == "" {
 		if len(list) > 1 {
-			return model{}, fmt.Errorf("the server lists several models: set MODEL to one of %s", strings.Join(ids, ", "))
+			return model{}, hint.New(fmt.Errorf("the server lists several models: %s", strings.Join(ids, ", ")), "set MODEL to one of them")
 		}
 		return list[0], nil
 	}
@@ -139,31 +153,21 @@ func pick(list []model, want string) (model, error) {
 			return m, nil
 		}
 	}
-	return model{}, fmt.Errorf("MODEL=%q is not what the server serves; it lists: %s", want, strings.Join(ids, ", "))
+	err := fmt.Errorf("MODEL=%q is not what the server serves; it lists: %s", want, strings.Join(ids, ", "))
+	return model{}, hint.New(err, "set MODEL to a name that it lists, or leave MODEL out")
 }
 
 // refused makes an error that waiting cannot mend hopeless.
 func refused(err error) error {
-	var certificate *tls.CertificateVerificationError
-	var otherName x509.HostnameError
-	var invalid x509.CertificateInvalidError
 	var elsewhere *redirectError
 	var status *HTTPError
 	switch {
-	case errors.As(err, &elsewhere):
+	case errors.As(err, &elsewhere), certificate(err) != "":
 		return &hopeless{err}
-	case errors.As(err, &otherName):
-		return &hopeless{fmt.Errorf("%w: use a name in BASE_URL that the certificate is for", err)}
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return &hopeless{fmt.Errorf("%w: give the server a new certificate, or set this machine's clock", err)}
-	case errors.As(err, &certificate):
-		return &hopeless{fmt.Errorf("%w: if the server's CA is your own, set CA_FILE to its certificate", err)}
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // net/http has no type for it
-		return &hopeless{fmt.Errorf("%w: use http:// in BASE_URL", err)}
 	case errors.As(err, &status) && status.Status == http.StatusBadRequest && strings.Contains(status.Body, "HTTPS"):
-		return &hopeless{fmt.Errorf("%w: use https:// in BASE_URL", err)}
+		return &hopeless{hint.New(err, "use https:// in BASE_URL")}
 	case hasStatus(err, http.StatusUnauthorized), hasStatus(err, http.StatusForbidden):
-		return &hopeless{fmt.Errorf("%w: set API_KEY to a key that the server takes", err)}
+		return &hopeless{err}
 	}
 	return err
 }

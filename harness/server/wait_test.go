@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/hint"
 )
 
 // server answers each path with a fixed status and body.
@@ -52,16 +54,17 @@ func TestWaitGivesUpAtOnceOnWhatWaitingCannotMend(t *testing.T) {
 		want    string
 	}{
 		"wrong model":    {"C", map[string]string{"/health": "", "/v1/models": twoModels}, `MODEL="C" is not what the server serves; it lists: /models/A, B`},
-		"several models": {"", map[string]string{"/health": "", "/v1/models": twoModels}, "set MODEL to one of /models/A, B"},
+		"several models": {"", map[string]string{"/health": "", "/v1/models": twoModels}, "lists several models: /models/A, B: set MODEL to one of them"},
 		"no model":       {"", map[string]string{"/health": "", "/v1/models": `{"data":[]}`}, "lists no model"},
-		"key refused":    {"", map[string]string{"/health": `401 {"error":{"message":"bad key"}}`}, "set API_KEY"},
-		"another server": {"", map[string]string{"/health": ""}, "is BASE_URL right?"},
+		"key refused":    {"", map[string]string{"/health": `401 {"error":{"message":"bad key"}}`}, "HTTP 401: bad key: the server wants a key: put it into API_KEY"},
+		"another server": {"", map[string]string{"/health": ""}, "this is not an OpenAI-compatible server: correct BASE_URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg := New(server(t, c.answers).URL, c.model, "k3y", nil)
 			err := tg.Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-			require.ErrorContains(t, err, c.want)
-			assert.NotContains(t, err.Error(), "k3y")
+			require.Error(t, err)
+			assert.Contains(t, hint.Line(err), c.want)
+			assert.NotContains(t, hint.Line(err), "k3y")
 		})
 	}
 }

@@ -62,6 +62,7 @@ type Wait struct {
 type ErrorCount struct {
 	Error    string `json:"error"`
 	Requests int    `json:"requests"`
+	Advice   string `json:"advice,omitempty"` // what to do about it
 }
 
 // MaxErrors is how many distinct reasons a Summary lists.
@@ -160,7 +161,7 @@ func countErrors(ts []Timing) []ErrorCount {
 		key := digits.ReplaceAllString(t.Err, "#")
 		e := seen[key]
 		if e == nil {
-			e = &ErrorCount{Error: t.Err}
+			e = &ErrorCount{Error: t.Err, Advice: t.Advice}
 			seen[key] = e
 			order = append(order, e)
 		}

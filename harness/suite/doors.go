@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/sweep"
 )
@@ -37,7 +38,7 @@ func Accuracy[T Test[T]](t T) {
 	eachCell(t, func(t T, c matrix.Cell) {
 		a, err := current.sweep.Accuracy(current.ctx, c)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(hint.Line(err))
 		}
 		for _, f := range a.Figures() {
 			t.Attr(f.Name, fmt.Sprint(f.Value))
@@ -173,7 +174,7 @@ func verdict[T Test[T]](t T, c matrix.Cell, r *batch.Result, err error) {
 		t.Skip(skipped)
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(hint.Line(err))
 	}
 	if r.Status != batch.Passed {
 		t.Fatal(r.Reason)

@@ -127,7 +127,7 @@ func sweepCells(ctx context.Context, config sweep.Config, units bool, m Runner) 
 		err = errors.Join(err, submit(ctx, sw))
 	}
 	if err != nil {
-		fmt.Println("inferbench:", hint.Err(err))
+		fmt.Println("inferbench:", hint.Line(err))
 		code = max(code, 1)
 	}
 	return code
@@ -139,6 +139,6 @@ func refuse(ctx context.Context, err error) int {
 	if ctx.Err() != nil && !strings.HasPrefix(err.Error(), "interrupted") {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(os.Stderr, "inferbench:", hint.Err(err))
+	fmt.Fprintln(os.Stderr, "inferbench:", hint.Line(err))
 	return 2
 }

@@ -11,6 +11,7 @@ import (
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/corpus"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
 )
@@ -30,7 +31,7 @@ func (a *Accuracy) Failed() bool { return a.Err != nil || a.Verdict.Status == ac
 // Reason is the verdict in words, on one line.
 func (a *Accuracy) Reason() string {
 	if a.Err != nil {
-		return a.Err.Error()
+		return hint.Line(a.Err)
 	}
 	return "accuracy " + string(a.Verdict.Status) + ": " + a.Verdict.Reason
 }
@@ -126,7 +127,7 @@ func addAccuracy(r *batch.Result, a *Accuracy) error {
 	v := a.Verdict
 	switch {
 	case a.Err != nil:
-		v = accuracy.Verdict{Status: accuracy.Failed, Reason: a.Err.Error()}
+		v = accuracy.Verdict{Status: accuracy.Failed, Reason: hint.Line(a.Err)}
 	case v.Status == "":
 		v.Status = accuracy.NotRun
 	}

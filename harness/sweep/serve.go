@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/settings"
@@ -64,7 +66,7 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	}
 	if rec != nil {
 		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
-			r.Status, r.Reason = batch.Failed, err.Error()
+			r.Status, r.Reason = batch.Failed, hint.Line(err)
 		}
 	}
 	return r, sw.finish(c, st, r)
@@ -76,25 +78,25 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
 	c, p := run.Cell, sw.plan(run)
 	r := &batch.Result{Args: sw.args(c, p)}
-	fail := func(reason string) {
+	fail := func(err error) {
 		if r.Status != batch.Failed {
-			r.Status, r.Reason = batch.Failed, reason
+			r.Status, r.Reason = batch.Failed, hint.Line(err)
 		}
 	}
 	src, o, notes, err := load.Open(ctx, sw.Target, p)
 	if err != nil {
-		fail(err.Error())
+		fail(err)
 		return r, nil
 	}
 	server := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
 	seen := server()
 	if err != nil {
-		fail(err.Error())
+		fail(err)
 		return r, nil
 	}
 	if err := sw.keepServer(c, r, seen); err != nil {
-		fail(err.Error())
+		fail(err)
 	}
 	r.Notes = append(notes, rec.Notes...)
 	if n := cached(seen, sw.Settings.Workload.SharedPrefix); n != "" {
@@ -111,15 +113,16 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
 	}
 	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {
-		fail(err.Error())
+		fail(err)
 	}
 	switch {
 	case sum.Failed > 0:
-		fail(fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, sum.Errors[0].Error))
+		first := sum.Errors[0]
+		fail(hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, first.Error), first.Advice))
 	case sum.Successful == 0:
-		fail("no request was sent")
+		fail(errors.New("no request was sent"))
 	case rec.Unsent > 0 && o.Shape.Duration == 0:
-		fail(fmt.Sprintf("%d of %d requests were not sent", rec.Unsent, src.Len()))
+		fail(fmt.Errorf("%d of %d requests were not sent", rec.Unsent, src.Len()))
 	default:
 		r.Status = batch.Passed
 		sw.auditDecode(ctx, c, src, base, r, fail)
@@ -129,17 +132,17 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them.
-func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(string)) {
+func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(error)) {
 	a, v, err := accuracy.Decoding(ctx, sw.Target, base, accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry()})
 	if err != nil {
-		fail(err.Error())
+		fail(err)
 		return
 	}
 	if r.DecodeAudit, err = batch.Section(a.Measured); err != nil {
-		fail(err.Error())
+		fail(err)
 	}
 	if v.Status == accuracy.Failed {
-		fail("decode audit: " + v.Reason)
+		fail(errors.New("decode audit: " + v.Reason))
 	}
 }
 

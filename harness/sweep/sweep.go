@@ -149,8 +149,8 @@ func Open(ctx context.Context, c Config) (*Sweep, error) {
 	sw.cells = Selected(c.Settings, c.Plan)
 	for _, cell := range sw.cells {
 		if n := cell.ISL + cell.OSL; sw.Target.MaxLen > 0 && n > sw.Target.MaxLen && sw.serves(cell) {
-			return nil, fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all",
-				cell.Name(), n, sw.Target.Model, sw.Target.MaxLen)
+			err := fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all", cell.Name(), n, sw.Target.Model, sw.Target.MaxLen)
+			return nil, hint.New(err, server.LongerContext)
 		}
 	}
 	if sw.budget, err = sw.newBudget(ctx); err != nil {
@@ -219,15 +219,14 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	st.result = r
 	took := st.unbooked
 	st.unbooked = 0
-	r.Reason = hint.Add(r.Reason)
 	sw.Watch.Ended(c, r)
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
 	}
 	if err := b.WriteResult(sw.Settings.Results.Filename, c, r); err != nil {
 		// Without its file the cell has no result, whatever was measured.
-		r.Status, r.Reason = batch.Failed, hint.Add(err.Error())
-		return errors.Join(hint.Err(err), b.Record(c, batch.Failed, took))
+		r.Status, r.Reason = batch.Failed, hint.Line(err)
+		return errors.Join(err, b.Record(c, batch.Failed, took))
 	}
 	return b.Record(c, r.Status, took)
 }
