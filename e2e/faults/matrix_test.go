@@ -132,11 +132,11 @@ func (o outcome) String() string {
 func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 	t.Helper()
 	dir := t.TempDir()
-	env := map[string]string{"BASE_URL": url, "ISL": "16", "OSL": "8", "CONC": "2", "NUM_PROMPTS": "12", "WARMUP": "6", "TP": "1",
-		"REQUEST_TIMEOUT": timeout, "READY_TIMEOUT": "2s", "RESULTS_DIR": dir}
+	env := []string{"BASE_URL=" + url, "ISL=16", "OSL=8", "CONC=2", "NUM_PROMPTS=12", "WARMUP=6", "TP=1",
+		"REQUEST_TIMEOUT=" + timeout, "READY_TIMEOUT=2s", "RESULTS_DIR=" + dir}
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	settings.Register(flags)
-	set, err := settings.Load(flags, func(name string) string { return env[name] }, filepath.Join(dir, ".env"))
+	set, err := settings.Load(flags, env, filepath.Join(dir, ".env"))
 	require.NoError(t, err)
 	plan, err := sweep.NewPlan("TestServing", "", "")
 	require.NoError(t, err)

@@ -61,7 +61,12 @@ func Main(flags *flag.FlagSet, m Runner) int {
 	if err != nil {
 		return m.Run() // which says what is wrong with the pattern
 	}
-	set, err := settings.Load(flags, os.Getenv, ".env")
+	set, err := settings.Load(flags, os.Environ(), ".env")
+	if line.list == "" {
+		for _, note := range set.Notes {
+			fmt.Fprintln(os.Stderr, "inferbench:", note)
+		}
+	}
 	if err == nil {
 		set, err = sweep.Resume(set)
 	}

@@ -57,9 +57,8 @@ func TestClockSetDuringACell(t *testing.T) {
 	e, err := engine.Start(engine.Config{})
 	require.NoError(t, err)
 	defer e.Close()
-	set, err := settings.Load(flag.NewFlagSet("", flag.ContinueOnError), func(name string) string {
-		return map[string]string{"BASE_URL": e.URL(), "ISL": "16", "OSL": "8", "CONC": "1", "NUM_PROMPTS": "400", "RESULTS_DIR": t.TempDir()}[name]
-	}, "")
+	set, err := settings.Load(flag.NewFlagSet("", flag.ContinueOnError), []string{
+		"BASE_URL=" + e.URL(), "ISL=16", "OSL=8", "CONC=1", "NUM_PROMPTS=400", "RESULTS_DIR=" + t.TempDir()}, "")
 	require.NoError(t, err)
 	target := server.New(set.Server.BaseURL, "", "", nil)
 	require.NoError(t, target.Wait(t.Context(), server.WaitOptions{}))
