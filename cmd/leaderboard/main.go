@@ -28,7 +28,7 @@ import (
 	"time"
 
 	"inferbench/harness/settings"
-	"inferbench/harness/sweep"
+	"inferbench/harness/suite"
 	"inferbench/leaderboard"
 	"inferbench/leaderboard/local"
 )
@@ -163,7 +163,7 @@ func submit(ctx context.Context, s settings.Settings, dirs []string) error {
 		return err
 	}
 	for _, dir := range dirs {
-		err = errors.Join(err, sweep.SubmitBatch(ctx, client, dir, s.Team))
+		err = errors.Join(err, suite.SubmitBatch(ctx, client, dir, s.Team))
 	}
 	return errors.Join(err, client.Close())
 }

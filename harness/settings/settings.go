@@ -109,6 +109,9 @@ type Board struct {
 	DryRun     bool // print submissions instead of sending them
 }
 
+// Endless reports whether DURATION alone ends a pass.
+func (s Settings) Endless() bool { return s.Shape.Duration > 0 && s.Selection.NumPrompts == 0 }
+
 // Embedded reports whether the suite measures its own engine.
 func (s Settings) Embedded() bool { return s.Server.BaseURL == "" }
 

@@ -12,6 +12,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 )
 
@@ -36,7 +37,7 @@ type Benchmark[B any] interface {
 // baseline: a sub-test a cell.
 func Accuracy[T Test[T]](t T) {
 	eachCell(t, func(t T, c matrix.Cell) {
-		a, err := current.sweep.Accuracy(current.ctx, c)
+		a, err := current.score(c)
 		if err != nil {
 			t.Fatal(hint.Line(err))
 		}
@@ -55,7 +56,7 @@ func Accuracy[T Test[T]](t T) {
 // pass. It reports the mean of the passes' figures and stops at the first pass
 // that does not pass.
 func Bench[B Benchmark[B]](b B) {
-	if current != nil && !current.sweep.Measures() {
+	if current != nil && current.sweep.Mode == settings.ModeAcc {
 		b.Skip("mode acc measures no speed")
 	}
 	eachCell(b, func(b B, c matrix.Cell) {
@@ -63,7 +64,7 @@ func Bench[B Benchmark[B]](b B) {
 		var err error
 		sums, seconds, n := map[string]float64{}, 0.0, 0
 		for b.Loop() {
-			if r, err = current.sweep.Serve(current.ctx, c); err != nil || r.Performance == nil {
+			if r, err = current.measure(c); err != nil || r.Performance == nil {
 				break
 			}
 			for _, m := range sweep.Metrics(r.Performance) {
@@ -162,7 +163,7 @@ func eachCell[T Test[T]](t T, do func(T, matrix.Cell)) {
 	if current == nil {
 		t.Skip("nothing of the suite is selected")
 	}
-	for _, c := range current.sweep.Cells() {
+	for _, c := range current.sweep.Cells {
 		t.Run(c.Name(), func(t T) { do(t, c) })
 	}
 }
@@ -170,7 +171,7 @@ func eachCell[T Test[T]](t T, do func(T, matrix.Cell)) {
 // verdict ends a cell's performance test or benchmark as its pass ended. Where
 // accuracy failed, the test of it says so, unless it was not asked for.
 func verdict[T Test[T]](t T, c matrix.Cell, r *batch.Result, err error) {
-	if skipped, ok := err.(*sweep.AccuracyFailed); ok && current.sweep.Plan.Accuracy(c.Name()) {
+	if skipped, ok := err.(*sweep.AccuracyFailed); ok && current.plan.accuracy(c.Name()) {
 		t.Skip(skipped)
 	}
 	if err != nil {

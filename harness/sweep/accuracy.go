@@ -74,11 +74,10 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 		return nil, ErrInterrupted
 	}
 	st.accuracy = a
-	sw.overrun(sw.budget.accuracyTook(a.Took))
 	switch {
 	case a.Failed():
 		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
-	case !sw.serves(c):
+	case !sw.measures(c):
 		err = sw.endUnmeasured(c, st, a, batch.Passed, "")
 	}
 	return a, err
@@ -98,9 +97,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
-			if w, ok := sw.Watch.(FetchWatcher); ok {
-				w.Fetching(c, f.Base, got, total)
-			}
+			sw.Watch.Fetching(c, f.Base, got, total)
 		},
 	})
 	if err != nil {

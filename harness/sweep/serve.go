@@ -13,7 +13,6 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
-	"inferbench/harness/settings"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -44,9 +43,6 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	if st.accuracy.Failed() {
 		return nil, &AccuracyFailed{st.accuracy.Reason()}
 	}
-	if st, err = sw.enter(ctx, c); err != nil { // the accuracy run may have used up the time
-		return nil, err
-	}
 	begin := readClocks()
 	r, rec := sw.measure(ctx, pass{c, st.passes}, st.accuracy.Baseline)
 	st.passes++
@@ -60,7 +56,6 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		sw.finish(c, st, r)
 		return r, ErrInterrupted
 	}
-	sw.overrun(sw.budget.servingTook(c, took))
 	if err := addAccuracy(r, st.accuracy); err != nil {
 		return nil, err
 	}
@@ -201,6 +196,3 @@ func Units() string {
 	}
 	return out
 }
-
-// Measures reports whether anything is benchmarked in this sweep.
-func (sw *Sweep) Measures() bool { return sw.mode != settings.ModeAcc }

@@ -34,7 +34,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		seed = p.seed(seed)
 	}
 	n := c.NumPrompts
-	if sw.endless() {
+	if sw.Settings.Endless() {
 		n = workload.Endless
 	}
 	warm := 2 * c.Conc
@@ -50,11 +50,6 @@ func (sw *Sweep) plan(p pass) load.Plan {
 			Chat: w.Chat, ExtraBody: w.ExtraBody, SLO: shape.SLO,
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
-}
-
-// endless reports whether DURATION alone ends a pass.
-func (sw *Sweep) endless() bool {
-	return sw.Settings.Shape.Duration > 0 && sw.Settings.Selection.NumPrompts == 0
 }
 
 // rangeRatio is 1 where prompts come from a file as they are.

@@ -1,4 +1,4 @@
-package sweep
+package suite
 
 import (
 	"fmt"
@@ -8,34 +8,31 @@ import (
 
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
-	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
+	"inferbench/harness/sweep"
 )
 
-// WriteTables writes, for every batch of the sweep, a table that a person can
+// writeTables writes, for every batch of the sweep, a table that a person can
 // read, under a line that says whose figures these are.
-func (sw *Sweep) WriteTables(w io.Writer) {
-	seen := map[matrix.Combination]bool{}
-	for _, c := range sw.cells {
-		if !seen[c.Combination] {
-			seen[c.Combination] = true
-			sw.writeTable(w, c.Combination)
-		}
+func writeTables(w io.Writer, sw *sweep.Sweep) {
+	for _, b := range sw.Batches() {
+		writeTable(w, sw, b)
 	}
 }
 
-func (sw *Sweep) writeTable(w io.Writer, combo matrix.Combination) {
-	t, s := sw.Target, sw.Settings
-	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.mode, t.Model, t.Dialect.Name, t.Version)
+func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch) {
+	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
+	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name, t.Version)
 	if t.Loopback {
 		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any hardware.\n", s.Engine.Profile)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	name := strings.ToUpper(sw.hardware.KeyPrefix)
+	name := strings.ToUpper(sw.Hardware().KeyPrefix)
 	fmt.Fprintf(tw, "CONC\taccuracy\ttok/s/GPU\tvs %s\tTTFT p50\tTPOT p50\tE2E p50\tvs %s\tresult\t\n", name, name)
 	notes := &notes{}
-	for _, c := range sw.cells {
+	for _, c := range sw.Cells {
 		if c.Combination == combo {
-			sw.writeRow(tw, c, notes)
+			writeRow(tw, c.Conc, sw.Scored(c), sw.Result(c), notes)
 		}
 	}
 	tw.Flush()
@@ -43,19 +40,23 @@ func (sw *Sweep) writeTable(w io.Writer, combo matrix.Combination) {
 	if !combo.IsStandard() {
 		fmt.Fprintf(w, "ISL %d, OSL %d is a pair of your own: it has no baseline and no public leaderboard.\n", combo.ISL, combo.OSL)
 	}
-	b := sw.batches[combo]
-	fmt.Fprintf(w, "Batch: %s/%s\n", b.Dir, sw.standing(b))
+	fmt.Fprintf(w, "Batch: %s/%s\n", b.Dir, standing(s, b))
 }
 
-func (sw *Sweep) writeRow(w io.Writer, c matrix.Cell, notes *notes) {
-	sw.mu.Lock()
-	st := sw.states[c]
-	sw.mu.Unlock()
-	r := st.result
+// standing says of a resumed batch how many of all its cells have passed; "" of
+// another, whose table has them all.
+func standing(s settings.Settings, b *batch.Batch) string {
+	if s.Resume == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %d of its %d cells have passed", b.Count(batch.Passed), len(b.Cells()))
+}
+
+func writeRow(w io.Writer, conc int, a *sweep.Accuracy, r *batch.Result, notes *notes) {
 	if r == nil {
 		r = &batch.Result{Status: batch.Incomplete}
 	}
-	cols := []string{fmt.Sprint(c.Conc), accuracyWord(st.accuracy)}
+	cols := []string{fmt.Sprint(conc), accuracyWord(a)}
 	if p := r.Performance; p != nil {
 		cols = append(cols, fmt.Sprintf("%.1f", p.TputPerGPU), ratio(r.Baseline.TputRatio),
 			millis(p.TTFT.Median), millis(p.TPOT.Median), millis(p.E2EL.Median), ratio(r.Baseline.E2ERatio))
@@ -70,18 +71,18 @@ func (sw *Sweep) writeRow(w io.Writer, c matrix.Cell, notes *notes) {
 		result += " (client-limited)"
 	}
 	if r.Reason != "" {
-		notes.add(r.Reason, fmt.Sprintf("CONC %d: ", c.Conc))
+		notes.add(r.Reason, fmt.Sprintf("CONC %d: ", conc))
 	}
-	if a := st.accuracy; a != nil && a.Verdict.Status == accuracy.NotRun {
+	if a != nil && a.Verdict.Status == accuracy.NotRun {
 		notes.add(a.Reason(), "")
 	}
 	for _, n := range r.Notes {
-		notes.add(n, fmt.Sprintf("CONC %d: ", c.Conc))
+		notes.add(n, fmt.Sprintf("CONC %d: ", conc))
 	}
 	fmt.Fprintln(w, strings.Join(append(cols, result), "\t")+"\t")
 }
 
-func accuracyWord(a *Accuracy) string {
+func accuracyWord(a *sweep.Accuracy) string {
 	switch {
 	case a == nil:
 		return "-"
