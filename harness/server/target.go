@@ -62,6 +62,8 @@ func (e *redirectError) Error() string {
 	return fmt.Sprintf("the server redirects to %s, and no request is sent to another host than BASE_URL's", e.to)
 }
 
+var errRedirects = errors.New("redirected too often")
+
 // staysThere follows redirects within a server. One to another would take the
 // headers along, of which net/http holds Authorization back alone, and the timed
 // requests follow none.
@@ -70,7 +72,7 @@ func staysThere(next *http.Request, before []*http.Request) error {
 		return hint.New(&redirectError{to: next.URL.Scheme + "://" + next.URL.Host}, "set BASE_URL to where the server is")
 	}
 	if len(before) > 3 {
-		return errors.New("redirected too often")
+		return errRedirects
 	}
 	return nil
 }
