@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	workloads "inferbench/harness/workload"
 )
 
 // row is one setting: its names, what it means, and how a value is read.
@@ -132,13 +134,12 @@ var groups = []group{
 		{Env: "WARMUP", Arg: "warmup_requests", Elsewhere: []string{"NUM_WARMUPS", "WARMUP_REQUESTS"},
 			set:  setWarmUp,
 			Help: "requests sent before the clock starts; none means 2×CONC"},
-		{Env: "DATASET", Default: "random", Elsewhere: []string{"DATASET_NAME"}, set: setDataset,
-			Help: "random (token ids), text (random words), sharegpt or jsonl (a file of prompts, one JSON object " +
-				"a line)"},
+		{Env: "DATASET", Default: workloads.Kinds[0].Name, Elsewhere: []string{"DATASET_NAME"}, set: setDataset,
+			Help: kindsHelp()},
 		{Env: "DATASET_PATH", Input: true,
 			set: dataFile(func(s *Settings) *string { return &s.Workload.Path }),
-			Help: "file of the data set, for sharegpt and jsonl; ISL then names the cell only, and OSL is the " +
-				"output length of prompts that give none"},
+			Help: "file of the data set, where it is one; ISL then names the cell only, and OSL is the output " +
+				"length of prompts that give none"},
 		{Env: "SHARED_PREFIX", Default: "0", set: setSharedPrefix,
 			Help: "part of each prompt, 0 to 1, that it has in common with others"},
 		{Env: "PREFIXES", Default: "1",

@@ -193,7 +193,7 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	s, t := sw.Settings, sw.Target
 	a := batch.Args{Model: t.Model, Backend: t.Dialect.Name, BackendVersion: t.Version, BaseURL: t.BaseURL,
-		Endpoint: "/v1/completions", DatasetName: string(p.Workload.Kind), DatasetPath: p.Workload.Path,
+		Endpoint: "/v1/completions", DatasetName: p.Workload.Kind.Name, DatasetPath: p.Workload.Path,
 		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: p.Workload.RangeRatio,
 		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.Mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
