@@ -51,11 +51,14 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 			return &Recording{Notes: []string{"cancelled during the warm-up"}}, context.Cause(ctx)
 		}
 		timings := p.collector.Timings()
-		switch n, first := failures(timings); {
-		case n > 0 && n == len(timings):
-			return nil, hint.New(fmt.Errorf("all %d warm-up requests failed: %s", n, first.Err), first.Advice)
-		case n > 0:
-			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, first.Err))
+		f := stats.FailuresOf(timings)
+		switch n := f.Requests(); n {
+		case 0:
+		case len(timings):
+			err := fmt.Errorf("all %d warm-up requests failed: %s", n, f.Text())
+			return nil, hint.New(err, f.Advice())
+		default:
+			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, f.Text()))
 		}
 		if o.Shape.Uncapped {
 			slots = p.slots // with the connections that they opened
@@ -92,19 +95,6 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 		return rec, context.Cause(ctx)
 	}
 	return rec, nil
-}
-
-// failures counts the requests that failed, and returns the first of them.
-func failures(ts []stats.Timing) (n int, first stats.Timing) {
-	for _, t := range ts {
-		if t.Err != "" {
-			if n == 0 {
-				first = t
-			}
-			n++
-		}
-	}
-	return n, first
 }
 
 // lengthNotes says where the server counts other prompts than were sent: one

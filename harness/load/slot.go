@@ -221,7 +221,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		c, err := parseChunk(data)
 		switch {
 		case err != nil:
-			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, s.end.redact(string(data)))
+			return fmt.Errorf("after %d of %d tokens: %w (it starts %.80q)", t.Chunks, p.outputLen, err, s.end.redact(string(data)))
 		case c.failed:
 			says := s.end.says(data)
 			err := fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, says)

@@ -112,8 +112,8 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	}
 	switch {
 	case sum.Failed > 0:
-		first := sum.Errors[0]
-		fail(hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, first.Error), first.Advice))
+		why, do := sum.WhyFailed()
+		fail(hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, why), do))
 	case sum.Successful == 0:
 		fail(errors.New("no request was sent"))
 	case rec.Unsent > 0 && o.Shape.Duration == 0:
