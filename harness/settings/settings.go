@@ -191,6 +191,9 @@ func (s Settings) check() error {
 	if err := s.checkShard(); err != nil {
 		return err
 	}
+	if s.Accuracy.Task == "none" && s.Mode != ModePerf {
+		return fmt.Errorf("ACC_TASK=none measures speed alone, but MODE=%s asks for accuracy: leave one of them out", s.Mode)
+	}
 	if s.Mode == ModeSubmit && s.Team == "" {
 		return errors.New("TEAM is empty: submit mode needs a team name, as in make submit TEAM=x")
 	}

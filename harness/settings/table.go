@@ -184,7 +184,8 @@ var groups = []group{
 	}},
 	{Title: "Accuracy", Rows: []row{
 		{Env: "ACC_TASK", Default: "wikitext", set: setAccuracyTask,
-			Help: "what is asked of the model: wikitext (perplexity of a text) or gsm8k (word problems)"},
+			Help: "what is asked of the model: wikitext (perplexity of a text), gsm8k (word problems), or none: " +
+				"speed alone, which no public board takes"},
 		{Env: "WIKITEXT", Input: true,
 			set: accuracyFile("WIKITEXT"),
 			Help: "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or " +

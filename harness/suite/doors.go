@@ -45,8 +45,14 @@ func Accuracy[T Test[T]](t T) {
 			t.Attr(f.Name, fmt.Sprint(f.Value))
 		}
 		t.Attr("accuracy_validation", string(a.Verdict.Status))
-		if a.Failed() {
+		if a.Result == nil {
+			t.Attr("accuracy_reason", a.Reason())
+		}
+		switch {
+		case a.Failed():
 			t.Fatal(a.Reason())
+		case a.Result == nil:
+			t.Skip(a.Reason())
 		}
 		t.Log(a)
 	})

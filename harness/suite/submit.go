@@ -77,7 +77,7 @@ func figures(c batch.ReadCell) (f submit.Figures, err error) {
 	f = submit.Figures{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
 		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: r.Performance.TputPerGPU,
 		BaselineE2EMs: value(r.Baseline.MedianE2E), BaselineTputPerGPU: value(r.Baseline.TputPerGPU),
-		Embedded: r.Args.Embedded(), ClientLimited: r.ClientLimited, ResultFile: filepath.Base(c.File)}
+		Embedded: r.Args.Embedded(), ClientLimited: r.ClientLimited, Marks: marks(r), ResultFile: filepath.Base(c.File)}
 	var measured accuracy.Result
 	var verdict accuracy.Verdict
 	for _, part := range []struct {
@@ -94,6 +94,15 @@ func figures(c batch.ReadCell) (f submit.Figures, err error) {
 	}
 	f.Passed = verdict.Status == accuracy.Passed
 	return f, nil
+}
+
+// marks are the words of a result's marks.
+func marks(r *batch.Result) []string {
+	var out []string
+	for _, m := range r.Marks {
+		out = append(out, string(m))
+	}
+	return out
 }
 
 func value(v *float64) float64 {

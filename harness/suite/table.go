@@ -66,10 +66,6 @@ func writeRow(w io.Writer, conc int, a *sweep.Accuracy, r *batch.Result, notes *
 	} else {
 		cols = append(cols, "-", "-", "-", "-", "-", "-")
 	}
-	result := string(r.Status)
-	if r.ClientLimited {
-		result += " (client-limited)"
-	}
 	if r.Reason != "" {
 		notes.add(r.Reason, fmt.Sprintf("CONC %d: ", conc))
 	}
@@ -79,7 +75,7 @@ func writeRow(w io.Writer, conc int, a *sweep.Accuracy, r *batch.Result, notes *
 	for _, n := range r.Notes {
 		notes.add(n, fmt.Sprintf("CONC %d: ", conc))
 	}
-	fmt.Fprintln(w, strings.Join(append(cols, result), "\t")+"\t")
+	fmt.Fprintln(w, strings.Join(append(cols, r.Standing()), "\t")+"\t")
 }
 
 func accuracyWord(a *sweep.Accuracy) string {
@@ -88,6 +84,8 @@ func accuracyWord(a *sweep.Accuracy) string {
 		return "-"
 	case a.Err != nil:
 		return "FAILED"
+	case len(a.Figures()) == 0:
+		return string(a.Verdict.Status)
 	default:
 		first := a.Figures()[0]
 		return fmt.Sprintf(first.Format+" %s", first.Value, a.Verdict.Status)

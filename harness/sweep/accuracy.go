@@ -77,6 +77,8 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 	switch {
 	case a.Failed():
 		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
+	case !sw.measures(c) && a.Result == nil: // accuracy was all that was asked for
+		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
 	case !sw.measures(c):
 		err = sw.endUnmeasured(c, st, a, batch.Passed, "")
 	}
@@ -100,7 +102,11 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 			sw.Watch.Fetching(c, f.Base, got, total)
 		},
 	})
-	if err != nil {
+	var unmeasured *accuracy.Unmeasured
+	switch {
+	case errors.As(err, &unmeasured):
+		return &Accuracy{Verdict: accuracy.Verdict{Status: accuracy.NotRun, Reason: unmeasured.Reason}}
+	case err != nil:
 		return &Accuracy{Err: err}
 	}
 	base, err := accuracy.Baseline(s.Baseline, sw.Target.Model, r)
@@ -127,6 +133,9 @@ func addAccuracy(r *batch.Result, a *Accuracy) error {
 		v = accuracy.Verdict{Status: accuracy.Failed, Reason: hint.Line(a.Err)}
 	case v.Status == "":
 		v.Status = accuracy.NotRun
+	}
+	if v.Status == accuracy.NotRun {
+		r.Mark(batch.AccuracyNotRun)
 	}
 	var err1, err2 error
 	if a.Result != nil {

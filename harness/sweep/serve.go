@@ -104,7 +104,8 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
-	if r.ClientLimited = rec.Audit.ClientLimited; r.ClientLimited {
+	if rec.Audit.ClientLimited {
+		r.Mark(batch.ClientLimited)
 		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
 	}
 	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {

@@ -177,6 +177,9 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	st.result = r
 	took := st.unbooked
 	st.unbooked = 0
+	if sw.Target.Loopback {
+		r.Mark(batch.Embedded)
+	}
 	sw.Watch.Ended(c, r)
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
