@@ -34,8 +34,7 @@ func ours(ctx context.Context, j job) error {
 	}
 	s := rec.Summary(1)
 	if s.Failed > 0 {
-		why, _ := s.WhyFailed()
-		return fmt.Errorf("%d requests failed: %s", s.Failed, why)
+		return fmt.Errorf("%d requests failed: %s", s.Failed, s.Errors[0].Error)
 	}
 	if j.ids {
 		out := json.NewEncoder(os.Stdout)

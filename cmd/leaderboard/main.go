@@ -23,12 +23,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
 	"inferbench/harness/settings"
-	"inferbench/harness/suite"
+	"inferbench/harness/sweep"
 	"inferbench/leaderboard"
 	"inferbench/leaderboard/local"
 )
@@ -56,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		verb, args = args[0], args[1:]
 	}
-	s, err := settings.Load(flag.NewFlagSet("none", flag.ContinueOnError), environ(), ".env")
+	s, err := settings.Load(flag.NewFlagSet("none", flag.ContinueOnError), getenv, ".env")
 	if err != nil {
 		return err
 	}
@@ -109,20 +108,17 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("%q: want serve, backup, issue, submit or resubmit", verb)
 }
 
-// environ is the environment without the settings of a sweep that this program
-// has no use for, so that a wrong one does not keep the board from starting.
-func environ() (out []string) {
-	for _, pair := range os.Environ() {
-		switch name, _, _ := strings.Cut(pair, "="); name {
-		case "TEAM", "TEAM_NAME_ENV", "LB_URL_OVERRIDE", "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
-			out = append(out, pair)
-		default:
-			if strings.HasPrefix(name, "LEADERBOARD_") {
-				out = append(out, pair)
-			}
-		}
+// getenv hides the settings of a sweep that this program has no use for, so
+// that a wrong one does not keep the board from starting.
+func getenv(name string) string {
+	switch name {
+	case "TEAM", "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
+		return os.Getenv(name)
 	}
-	return out
+	if len(name) > 12 && name[:12] == "LEADERBOARD_" {
+		return os.Getenv(name)
+	}
+	return ""
 }
 
 func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, rate float64) error {
@@ -163,7 +159,7 @@ func submit(ctx context.Context, s settings.Settings, dirs []string) error {
 		return err
 	}
 	for _, dir := range dirs {
-		err = errors.Join(err, suite.SubmitBatch(ctx, client, dir, s.Team))
+		err = errors.Join(err, sweep.SubmitBatch(ctx, client, dir, s.Team))
 	}
 	return errors.Join(err, client.Close())
 }

@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(dirs []string) error {
-	set, err := settings.Load(flag.CommandLine, os.Environ(), ".env")
+	set, err := settings.Load(flag.CommandLine, os.Getenv, ".env")
 	if err != nil {
 		return err
 	}

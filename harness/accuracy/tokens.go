@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/tokenizer"
 )
@@ -26,12 +25,10 @@ func tokenizerFor(ctx context.Context, t *server.Server, o Options) (*source, er
 	tok, err := serverTokenizer(ctx, t, o)
 	if err != nil && (o.Tokenizer == "" || !errors.Is(err, server.ErrNoTokenizer) && !errors.Is(err, server.ErrNoPrefix)) {
 		switch {
-		case server.SaysWhy(err):
 		case errors.Is(err, server.ErrNoTokenizer):
-			err = hint.New(err, "set TOKENIZER to the path of the model's tokenizer.json")
+			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json", err)
 		case errors.Is(err, server.ErrNoPrefix):
-			err = hint.New(err, "set TOKENIZER to the path of the model's tokenizer.json, "+
-				"or ACC_PREFIX_TOKEN to the id of its BOS (its EOS where it has none)")
+			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json, or ACC_PREFIX_TOKEN to the id of its BOS (its EOS where it has none)", err)
 		}
 		return nil, err
 	}

@@ -4,30 +4,33 @@ import (
 	"math"
 	"math/rand/v2"
 	"sort"
-	"time"
 
-	"github.com/aclements/go-moremath/stats"
+	moremath "github.com/aclements/go-moremath/stats"
+
+	"inferbench/harness/figures"
+	"inferbench/harness/stats"
 )
-
-// Request is what a comparison needs of one successful request.
-type Request struct {
-	Sent   time.Duration // orders the requests in time
-	TTFT   time.Duration
-	TPOT   time.Duration // 0 where the output had fewer than two tokens
-	E2EL   time.Duration
-	GapSum time.Duration // of the gaps between token chunks
-	Gaps   int
-	Tokens int // input and output
-}
 
 // resamples is the number of bootstrap resamples: enough for a standard error,
 // which is all that is taken from them.
 const resamples = 1000
 
-// A figure is one statistic of a cell's requests that can be computed again
-// for any resample of them. How often each request was drawn is its weight.
-type figure interface {
+// A statistic of a cell's requests can be computed again for any resample of
+// them. How often each request was drawn is its weight.
+type statistic interface {
 	value(weights []int) float64
+}
+
+// statisticOf is a figure as a statistic of requests; nil for one that requests
+// do not tell.
+func statisticOf(f figures.Figure, ts []stats.Timing) statistic {
+	switch {
+	case f.Sample == nil:
+		return nil
+	case f.Sample.Per != nil:
+		return newQuotient(ts, f.Sample.Of, f.Sample.Per)
+	}
+	return newColumn(ts, f.Sample.Of, f.Sample.Quantile)
 }
 
 // column is a sample of the requests' values sorted once, so that a quantile
@@ -38,11 +41,11 @@ type column struct {
 	q      float64
 }
 
-func newColumn(rs []Request, of func(Request) time.Duration, q float64) *column {
+func newColumn(ts []stats.Timing, of func(stats.Timing) float64, q float64) *column {
 	c := &column{q: q}
-	for i, r := range rs {
-		if d := of(r); d > 0 {
-			c.values = append(c.values, d.Seconds()*1e3)
+	for i, t := range ts {
+		if v := of(t); v > 0 {
+			c.values = append(c.values, v)
 			c.at = append(c.at, i)
 		}
 	}
@@ -94,10 +97,10 @@ func (c *column) value(weights []int) float64 {
 // quotient is Σ over / Σ under: the mean gap, and the throughput.
 type quotient struct{ over, under []float64 }
 
-func newQuotient(rs []Request, over, under func(Request) float64) *quotient {
+func newQuotient(ts []stats.Timing, over, under func(stats.Timing) float64) *quotient {
 	q := new(quotient)
-	for _, r := range rs {
-		q.over, q.under = append(q.over, over(r)), append(q.under, under(r))
+	for _, t := range ts {
+		q.over, q.under = append(q.over, over(t)), append(q.under, under(t))
 	}
 	return q
 }
@@ -111,14 +114,15 @@ func (q *quotient) value(weights []int) float64 {
 	return over / under
 }
 
-// bootstrap computes every figure for each resample: out[f][r].
+// bootstrap computes every statistic for each resample: out[s][r]; NaN for one
+// that is nil.
 //
 // Requests of a closed loop are not independent: those in flight together are
 // slowed by the same events. Whole stretches of consecutive requests are drawn
 // instead (the circular block bootstrap of Politis and Romano 1992), each
 // [waves] times the concurrency long.
-func bootstrap(rng *rand.Rand, figures []figure, n, block int) [][]float64 {
-	out := make([][]float64, len(figures))
+func bootstrap(rng *rand.Rand, of []statistic, n, block int) [][]float64 {
+	out := make([][]float64, len(of))
 	for f := range out {
 		out[f] = make([]float64, resamples)
 	}
@@ -131,8 +135,11 @@ func bootstrap(rng *rand.Rand, figures []figure, n, block int) [][]float64 {
 				weights[(start+k)%n]++
 			}
 		}
-		for f, fig := range figures {
-			out[f][r] = fig.value(weights)
+		for i, s := range of {
+			out[i][r] = math.NaN()
+			if s != nil {
+				out[i][r] = s.value(weights)
+			}
 		}
 	}
 	return out
@@ -142,17 +149,22 @@ func bootstrap(rng *rand.Rand, figures []figure, n, block int) [][]float64 {
 // of the dependence and leaves fewer blocks to draw.
 const waves = 2
 
-// side is what the bootstrap knows of one side of a comparison.
+// side is what the bootstrap knows of one side of a comparison. The zero side
+// has no requests, and resolves nothing.
 type side struct {
-	figures []figure
-	drawn   [][]float64 // by figure, by resample
-	blocks  float64     // that the requests make
+	of     []statistic // by figure
+	drawn  [][]float64 // by figure, by resample
+	blocks float64     // that the requests make
 }
 
-func draw(rng *rand.Rand, rs []Request, conc int) side {
-	block := max(1, min(waves*conc, len(rs)))
-	figures := figuresOf(rs)
-	return side{figures, bootstrap(rng, figures, len(rs), block), float64(len(rs)) / float64(block)}
+func draw(rng *rand.Rand, ts []stats.Timing, conc int) side {
+	block := max(1, min(waves*conc, len(ts)))
+	s := side{blocks: float64(len(ts)) / float64(block)}
+	for _, f := range compared {
+		s.of = append(s.of, statisticOf(f, ts))
+	}
+	s.drawn = bootstrap(rng, s.of, len(ts), block)
+	return s
 }
 
 // interval holds the true ratio of a figure (by its position) at the
@@ -168,7 +180,7 @@ func interval(a, b side, figure int, ratio, alpha float64) (low, high float64) {
 	}
 	variance := logVariance(a.drawn[figure])*a.blocks/(a.blocks-1) + logVariance(b.drawn[figure])*b.blocks/(b.blocks-1)
 	se := math.Sqrt(variance / (1 - 1.0/(3*waves)))
-	t := stats.InvCDF(stats.TDist{V: a.blocks + b.blocks - 2})(1 - alpha/2)
+	t := moremath.InvCDF(moremath.TDist{V: a.blocks + b.blocks - 2})(1 - alpha/2)
 	if math.IsNaN(se) || math.IsNaN(t) {
 		return math.Inf(-1), math.Inf(1)
 	}
@@ -181,9 +193,12 @@ func interval(a, b side, figure int, ratio, alpha float64) (low, high float64) {
 // a wave beyond it; repeated passes judge it.
 const minBeyond = 5
 
-// resolves says whether the side has enough waves for the figure.
-func (s side) resolves(f figure) bool {
-	c, isColumn := f.(*column)
+// resolves says whether the side has enough waves for a figure, by its position.
+func (s side) resolves(figure int) bool {
+	if figure >= len(s.of) || s.of[figure] == nil {
+		return false
+	}
+	c, isColumn := s.of[figure].(*column)
 	return !isColumn || s.blocks*waves*(1-c.q) >= minBeyond
 }
 
@@ -195,5 +210,5 @@ func logVariance(values []float64) float64 {
 			logs = append(logs, l)
 		}
 	}
-	return stats.Variance(logs)
+	return moremath.Variance(logs)
 }

@@ -13,16 +13,15 @@ package compare
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
 )
@@ -60,7 +59,7 @@ type Cell struct {
 
 // Figure is one figure of a cell on both sides.
 type Figure struct {
-	Key     string   `json:"key"` // as in a result file, with its unit
+	Key     string   `json:"key"` // as in a result file
 	Higher  bool     `json:"higher_is_better"`
 	A       float64  `json:"a"`
 	B       float64  `json:"b"`
@@ -79,28 +78,15 @@ func (f Figure) Regress() float64 {
 	return f.Ratio - 1
 }
 
-// keys are the figures compared, in order; see figuresOf for how each is
-// computed again from requests.
-var keys = []string{
-	"tput_per_gpu", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "mean_itl_ms", "median_e2el_ms", "p99_e2el_ms",
-}
-
-func figuresOf(rs []Request) []figure {
-	ttft := func(r Request) time.Duration { return r.TTFT }
-	tpot := func(r Request) time.Duration { return r.TPOT }
-	e2el := func(r Request) time.Duration { return r.E2EL }
-	return []figure{
-		// Throughput is tokens over the run's length, and a resample has no
-		// length of its own. By Little's law tokens/length = tokens per second
-		// of request × requests in flight; the latter is the load's, so the
-		// former carries the noise.
-		newQuotient(rs, func(r Request) float64 { return float64(r.Tokens) }, func(r Request) float64 { return r.E2EL.Seconds() }),
-		newColumn(rs, ttft, 0.5), newColumn(rs, ttft, 0.99),
-		newColumn(rs, tpot, 0.5), newColumn(rs, tpot, 0.99),
-		newQuotient(rs, func(r Request) float64 { return r.GapSum.Seconds() * 1e3 }, func(r Request) float64 { return float64(r.Gaps) }),
-		newColumn(rs, e2el, 0.5), newColumn(rs, e2el, 0.99),
+// compared are the figures that are compared, in order.
+var compared = func() (out []figures.Figure) {
+	for _, f := range figures.Table {
+		if f.In(figures.Compare) {
+			out = append(out, f)
+		}
 	}
-}
+	return out
+}()
 
 // Folders compares the passes of side A with those of side B.
 func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
@@ -129,7 +115,7 @@ func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
 	tests := 0
 	for _, p := range pairs {
 		if p.Refused == "" {
-			tests += len(keys)
+			tests += len(compared)
 		}
 	}
 	for _, p := range pairs {
@@ -203,14 +189,6 @@ const minPasses = 4
 // a change once in 20 tables, not twice in each. Passes are judged as benchstat
 // does, each figure at alpha: few passes can do no better.
 func (p *pair) compare(alpha float64, tests int) error {
-	valuesA, err := values(p.a)
-	if err != nil {
-		return err
-	}
-	valuesB, err := values(p.b)
-	if err != nil {
-		return err
-	}
 	var drawnA, drawnB side
 	byPasses := len(p.a) >= minPasses && len(p.b) >= minPasses
 	if byPasses {
@@ -229,18 +207,18 @@ func (p *pair) compare(alpha float64, tests int) error {
 			return err
 		}
 	}
-	for i, key := range keys {
-		a, b := valuesA[key], valuesB[key]
+	for i, fig := range compared {
+		a, b := values(fig, p.a), values(fig, p.b)
 		if len(a) == 0 || len(b) == 0 {
 			continue
 		}
-		f := Figure{Key: key, Higher: key == "tput_per_gpu", A: median(a), B: median(b), Verdict: Untested}
+		f := Figure{Key: fig.Key, Higher: fig.Better == figures.Higher, A: median(a), B: median(b), Verdict: Untested}
 		f.Ratio = f.B / f.A
 		switch {
 		case byPasses && len(a) >= minPasses && len(b) >= minPasses:
 			low, high, _ := passInterval(a, b, alpha)
 			f.judge(low, high)
-		case drawnA.drawn != nil && drawnA.resolves(drawnA.figures[i]) && drawnB.resolves(drawnB.figures[i]):
+		case drawnA.resolves(i) && drawnB.resolves(i):
 			f.judge(interval(drawnA, drawnB, i, f.Ratio, alpha/float64(tests)))
 		}
 		p.Figures = append(p.Figures, f)
@@ -267,52 +245,36 @@ func (f *Figure) judge(low, high float64) {
 	}
 }
 
-// values gives each figure's value in every pass that has it.
-func values(ps []pass) (map[string][]float64, error) {
-	out := map[string][]float64{}
+// values lists what a figure is in every pass that has it. A ratio needs values
+// above 0.
+func values(f figures.Figure, ps []pass) (out []float64) {
 	for _, p := range ps {
-		j, err := json.Marshal(p.cell.Result.Performance)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.cell.File, err)
-		}
-		var flat map[string]any
-		if err := json.Unmarshal(j, &flat); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.cell.File, err)
-		}
-		for _, key := range keys {
-			if v, ok := flat[key].(float64); ok && v > 0 {
-				out[key] = append(out[key], v)
-			}
+		if v := f.Of(p.cell.Result); v != nil && *v > 0 {
+			out = append(out, *v)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // requests reads the successful requests of all passes, each pass in the
-// order of sending.
-func requests(ps []pass) ([]Request, error) {
-	var out []Request
+// order of sending, without the gaps between their tokens.
+func requests(ps []pass) ([]stats.Timing, error) {
+	var out []stats.Timing
 	for _, p := range ps {
 		kept, err := p.folder.Requests(p.cell.Cell)
 		if err != nil {
 			return nil, err
 		}
-		var rs []Request
+		var ts []stats.Timing
 		for _, t := range kept.Timings {
 			if t.Err != "" {
 				continue
 			}
-			rs = append(rs, request(t))
+			t.ITL = stats.Gaps{} // the most of what is kept, and not needed
+			ts = append(ts, t)
 		}
-		slices.SortStableFunc(rs, func(a, b Request) int { return cmp.Compare(a.Sent, b.Sent) })
-		out = append(out, rs...)
+		slices.SortStableFunc(ts, func(a, b stats.Timing) int { return cmp.Compare(a.Sent, b.Sent) })
+		out = append(out, ts...)
 	}
 	return out, nil
-}
-
-func request(t stats.Timing) Request {
-	return Request{
-		Sent: t.Sent, TTFT: t.TTFT(), TPOT: t.TPOT(), E2EL: t.E2EL(), GapSum: t.Last - t.First, Gaps: max(0, t.Chunks-1),
-		Tokens: t.InputTokens + t.OutputTokens,
-	}
 }

@@ -120,16 +120,16 @@ func TestAlikeRunsShowNoDifference(t *testing.T) {
 	const tables = 200
 	shown, naive := 0, 0
 	for n := range uint64(tables) {
-		a, b := asRequests(run(100+2*n, 1)), asRequests(run(101+2*n, 1))
+		a, b := run(100+2*n, 1), run(101+2*n, 1)
 		count := func(conc int) bool {
 			rng := rand.New(rand.NewPCG(n, 3))
-			sa, sb, fa, fb := draw(rng, a, conc), draw(rng, b, conc), figuresOf(a), figuresOf(b)
+			sa, sb := draw(rng, a, conc), draw(rng, b, conc)
 			all := slices.Repeat([]int{1}, len(a))
-			for i := range keys {
-				if !sa.resolves(fa[i]) {
+			for i := range compared {
+				if !sa.resolves(i) {
 					continue
 				}
-				low, high := interval(sa, sb, i, fb[i].value(all)/fa[i].value(all), 0.05/float64(len(keys)))
+				low, high := interval(sa, sb, i, sb.of[i].value(all)/sa.of[i].value(all), 0.05/float64(len(compared)))
 				if low > 1 || high < 1 {
 					return true
 				}
@@ -148,20 +148,12 @@ func TestAlikeRunsShowNoDifference(t *testing.T) {
 	assert.Greater(t, naive, 2*shown)
 }
 
-func asRequests(ts []stats.Timing) []Request {
-	var out []Request
-	for _, t := range ts {
-		out = append(out, request(t))
-	}
-	return out
-}
-
 func TestQuantileOfAResample(t *testing.T) {
-	var rs []Request
+	var ts []stats.Timing
 	for _, ms := range []int{50, 10, 30, 20, 40} {
-		rs = append(rs, Request{E2EL: time.Duration(ms) * time.Millisecond})
+		ts = append(ts, stats.Timing{Last: time.Duration(ms) * time.Millisecond})
 	}
-	e2el := func(r Request) time.Duration { return r.E2EL }
+	e2el := func(t stats.Timing) float64 { return t.E2EL().Seconds() * 1e3 }
 	for _, c := range []struct {
 		q       float64
 		weights []int
@@ -174,9 +166,9 @@ func TestQuantileOfAResample(t *testing.T) {
 		{0.25, []int{1, 3, 0, 0, 1}, 10},
 		{0.9, []int{0, 2, 1, 0, 0}, 26},
 	} {
-		assert.InDelta(t, c.want, newColumn(rs, e2el, c.q).value(c.weights), 1e-9, "%v", c)
+		assert.InDelta(t, c.want, newColumn(ts, e2el, c.q).value(c.weights), 1e-9, "%v", c)
 	}
-	assert.True(t, math.IsNaN(newColumn(rs, func(Request) time.Duration { return 0 }, 0.5).value([]int{1, 1, 1, 1, 1})))
+	assert.True(t, math.IsNaN(newColumn(ts, func(stats.Timing) float64 { return 0 }, 0.5).value([]int{1, 1, 1, 1, 1})))
 }
 
 func TestPassesAreJudgedByTheirTest(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"inferbench/harness/figures"
 )
 
 // WriteText writes the comparison as a table for a person.
@@ -24,13 +26,13 @@ func (c *Comparison) WriteText(w io.Writer) error {
 		tab := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprint(tab, "  \tA\tB\tB/A\tinterval\t  verdict\n")
 		for _, f := range cell.Figures {
-			fmt.Fprintf(tab, "  %s\t%s\t%s\t%.4f\t%s\t  %s\n", f.Key, sig(f.A), sig(f.B), f.Ratio, f.interval(), f.Verdict)
+			fmt.Fprintf(tab, "  %s\t%s\t%s\t%.4f\t%s\t  %s\n", figures.ByKey(f.Key).LabelUnit(), f.print(f.A), f.print(f.B), f.Ratio, f.interval(), f.Verdict)
 		}
 		if err := tab.Flush(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(&b, "\nB/A above 1 is better for tput_per_gpu, worse for milliseconds. Intervals: %g %%, over the whole table where requests are resampled.\n", c.Confidence*100)
+	fmt.Fprintf(&b, "\nB/A above 1 is better for rates (tok/s, req/s), worse for milliseconds. Intervals: %g %%, over the whole table where requests are resampled.\n", c.Confidence*100)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -48,13 +50,7 @@ func (f Figure) interval() string {
 	return bound(f.Low) + "…" + bound(f.High)
 }
 
-// sig is a figure with as many digits as a reader can use.
-func sig(v float64) string {
-	if v >= 1000 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.4g", v)
-}
+func (f Figure) print(v float64) string { return figures.ByKey(f.Key).Print(&v) }
 
 // Gate is what a comparison means for CI.
 type Gate struct {
@@ -79,7 +75,7 @@ func (c *Comparison) Check(maxRegress float64) Gate {
 		for _, f := range cell.Figures {
 			tested = tested || f.Verdict != Untested
 			if f.Verdict == Worse && f.Regress() > maxRegress {
-				g.Regressions = append(g.Regressions, fmt.Sprintf("%s: %s is %.1f %% worse (allowed: %g %%)", cell.Name, f.Key, f.Regress()*100, maxRegress*100))
+				g.Regressions = append(g.Regressions, fmt.Sprintf("%s: %s is %.1f %% worse (allowed: %g %%)", cell.Name, figures.ByKey(f.Key).Label(), f.Regress()*100, maxRegress*100))
 			}
 		}
 		if !tested && len(cell.Figures) > 0 {

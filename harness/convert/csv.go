@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 )
 
 // sections of a result file that a table has room for, with what their keys
@@ -20,9 +21,9 @@ var sections = []struct{ key, prefix string }{
 }
 
 // WriteCSV writes one row a cell of all the folders: the batch, the cell, how
-// it ended and in how many seconds, then every single-valued figure of its
-// result file under its own key, and those of its sections. A cell that has no
-// such figure leaves the field empty.
+// it ended and in how many seconds, then its figures (package figures) and
+// every other single value of its result file under its own key, and those of
+// its sections. A cell that has no such figure leaves the field empty.
 func WriteCSV(w io.Writer, folders []*batch.Folder) error {
 	lead := []string{"batch", "isl", "osl", "conc", "status", "seconds"}
 	var keys []string
@@ -37,6 +38,9 @@ func WriteCSV(w io.Writer, folders []*batch.Folder) error {
 				if err := flatten(row, c.File); err != nil {
 					return err
 				}
+			}
+			if c.Result != nil {
+				setFigures(row, c.Result)
 			}
 			for k := range row {
 				if !slices.Contains(lead, k) && !slices.Contains(keys, k) {
@@ -63,6 +67,21 @@ func WriteCSV(w io.Writer, folders []*batch.Folder) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// setFigures adds the figures that were measured and that are not there yet, as
+// those of sections are not, and takes out those that were not measured.
+func setFigures(row map[string]string, r *batch.Result) {
+	for _, f := range figures.Table {
+		v := f.Of(r)
+		_, there := row[f.Key]
+		switch {
+		case v == nil:
+			delete(row, f.Key)
+		case !there:
+			row[f.Key] = strconv.FormatFloat(*v, 'f', -1, 64)
+		}
+	}
 }
 
 // flatten adds what a result file holds, as it holds it: a key of its top that

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 )
@@ -104,22 +105,10 @@ func (e *Exporter) Serving(c matrix.Cell, p load.Progress) {
 	}
 }
 
-// Fetching changes no metric.
-func (e *Exporter) Fetching(matrix.Cell, string, int64, int64) {}
-
 // Ended notes the cell's result.
 func (e *Exporter) Ended(c matrix.Cell, r *batch.Result) {
 	e.ended.WithLabelValues(string(r.Status)).Inc()
-	p := r.Performance
-	if p == nil {
-		return
-	}
-	for key, v := range map[string]*float64{
-		"tput_per_gpu": &p.TputPerGPU, "output_throughput": &p.OutputThroughput, "interactivity": p.Interactivity,
-		"median_ttft_ms": p.TTFT.Median, "p99_ttft_ms": p.TTFT.P99, "median_tpot_ms": p.TPOT.Median, "median_e2el_ms": p.E2EL.Median,
-	} {
-		if v != nil {
-			e.figures.WithLabelValues(labels(c, key)...).Set(*v)
-		}
+	for _, v := range figures.Measured(r) {
+		e.figures.WithLabelValues(labels(c, v.Key)...).Set(v.Value)
 	}
 }

@@ -20,7 +20,7 @@ func Choose(setting string, tty *os.File, plain io.Writer, cells []matrix.Cell, 
 	case tty != nil && setting != "lines":
 		return New(tty, cells, count)
 	}
-	return &Lines{W: plain}
+	return &sweep.Lines{W: plain}
 }
 
 // All tells several watchers.
@@ -33,10 +33,12 @@ func (a All) Accuracy(c matrix.Cell, done, total int) {
 	}
 }
 
-// Fetching tells all of them.
+// Fetching tells those that want to know.
 func (a All) Fetching(c matrix.Cell, file string, got, total int64) {
 	for _, w := range a {
-		w.Fetching(c, file, got, total)
+		if f, ok := w.(sweep.FetchWatcher); ok {
+			f.Fetching(c, file, got, total)
+		}
 	}
 }
 

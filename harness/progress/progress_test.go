@@ -16,6 +16,7 @@ import (
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
+	"inferbench/harness/sweep"
 )
 
 var cells = []matrix.Cell{
@@ -114,8 +115,8 @@ func TestChoose(t *testing.T) {
 	defer tty.Close()
 	assert.IsType(t, &Live{}, Choose("auto", tty, io.Discard, cells, 1))
 	assert.IsType(t, &Live{}, Choose("live", tty, io.Discard, cells, 1))
-	assert.IsType(t, &Lines{}, Choose("auto", nil, io.Discard, cells, 1))
-	assert.IsType(t, &Lines{}, Choose("lines", tty, io.Discard, cells, 1))
+	assert.IsType(t, &sweep.Lines{}, Choose("auto", nil, io.Discard, cells, 1))
+	assert.IsType(t, &sweep.Lines{}, Choose("lines", tty, io.Discard, cells, 1))
 	assert.Equal(t, All{}, Choose("none", tty, io.Discard, cells, 1))
 }
 

@@ -36,7 +36,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		return "mid"
 	},
 	// A narrow window may break these words; html/template keeps the soft hyphen.
-	"soft": strings.NewReplacer("throughput", "through\u00adput", "interactivity", "inter\u00adactivity", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
+	"soft": strings.NewReplacer("attainment", "attain\u00adment", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
 	// status is in two lines where the client was the limit, so that the table keeps its width.
 	"status": func(v string) (parts struct{ Word, Mark string }) {
 		parts.Word, parts.Mark, _ = strings.Cut(v, " ")
@@ -77,7 +77,7 @@ func (r *Report) HTML() ([]byte, error) {
 	view.ServerHeads = serverHeads
 	view.ServerTable, view.ServerWhy = r.serverTable()
 	for _, c := range r.Cells {
-		view.HasFigures = view.HasFigures || c.TputPerGPU != nil
+		view.HasFigures = view.HasFigures || c.Figure("tput_per_gpu") != nil
 		view.HasSeries = view.HasSeries || c.Series != nil
 		view.HasServer = view.HasServer || c.Server != nil
 	}
@@ -139,7 +139,7 @@ func (r *Report) warnings() []string {
 		}
 	}
 	for _, c := range r.Cells {
-		if c.HasResult {
+		if c.Result != nil {
 			told++
 		}
 		limited := c.ClientLimited
@@ -206,10 +206,11 @@ func (r *Report) data() any {
 		Cells    []cell    `json:"cells"`
 		Baseline *baseline `json:"baseline"`
 	}
-	byInteractivity := front(r.Cells, func(c Cell) *float64 { return c.Interactivity }, pareto.High)
-	byE2E := front(r.Cells, func(c Cell) *float64 { return c.E2EL.P50 }, pareto.Low)
+	byInteractivity := front(r.Cells, "interactivity", pareto.High)
+	byE2E := front(r.Cells, "median_e2el_ms", pareto.Low)
 	for i, c := range r.Cells {
-		out.Cells = append(out.Cells, cell{c.Conc, c.Status == batch.Failed, c.TputPerGPU, c.Interactivity, c.E2EL.P50, byInteractivity[i], byE2E[i], c.Series, c.Server})
+		out.Cells = append(out.Cells, cell{c.Conc, c.Status == batch.Failed, c.Figure("tput_per_gpu"), c.Figure("interactivity"),
+			c.Figure("median_e2el_ms"), byInteractivity[i], byE2E[i], c.Series, c.Server})
 	}
 	if b := r.Baseline; b != nil {
 		out.Baseline = &baseline{Label: b.Hardware}

@@ -64,7 +64,7 @@
     draw(id, {
       type: "scatter", data: { datasets: sets },
       options: {
-        scales: { x: axis(xTitle, spread(all.map((p) => p.x))), y: axis("tok/s per GPU", spread(all.map((p) => p.y))) },
+        scales: { x: axis(xTitle, spread(all.map((p) => p.x))), y: axis("tok/s/GPU", spread(all.map((p) => p.y))) },
         plugins: {
           legend: legend(true),
           tooltip: { callbacks: { label: (t) => `${t.dataset.label}, CONC ${t.raw.conc}: ${fmt(t.raw.y)} tok/s/GPU at ${fmt(t.raw.x)} ${unit}` } },
@@ -132,8 +132,8 @@
   }
 
   function drawAll() {
-    frontier("c-intvty", "interactivity", "interactivity, tok/s per user", "tok/s/user");
-    frontier("c-e2e", "e2e", "median end-to-end latency, ms", "ms");
+    frontier("c-intvty", "interactivity", "tok/s/user", "tok/s/user");
+    frontier("c-e2e", "e2e", "E2EL p50 (ms)", "ms");
     cumulative("c-ttft", "ttft");
     cumulative("c-itl", "itl");
     cumulative("c-e2el", "e2el");

@@ -16,6 +16,7 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 	"inferbench/harness/matrix"
 	"inferbench/harness/pareto"
 	"inferbench/harness/scrape"
@@ -78,23 +79,26 @@ type Cell struct {
 	NumPrompts int
 	Failed     int
 
-	TputPerGPU, OutputTput, Interactivity *float64
-	TTFT, TPOT, ITL, E2EL                 Percentiles
-	TputRatio, E2ERatio                   *float64 // against the baseline
-	USDPerMillion, USDPerMillionOut       *float64 // tokens, all and output
-	TokensPerJoule                        *float64
-	ClientLimited                         bool
-	Standing                              string          // the status with the marks behind it
-	Audit                                 []Setting       // the client's own account, key by key
-	Series                                *Series         // nil where no requests were kept
-	Server                                []scrape.Sample // looks at the server's metrics over the run
-	ServerSummary                         json.RawMessage
-	Notes                                 []string // what a reader must know before quoting a figure
-	HasResult                             bool
+	Result *batch.Result // nil where there is none
+
+	USDPerMillion, USDPerMillionOut *float64 // tokens, all and output
+	TokensPerJoule                  *float64
+	ClientLimited                   bool
+	Audit                           []Setting       // the client's own account, key by key
+	Series                          *Series         // nil where no requests were kept
+	Server                          []scrape.Sample // looks at the server's metrics over the run
+	ServerSummary                   json.RawMessage
+	Notes                           []string // what a reader must know before quoting a figure
 }
 
-// Percentiles of one metric in milliseconds.
-type Percentiles struct{ P50, P99 *float64 }
+// Figure is a figure of the cell by its key in the result file; nil where it was
+// not measured.
+func (c Cell) Figure(key string) *float64 {
+	if c.Result == nil {
+		return nil
+	}
+	return figures.ByKey(key).Of(c.Result)
+}
 
 // Baseline is the hardware's points of this combination, in order of CONC.
 type Baseline struct {
@@ -137,24 +141,18 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	}
 	res := c.Result
 	r.head(res)
-	cell.Reason, cell.ClientLimited, cell.Standing = res.Reason, res.ClientLimited, res.Standing()
+	cell.Reason, cell.ClientLimited = res.Reason, res.ClientLimited
 	r.accuracy(c.Cell, res)
-	cell.Notes, cell.HasResult, cell.ServerSummary = res.Notes, true, res.ServerMetrics
+	cell.Notes, cell.Result, cell.ServerSummary = res.Notes, res, res.ServerMetrics
 	var err error
 	if cell.Audit, err = flat(res.ClientAudit); err != nil {
 		return cell, fmt.Errorf("%s: client_audit: %w", c.File, err)
 	}
 	if res.Baseline != nil {
-		cell.TputRatio, cell.E2ERatio = res.Baseline.TputRatio, res.Baseline.E2ERatio
 		r.baseline(c.Cell, res.Baseline)
 	}
 	if p := res.Performance; p != nil {
 		cell.Failed = p.Failed
-		cell.TputPerGPU, cell.OutputTput, cell.Interactivity = some(p.TputPerGPU), some(p.OutputThroughput), p.Interactivity
-		cell.TTFT = Percentiles{p.TTFT.Median, p.TTFT.P99}
-		cell.TPOT = Percentiles{p.TPOT.Median, p.TPOT.P99}
-		cell.ITL = Percentiles{p.ITL.Median, p.ITL.P99}
-		cell.E2EL = Percentiles{p.E2EL.Median, p.E2EL.P99}
 		gpus := float64(max(1, res.Args.TP))
 		cell.USDPerMillion = perMillion(r.Options.GPUHourUSD, p.TputPerGPU)
 		cell.USDPerMillionOut = perMillion(r.Options.GPUHourUSD, p.OutputThroughput/gpus)
@@ -241,14 +239,15 @@ func perJoule(watts, tokensPerSecond float64) *float64 {
 	return some(tokensPerSecond / watts)
 }
 
-// front marks the cells on the Pareto front of throughput over x. A cell that
-// failed is neither on the front nor beats anything.
-func front(cells []Cell, x func(Cell) *float64, better pareto.Better) []bool {
+// front marks the cells on the Pareto front of tok/s/GPU over the figure x. A
+// cell that failed is neither on the front nor beats anything.
+func front(cells []Cell, x string, better pareto.Better) []bool {
 	at := func(c Cell) (p pareto.Point, counts bool) {
-		if c.Status == batch.Failed || c.TputPerGPU == nil || x(c) == nil {
+		across, up := c.Figure(x), c.Figure("tput_per_gpu")
+		if c.Status == batch.Failed || up == nil || across == nil {
 			return p, false
 		}
-		return pareto.Point{X: *x(c), Y: *c.TputPerGPU}, true
+		return pareto.Point{X: *across, Y: *up}, true
 	}
 	var points []pareto.Point
 	for _, c := range cells {

@@ -106,13 +106,14 @@ func TestReportOfABatch(t *testing.T) {
 	require.Len(t, r.Accuracy, 1, "equal verdicts are told once")
 	assert.Equal(t, []string{"4", "8", "16", "32"}, r.Accuracy[0].Cells)
 	assert.Equal(t, 0.461955, *r.Accuracy[0].Metrics[0].Upper)
-	assert.Nil(t, r.Cells[4].TputPerGPU, "a cell that never ran has no figures")
+	assert.Nil(t, r.Cells[4].Figure("tput_per_gpu"), "a cell that never ran has no figures")
 
 	c := r.Cells[0]
 	// 3.60 USD an hour is 0.001 USD a second: a million tokens take 1e6/tput s.
-	assert.InDelta(t, 1000 / *c.TputPerGPU, *c.USDPerMillion, 1e-9)
+	tput := *c.Figure("tput_per_gpu")
+	assert.InDelta(t, 1000/tput, *c.USDPerMillion, 1e-9)
 	assert.InDelta(t, 2**c.USDPerMillion, *c.USDPerMillionOut, 1e-9, "half the tokens are output")
-	assert.InDelta(t, *c.TputPerGPU/1000, *c.TokensPerJoule, 1e-12)
+	assert.InDelta(t, tput/1000, *c.TokensPerJoule, 1e-12)
 
 	md, err := os.ReadFile(filepath.Join(dir, MarkdownName))
 	require.NoError(t, err)
@@ -170,11 +171,13 @@ func TestSeriesAddUp(t *testing.T) {
 }
 
 func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
-	cell := func(x, tput float64) Cell { return Cell{TputPerGPU: &tput, Interactivity: &x} }
+	cell := func(x, tput float64) Cell {
+		return Cell{Result: &batch.Result{Performance: &stats.Summary{TputPerGPU: tput, Interactivity: &x}}}
+	}
 	failed := cell(200, 200)
 	failed.Status = batch.Failed
 	cells := []Cell{cell(100, 10), cell(80, 20), cell(79, 15), {}, cell(80, 20)}
-	assert.Equal(t, []bool{true, true, false, false, true, false}, front(append(cells, failed), func(c Cell) *float64 { return c.Interactivity }, pareto.High))
+	assert.Equal(t, []bool{true, true, false, false, true, false}, front(append(cells, failed), "interactivity", pareto.High))
 }
 
 // A name from a server is text, wherever it stands.

@@ -27,7 +27,7 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 		}
 		rows = append(rows, serverRow{c.Conc, []string{
 			figure(s.MaxRunning), figure(s.MaxWaiting), figure(s.MeanWaiting), percent(s.MeanKVCache) + " / " + percent(s.MaxKVCache),
-			figure(s.Preemptions), percent(s.PrefixHits), figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.TTFT.P50),
+			figure(s.Preemptions), percent(s.PrefixHits), figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.Figure("median_ttft_ms")),
 		}})
 		if s.MeanWaiting != nil && *s.MeanWaiting >= 1 {
 			why = append(why, fmt.Sprintf("CONC %d: on average %s requests waited in the server's queue, which their TTFT includes.", c.Conc, number(*s.MeanWaiting)))

@@ -2,8 +2,13 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 )
 
 // column is one column of the table of configurations.
@@ -14,76 +19,147 @@ type row struct {
 	Reason string
 }
 
+// field is a column with what it shows of a cell; nothing of a cell for which it
+// returns "".
+type field struct {
+	column
+	value func(Cell) string
+}
+
+// absent stands in a table where a cell has no such figure.
+const absent = "–"
+
 // table is the table of configurations, for the page and for summary.md. The
 // columns of what was not asked for or not measured anywhere are left out.
 func (r *Report) table() ([]column, []row) {
-	type field struct {
-		column
-		value func(Cell) string
-		show  func(Cell) bool
-	}
-	always := func(Cell) bool { return true }
-	num := func(head, unit, title string, of func(Cell) *float64) field {
-		return field{column{head, unit, title}, func(c Cell) string { return figure(of(c)) }, func(c Cell) bool { return of(c) != nil }}
-	}
-	two := func(head, title string, of func(Cell) Percentiles) field {
-		return field{
-			column{head, "p50 / p99 ms", title},
-			func(c Cell) string {
-				if p := of(c); p.P50 != nil {
-					return figure(p.P50) + "\u00a0/ " + figure(p.P99) // breaks, where it must, after the stroke
-				}
-				return figure(nil)
-			},
-			func(c Cell) bool { return of(c).P50 != nil },
-		}
-	}
-	versus := "vs baseline"
-	if r.Baseline != nil {
-		versus = "vs " + r.Baseline.Name
-	}
 	fields := []field{
-		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }, always},
+		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }},
 		{column{"status", "", ""}, func(c Cell) string {
-			if c.Standing != "" { // as in the table on the terminal
-				return c.Standing
+			if c.ClientLimited { // as in the table on the terminal
+				return string(c.Status) + " (client-limited)"
 			}
-			return string(c.Status) // it has no result file
-		}, always},
-		num("throughput", "tok/s/GPU", "input and output tokens", func(c Cell) *float64 { return c.TputPerGPU }),
-		num(versus, "throughput", "throughput per GPU; above 1 is better", func(c Cell) *float64 { return c.TputRatio }),
-		num("output", "tok/s", "output tokens of all GPUs", func(c Cell) *float64 { return c.OutputTput }),
-		num("interactivity", "tok/s/user", "1000 / median TPOT", func(c Cell) *float64 { return c.Interactivity }),
-		two("TTFT", "time to first token", func(c Cell) Percentiles { return c.TTFT }),
-		two("TPOT", "time per output token after the first", func(c Cell) Percentiles { return c.TPOT }),
-		two("ITL", "gap between chunks with tokens", func(c Cell) Percentiles { return c.ITL }),
-		two("E2EL", "end-to-end latency", func(c Cell) Percentiles { return c.E2EL }),
-		num(versus, "E2EL", "median end-to-end latency; below 1 is better", func(c Cell) *float64 { return c.E2ERatio }),
-		num("cost", "USD / M tokens", "input and output tokens", func(c Cell) *float64 { return c.USDPerMillion }),
-		num("cost", "USD / M output", "output tokens alone", func(c Cell) *float64 { return c.USDPerMillionOut }),
-		num("energy", "tokens / J", "input and output tokens", func(c Cell) *float64 { return c.TokensPerJoule }),
-		{column{"failed", "requests", ""}, func(c Cell) string { return fmt.Sprint(c.Failed) }, func(c Cell) bool { return c.Failed > 0 }},
-		{column{"took", "s", ""}, func(c Cell) string { return fmt.Sprintf("%.0f", c.Took.Seconds()) }, func(c Cell) bool { return c.Took > 0 }},
+			return string(c.Status)
+		}},
 	}
+	fields = append(fields, r.figureFields()...)
+	fields = append(fields,
+		cost("cost", "USD / M tokens", "input and output tokens", func(c Cell) *float64 { return c.USDPerMillion }),
+		cost("cost", "USD / M output", "output tokens alone", func(c Cell) *float64 { return c.USDPerMillionOut }),
+		cost("energy", "tokens / J", "input and output tokens", func(c Cell) *float64 { return c.TokensPerJoule }),
+		field{column{"failed", "requests", ""}, r.failed},
+		field{column{"took", "s", ""}, func(c Cell) string {
+			if c.Took <= 0 {
+				return ""
+			}
+			return fmt.Sprintf("%.0f", c.Took.Seconds())
+		}})
 	var cols []column
 	rows := make([]row, len(r.Cells))
 	for i, c := range r.Cells {
 		rows[i].Reason = c.Reason
 	}
 	for _, f := range fields {
+		values := make([]string, len(r.Cells))
 		shown := false
-		for _, c := range r.Cells {
-			shown = shown || f.show(c)
+		for i, c := range r.Cells {
+			values[i] = f.value(c)
+			shown = shown || values[i] != ""
 		}
 		if !shown {
 			continue
 		}
 		cols = append(cols, f.column)
-		for i, c := range r.Cells {
-			rows[i].Values = append(rows[i].Values, f.value(c))
+		for i, v := range values {
+			rows[i].Values = append(rows[i].Values, cmp.Or(v, absent))
 		}
 	}
 	return cols, rows
+}
+
+// figureFields are the columns of the figures that were measured. Statistics of
+// one name share a column; a figure that the baseline states too has a column
+// with the ratio behind it.
+func (r *Report) figureFields() (out []field) {
+	var results []*batch.Result
+	for _, c := range r.Cells {
+		results = append(results, c.Result)
+	}
+	versus := "vs baseline"
+	if r.Baseline != nil {
+		versus = "vs " + r.Baseline.Name
+	}
+	shown := figures.Shown(figures.Report, results)
+	for len(shown) > 0 {
+		n := 1
+		for n < len(shown) && shown[n].Name == shown[0].Name {
+			n++
+		}
+		out = append(out, figuresField(shown[:n]))
+		for _, f := range shown[:n] {
+			if f.Versus != nil {
+				out = append(out, versusField(versus, f))
+			}
+		}
+		shown = shown[n:]
+	}
+	return out
+}
+
+// figuresField is the column of one figure, or of several statistics of one.
+func figuresField(fs []figures.Figure) field {
+	var stats []string
+	for _, f := range fs {
+		stats = append(stats, f.Stat)
+	}
+	unit := strings.TrimSpace(strings.Join(stats, " / ") + " " + fs[0].Unit)
+	return field{column{fs[0].Name, unit, fs[0].Means}, func(c Cell) string {
+		var values []string
+		some := false
+		for _, f := range fs {
+			v := c.Figure(f.Key)
+			some = some || v != nil
+			if v == nil {
+				values = append(values, absent)
+			} else {
+				values = append(values, f.Print(v))
+			}
+		}
+		if !some {
+			return ""
+		}
+		return strings.Join(values, "\u00a0/ ") // breaks, where it must, after the stroke
+	}}
+}
+
+// versusField is the column of a figure's ratio to the baseline.
+func versusField(versus string, f figures.Figure) field {
+	direction := "above"
+	if f.Better == figures.Lower {
+		direction = "below"
+	}
+	return field{column{versus, f.Name, f.Means + "; " + direction + " 1 is better"}, func(c Cell) string {
+		if v := f.Ratio(c.Result); v != nil {
+			return figures.Digits(*v)
+		}
+		return ""
+	}}
+}
+
+func cost(head, unit, title string, of func(Cell) *float64) field {
+	return field{column{head, unit, title}, func(c Cell) string {
+		if of(c) == nil {
+			return ""
+		}
+		return figures.Digits(*of(c))
+	}}
+}
+
+// failed is the number of a cell's requests that failed, where any cell has some.
+func (r *Report) failed(c Cell) string {
+	if !slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Failed > 0 }) {
+		return ""
+	}
+	return fmt.Sprint(c.Failed)
 }
 
 // Markdown is the report for a pull request: the table, the verdicts and what

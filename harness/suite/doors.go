@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"inferbench/harness/batch"
-	"inferbench/harness/hint"
+	"inferbench/harness/figures"
 	"inferbench/harness/matrix"
-	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 )
 
@@ -37,22 +36,16 @@ type Benchmark[B any] interface {
 // baseline: a sub-test a cell.
 func Accuracy[T Test[T]](t T) {
 	eachCell(t, func(t T, c matrix.Cell) {
-		a, err := current.score(c)
+		a, err := current.sweep.Accuracy(current.ctx, c)
 		if err != nil {
-			t.Fatal(hint.Line(err))
+			t.Fatal(err)
 		}
 		for _, f := range a.Figures() {
 			t.Attr(f.Name, fmt.Sprint(f.Value))
 		}
 		t.Attr("accuracy_validation", string(a.Verdict.Status))
-		if a.Result == nil {
-			t.Attr("accuracy_reason", a.Reason())
-		}
-		switch {
-		case a.Failed():
+		if a.Failed() {
 			t.Fatal(a.Reason())
-		case a.Result == nil:
-			t.Skip(a.Reason())
 		}
 		t.Log(a)
 	})
@@ -62,33 +55,32 @@ func Accuracy[T Test[T]](t T) {
 // pass. It reports the mean of the passes' figures and stops at the first pass
 // that does not pass.
 func Bench[B Benchmark[B]](b B) {
-	if current != nil && current.sweep.Mode == settings.ModeAcc {
+	if current != nil && !current.sweep.Measures() {
 		b.Skip("mode acc measures no speed")
 	}
 	eachCell(b, func(b B, c matrix.Cell) {
 		var r *batch.Result
 		var err error
-		sums, seconds, n := map[string]float64{}, 0.0, 0
+		var passes []*batch.Result
+		var seconds, limited float64
 		for b.Loop() {
-			if r, err = current.measure(c); err != nil || r.Performance == nil {
+			if r, err = current.sweep.Serve(current.ctx, c); err != nil || r.Performance == nil {
 				break
 			}
-			for _, m := range sweep.Metrics(r.Performance) {
-				sums[m.Unit] += m.Value
-			}
+			passes, seconds = append(passes, r), seconds+r.Performance.Duration
 			if r.ClientLimited {
-				sums[clientLimited]++
+				limited++
 			}
-			seconds += r.Performance.Duration
-			if n++; r.Status != batch.Passed {
+			if r.Status != batch.Passed {
 				break
 			}
 		}
-		if n > 0 {
-			for unit, sum := range sums {
-				b.ReportMetric(sum/float64(n), unit)
+		if n := float64(len(passes)); n > 0 {
+			figures.Bench(b, passes)
+			if limited > 0 {
+				b.ReportMetric(limited/n, clientLimited)
 			}
-			b.ReportMetric(seconds/float64(n)*1e9, nsPerOp) // the measured run alone, without warm-up and accuracy
+			b.ReportMetric(seconds/n*1e9, nsPerOp) // the measured run alone, without warm-up and accuracy
 		}
 		verdict(b, c, r, err)
 	})
@@ -169,7 +161,7 @@ func eachCell[T Test[T]](t T, do func(T, matrix.Cell)) {
 	if current == nil {
 		t.Skip("nothing of the suite is selected")
 	}
-	for _, c := range current.sweep.Cells {
+	for _, c := range current.sweep.Cells() {
 		t.Run(c.Name(), func(t T) { do(t, c) })
 	}
 }
@@ -177,11 +169,11 @@ func eachCell[T Test[T]](t T, do func(T, matrix.Cell)) {
 // verdict ends a cell's performance test or benchmark as its pass ended. Where
 // accuracy failed, the test of it says so, unless it was not asked for.
 func verdict[T Test[T]](t T, c matrix.Cell, r *batch.Result, err error) {
-	if skipped, ok := err.(*sweep.AccuracyFailed); ok && current.plan.accuracy(c.Name()) {
+	if skipped, ok := err.(*sweep.AccuracyFailed); ok && current.sweep.Plan.Accuracy(c.Name()) {
 		t.Skip(skipped)
 	}
 	if err != nil {
-		t.Fatal(hint.Line(err))
+		t.Fatal(err)
 	}
 	if r.Status != batch.Passed {
 		t.Fatal(r.Reason)

@@ -11,7 +11,6 @@ import (
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/corpus"
-	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
 )
@@ -31,7 +30,7 @@ func (a *Accuracy) Failed() bool { return a.Err != nil || a.Verdict.Status == ac
 // Reason is the verdict in words, on one line.
 func (a *Accuracy) Reason() string {
 	if a.Err != nil {
-		return hint.Line(a.Err)
+		return a.Err.Error()
 	}
 	return "accuracy " + string(a.Verdict.Status) + ": " + a.Verdict.Reason
 }
@@ -74,12 +73,11 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 		return nil, ErrInterrupted
 	}
 	st.accuracy = a
+	sw.overrun(sw.budget.accuracyTook(a.Took))
 	switch {
 	case a.Failed():
 		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
-	case !sw.measures(c) && a.Result == nil: // accuracy was all that was asked for
-		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
-	case !sw.measures(c):
+	case !sw.serves(c):
 		err = sw.endUnmeasured(c, st, a, batch.Passed, "")
 	}
 	return a, err
@@ -99,14 +97,12 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
-			sw.Watch.Fetching(c, f.Base, got, total)
+			if w, ok := sw.Watch.(FetchWatcher); ok {
+				w.Fetching(c, f.Base, got, total)
+			}
 		},
 	})
-	var unmeasured *accuracy.Unmeasured
-	switch {
-	case errors.As(err, &unmeasured):
-		return &Accuracy{Verdict: accuracy.Verdict{Status: accuracy.NotRun, Reason: unmeasured.Reason}}
-	case err != nil:
+	if err != nil {
 		return &Accuracy{Err: err}
 	}
 	base, err := accuracy.Baseline(s.Baseline, sw.Target.Model, r)
@@ -130,12 +126,9 @@ func addAccuracy(r *batch.Result, a *Accuracy) error {
 	v := a.Verdict
 	switch {
 	case a.Err != nil:
-		v = accuracy.Verdict{Status: accuracy.Failed, Reason: hint.Line(a.Err)}
+		v = accuracy.Verdict{Status: accuracy.Failed, Reason: a.Err.Error()}
 	case v.Status == "":
 		v.Status = accuracy.NotRun
-	}
-	if v.Status == accuracy.NotRun {
-		r.Mark(batch.AccuracyNotRun)
 	}
 	var err1, err2 error
 	if a.Result != nil {

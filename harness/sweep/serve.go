@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,9 +9,9 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
-	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -43,6 +42,9 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	if st.accuracy.Failed() {
 		return nil, &AccuracyFailed{st.accuracy.Reason()}
 	}
+	if st, err = sw.enter(ctx, c); err != nil { // the accuracy run may have used up the time
+		return nil, err
+	}
 	begin := readClocks()
 	r, rec := sw.measure(ctx, pass{c, st.passes}, st.accuracy.Baseline)
 	st.passes++
@@ -56,12 +58,13 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		sw.finish(c, st, r)
 		return r, ErrInterrupted
 	}
+	sw.overrun(sw.budget.servingTook(c, took))
 	if err := addAccuracy(r, st.accuracy); err != nil {
 		return nil, err
 	}
 	if rec != nil {
 		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
-			r.Status, r.Reason = batch.Failed, hint.Line(err)
+			r.Status, r.Reason = batch.Failed, err.Error()
 		}
 	}
 	return r, sw.finish(c, st, r)
@@ -73,25 +76,25 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
 	c, p := run.Cell, sw.plan(run)
 	r := &batch.Result{Args: sw.args(c, p)}
-	fail := func(err error) {
+	fail := func(reason string) {
 		if r.Status != batch.Failed {
-			r.Status, r.Reason = batch.Failed, hint.Line(err)
+			r.Status, r.Reason = batch.Failed, reason
 		}
 	}
 	src, o, notes, err := load.Open(ctx, sw.Target, p)
 	if err != nil {
-		fail(err)
+		fail(err.Error())
 		return r, nil
 	}
 	server := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
 	seen := server()
 	if err != nil {
-		fail(err)
+		fail(err.Error())
 		return r, nil
 	}
 	if err := sw.keepServer(c, r, seen); err != nil {
-		fail(err)
+		fail(err.Error())
 	}
 	r.Notes = append(notes, rec.Notes...)
 	if n := cached(seen, sw.Settings.Workload.SharedPrefix); n != "" {
@@ -104,21 +107,19 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
-	if rec.Audit.ClientLimited {
-		r.Mark(batch.ClientLimited)
+	if r.ClientLimited = rec.Audit.ClientLimited; r.ClientLimited {
 		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
 	}
 	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {
-		fail(err)
+		fail(err.Error())
 	}
 	switch {
 	case sum.Failed > 0:
-		why, do := sum.WhyFailed()
-		fail(hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, why), do))
+		fail(fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, sum.Errors[0].Error))
 	case sum.Successful == 0:
-		fail(errors.New("no request was sent"))
+		fail("no request was sent")
 	case rec.Unsent > 0 && o.Shape.Duration == 0:
-		fail(fmt.Errorf("%d of %d requests were not sent", rec.Unsent, src.Len()))
+		fail(fmt.Sprintf("%d of %d requests were not sent", rec.Unsent, src.Len()))
 	default:
 		r.Status = batch.Passed
 		sw.auditDecode(ctx, c, src, base, r, fail)
@@ -128,17 +129,17 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them.
-func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(error)) {
+func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(string)) {
 	a, v, err := accuracy.Decoding(ctx, sw.Target, base, accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry()})
 	if err != nil {
-		fail(err)
+		fail(err.Error())
 		return
 	}
 	if r.DecodeAudit, err = batch.Section(a.Measured); err != nil {
-		fail(err)
+		fail(err.Error())
 	}
 	if v.Status == accuracy.Failed {
-		fail(errors.New("decode audit: " + v.Reason))
+		fail("decode audit: " + v.Reason)
 	}
 }
 
@@ -152,48 +153,5 @@ func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Compariso
 	return &cmp
 }
 
-// Metric is one figure of a pass, as `go test -bench` and benchstat print it.
-type Metric struct {
-	Value  float64
-	Unit   string
-	Higher bool // is better
-}
-
-// Metrics lists a pass's figures in the order in which they are printed. One
-// that could not be measured is left out.
-func Metrics(s *stats.Summary) []Metric {
-	var out []Metric
-	add := func(v *float64, unit string, higher bool) {
-		if v != nil {
-			out = append(out, Metric{*v, unit, higher})
-		}
-	}
-	add(&s.TputPerGPU, "tok/s/gpu", true)
-	add(&s.OutputThroughput, "out-tok/s", true)
-	add(s.Interactivity, "tok/s/user", true)
-	add(s.TTFT.Median, "ttft-p50-ms", false)
-	add(s.TTFT.P99, "ttft-p99-ms", false)
-	add(s.TPOT.Median, "tpot-p50-ms", false)
-	add(s.TPOT.P99, "tpot-p99-ms", false)
-	add(s.ITL.Median, "itl-p50-ms", false)
-	add(s.ITL.P99, "itl-p99-ms", false)
-	add(s.E2EL.Median, "e2el-p50-ms", false)
-	add(s.E2EL.P99, "e2el-p99-ms", false)
-	return out
-}
-
-// Units are the metadata lines that tell benchstat which way is better.
-func Units() string {
-	one := 1.0
-	full := &stats.Summary{Interactivity: &one, TTFT: stats.Dist{Median: &one, P99: &one}, TPOT: stats.Dist{Median: &one, P99: &one},
-		ITL: stats.Dist{Median: &one, P99: &one}, E2EL: stats.Dist{Median: &one, P99: &one}}
-	out := ""
-	for _, m := range Metrics(full) {
-		better := "lower"
-		if m.Higher {
-			better = "higher"
-		}
-		out += fmt.Sprintf("Unit %s better=%s\n", m.Unit, better)
-	}
-	return out
-}
+// Measures reports whether anything is benchmarked in this sweep.
+func (sw *Sweep) Measures() bool { return sw.mode != settings.ModeAcc }

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 )
 
 // dataset is requests that are kept: those of a file, or texts that were made.
@@ -50,13 +49,27 @@ var errNoPrompt = errors.New("no prompt in it can be used")
 // parallel calls do for 0 to n-1, several at once, and returns the first error.
 func parallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	const atOnce = 8
-	group, work := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	for i := 0; i < n && work.Err() == nil; i++ {
-		group.Go(func() error { return do(work, i) })
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(atOnce, n) {
+		workers.Go(func() {
+			for i := range next {
+				if err := do(ctx, i); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
 	}
+	close(next)
+	workers.Wait()
 	return context.Cause(ctx)
 }

@@ -1,0 +1,123 @@
+package figures
+
+import (
+	"time"
+
+	"inferbench/baselines"
+	"inferbench/harness/batch"
+	"inferbench/harness/stats"
+)
+
+// Table is every figure, in the order in which outputs show them. To add one,
+// see "A figure" in CONTRIBUTING.md.
+var Table = []Figure{
+	{Key: "tput_per_gpu", Name: "tok/s/GPU", Bench: "tok/s/gpu", Better: Higher,
+		Means: "input and output tokens a second, divided by the number of GPUs (TP)",
+		Of:    rate(func(s *stats.Summary) float64 { return s.TputPerGPU }), Sample: throughput,
+		Versus:  func(c *baselines.Comparison) *float64 { return c.TputRatio },
+		Outputs: Terminal | Compare | Report},
+	{Key: "output_throughput", Name: "output tok/s", Bench: "out-tok/s", Better: Higher,
+		Means: "output tokens a second, of all GPUs",
+		Of:    rate(func(s *stats.Summary) float64 { return s.OutputThroughput }), Outputs: Report},
+	{Key: "total_token_throughput", Name: "total tok/s", Better: Higher,
+		Means: "input and output tokens a second, of all GPUs",
+		Of:    rate(func(s *stats.Summary) float64 { return s.TotalThroughput })},
+	{Key: "request_throughput", Name: "req/s", Better: Higher,
+		Means: "requests a second that succeeded",
+		Of:    rate(func(s *stats.Summary) float64 { return s.RequestThroughput })},
+	{Key: "interactivity", Name: "tok/s/user", Bench: "tok/s/user", Better: Higher,
+		Means: "interactivity, the speed that one user sees: 1000 / median TPOT",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.Interactivity }), Outputs: Report},
+
+	{Key: "median_ttft_ms", Name: "TTFT", Stat: "p50", Unit: "ms", Bench: "ttft-p50-ms", Better: Lower,
+		Means: "time to first token",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.TTFT.Median }), Sample: quantile(stats.Timing.TTFT, 0.5),
+		Outputs: Terminal | Compare | Report},
+	{Key: "p99_ttft_ms", Name: "TTFT", Stat: "p99", Unit: "ms", Bench: "ttft-p99-ms", Better: Lower,
+		Means: "time to first token that 99 % of requests kept",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.TTFT.P99 }), Sample: quantile(stats.Timing.TTFT, 0.99),
+		Outputs: Wide | Compare | Report},
+	{Key: "median_tpot_ms", Name: "TPOT", Stat: "p50", Unit: "ms", Bench: "tpot-p50-ms", Better: Lower,
+		Means: "time per output token after the first",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.TPOT.Median }), Sample: quantile(stats.Timing.TPOT, 0.5),
+		Outputs: Terminal | Compare | Report},
+	{Key: "p99_tpot_ms", Name: "TPOT", Stat: "p99", Unit: "ms", Bench: "tpot-p99-ms", Better: Lower,
+		Means: "time per output token that 99 % of requests kept",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.TPOT.P99 }), Sample: quantile(stats.Timing.TPOT, 0.99),
+		Outputs: Wide | Compare | Report},
+	{Key: "mean_itl_ms", Name: "ITL", Stat: "mean", Unit: "ms", Better: Lower,
+		Means: "mean gap between chunks that carry tokens",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.ITL.Mean }), Sample: meanGap, Outputs: Compare},
+	{Key: "median_itl_ms", Name: "ITL", Stat: "p50", Unit: "ms", Bench: "itl-p50-ms", Better: Lower,
+		Means: "gap between chunks that carry tokens",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.ITL.Median }), Outputs: Report},
+	{Key: "p99_itl_ms", Name: "ITL", Stat: "p99", Unit: "ms", Bench: "itl-p99-ms", Better: Lower,
+		Means: "gap between chunks that 99 % of gaps kept",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.ITL.P99 }), Outputs: Report},
+	{Key: "median_e2el_ms", Name: "E2EL", Stat: "p50", Unit: "ms", Bench: "e2el-p50-ms", Better: Lower,
+		Means: "end-to-end latency, to the last token",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.E2EL.Median }), Sample: quantile(stats.Timing.E2EL, 0.5),
+		Versus:  func(c *baselines.Comparison) *float64 { return c.E2ERatio },
+		Outputs: Terminal | Compare | Report},
+	{Key: "p99_e2el_ms", Name: "E2EL", Stat: "p99", Unit: "ms", Bench: "e2el-p99-ms", Better: Lower,
+		Means: "end-to-end latency that 99 % of requests kept",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.E2EL.P99 }), Sample: quantile(stats.Timing.E2EL, 0.99),
+		Outputs: Wide | Compare | Report},
+
+	{Key: "request_goodput", Name: "goodput", Unit: "req/s", Bench: "good-req/s", Better: Higher,
+		Means: "requests a second that kept every limit of GOODPUT",
+		Of:    goodput(func(g *stats.Goodput) float64 { return g.Request }), Outputs: Wide | Report},
+	{Key: "slo_attainment", Name: "SLO attainment", Better: Higher, Format: Percent,
+		Means: "share of the requests sent that kept every limit of GOODPUT",
+		Of:    goodput(func(g *stats.Goodput) float64 { return g.Attainment }), Outputs: Report},
+}
+
+// summary takes a figure from a result's performance, where it has one.
+func summary(of func(*stats.Summary) *float64) func(*batch.Result) *float64 {
+	return func(r *batch.Result) *float64 {
+		if r.Performance == nil {
+			return nil
+		}
+		return of(r.Performance)
+	}
+}
+
+// rate takes a rate from a summary: 0 is of a run in which nothing succeeded,
+// or of another tool's file that does not tell it.
+func rate(of func(*stats.Summary) float64) func(*batch.Result) *float64 {
+	return summary(func(s *stats.Summary) *float64 {
+		if v := of(s); v > 0 {
+			return &v
+		}
+		return nil
+	})
+}
+
+// goodput takes a figure of a run that had an SLO; there 0 is a measurement.
+func goodput(of func(*stats.Goodput) float64) func(*batch.Result) *float64 {
+	return summary(func(s *stats.Summary) *float64 {
+		if s.Goodput == nil {
+			return nil
+		}
+		v := of(s.Goodput)
+		return &v
+	})
+}
+
+func quantile(of func(stats.Timing) time.Duration, q float64) *Sample {
+	return &Sample{Of: func(t stats.Timing) float64 { return of(t).Seconds() * 1e3 }, Quantile: q}
+}
+
+// throughput is tokens over the run's length, and a sample of requests has no
+// length of its own. By Little's law tokens/length = tokens per second of
+// request × requests in flight; the latter is the load's, so the former carries
+// the noise.
+var throughput = &Sample{
+	Of:  func(t stats.Timing) float64 { return float64(t.InputTokens + t.OutputTokens) },
+	Per: func(t stats.Timing) float64 { return t.E2EL().Seconds() },
+}
+
+var meanGap = &Sample{
+	Of:  func(t stats.Timing) float64 { return (t.Last - t.First).Seconds() * 1e3 },
+	Per: func(t stats.Timing) float64 { return float64(max(0, t.Chunks-1)) },
+}
