@@ -145,13 +145,35 @@ func TestAccuracyThatIsNotJudged(t *testing.T) {
 	exit, dir, out := finish(t, nil, append(small, "-mode", "acc", "-acc-max-length", "1024", "-test.v")...)
 	require.Zero(t, exit, out)
 	assert.Contains(t, batchFile(t, dir, "summary.txt"), "CONC=1: PASSED")
-	assert.Regexp(t, `(?m)^ +1 +\d\.\d{4} NOT_RUN .* PASSED *$`, out, "the table")
+	assert.Regexp(t, `(?m)^ +1 +\d\.\d{4} NOT_RUN .* PASSED \(.*accuracy-not-run\) *$`, out, "the table")
 	assert.Regexp(t, `(?m)^accuracy NOT_RUN: no accuracy baseline for this model on .*: the figures are recorded, not judged$`, out, "below the table")
 	assert.Contains(t, out, "accuracy_validation NOT_RUN\n", "an attribute, which gotestsum makes a property of")
 	assert.Contains(t, batchFile(t, dir, "summary.md"), "Accuracy NOT_RUN")
 	v := result(t, dir, "result_isl16_osl8_conc1.json")["accuracy_validation"].(map[string]any)
 	assert.Equal(t, "NOT_RUN", v["status"])
 	assert.Contains(t, v["reason"], "not judged")
+}
+
+// A run for speed alone says so wherever its figures stand.
+func TestSpeedAlone(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-acc-task", "none", "-test.v")...)
+	require.Zero(t, exit, out)
+	assert.Regexp(t, `(?m)^ +1 +NOT_RUN +[\d.]+ .* PASSED \(.*accuracy-not-run\) *$`, out, "the table")
+	assert.Contains(t, out, "accuracy NOT_RUN: accuracy was not asked for\n", "below the table")
+	assert.Contains(t, out, "accuracy_validation NOT_RUN\n")
+	assert.Contains(t, strings.ReplaceAll(batchFile(t, dir, "summary.md"), `\`, ""), "accuracy-not-run)")
+	assert.Contains(t, batchFile(t, dir, "summary.md"), "* Accuracy NOT_RUN (CONC 1, 2); accuracy was not asked for")
+	assert.Contains(t, batchFile(t, dir, "report.html"), "accuracy was not asked for")
+	r := result(t, dir, "result_isl16_osl8_conc1.json")
+	assert.Subset(t, r["marks"], []any{"accuracy_not_run", "embedded"})
+	assert.Equal(t, map[string]any{"status": "NOT_RUN", "reason": "accuracy was not asked for"}, r["accuracy_validation"])
+	assert.Positive(t, r["tput_per_gpu"])
+
+	for _, args := range [][]string{{"-mode", "acc"}, {"-mode", "submit", "-team", "x"}} {
+		exit, _, out = finish(t, nil, append(append(args, "-acc-task", "none"), small...)...)
+		assert.Equal(t, 2, exit)
+		assert.Contains(t, out, "ACC_TASK=none measures speed alone")
+	}
 }
 
 func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {

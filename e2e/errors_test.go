@@ -88,7 +88,7 @@ func TestDiskFull(t *testing.T) {
 	t.Cleanup(func() { exec.Command("umount", disk).Run() })
 	exit, _, out := finish(t, nil, append(small, "-results-dir", disk)...)
 	assert.Equal(t, 1, exit, out)
-	assert.Contains(t, lineWith(t, out, "no space left on device"), "free some space, or choose another folder with RESULTS_DIR")
+	assert.Contains(t, lineWith(t, out, "no space left on device"), "free some space, then go on with make resume BATCH="+disk)
 	for _, pattern := range []string{"result_*.json", "requests_*"} {
 		left, err := filepath.Glob(filepath.Join(disk, "batch_*", pattern))
 		require.NoError(t, err)

@@ -34,7 +34,8 @@ func ours(ctx context.Context, j job) error {
 	}
 	s := rec.Summary(1)
 	if s.Failed > 0 {
-		return fmt.Errorf("%d requests failed: %s", s.Failed, s.Errors[0].Error)
+		why, _ := s.WhyFailed()
+		return fmt.Errorf("%d requests failed: %s", s.Failed, why)
 	}
 	if j.ids {
 		out := json.NewEncoder(os.Stdout)

@@ -23,11 +23,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"inferbench/harness/settings"
-	"inferbench/harness/sweep"
+	"inferbench/harness/suite"
 	"inferbench/leaderboard"
 	"inferbench/leaderboard/local"
 )
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		verb, args = args[0], args[1:]
 	}
-	s, err := settings.Load(flag.NewFlagSet("none", flag.ContinueOnError), getenv, ".env")
+	s, err := settings.Load(flag.NewFlagSet("none", flag.ContinueOnError), environ(), ".env")
 	if err != nil {
 		return err
 	}
@@ -108,17 +109,20 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("%q: want serve, backup, issue, submit or resubmit", verb)
 }
 
-// getenv hides the settings of a sweep that this program has no use for, so
-// that a wrong one does not keep the board from starting.
-func getenv(name string) string {
-	switch name {
-	case "TEAM", "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
-		return os.Getenv(name)
+// environ is the environment without the settings of a sweep that this program
+// has no use for, so that a wrong one does not keep the board from starting.
+func environ() (out []string) {
+	for _, pair := range os.Environ() {
+		switch name, _, _ := strings.Cut(pair, "="); name {
+		case "TEAM", "TEAM_NAME_ENV", "LB_URL_OVERRIDE", "RESULTS_DIR", "DRY_RUN", "HF_TOKEN", "CA_FILE", "HW_BASELINE":
+			out = append(out, pair)
+		default:
+			if strings.HasPrefix(name, "LEADERBOARD_") {
+				out = append(out, pair)
+			}
+		}
 	}
-	if len(name) > 12 && name[:12] == "LEADERBOARD_" {
-		return os.Getenv(name)
-	}
-	return ""
+	return out
 }
 
 func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, rate float64) error {
@@ -159,7 +163,7 @@ func submit(ctx context.Context, s settings.Settings, dirs []string) error {
 		return err
 	}
 	for _, dir := range dirs {
-		err = errors.Join(err, sweep.SubmitBatch(ctx, client, dir, s.Team))
+		err = errors.Join(err, suite.SubmitBatch(ctx, client, dir, s.Team))
 	}
 	return errors.Join(err, client.Close())
 }

@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(dirs []string) error {
-	set, err := settings.Load(flag.CommandLine, os.Getenv, ".env")
+	set, err := settings.Load(flag.CommandLine, os.Environ(), ".env")
 	if err != nil {
 		return err
 	}

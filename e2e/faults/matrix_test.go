@@ -113,7 +113,8 @@ func (c *conductor) Serving(_ matrix.Cell, p load.Progress) {
 	}
 }
 
-func (c *conductor) Ended(matrix.Cell, *batch.Result) {}
+func (c *conductor) Ended(matrix.Cell, *batch.Result)           {}
+func (c *conductor) Fetching(matrix.Cell, string, int64, int64) {}
 
 // outcome is how a run with a fault ended.
 type outcome struct {
@@ -132,15 +133,12 @@ func (o outcome) String() string {
 func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 	t.Helper()
 	dir := t.TempDir()
-	env := map[string]string{"BASE_URL": url, "ISL": "16", "OSL": "8", "CONC": "2", "NUM_PROMPTS": "12", "WARMUP": "6", "TP": "1",
-		"REQUEST_TIMEOUT": timeout, "READY_TIMEOUT": "2s", "RESULTS_DIR": dir}
+	env := []string{"BASE_URL=" + url, "ISL=16", "OSL=8", "CONC=2", "NUM_PROMPTS=12", "WARMUP=6", "TP=1",
+		"REQUEST_TIMEOUT=" + timeout, "READY_TIMEOUT=2s", "RESULTS_DIR=" + dir}
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	settings.Register(flags)
-	set, err := settings.Load(flags, func(name string) string { return env[name] }, filepath.Join(dir, ".env"))
+	set, err := settings.Load(flags, env, filepath.Join(dir, ".env"))
 	require.NoError(t, err)
-	plan, err := sweep.NewPlan("TestServing", "", "")
-	require.NoError(t, err)
-
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a hang is a failure of the test
 	defer cancel()
 	client, err := server.Client("")
@@ -159,12 +157,12 @@ func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 	if phase == "waiting" {
 		watch.end()
 	}
-	sw, err := sweep.Open(ctx, sweep.Config{Settings: set, Target: tg, Plan: plan, Watch: watch, Begin: time.Now()})
+	cell := set.Selection.Cells(set.Selection.Combinations()[0])[0]
+	sw, err := sweep.Open(sweep.Config{Settings: set, Target: tg, Watch: watch, Begin: time.Now(), Mode: set.Mode, Cells: []matrix.Cell{cell}})
 	require.NoError(t, err)
 	if phase == "accuracy" {
 		watch.begin()
 	}
-	cell := sw.Cells()[0]
 	r, err := sw.Serve(ctx, cell)
 	require.NoError(t, ctx.Err(), "it hung")
 	closed := sw.Close()

@@ -2,6 +2,7 @@ package accuracy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/corpus"
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 )
 
@@ -196,7 +198,8 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		tg.MaxLen = c.maxLen
 		c.o.Retry = quick
 		_, err := Score(context.Background(), tg, c.o)
-		require.ErrorContains(t, err, want)
+		require.Error(t, err, want)
+		assert.Contains(t, hint.Line(err), want)
 		assert.NotContains(t, err.Error(), "\n")
 	}
 }
@@ -216,7 +219,7 @@ func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 		bare.Tokenizer = ""
 		_, err = Score(context.Background(), serve(t, f), bare)
 		require.ErrorIs(t, err, server.ErrNoTokenizer, answer)
-		assert.ErrorContains(t, err, "set TOKENIZER to the path of the model's tokenizer.json")
+		assert.Equal(t, "set TOKENIZER to the path of the model's tokenizer.json", hint.For(err))
 		assert.Equal(t, 1, strings.Count(err.Error(), server.ErrNoTokenizer.Error()), err.Error())
 	}
 	r, err := Score(context.Background(), serve(t, &fake{}), o)
@@ -257,6 +260,38 @@ func onlyZeroTokens(_ []int32, body map[string]any) (int, string) {
 		return 400, fmt.Sprintf("max_new_tokens must be 0, got %v", n)
 	}
 	return 0, ""
+}
+
+// A server that answers chats alone has nothing that these tasks could ask: that
+// is no fault of its model.
+func TestAChatOnlyServerIsNotRun(t *testing.T) {
+	chats := 0
+	f := &fake{before: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v1/chat/completions" {
+			chats++
+			fmt.Fprint(w, `{"choices":[{"message":{"content":"a"}}]}`)
+			return true
+		}
+		http.NotFound(w, r)
+		return true
+	}}
+	var unmeasured *Unmeasured
+	for _, task := range []string{"wikitext", "gsm8k"} {
+		tg := serve(t, f)
+		tg.Loopback = task == "gsm8k" // the own questions
+		_, err := Score(context.Background(), tg, Options{Task: task, Files: wikitextAt(writeText(t, twoArticles)), Retry: quick})
+		require.ErrorAs(t, err, &unmeasured, task)
+		assert.Contains(t, unmeasured.Reason, "chats alone")
+	}
+	assert.Equal(t, 2, chats)
+	neither := &fake{before: func(w http.ResponseWriter, r *http.Request) bool { http.NotFound(w, r); return true }}
+	_, err := Score(context.Background(), serve(t, neither), Options{Files: wikitextAt(writeText(t, twoArticles)), Retry: quick})
+	require.Error(t, err)
+	assert.False(t, errors.As(err, &unmeasured), "a server that answers nothing has failed")
+
+	_, err = Score(context.Background(), serve(t, neither), Options{Task: "none"})
+	require.ErrorAs(t, err, &unmeasured)
+	assert.Equal(t, "accuracy was not asked for", unmeasured.Reason)
 }
 
 // The text of record, from the cache, is scored on any server that is not the

@@ -30,7 +30,7 @@ func (gsm8k) measured() Measured   { return new(ExactMatch) }
 
 func (gsm8k) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	r, _, err := solve(ctx, t, o)
-	return r, err
+	return r, orChatOnly(ctx, t, o, err)
 }
 
 func (gsm8k) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/tokenizer"
 )
@@ -25,10 +26,12 @@ func tokenizerFor(ctx context.Context, t *server.Server, o Options) (*source, er
 	tok, err := serverTokenizer(ctx, t, o)
 	if err != nil && (o.Tokenizer == "" || !errors.Is(err, server.ErrNoTokenizer) && !errors.Is(err, server.ErrNoPrefix)) {
 		switch {
+		case server.SaysWhy(err):
 		case errors.Is(err, server.ErrNoTokenizer):
-			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json", err)
+			err = hint.New(err, "set TOKENIZER to the path of the model's tokenizer.json")
 		case errors.Is(err, server.ErrNoPrefix):
-			err = fmt.Errorf("%w: set TOKENIZER to the path of the model's tokenizer.json, or ACC_PREFIX_TOKEN to the id of its BOS (its EOS where it has none)", err)
+			err = hint.New(err, "set TOKENIZER to the path of the model's tokenizer.json, "+
+				"or ACC_PREFIX_TOKEN to the id of its BOS (its EOS where it has none)")
 		}
 		return nil, err
 	}

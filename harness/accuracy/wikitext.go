@@ -21,7 +21,7 @@ func (wikitext) measured() Measured   { return new(Metrics) }
 
 func (wikitext) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	r, _, err := scoreText(ctx, t, o)
-	return r, err
+	return r, orChatOnly(ctx, t, o, err)
 }
 
 // scoreText measures; the second result is what each document gave.

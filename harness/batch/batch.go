@@ -8,15 +8,18 @@ package batch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 )
 
@@ -57,7 +60,7 @@ type outcome struct {
 // summary that has no cell yet. A folder of that very second gets a number.
 func Create(root string, h Header) (*Batch, error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
-		return nil, fmt.Errorf("results folder (RESULTS_DIR): %w", err)
+		return nil, hint.Folder(fmt.Errorf("results folder (RESULTS_DIR): %w", err), "RESULTS_DIR")
 	}
 	name := fmt.Sprintf("batch_%s_%s", h.Combination.Name(), h.Time.Format("20060102_150405"))
 	dir := filepath.Join(root, name)
@@ -67,11 +70,11 @@ func Create(root string, h Header) (*Batch, error) {
 		err = os.Mkdir(dir, 0o755)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("batch folder (RESULTS_DIR): %w", err)
+		return nil, hint.Folder(fmt.Errorf("batch folder (RESULTS_DIR): %w", err), "RESULTS_DIR")
 	}
 	held, err := lock(dir)
 	if err != nil {
-		return nil, fmt.Errorf("batch folder (RESULTS_DIR): %w", err)
+		return nil, hint.Folder(fmt.Errorf("batch folder (RESULTS_DIR): %w", err), "RESULTS_DIR")
 	}
 	b := &Batch{Dir: dir, header: h, lock: held, done: map[matrix.Cell]outcome{}}
 	return b, b.write("summary.txt", []byte(b.summary("")))
@@ -190,7 +193,16 @@ func (b *Batch) summary(end string) string {
 
 func (b *Batch) write(name string, content []byte) error {
 	if err := renameio.WriteFile(filepath.Join(b.Dir, name), content, 0o644); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Join(b.Dir, name), err)
+		return b.advise(fmt.Errorf("write %s: %w", filepath.Join(b.Dir, name), err))
 	}
 	return nil
+}
+
+// advise returns err, a failure to write one of the batch's files, with what to
+// do about it.
+func (b *Batch) advise(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return hint.New(err, "free some space, then go on with make resume BATCH="+b.Dir)
+	}
+	return hint.Folder(err, "RESULTS_DIR")
 }

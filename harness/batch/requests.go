@@ -75,7 +75,7 @@ func ServerFileName(cell matrix.Cell) string {
 func (b *Batch) WriteRequests(cell matrix.Cell, ts []stats.Timing, duration time.Duration) error {
 	file := filepath.Join(b.Dir, RequestsFileName(cell))
 	if err := writeRequests(file, cell, ts, duration); err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
+		return b.advise(fmt.Errorf("write %s: %w", file, err))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"inferbench/baselines"
 	"inferbench/harness/stats"
@@ -28,11 +30,53 @@ type Result struct {
 	Accuracy   json.RawMessage       `json:"accuracy"`
 	Validation json.RawMessage       `json:"accuracy_validation"`
 
-	ClientLimited bool            `json:"client_limited"`
+	// Marks say what a reader must know before quoting any figure of the cell; a
+	// marked cell goes to no public board. See [Mark].
+	Marks         []Mark          `json:"marks,omitempty"`
+	ClientLimited bool            `json:"client_limited"` // the mark of that name, by its older key
 	ClientAudit   json.RawMessage `json:"client_audit,omitempty"`
 	DecodeAudit   json.RawMessage `json:"decode_audit,omitempty"`
 	ServerMetrics json.RawMessage `json:"server_metrics,omitempty"` // what the server's own /metrics showed
 	Notes         []string        `json:"notes,omitempty"`          // what a reader must know before quoting a figure
+}
+
+// Mark is a word that stands in a result, the tables and a board's row: the
+// figures are what was measured, but not what the rules ask for.
+type Mark string
+
+// The marks.
+const (
+	ClientLimited  Mark = "client_limited"       // the client, not the server, may have been the limit
+	AccuracyNotRun Mark = "accuracy_not_run"     // no accuracy was measured, or nothing judged it
+	Embedded       Mark = "embedded"             // measured on the suite's own engine
+	Synthetic      Mark = "synthetic_acceptance" // the server accepts speculated tokens unseen, so its text is not the model's
+)
+
+// Mark adds a mark once.
+func (r *Result) Mark(m Mark) {
+	r.ClientLimited = r.ClientLimited || m == ClientLimited
+	if !r.Marked(m) {
+		r.Marks = append(r.Marks, m)
+	}
+}
+
+// Marked reports whether the result has the mark.
+func (r *Result) Marked(m Mark) bool { return slices.Contains(r.Marks, m) }
+
+// Standing is the status with the marks behind it, for a table: PASSED
+// (client-limited). What was measured on the embedded engine says so above each
+// table and is not repeated.
+func (r *Result) Standing() string {
+	var words []string
+	for _, m := range r.Marks {
+		if m != Embedded {
+			words = append(words, strings.ReplaceAll(string(m), "_", "-"))
+		}
+	}
+	if words == nil {
+		return string(r.Status)
+	}
+	return fmt.Sprintf("%s (%s)", r.Status, strings.Join(words, ", "))
 }
 
 // Args is what it takes to repeat the run.
@@ -94,6 +138,9 @@ func (r *Result) UnmarshalJSON(b []byte) error {
 	type sections Result
 	if err := json.Unmarshal(b, (*sections)(r)); err != nil {
 		return err
+	}
+	if r.ClientLimited {
+		r.Mark(ClientLimited)
 	}
 	var has struct {
 		Requests *int `json:"successful_requests"`

@@ -163,6 +163,9 @@ func (r *Imported) finish() error {
 	if p.Failed > 0 {
 		r.Result.Status = batch.Failed
 		r.Result.Reason = fmt.Sprintf("%d of %d requests failed", p.Failed, p.Failed+p.Successful)
+		if why, _ := p.WhyFailed(); why != "" { // vLLM's and SGLang's files of details have them
+			r.Result.Reason += ": " + why
+		}
 		return nil
 	}
 	if p.TputPerGPU <= 0 || p.Duration < 0 {

@@ -10,61 +10,50 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The texts are those of the suite, of the operating system, and of the
-// servers (vLLM, SGLang, llama.cpp, TensorRT-LLM) as their sources and issues
-// quote them.
-func TestAdvice(t *testing.T) {
-	for text, want := range map[string]string{
-		"no server at http://127.0.0.1:9 after 0s (READY_TIMEOUT); last heard: dial tcp 127.0.0.1:9: connect: connection refused": "start the server",
-		"20 of 20 requests failed: POST http://127.0.0.1:9/v1/completions: dial tcp 127.0.0.1:9: connect: connection refused":     "the server has gone",
-		`MODEL="gpt-5" is not what the server serves; it lists: m`:                                                                "set MODEL",
-		"This model's maximum context length is 2048 tokens. However, you requested 2304 tokens":                                  "longer context",
-		"The decoder prompt (length 5000) is longer than the maximum model length of 4096.":                                       "longer context",
-		"Requested token count exceeds the model's maximum context length of 4096 tokens.":                                        "longer context",
-		"The input (5000 tokens) is longer than the model's context length (4096 tokens).":                                        "longer context",
-		"the request exceeds the available context size (4096 tokens), try increasing it":                                         "longer context",
-		"isl=8192/osl=1024/conc=4: ISL+OSL is 9216, but m takes 4096 tokens in all":                                               "longer context",
-		"ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`":                           "ran out of KV cache",
-		"KV cache pool is full. Retract requests.":                                                                                "ran out of KV cache",
-		"failed to find a memory slot for batch of size 1":                                                                        "ran out of KV cache",
-		"CUDA out of memory. Tried to allocate 2.00 GiB":                                                                          "ran out of KV cache",
-		"POST http://h/v1/completions: HTTP 503: The request queue is full.":                                                      "takes no more at once",
-		"write b/result.json: write b/.result.json1: no space left on device":                                                     "free some space",
-		"batch folder (RESULTS_DIR): mkdir /data/batch_isl1_osl1: permission denied":                                              "a folder that you may write to",
-		"results folder (RESULTS_DIR): mkdir /etc/passwd: not a directory":                                                        "a folder that you may write to",
-		"GET http://h/v1/models: HTTP 401: the API key is missing or wrong":                                                       "API_KEY",
-		"POST http://h/v1/completions: no answer within REQUEST_TIMEOUT":                                                          "raise REQUEST_TIMEOUT",
-		"Get \"https://h/v1/models\": tls: failed to verify certificate: x509: certificate signed by unknown authority":           "CA_FILE",
-		"dial tcp: lookup gpu-node: no such host":                                                                                 "host name in BASE_URL",
-		"dial tcp 10.0.0.1:80: connect: no route to host":                                                                         "firewall",
-		"POST http://h/v1/completions: HTTP 404: The model `gpt-5` does not exist.":                                               "set MODEL",
-		"POST http://h/v1/completions: HTTP 404: Not Found":                                                                       "ENDPOINT=chat",
-		"write b/summary.txt: open b/.summary.txt1: permission denied":                                                            "a folder that you may write to",
-		"no server at http://h after 1s (READY_TIMEOUT); last heard: GET http://h/health: HTTP 503: loading model":                "longer with READY_TIMEOUT",
-		"no server at http://h after 1s (READY_TIMEOUT); last heard: dial tcp: i/o timeout":                                       "longer with READY_TIMEOUT",
-		"no server at http://h after 1s (READY_TIMEOUT); last heard: dial tcp: lookup gpu: no such host":                          "host name in BASE_URL",
-		"socket: too many open files":                                                                                             "ulimit -n",
-		"this sweep needs about 2h3m more, but go test would kill it in 1m0s: add -timeout 0 (the make targets do)":               "",
-		`REQUEST_TIMEOUT="0s" (from the environment): want a duration above 0, such as 90s or 45m`:                                "",
-		"score at http://h/v1/completions: connection reset; /generate: HTTP 404: there is no POST /generate":                     "",
-		"stream ended after 17 of 1024 tokens":                                                                                    "",
+func TestLine(t *testing.T) {
+	inner := New(errors.New("connection refused"), "look into the log")
+	full := New(errors.New("disk full"), "free some space")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("no advice"), "no advice"},
+		{inner, "connection refused: look into the log"},
+		{fmt.Errorf("score: %w (tried twice)", inner), "score: connection refused (tried twice): look into the log"},
+		{New(fmt.Errorf("no server: %w", inner), "start it"), "no server: connection refused: start it"},
+		{New(fmt.Errorf("interrupted: %w", inner), ""), "interrupted: connection refused"},
+		{errors.New("two\n  lines\r\n"), "two; lines"},
+		{errors.Join(inner, full), "connection refused: look into the log; disk full: free some space"},
+		{errors.Join(full, nil, errors.Join(full, inner)), "disk full: free some space; connection refused: look into the log"},
+		{fmt.Errorf("%w, %w", inner, full), "connection refused, disk full: look into the log"},
 	} {
-		if want == "" {
-			assert.Equal(t, text, Add(text))
-			continue
-		}
-		assert.Contains(t, Add(text), want, text)
-		assert.NotContains(t, Add(text), "\n")
-		assert.Equal(t, Add(text), Add(Add(text)), "told once")
+		assert.Equal(t, c.want, Line(c.err))
 	}
 }
 
-func TestErrStaysWhatItWas(t *testing.T) {
-	err := Err(fmt.Errorf("write x: %w", syscall.ENOSPC))
+func TestErrorsStayWhatTheyWere(t *testing.T) {
+	err := New(fmt.Errorf("write x: %w", syscall.ENOSPC), "free some space")
 	assert.ErrorIs(t, err, syscall.ENOSPC)
-	assert.ErrorContains(t, err, "free some space")
-	plain := errors.New("something else")
-	assert.Equal(t, plain, Err(plain))
-	assert.NoError(t, Err(nil))
-	assert.ErrorIs(t, Err(fs.ErrNotExist), fs.ErrNotExist)
+	assert.EqualError(t, err, "write x: "+syscall.ENOSPC.Error())
+	assert.NoError(t, New(nil, "nothing"))
+	assert.Equal(t, "first", For(Or(New(err, "first"), "second")))
+	assert.Equal(t, "second", For(Or(errors.New("x"), "second")))
+	assert.Equal(t, "", For(Or(New(err, ""), "second")), "an empty advice is one: the text says it all")
+}
+
+func TestFolder(t *testing.T) {
+	for _, c := range []struct {
+		is   error
+		want string
+	}{
+		{syscall.ENOSPC, "free some space, or choose another folder with CACHE_DIR"},
+		{syscall.EDQUOT, "free some space, or choose another folder with CACHE_DIR"},
+		{&fs.PathError{Op: "mkdir", Path: "/data", Err: syscall.EACCES}, "choose a folder that you may write to, as CACHE_DIR=$HOME/cache"},
+		{syscall.EROFS, "choose a folder that you may write to, as CACHE_DIR=$HOME/cache"},
+		{syscall.ENOTDIR, "choose a folder that you may write to, as CACHE_DIR=$HOME/cache"},
+		{errors.New("something else"), ""},
+	} {
+		assert.Equal(t, c.want, For(Folder(c.is, "CACHE_DIR")), c.is)
+	}
+	assert.NoError(t, Folder(nil, "CACHE_DIR"))
 }

@@ -79,7 +79,7 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 		a.BundledShare = float64(a.BundledChunks) / float64(chunks)
 		a.CPUPerTokenUs = cpu.Seconds() * 1e6 / float64(chunks)
 	}
-	if all := p.duration * time.Duration(min(len(p.slots), p.total)); all > 0 {
+	if all := p.duration * time.Duration(min(len(p.slots), p.supply.total)); all > 0 {
 		a.IdleShare = idle.Seconds() / all.Seconds()
 	}
 	a.Judge()

@@ -71,7 +71,7 @@ type report struct {
 func idleLateness() float64 {
 	w := startWatch()
 	time.Sleep(400 * time.Millisecond)
-	return w.stop(&phase{}, false).LatenessP99Ms
+	return w.stop(&phase{supply: &supply{}}, false).LatenessP99Ms
 }
 
 // auditOf runs a client in a process of its own.

@@ -21,6 +21,7 @@ import (
 // header says.
 type endpoint struct {
 	url    string // for error texts
+	path   string // of url
 	addr   string // host:port
 	tls    *tls.Config
 	header []byte // of every request, up to the value of Content-Length
@@ -45,7 +46,7 @@ func newEndpoint(t *server.Server, o Options) (*endpoint, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("load: %q is not the address of a server", t.BaseURL)
 	}
-	e := &endpoint{url: u.String(), addr: u.Host, open: map[net.Conn]struct{}{}}
+	e := &endpoint{url: u.String(), path: path, addr: u.Host, open: map[net.Conn]struct{}{}}
 	switch u.Scheme {
 	case "http":
 		if u.Port() == "" {
@@ -165,7 +166,13 @@ func (e *endpoint) stop() {
 func plain(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
-		return op.Err
+		return &plainError{op}
 	}
 	return err
 }
+
+// plainError is a network error whose text is its cause's alone.
+type plainError struct{ op *net.OpError }
+
+func (e *plainError) Error() string { return e.op.Err.Error() }
+func (e *plainError) Unwrap() error { return e.op }

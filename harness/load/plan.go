@@ -30,13 +30,16 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 	if w.N == workload.Endless && o.Shape.Duration == 0 {
 		return nil, o, nil, errors.New("load: the run has no end: give a number of requests or a duration")
 	}
-	if t.Dialect.TextOnly && !o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
+	if w.Kind == nil {
+		w.Kind = workload.Kinds[0]
+	}
+	if t.Dialect.TextOnly && !o.Chat && w.Kind.IDs {
 		return nil, o, nil, fmt.Errorf("%s takes prompts as text alone: set DATASET=text (random words, as many tokens as ISL by the server's count)", t.Dialect.Name)
 	}
-	if o.Chat && (w.Kind == workload.KindRandom || w.Kind == "") {
+	if o.Chat && w.Kind.IDs {
 		return nil, o, nil, errChatNeedsText
 	}
-	if w.Kind == workload.KindText || w.Kind == workload.KindShareGPT {
+	if w.Kind.Counts != workload.NotUsed {
 		if w.Count, err = counter(ctx, t); err != nil {
 			return nil, o, nil, err
 		}

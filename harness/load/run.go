@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
@@ -22,10 +23,8 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := src.(interface{ Check() error }); ok {
-		if err := c.Check(); err != nil {
-			return nil, err
-		}
+	if err := workload.Check(src); err != nil {
+		return nil, err
 	}
 	if src.Len() < 1 {
 		return nil, fmt.Errorf("load: the workload has no requests")
@@ -46,17 +45,20 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 	if o.WarmUp > 0 {
 		warm := o
 		warm.Shape = Shape{}
-		p := &phase{end: end, enc: enc, src: src, opts: warm, slots: slots, total: o.WarmUp, warmUp: true}
+		p := &phase{end: end, supply: &supply{src: src, enc: enc, total: o.WarmUp, warmUp: true}, opts: warm, slots: slots}
 		p.execute(ctx)
 		if ctx.Err() != nil {
 			return &Recording{Notes: []string{"cancelled during the warm-up"}}, context.Cause(ctx)
 		}
 		timings := p.collector.Timings()
-		switch n, first := failures(timings); {
-		case n > 0 && n == len(timings):
-			return nil, fmt.Errorf("all %d warm-up requests failed: %s", n, first)
-		case n > 0:
-			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, first))
+		f := stats.FailuresOf(timings)
+		switch n := f.Requests(); n {
+		case 0:
+		case len(timings):
+			err := fmt.Errorf("all %d warm-up requests failed: %s", n, f.Text())
+			return nil, hint.New(err, f.Advice())
+		default:
+			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, f.Text()))
 		}
 		if o.Shape.Uncapped {
 			slots = p.slots // with the connections that they opened
@@ -67,7 +69,7 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 			return nil, err
 		}
 	}
-	p := &phase{end: end, enc: enc, src: src, opts: o, slots: slots, total: src.Len()}
+	p := &phase{end: end, supply: &supply{src: src, enc: enc, total: src.Len()}, opts: o, slots: slots}
 	watch := startWatch()
 	p.execute(ctx)
 	rec := &Recording{
@@ -75,10 +77,10 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 		Duration: p.duration, SLO: o.SLO, Notes: append(notes, p.notes...),
 	}
 	rec.Unsent = p.unsent()
-	if p.stopped.Load() {
-		note := fmt.Sprintf("stopped after %d requests in a row failed", p.failedInARow.Load())
+	if n := p.count.stopped.Load(); n > 0 {
+		note := fmt.Sprintf("stopped after %d requests in a row failed", n)
 		if o.Shape.Duration == 0 {
-			note += fmt.Sprintf(": %d of %d requests were not sent", rec.Unsent, p.total)
+			note += fmt.Sprintf(": %d of %d requests were not sent", rec.Unsent, src.Len())
 		}
 		rec.Notes = append(rec.Notes, note)
 	}
@@ -93,18 +95,6 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 		return rec, context.Cause(ctx)
 	}
 	return rec, nil
-}
-
-func failures(ts []stats.Timing) (n int, first string) {
-	for _, t := range ts {
-		if t.Err != "" {
-			if n == 0 {
-				first = t.Err
-			}
-			n++
-		}
-	}
-	return n, first
 }
 
 // lengthNotes says where the server counts other prompts than were sent: one

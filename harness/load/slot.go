@@ -14,30 +14,41 @@ import (
 	"syscall"
 	"time"
 
+	"inferbench/harness/hint"
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 )
 
 // slot is one of the requests in flight: its connection, its buffer, its
-// goroutine. Only counters are read by others.
+// goroutine.
 type slot struct {
-	run  *phase
-	conn net.Conn
-	resp response
-	head []byte
+	end     *endpoint
+	supply  *supply       // of the phase
+	timeout time.Duration // of a request
+	conn    net.Conn
+	resp    response // counts its instants from the phase's start
+	head    []byte
+	tokens  atomic.Int64 // chunks that carried tokens; read by others, for the progress
 
-	tokens          atomic.Int64 // chunks that carried tokens, for the progress
-	dials, retries  int
+	slotAudit
+}
+
+// slotAudit is what a slot adds to the audit.
+type slotAudit struct {
+	dials           int // of the warm-up too, as the times that follow
 	dialMax, tlsMax time.Duration
+
+	retries         int
 	chunks, bundled int64
 	idle            time.Duration // in a closed loop, without a request in flight
 }
 
-// begin readies the slot for a phase.
-func (s *slot) begin(p *phase) {
-	s.run, s.resp.base = p, p.base
+// begin readies the slot for a phase. What it did before does not count, but for
+// its connection, which stays.
+func (s *slot) begin(end *endpoint, requests *supply, base time.Time, timeout time.Duration) {
+	s.end, s.supply, s.timeout, s.resp.base = end, requests, timeout, base
 	s.tokens.Store(0)
-	// The audit is of one phase, but for the connections, which stay.
-	s.retries, s.chunks, s.bundled, s.idle = 0, 0, 0, 0
+	s.slotAudit = slotAudit{dials: s.dials, dialMax: s.dialMax, tlsMax: s.tlsMax}
 }
 
 // do sends one request and reads its answer to the end. Whatever goes wrong is
@@ -53,9 +64,10 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 		if ctx.Err() != nil {
 			err = errors.New("cancelled")
 		}
-		t.Err = s.run.end.redact(describe(s.run.end.url, err))
+		err = server.AdviseNetwork(err)
+		t.Err, t.Advice = s.end.redact(describe(s.end.url, err)), hint.For(err)
 	}
-	t.Done = time.Since(s.run.base)
+	t.Done = time.Since(s.resp.base)
 	if t.Sent == 0 {
 		t.Sent = t.Done // it failed before it could be sent
 	}
@@ -79,7 +91,7 @@ func (s *slot) attempt(ctx context.Context, p prepared, t *stats.Timing) error {
 		if err != nil && reused && !s.resp.got && isClosed(err) && ctx.Err() == nil {
 			s.drop()
 			s.retries++
-			again := s.run.body(p.index)
+			again := s.supply.body(p.index)
 			if p.body, err = again.body, again.err; err != nil {
 				return err
 			}
@@ -99,7 +111,7 @@ func (s *slot) connect(ctx context.Context) error {
 	if s.conn != nil {
 		return nil
 	}
-	c, dial, handshake, err := s.run.end.dial(ctx)
+	c, dial, handshake, err := s.end.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,23 +124,22 @@ func (s *slot) connect(ctx context.Context) error {
 // drop closes the slot's connection.
 func (s *slot) drop() {
 	if s.conn != nil {
-		s.run.end.close(s.conn)
+		s.end.close(s.conn)
 		s.conn = nil
 	}
 }
 
 // exchange writes the request and reads the answer.
 func (s *slot) exchange(p prepared, t *stats.Timing) error {
-	timeout := s.run.opts.RequestTimeout
 	// One deadline for every read and write of the request.
-	if err := s.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+	if err := s.conn.SetDeadline(time.Now().Add(s.timeout)); err != nil {
 		return err
 	}
 	s.resp.start(s.conn)
-	s.head = s.run.end.head(s.head[:0], p.index, len(*p.body))
+	s.head = s.end.head(s.head[:0], p.index, len(*p.body))
 
 	// One write, so that a small request is one packet.
-	t.Sent = time.Since(s.run.base)
+	t.Sent = time.Since(s.resp.base)
 	s.resp.at = t.Sent
 	bufs := net.Buffers{s.head, *p.body}
 	_, err := bufs.WriteTo(s.conn)
@@ -138,8 +149,7 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 		}
 		return fmt.Errorf("send the request: %w", plain(err))
 	}
-	// While the server is busy with it, its prompt takes no memory here.
-	s.run.bodies.Put(p.body)
+	s.supply.sent(p.body)
 	if err := s.resp.header(); err != nil {
 		return fmt.Errorf("read the answer's header: %w", plain(err))
 	}
@@ -166,7 +176,7 @@ func (s *slot) refused() error {
 func (s *slot) httpError() error {
 	r := &s.resp
 	s.conn.SetReadDeadline(time.Now().Add(drainTimeout)) // the status is known: its reason may be short
-	says := s.run.end.says(r.errorBody())
+	says := s.end.says(r.errorBody())
 	if says == "" {
 		says = cmp.Or(http.StatusText(r.status), "no reason given")
 	}
@@ -174,9 +184,10 @@ func (s *slot) httpError() error {
 	case r.retry != "":
 		says += " (Retry-After: " + r.retry + ")"
 	case r.status/100 == 3 && r.location != "":
-		says += " (to " + r.location + ", and redirects are not followed: set BASE_URL to where the server is)"
+		says += " (to " + r.location + ", and redirects are not followed)"
+		return hint.New(fmt.Errorf("HTTP %d: %s", r.status, says), "set BASE_URL to where the server is")
 	}
-	return fmt.Errorf("HTTP %d: %s", r.status, says)
+	return server.AdviseAnswer(fmt.Errorf("HTTP %d: %s", r.status, says), r.status, s.end.path, says)
 }
 
 // stream reads the events and times them.
@@ -210,9 +221,11 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		c, err := parseChunk(data)
 		switch {
 		case err != nil:
-			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, p.outputLen, err, s.run.end.redact(string(data)))
+			return fmt.Errorf("after %d of %d tokens: %w (it starts %.80q)", t.Chunks, p.outputLen, err, s.end.redact(string(data)))
 		case c.failed:
-			return fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, s.run.end.says(data))
+			says := s.end.says(data)
+			err := fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, says)
+			return server.AdviseAnswer(err, 0, s.end.path, says)
 		}
 		if c.usage {
 			out.usage, out.input, out.output = true, c.input, c.output
@@ -250,7 +263,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	switch n := t.OutputTokens; {
 	case t.Chunks == 0:
 		return fmt.Errorf("the stream ended without a token (0 of %d)", p.outputLen)
-	case p.outputLen > 0 && n < p.outputLen && s.run.enc.ignoreEOS:
+	case p.outputLen > 0 && n < p.outputLen && s.supply.enc.ignoreEOS:
 		return fmt.Errorf("the server stopped after %d of %d tokens though ignore_eos was asked", n, p.outputLen)
 	case p.outputLen > 0 && n > p.outputLen:
 		return fmt.Errorf("the server counts %d tokens where %d were asked for", n, p.outputLen)

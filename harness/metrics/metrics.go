@@ -105,6 +105,9 @@ func (e *Exporter) Serving(c matrix.Cell, p load.Progress) {
 	}
 }
 
+// Fetching changes no metric.
+func (e *Exporter) Fetching(matrix.Cell, string, int64, int64) {}
+
 // Ended notes the cell's result.
 func (e *Exporter) Ended(c matrix.Cell, r *batch.Result) {
 	e.ended.WithLabelValues(string(r.Status)).Inc()

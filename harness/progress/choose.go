@@ -20,7 +20,7 @@ func Choose(setting string, tty *os.File, plain io.Writer, cells []matrix.Cell, 
 	case tty != nil && setting != "lines":
 		return New(tty, cells, count)
 	}
-	return &sweep.Lines{W: plain}
+	return &Lines{W: plain}
 }
 
 // All tells several watchers.
@@ -33,12 +33,10 @@ func (a All) Accuracy(c matrix.Cell, done, total int) {
 	}
 }
 
-// Fetching tells those that want to know.
+// Fetching tells all of them.
 func (a All) Fetching(c matrix.Cell, file string, got, total int64) {
 	for _, w := range a {
-		if f, ok := w.(sweep.FetchWatcher); ok {
-			f.Fetching(c, file, got, total)
-		}
+		w.Fetching(c, file, got, total)
 	}
 }
 

@@ -19,7 +19,6 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
-	"inferbench/harness/sweep"
 )
 
 // Live is a live view of a sweep. Its methods make it a sweep's Watcher.
@@ -37,8 +36,8 @@ type Live struct {
 	last     load.Progress
 	rate     float64 // output tok/s over the last second or so
 	lastRate load.Progress
-	pace     sweep.Pace // of the accuracy run
-	scored   string     // what its line says
+	pace     Pace   // of the accuracy run
+	scored   string // what its line says
 }
 
 // view is what is on the terminal for one cell: three lines. What they say is

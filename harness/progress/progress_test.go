@@ -16,7 +16,6 @@ import (
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
-	"inferbench/harness/sweep"
 )
 
 var cells = []matrix.Cell{
@@ -115,8 +114,8 @@ func TestChoose(t *testing.T) {
 	defer tty.Close()
 	assert.IsType(t, &Live{}, Choose("auto", tty, io.Discard, cells, 1))
 	assert.IsType(t, &Live{}, Choose("live", tty, io.Discard, cells, 1))
-	assert.IsType(t, &sweep.Lines{}, Choose("auto", nil, io.Discard, cells, 1))
-	assert.IsType(t, &sweep.Lines{}, Choose("lines", tty, io.Discard, cells, 1))
+	assert.IsType(t, &Lines{}, Choose("auto", nil, io.Discard, cells, 1))
+	assert.IsType(t, &Lines{}, Choose("lines", tty, io.Discard, cells, 1))
 	assert.Equal(t, All{}, Choose("none", tty, io.Discard, cells, 1))
 }
 

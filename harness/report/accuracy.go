@@ -45,7 +45,7 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 		}
 	}
 	_ = json.Unmarshal(res.Validation, &verdict)
-	if figures == nil && (verdict.Status == "" || verdict.Status == "NOT_RUN") {
+	if figures == nil && verdict.Reason == "" {
 		return
 	}
 	a := Accuracy{Cells: []string{strconv.Itoa(cell.Conc)}, Status: verdict.Status, Reason: verdict.Reason}

@@ -84,6 +84,7 @@ type Cell struct {
 	USDPerMillion, USDPerMillionOut *float64 // tokens, all and output
 	TokensPerJoule                  *float64
 	ClientLimited                   bool
+	Standing                        string          // the status with the marks behind it
 	Audit                           []Setting       // the client's own account, key by key
 	Series                          *Series         // nil where no requests were kept
 	Server                          []scrape.Sample // looks at the server's metrics over the run
@@ -141,7 +142,7 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	}
 	res := c.Result
 	r.head(res)
-	cell.Reason, cell.ClientLimited = res.Reason, res.ClientLimited
+	cell.Reason, cell.ClientLimited, cell.Standing = res.Reason, res.ClientLimited, res.Standing()
 	r.accuracy(c.Cell, res)
 	cell.Notes, cell.Result, cell.ServerSummary = res.Notes, res, res.ServerMetrics
 	var err error

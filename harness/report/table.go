@@ -35,10 +35,10 @@ func (r *Report) table() ([]column, []row) {
 	fields := []field{
 		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }},
 		{column{"status", "", ""}, func(c Cell) string {
-			if c.ClientLimited { // as in the table on the terminal
-				return string(c.Status) + " (client-limited)"
+			if c.Standing != "" { // as in the table on the terminal
+				return c.Standing
 			}
-			return string(c.Status)
+			return string(c.Status) // it has no result file
 		}},
 	}
 	fields = append(fields, r.figureFields()...)

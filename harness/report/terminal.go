@@ -62,11 +62,8 @@ type terminalColumn struct {
 }
 
 func resultWord(r Row) string {
-	switch {
-	case r.Result == nil:
+	if r.Result == nil {
 		return string(batch.Incomplete)
-	case r.Result.ClientLimited:
-		return string(r.Result.Status) + " (client-limited)"
 	}
-	return string(r.Result.Status)
+	return r.Result.Standing()
 }

@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"strings"
+
+	"inferbench/harness/hint"
 )
 
 // What can be wrong with a server's log-probabilities, each by a name that
@@ -83,7 +85,19 @@ func (t *Server) Scorer(ctx context.Context, probe []int32, r Retry) (*Scorer, e
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", s.Path, err))
 	}
-	return nil, oneLineError(errs)
+	err := oneLineError(errs)
+	return nil, hint.New(err, adviceOfPassing(errs))
+}
+
+// adviceOfPassing returns the advice of the first error that says nothing of
+// what the server can do; that of the others is for a load, not for scoring.
+func adviceOfPassing(errs []error) string {
+	for _, err := range errs {
+		if Passing(err) {
+			return hint.For(err)
+		}
+	}
+	return ""
 }
 
 func (t *Server) scorer(w Way, r Retry) *Scorer {
@@ -169,7 +183,8 @@ func nameRefusal(err error) error {
 	case h.Status != http.StatusBadRequest && h.Status != http.StatusUnprocessableEntity && h.Status != http.StatusRequestEntityTooLarge:
 		return err
 	case says("context length", "context size", "maximum context", "longer than", "too long", "max_model_len"):
-		return fmt.Errorf("%w: %w", ErrTooLong, err)
+		return hint.New(fmt.Errorf("%w: %w", ErrTooLong, err),
+			"set ACC_MAX_LENGTH to what the server takes, or start it with a longer context")
 	case says("max_tokens", "max_new_tokens", "max tokens"):
 		return fmt.Errorf("%w: %w", ErrMaxTokensRefused, err)
 	}

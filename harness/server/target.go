@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"inferbench/harness/hint"
 )
 
 // Server is a server that answered: see [Wait]. It is safe for concurrent use.
@@ -57,18 +59,20 @@ func New(baseURL, model, key string, client *http.Client) *Server {
 type redirectError struct{ to string }
 
 func (e *redirectError) Error() string {
-	return fmt.Sprintf("the server sends us to %s, where no key and no load should go unasked: set BASE_URL to where the server is", e.to)
+	return fmt.Sprintf("the server redirects to %s, and no request is sent to another host than BASE_URL's", e.to)
 }
+
+var errRedirects = errors.New("redirected too often")
 
 // staysThere follows redirects within a server. One to another would take the
 // headers along, of which net/http holds Authorization back alone, and the timed
 // requests follow none.
 func staysThere(next *http.Request, before []*http.Request) error {
 	if first := before[0].URL; next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
-		return &redirectError{to: next.URL.Scheme + "://" + next.URL.Host}
+		return hint.New(&redirectError{to: next.URL.Scheme + "://" + next.URL.Host}, "set BASE_URL to where the server is")
 	}
 	if len(before) > 3 {
-		return errors.New("redirected too often")
+		return errRedirects
 	}
 	return nil
 }
@@ -134,11 +138,12 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any) error
 		if u := new(neturl.Error); errors.As(err, &u) {
 			u.URL = t.Redact(u.URL)
 		}
-		return err
+		return AdviseNetwork(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return t.newHTTPError(method, url, resp)
+		refusal := t.newHTTPError(method, url, resp)
+		return AdviseAnswer(refusal, refusal.Status, path, refusal.Body)
 	}
 	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer}
 	var b []byte
@@ -153,7 +158,7 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("%s %s: %w", method, url, errTooMuch)
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s: read the answer: %w", method, url, err)
+		return AdviseNetwork(fmt.Errorf("%s %s: read the answer: %w", method, url, err))
 	}
 	switch out := out.(type) {
 	case nil:

@@ -24,6 +24,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/hint"
 )
 
 func TestTLSTrustsTheCAFileAndNothingElse(t *testing.T) {
@@ -45,7 +47,8 @@ func TestTLSTrustsTheCAFileAndNothingElse(t *testing.T) {
 	for name, tg := range map[string]*Server{"system roots": New(s.URL, "", "k3y", nil)} {
 		begin := time.Now()
 		err := tg.Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-		require.ErrorContains(t, err, "CA_FILE", name)
+		require.Error(t, err, name)
+		assert.Contains(t, hint.For(err), "CA_FILE", name)
 		assert.Less(t, time.Since(begin), time.Minute, "waiting does not mend a certificate")
 		assert.NotContains(t, err.Error(), "k3y")
 		assert.False(t, tg.TLSConfig().InsecureSkipVerify)
@@ -85,9 +88,10 @@ func TestACertificateThatIsNotRight(t *testing.T) {
 		client, err := Client(c.ca)
 		require.NoError(t, err)
 		err = New(c.url, "", "", client).Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-		require.ErrorContains(t, err, want)
+		require.Error(t, err)
+		assert.Contains(t, hint.For(err), want)
 		if want != "set CA_FILE" {
-			assert.NotContains(t, err.Error(), "CA_FILE")
+			assert.NotContains(t, hint.Line(err), "CA_FILE")
 		}
 	}
 }
@@ -111,7 +115,8 @@ func TestARedirectElsewhereIsNotFollowed(t *testing.T) {
 	tg := New(s.URL, "", "k3y-that-nobody-sees", nil)
 	tg.Headers = http.Header{"X-Key": {"k3y-that-nobody-sees"}}
 	err := tg.Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-	require.ErrorContains(t, err, "sends us to "+other.URL+", ")
+	require.ErrorContains(t, err, "the server redirects to "+other.URL+", ")
+	assert.Equal(t, "set BASE_URL to where the server is", hint.For(err))
 	assert.NotContains(t, err.Error(), "k3y-that-nobody-sees")
 }
 
@@ -121,12 +126,12 @@ func TestWaitNamesTheWrongScheme(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	err := New("https"+plain.URL[len("http"):], "", "", nil).Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-	assert.ErrorContains(t, err, "http://")
+	assert.Equal(t, "use http:// in BASE_URL", hint.For(err))
 
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
 	err = New("http"+secure.URL[len("https"):], "", "", nil).Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-	assert.ErrorContains(t, err, "https://")
+	assert.Equal(t, "use https:// in BASE_URL", hint.For(err))
 }
 
 // No code of the suite, tests aside, can turn the check off.

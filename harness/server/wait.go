@@ -2,15 +2,15 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"path"
-	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"inferbench/harness/hint"
 )
 
 // WaitOptions says how long a server may take to come up, and how to tell a
@@ -24,12 +24,14 @@ type WaitOptions struct {
 	OnWait func(waited time.Duration, last error)
 }
 
-// Wait polls the server until it is ready: /health first (a server that has
-// none, answering 404, counts as healthy), then /v1/models. It fills in what
-// the model list says. With an empty t.Model the server's one model is taken.
+// Wait polls the server until it is ready: /health first, then /v1/models, which
+// decides. It fills in what the model list says. With an empty t.Model the
+// server's one model is taken; one that is given is believed where the server
+// lists none.
 //
 // It gives up when ctx ends, when the time-out passes, and at once on an answer
-// that waiting cannot mend: a key that is refused, a model that is not listed.
+// that waiting cannot mend: a key that is refused, a model that is not listed,
+// an answer that is no model list.
 func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 	if o.Timeout == 0 {
 		o.Timeout = 45 * time.Minute
@@ -37,9 +39,12 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 	if o.Every == 0 {
 		o.Every = time.Second
 	}
-	begin := time.Now()
+	begin, limit := time.Now(), min(o.Timeout/4, 10*time.Second)
 	for {
-		err := t.ready(ctx, min(o.Timeout/4, 10*time.Second))
+		err := t.ready(ctx, limit)
+		if errors.Is(err, context.DeadlineExceeded) {
+			limit = min(2*limit, o.Timeout/2) // a slow answer is one
+		}
 		var fatal *hopeless
 		switch {
 		case err == nil:
@@ -47,17 +52,11 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 		case errors.As(err, &fatal):
 			return fatal.error
 		case ctx.Err() != nil:
-			return fmt.Errorf("interrupted while waiting for %s (last heard: %w)", t.BaseURL, err)
+			return hint.New(fmt.Errorf("interrupted while waiting for %s (last heard: %w)", t.BaseURL, err), "")
 		}
 		waited := time.Since(begin)
 		if waited >= o.Timeout {
-			err = fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), err)
-			if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
-				if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
-					err = fmt.Errorf("%w (HTTP_PROXY and its like are not used for the server)", err)
-				}
-			}
-			return err
+			return t.gaveUp(waited, err)
 		}
 		if o.OnWait != nil {
 			o.OnWait(waited, err)
@@ -69,42 +68,59 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 	}
 }
 
+// gaveUp is the error of a server that was not ready within the time-out.
+func (t *Server) gaveUp(waited time.Duration, last error) error {
+	err := fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), last)
+	if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
+		if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
+			err = fmt.Errorf("%w (HTTP_PROXY and its like are not used for the server)", err)
+		}
+	}
+	var dns *net.DNSError
+	switch {
+	case errors.Is(last, syscall.ECONNREFUSED):
+		return hint.New(err, "start the server (make serve ENGINE=sglang), or correct PORT or BASE_URL")
+	case errors.As(last, &dns), is(last, syscall.EHOSTUNREACH, syscall.ENETUNREACH):
+		return err // the way to the server is wrong, and says so itself
+	}
+	return hint.New(err, "look into the server's log, and give it longer with READY_TIMEOUT if it is merely loading")
+}
+
 // hopeless is an error that waiting longer cannot mend.
 type hopeless struct{ error }
 
-// model is an entry of /v1/models: OpenAI's fields, and those that vLLM,
-// SGLang and llama.cpp add.
-type model struct {
-	ID          string `json:"id"`
-	OwnedBy     string `json:"owned_by"`
-	Root        string `json:"root"`
-	MaxModelLen int    `json:"max_model_len"`
-	Meta        struct {
-		Vocab    int `json:"n_vocab"`
-		CtxTrain int `json:"n_ctx_train"`
-	} `json:"meta"`
-}
-
+// ready asks the server whether it takes requests, and fills in what it says of
+// itself. Only a 503 or a refused connection says at /health that it does not
+// yet: whatever else is there, also an answer that does not come, is perhaps a
+// gateway's, and /v1/models decides. Either may take limit.
 func (t *Server) ready(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := t.Get(ctx, "/health", nil); err != nil && !hasStatus(err, http.StatusNotFound) {
-		return refused(err)
+	err := t.Get(limited, "/health", nil)
+	if hasStatus(err, http.StatusServiceUnavailable) || errors.Is(err, syscall.ECONNREFUSED) {
+		return err
 	}
-	var list struct{ Data []model }
-	if err := t.Get(ctx, "/v1/models", &list); err != nil {
-		if hasStatus(err, http.StatusNotFound) {
-			return &hopeless{fmt.Errorf("%w: this is not an OpenAI-compatible server; is BASE_URL right?", err)}
-		}
-		return refused(err)
+	limited, cancel = context.WithTimeout(ctx, limit)
+	defer cancel()
+	list, err := t.models(limited)
+	if err != nil {
+		return err
 	}
-	named := slices.DeleteFunc(list.Data, func(m model) bool { return m.ID == "" })
-	m, err := pick(named, t.Model)
+	m, err := pick(list, t.Model)
 	if err != nil {
 		return &hopeless{fmt.Errorf("%s: %w", t.BaseURL, err)}
 	}
-	t.Model, t.MaxLen, t.Vocab = m.ID, max(m.MaxModelLen, 0), max(m.Meta.Vocab, 0)
-	t.Dialect, t.Loopback = dialectOf(m.OwnedBy), false
+	t.Model, t.MaxLen, t.Vocab = m.ID, m.MaxLen, m.Vocab
+	t.describe(ctx, m.OwnedBy, limit)
+	return nil
+}
+
+// describe fills in what a server that is ready says of itself beside its model
+// list, which may be nothing.
+func (t *Server) describe(ctx context.Context, owner string, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	t.Dialect, t.Loopback = dialectOf(owner), false
 	if t.Dialect.Describe != nil {
 		t.Dialect.Describe(t, ctx)
 	}
@@ -112,60 +128,28 @@ func (t *Server) ready(ctx context.Context, limit time.Duration) error {
 	if t.Get(ctx, "/version", &v) == nil { // vLLM's and the embedded engine's; others have none
 		t.Version = v.Version
 	}
-	return nil
-}
-
-// pick finds the wanted model in a server's list. A name that differs only by
-// its folders is the same model: servers list what they were started with.
-func pick(list []model, want string) (model, error) {
-	var ids []string
-	for _, m := range list {
-		if m.ID == want {
-			return m, nil
-		}
-		ids = append(ids, m.ID)
-	}
-	if len(list) == 0 {
-		return model{}, errors.New("the server lists no model")
-	}
-	if want == "" {
-		if len(list) > 1 {
-			return model{}, fmt.Errorf("the server lists several models: set MODEL to one of %s", strings.Join(ids, ", "))
-		}
-		return list[0], nil
-	}
-	for _, m := range list {
-		if path.Base(m.ID) == path.Base(want) || m.Root == want {
-			return m, nil
-		}
-	}
-	return model{}, fmt.Errorf("MODEL=%q is not what the server serves; it lists: %s", want, strings.Join(ids, ", "))
 }
 
 // refused makes an error that waiting cannot mend hopeless.
 func refused(err error) error {
-	var certificate *tls.CertificateVerificationError
-	var otherName x509.HostnameError
-	var invalid x509.CertificateInvalidError
 	var elsewhere *redirectError
 	var status *HTTPError
 	switch {
-	case errors.As(err, &elsewhere):
+	case errors.As(err, &elsewhere), errors.Is(err, errRedirects), errors.Is(err, errTooMuch), certificate(err) != "":
 		return &hopeless{err}
-	case errors.As(err, &otherName):
-		return &hopeless{fmt.Errorf("%w: use a name in BASE_URL that the certificate is for", err)}
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return &hopeless{fmt.Errorf("%w: give the server a new certificate, or set this machine's clock", err)}
-	case errors.As(err, &certificate):
-		return &hopeless{fmt.Errorf("%w: if the server's CA is your own, set CA_FILE to its certificate", err)}
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // net/http has no type for it
-		return &hopeless{fmt.Errorf("%w: use http:// in BASE_URL", err)}
-	case errors.As(err, &status) && status.Status == http.StatusBadRequest && strings.Contains(status.Body, "HTTPS"):
-		return &hopeless{fmt.Errorf("%w: use https:// in BASE_URL", err)}
+	case errors.As(err, &status) && wantsHTTPS(status):
+		return &hopeless{hint.New(err, "use https:// in BASE_URL")}
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "malformed MIME"): // net/http has no type for these
+		return &hopeless{hint.New(fmt.Errorf("%w: what listens there does not speak HTTP", err), "correct PORT or BASE_URL")}
 	case hasStatus(err, http.StatusUnauthorized), hasStatus(err, http.StatusForbidden):
-		return &hopeless{fmt.Errorf("%w: set API_KEY to a key that the server takes", err)}
+		return &hopeless{err}
 	}
 	return err
+}
+
+// wantsHTTPS recognises the answer of a server that was spoken to without TLS.
+func wantsHTTPS(h *HTTPError) bool {
+	return h.Status == http.StatusBadRequest && strings.Contains(h.Body, "HTTPS")
 }
 
 func hasStatus(err error, status int) bool {

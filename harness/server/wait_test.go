@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/hint"
 )
 
 // server answers each path with a fixed status and body.
@@ -35,6 +38,111 @@ func server(t *testing.T, answers map[string]string) *httptest.Server {
 
 const twoModels = `{"data":[{"id":"/models/A","owned_by":"vllm","max_model_len":4096},{"id":"B"}]}`
 
+var manyModels = func() string {
+	list := `{"data":[{"id":"m1"}`
+	for i := 2; i <= 1000; i++ {
+		list += fmt.Sprintf(`,{"id":"m%d"}`, i)
+	}
+	return list + "]}"
+}()
+
+// Only 503 and a refused connection say that a server is not ready; of all that
+// gateways answer to /health, nothing else does.
+func TestOnlyTheModelListDecides(t *testing.T) {
+	const list = `{"data":[{"id":"A"}]}`
+	for name, health := range map[string]string{"none": "404 ", "method": "405 ", "not implemented": "501 ", "bad": "400 ", "a key for it alone": "403 ",
+		"another key": "401 ", "broken": "500 x", "no upstream": "502 x", "late upstream": "504 x", "too many": "429 x", "JSON": `{"status":"ok"}`, "a page": "<html>"} {
+		t.Run(name, func(t *testing.T) {
+			s := server(t, map[string]string{"/health": health, "/v1/models": list})
+			require.NoError(t, New(s.URL, "", "", nil).Wait(t.Context(), WaitOptions{Timeout: time.Hour, Every: time.Hour}))
+		})
+	}
+	for name, odd := range map[string]http.HandlerFunc{
+		"never answers": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"cuts off":      func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"is elsewhere": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusFound)
+		},
+		"goes in rounds": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/health", http.StatusFound) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mux := http.NewServeMux()
+			mux.HandleFunc("/health", odd)
+			mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, list) })
+			s := httptest.NewServer(mux)
+			defer s.Close()
+			require.NoError(t, New(s.URL, "", "", nil).Wait(t.Context(), WaitOptions{Timeout: 4 * time.Second, Every: time.Hour}))
+		})
+	}
+}
+
+// Whatever form a model list has, what it says is read; what it says in no form
+// that is known is left out, and what it does not say is taken from MODEL.
+func TestModelListsOfEveryForm(t *testing.T) {
+	for name, c := range map[string]struct {
+		model, list, want string
+		maxLen            int
+	}{
+		"bare":                   {"", `[{"id":"A","max_model_len":4096}]`, "A", 4096},
+		"names alone":            {"", `{"data":["A"]}`, "A", 0},
+		"Ollama's":               {"", `{"models":[{"name":"A:latest","model":"A:latest"}]}`, "A:latest", 0},
+		"llama.cpp's, with both": {"", `{"models":[{"name":"B"}],"data":[{"id":"A"}]}`, "A", 0},
+		"a number for a name":    {"", `{"data":[{"id":7}]}`, "7", 0},
+		"a length as a float":    {"", `{"data":[{"id":"A","max_model_len":32768.0}]}`, "A", 32768},
+		"a length in quotes":     {"", `{"data":[{"id":"A","max_model_len":"32768"}]}`, "A", 32768},
+		"no length":              {"", `{"data":[{"id":"A","max_model_len":null,"meta":null}]}`, "A", 0},
+		"an absurd length":       {"", `{"data":[{"id":"A","max_model_len":1e999,"meta":{"n_vocab":"many"}}]}`, "A", 0},
+		"odd fields":             {"", `{"data":[{"id":"A","owned_by":7,"root":[],"max_model_len":{},"created":"now","meta":"x"}]}`, "A", 0},
+		"once for each worker":   {"", `{"data":[{"id":"A"},{"id":"A"}]}`, "A", 0},
+		"a byte order mark":      {"", "\ufeff" + `{"data":[{"id":"A"}]}`, "A", 0},
+		"empty":                  {"A", `{"data":[]}`, "A", 0},
+		"null":                   {"A", `{"object":"list","data":null}`, "A", 0},
+		"none":                   {"A", "404 ", "A", 0},
+		"no such method":         {"A", "405 ", "A", 0},
+		"not implemented":        {"A", "501 ", "A", 0},
+		"a bad request":          {"A", "400 ", "A", 0},
+		"many":                   {"m900", manyModels, "m900", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := New(server(t, map[string]string{"/v1/models": c.list}).URL, c.model, "", nil)
+			require.NoError(t, tg.Wait(t.Context(), WaitOptions{Timeout: time.Hour}))
+			assert.Equal(t, c.want, tg.Model)
+			assert.Equal(t, c.maxLen, tg.MaxLen)
+		})
+	}
+}
+
+// A gateway that asks every model before it lists them is slow, not dead.
+func TestASlowModelListIsWaitedFor(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			time.Sleep(300 * time.Millisecond)
+		}
+		fmt.Fprint(w, `{"data":[{"id":"A"}]}`)
+	}))
+	defer s.Close()
+	require.NoError(t, New(s.URL, "", "", nil).Wait(t.Context(), WaitOptions{Timeout: 800 * time.Millisecond, Every: time.Millisecond}))
+}
+
+// What speaks something else than HTTP will not learn it.
+func TestWaitGivesUpOnWhatIsNoWebServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "SSH-2.0-OpenSSH_9.6\r\n")
+			c.Close()
+		}
+	}()
+	err = New("http://"+l.Addr().String(), "A", "", nil).Wait(t.Context(), WaitOptions{Timeout: time.Hour})
+	assert.Contains(t, hint.Line(err), "does not speak HTTP: correct PORT or BASE_URL")
+}
+
 func TestWaitTakesWhatTheServerSays(t *testing.T) {
 	s := server(t, map[string]string{"/health": "", "/v1/models": twoModels, "/version": `{"version":"0.9"}`})
 	tg := New(s.URL+"/", "org/A", "", nil)
@@ -52,16 +160,26 @@ func TestWaitGivesUpAtOnceOnWhatWaitingCannotMend(t *testing.T) {
 		want    string
 	}{
 		"wrong model":    {"C", map[string]string{"/health": "", "/v1/models": twoModels}, `MODEL="C" is not what the server serves; it lists: /models/A, B`},
-		"several models": {"", map[string]string{"/health": "", "/v1/models": twoModels}, "set MODEL to one of /models/A, B"},
+		"several models": {"", map[string]string{"/health": "", "/v1/models": twoModels}, "lists several models: /models/A, B: set MODEL to one of them"},
 		"no model":       {"", map[string]string{"/health": "", "/v1/models": `{"data":[]}`}, "lists no model"},
-		"key refused":    {"", map[string]string{"/health": `401 {"error":{"message":"bad key"}}`}, "set API_KEY"},
-		"another server": {"", map[string]string{"/health": ""}, "is BASE_URL right?"},
+		"key refused":    {"A", map[string]string{"/health": "", "/v1/models": `401 {"error":{"message":"bad key"}}`}, "HTTP 401: bad key: the server wants a key: put it into API_KEY"},
+		"not allowed":    {"A", map[string]string{"/v1/models": `403 no`}, "HTTP 403: no"},
+		"another server": {"", map[string]string{"/health": ""}, "this is not an OpenAI-compatible server"},
+		"no such method": {"", map[string]string{"/v1/models": "405 no"}, "this is not an OpenAI-compatible server"},
+		"a bad request":  {"", map[string]string{"/v1/models": "400 which organisation?"}, "which organisation?"},
+		"a web page":     {"A", map[string]string{"/v1/models": "<html>Welcome</html>"}, `this is no JSON (it starts "<html>Welcome</html>")`},
+		"cut off":        {"A", map[string]string{"/v1/models": `{"data":[{"id":"A"`}, "this is no JSON"},
+		"no list":        {"A", map[string]string{"/v1/models": `{"object":"list"}`}, "this is no list of models"},
+		"words":          {"A", map[string]string{"/v1/models": `"hello"`}, "this is no list of models"},
+		"an error, 200":  {"A", map[string]string{"/v1/models": `{"error":{"message":"no worker"}}`}, "no worker"},
+		"many models":    {"X", map[string]string{"/v1/models": manyModels}, "m1, m2, m3, m4, m5, m6, m7, m8, m9, m10 and 990 more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg := New(server(t, c.answers).URL, c.model, "k3y", nil)
 			err := tg.Wait(context.Background(), WaitOptions{Timeout: time.Hour})
-			require.ErrorContains(t, err, c.want)
-			assert.NotContains(t, err.Error(), "k3y")
+			require.Error(t, err)
+			assert.Contains(t, hint.Line(err), c.want)
+			assert.NotContains(t, hint.Line(err), "k3y")
 		})
 	}
 }

@@ -16,6 +16,7 @@ func secret(field func(*Settings) *string) func(*Settings, string) error {
 			return errors.New("want the key alone, on one line and without white space or a word such as Bearer")
 		}
 		*field(s) = v
+		s.secrets = append(s.secrets, v)
 		return nil
 	}
 }
@@ -48,11 +49,11 @@ const shortestSecret = 8
 
 // checkSecrets refuses a secret in a setting that results record.
 func (s Settings) checkSecrets() error {
-	secrets := []string{s.Server.APIKey, s.Board.Token, s.Board.HFToken, s.Board.AdminToken}
-	for _, sp := range table {
-		holds := func(key string) bool { return len(key) >= shortestSecret && strings.Contains(s.Given[sp.Env], key) }
-		if slices.ContainsFunc(secrets, holds) {
-			return fmt.Errorf("%s holds a key that was also given as a secret, and results record %s: leave the key out of it", sp.Env, sp.Env)
+	for _, r := range table {
+		holds := func(key string) bool { return len(key) >= shortestSecret && strings.Contains(s.Given[r.Env], key) }
+		if slices.ContainsFunc(s.secrets, holds) {
+			return fmt.Errorf("%s holds a key that was also given as a secret, and results record %s: leave the key out of it",
+				r.Env, r.Env)
 		}
 	}
 	return nil

@@ -7,16 +7,10 @@
 package settings
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 	"time"
-
-	"github.com/joho/godotenv"
 
 	"inferbench/harness/matrix"
 )
@@ -50,6 +44,11 @@ type Settings struct {
 	// Given holds the settings that are not at their defaults, by name, as they
 	// were written; secrets are left out. A result records it.
 	Given map[string]string
+
+	// Notes say which names were found that are nearly one of ours, a line each.
+	Notes []string
+
+	secrets []string // that were given, see [Settings.checkSecrets]
 }
 
 // Server says where the server is and how to talk to it.
@@ -110,113 +109,66 @@ type Board struct {
 	DryRun     bool // print submissions instead of sending them
 }
 
+// Endless reports whether DURATION alone ends a pass.
+func (s Settings) Endless() bool { return s.Shape.Duration > 0 && s.Selection.NumPrompts == 0 }
+
 // Embedded reports whether the suite measures its own engine.
 func (s Settings) Embedded() bool { return s.Server.BaseURL == "" }
 
 // Register defines a flag for every setting that may be given as one. Call it
 // before fs is parsed, and [Load] after.
 func Register(flags *flag.FlagSet) {
-	for _, sp := range table {
-		help := sp.Help + " [" + sp.Env + ", default " + sp.defaultWord() + "]"
+	for _, r := range table {
+		help := r.help() + " [" + r.Env + ", default " + r.defaultWord() + "]"
 		switch {
-		case sp.Secret:
-		case sp.Default == "false": // a switch: -dry-run alone means true
-			flags.Bool(sp.Flag(), false, help)
+		case r.Secret:
+		case r.Default == "false": // a switch: -dry-run alone means true
+			flags.Bool(r.Flag(), false, help)
 		default:
-			flags.String(sp.Flag(), "", help)
+			flags.String(r.Flag(), "", help)
 		}
 	}
 }
 
-// Load reads the settings: a parsed flag where it was given, then the
-// environment, then the file dotenv where it exists, then the default. An empty
-// value counts as not given. With RESUME, what the batch was run with stands in
-// place of dotenv and default, and a flag or variable must agree with it. The
-// error is one line that names the setting, its value, where it came from and
-// what would be right.
-func Load(flags *flag.FlagSet, getenv func(string) string, dotenv string) (Settings, error) {
-	file, err := readDotenv(dotenv)
+// Load reads the settings: a parsed flag where it was given, then environ
+// (NAME=value, as [os.Environ] gives), then the file dotenv where it exists, then
+// the default. An empty value counts as not given. With RESUME, what the batch
+// was run with stands in place of dotenv and default, and a flag or variable must
+// agree with it. The error is one line that names the setting, its value, where
+// it came from and what would be right.
+func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error) {
+	from, err := readSources(flags, environ, dotenv)
 	if err != nil {
 		return Settings{}, err
 	}
-	given := map[string]string{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = strings.TrimSpace(f.Value.String()) })
-
 	var s Settings
-	var was map[string]string // of the batch to resume
-	getenv = trimmed(getenv)
-	lookup := func(sp spec) (value, source string) {
-		switch {
-		case given[sp.Flag()] != "" && !sp.Secret:
-			return given[sp.Flag()], "flag -" + sp.Flag()
-		case getenv(sp.Env) != "":
-			return getenv(sp.Env), "the environment"
-		case file[sp.Env] != "" && (was == nil || sp.mayChange()):
-			return file[sp.Env], dotenv
-		}
-		return "", ""
-	}
-	for _, sp := range table {
-		value, source := lookup(sp)
-		if sp.Env == "RESUME" && value != "" {
-			if was, err = recorded(value); err != nil {
-				return Settings{}, fmt.Errorf("RESUME=%q (from %s): %w", value, source, err)
+	for _, r := range table {
+		g := from.find(r)
+		if r.Env == "RESUME" && g.value != "" {
+			if from.plan, err = recorded(g.value); err != nil {
+				return Settings{}, g.wrong(r, err)
 			}
 		}
-		if value != "" && was != nil {
-			if err := sp.agrees(value, was); err != nil {
-				return Settings{}, fmt.Errorf("%s=%q (from %s): %w", sp.Env, value, source, err)
+		if from.plan != nil && !g.fallback {
+			if err := r.agrees(g.value, from.plan); err != nil {
+				return Settings{}, g.wrong(r, err)
 			}
 		}
-		if value == "" && was[sp.Env] != "" {
-			value, source = was[sp.Env], "the batch to resume"
-		}
-		if value == "" {
-			value, source = sp.Default, "the default"
-		}
-		if value == "" {
+		if g.value == "" {
 			continue
 		}
-		if err := sp.set(&s, value); err != nil {
-			shown := fmt.Sprintf("%s=%q", sp.Env, value)
-			if sp.Secret || strings.ContainsAny(value, "@?") { // an address may hold a password
-				shown = sp.Env
-			}
-			return Settings{}, fmt.Errorf("%s (from %s): %w", shown, source, err)
+		if err := r.set(&s, g.value); err != nil {
+			return Settings{}, g.wrong(r, err)
 		}
-		if value != sp.Default && !sp.Secret {
+		if g.value != r.Default && !r.Secret {
 			if s.Given == nil {
 				s.Given = map[string]string{}
 			}
-			s.Given[sp.Env] = value
+			s.Given[r.Env] = g.value
 		}
 	}
+	s.Notes = from.nearMisses()
 	return s, s.check()
-}
-
-// trimmed is get without the white space around what it gives.
-func trimmed(get func(string) string) func(string) string {
-	return func(name string) string { return strings.TrimSpace(get(name)) }
-}
-
-// readDotenv reads the file's settings; none where there is no such file.
-func readDotenv(name string) (map[string]string, error) {
-	b, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("settings: %w", err)
-	}
-	m, err := godotenv.UnmarshalBytes(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))) // Windows' editors begin a file so
-	if err != nil {
-		// godotenv's error quotes the line it failed on, which may hold a key.
-		return nil, fmt.Errorf("%s: want NAME=value lines (see .env.example)", name)
-	}
-	for k, v := range m {
-		m[k] = strings.TrimSpace(v)
-	}
-	return m, nil
 }
 
 // check holds the rules that join several settings.
@@ -238,6 +190,9 @@ func (s Settings) check() error {
 	}
 	if err := s.checkShard(); err != nil {
 		return err
+	}
+	if s.Accuracy.Task == "none" && s.Mode != ModePerf {
+		return fmt.Errorf("ACC_TASK=none measures speed alone, but MODE=%s asks for accuracy: leave one of them out", s.Mode)
 	}
 	if s.Mode == ModeSubmit && s.Team == "" {
 		return errors.New("TEAM is empty: submit mode needs a team name, as in make submit TEAM=x")

@@ -5,145 +5,315 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	workloads "inferbench/harness/workload"
 )
 
-// spec is one setting: its names, what it means, and how a value is read.
-type spec struct {
-	Group   string
-	Env     string
+// row is one setting: its names, what it means, and how a value is read.
+type row struct {
+	Env     string // its name in the environment and in .env; see [row.Flag]
 	Default string
 	Help    string // with the unit
-	Secret  bool   // from the environment or a file only, and never shown
 	set     func(*Settings, string) error
+
+	Also      []string // names that are read for it too, where it is not given itself
+	Elsewhere []string // what other tools call it: not read, but not passed over in silence
+
+	Secret    bool   // from the environment or a file only, and never shown or recorded
+	MayChange bool   // when a batch is resumed: it touches neither what is measured nor what it is measured on
+	Input     bool   // names a file whose content a batch depends on, so that a resumed one must find it unchanged
+	Arg       string // the key of a result's benchmark_args that tells it; "": benchmark_args.settings
+}
+
+// group is settings that belong together, under the heading of the help.
+type group struct {
+	Title string
+	Alike bool // they say what is sent, and when: measurements are compared only where these are alike
+	Rows  []row
 }
 
 // Flag is the setting's flag: NUM_PROMPTS is -num-prompts.
-func (s spec) Flag() string { return strings.ToLower(strings.ReplaceAll(s.Env, "_", "-")) }
+func (r row) Flag() string { return strings.ToLower(strings.ReplaceAll(r.Env, "_", "-")) }
 
-func (s spec) defaultWord() string {
-	if s.Default == "" {
+// help is what the setting means, and what else is read for it.
+func (r row) help() string {
+	if len(r.Also) == 0 {
+		return r.Help
+	}
+	return r.Help + " (" + strings.Join(r.Also, ", ") + " is read for it too)"
+}
+
+func (r row) defaultWord() string {
+	if r.Default == "" {
 		return "none"
 	}
-	return s.Default
+	return r.Default
 }
 
-const (
-	far      = "How far a sweep goes"
-	server   = "The server"
-	workload = "What is measured"
-	shape    = "How the load is put on"
-	machines = "More than one machine"
-	accuracy = "Accuracy"
-	results  = "Results"
-)
+// table is every setting, in the order in which they are read: a RESUME comes
+// before what it gives, a BASE_URL before the PORT that it outweighs, a key
+// before the file that may hold it.
+var table = func() (out []row) {
+	for _, g := range groups {
+		out = append(out, g.Rows...)
+	}
+	return out
+}()
 
-var table = []spec{
-	{far, "RESUME", "", "batch folder to go on with: its cells that are not finished run, with its settings (make resume BATCH=…)", false, text(func(s *Settings) *string { return &s.Resume })},
-	{far, "MODE", "perf", "acc (accuracy only), perf (accuracy, then performance) or submit (perf, then the leaderboard)", false, setMode},
-	{far, "ESTIMATE", "false", "true: say how long the selected cells would take on this server, and run nothing (make estimate)", false, truth(func(s *Settings, b bool) { s.Estimate = b })},
-	{far, "TEAM", "", "team name on the leaderboard; needed by submit", false, setTeam},
-
-	{server, "BASE_URL", "", "address of the server, http://host:port; embedded, or neither BASE_URL nor PORT: the embedded engine starts", false, setBaseURL},
-	{server, "PORT", "", "port of a server on this machine, usually 8888; BASE_URL goes before it", false, setPort},
-	{server, "API_KEY", "", "key sent as a bearer token", true, secret(apiKey)},
-	{server, "API_KEY_FILE", "", "file that holds the key, instead of API_KEY", false, secretFile(apiKey)},
-	{server, "CA_FILE", "", "PEM file of certificates to trust besides the system's, for a server or a board behind a private CA", false, setCAFile},
-	{server, "MODEL", "", "model name as the server lists it; none takes the one model it lists", false, text(func(s *Settings) *string { return &s.Server.Model })},
-	{server, "TP", "8", "GPUs of the server; throughput is divided by it", false, whole(1, func(s *Settings) *int { return &s.Server.TP })},
-	{server, "READY_TIMEOUT", "45m", "how long a server may take to come up, as 90s or 45m", false, setReadyTimeout},
-	{server, "REQUEST_TIMEOUT", "30m", "how long one request may take in all", false, setRequestTimeout},
-	{server, "ENGINE_PROFILE", "fast", "speed profile of the embedded engine: fast, b200-dsr1-fp4 or a .json path", false, text(func(s *Settings) *string { return &s.Engine.Profile })},
-	{server, "ENGINE_NOISE", "0", "noise on the embedded engine's logits, standard deviation in nats: a damaged model", false, noise(func(s *Settings) *float64 { return &s.Engine.Noise })},
-	{server, "ENGINE_DECODE_NOISE", "0", "the same on its decode steps alone", false, noise(func(s *Settings) *float64 { return &s.Engine.DecodeNoise })},
-	{server, "ENGINE_FAULTS", "", "what goes wrong in the embedded engine, as drop-mid-stream:rate=0.1,500:count=3 (docs/engine.md)", false, text(func(s *Settings) *string { return &s.Engine.Faults })},
-	{server, "ENGINE_DIALECT", "", "whose endpoints the embedded engine offers: vllm, sglang; none means both", false, text(func(s *Settings) *string { return &s.Engine.Dialect })},
-
-	{workload, "ISL", "", "input tokens a request; alone it selects the standard pairs that match", false, whole(1, func(s *Settings) *int { return &s.Selection.ISL })},
-	{workload, "OSL", "", "output tokens a request; likewise", false, whole(1, func(s *Settings) *int { return &s.Selection.OSL })},
-	{workload, "CONC", "", "requests in flight: one value or a list, as 4,8,16; none means 4,8,16,32,64", false, setConc},
-	{workload, "NUM_PROMPTS", "", "requests a cell; none means CONC×50, or CONC×20 where OSL is 8192", false, whole(1, func(s *Settings) *int { return &s.Selection.NumPrompts })},
-	{workload, "RANDOM_RANGE_RATIO", "1.0", "lengths are uniform in [ratio·L, L]; above 0, at most 1", false, fraction(func(s *Settings) *float64 { return &s.Workload.RangeRatio })},
-	{workload, "SEED", "1", "seed of the prompts: the same seed sends the same prompts everywhere, each cell its own", false, setSeed},
-	{workload, "WARMUP", "", "requests sent before the clock starts; none means 2×CONC", false, setWarmUp},
-
-	{workload, "DATASET", "random", "random (token ids), text (random words), sharegpt or jsonl (a file of prompts, one JSON object a line)", false, setDataset},
-	{workload, "DATASET_PATH", "", "file of the data set, for sharegpt and jsonl; ISL then names the cell only, and OSL is the output length of prompts that give none", false, dataFile(func(s *Settings) *string { return &s.Workload.Path })},
-	{workload, "SHARED_PREFIX", "0", "part of each prompt, 0 to 1, that it has in common with others", false, setSharedPrefix},
-	{workload, "PREFIXES", "1", "how many different shared prefixes there are", false, whole(1, func(s *Settings) *int { return &s.Workload.Prefixes })},
-	{workload, "ENDPOINT", "completions", "completions, or chat, where the server applies its chat template", false, setEndpoint},
-	{workload, "EXTRA_BODY", "", "JSON object whose keys go into every request's body; null leaves a key out", false, setExtraBody},
-	{workload, "HEADERS", "", "headers of every request to the server, as Name: value; Name: value", true, setHeaders},
-
-	{shape, "REQUEST_RATE", "inf", "requests a second on average, whether or not earlier ones are answered; inf keeps CONC in flight instead", false, setRate},
-	{shape, "BURSTINESS", "1", "how a REQUEST_RATE is spread: 1 is Poisson, less burstier, more evener (gamma distribution), or constant", false, setBurstiness},
-	{shape, "TRACE", "false", "true: send at the times that the lines of a jsonl data set give (timestamp, ms)", false, truth(func(s *Settings, b bool) { s.Shape.Trace = b })},
-	{shape, "CONC_CAP", "true", "false: a REQUEST_RATE or TRACE may have more than CONC requests in flight", false, truth(func(s *Settings, b bool) { s.Shape.Uncapped = !b })},
-	{shape, "RAMP_UP", "0s", "how long the load takes to reach its height, as 30s", false, span(func(s *Settings) *time.Duration { return &s.Shape.RampUp })},
-	{shape, "DURATION", "0s", "send for so long instead of NUM_PROMPTS requests (or until both, where NUM_PROMPTS is given); 0s is no limit", false, span(func(s *Settings) *time.Duration { return &s.Shape.Duration })},
-	{shape, "GOODPUT", "", "service levels in ms that a good request keeps, as ttft:500 tpot:50 e2el:9000", false, setGoodput},
-
-	{machines, "SHARD", "", "this process's place among those that share the load, INDEX/COUNT from 0/COUNT on; none shares nothing", false, setShard},
-	{machines, "SHARD_DIR", "", "folder that all shards see, one a run", false, text(func(s *Settings) *string { return &s.Shard.Dir })},
-	{machines, "SHARD_TIMEOUT", "10m", "how long shards wait for each other, as 10m", false, setShardTimeout},
-	{machines, "SHARD_LOST", "30s", "how long a shard may give no sign of life before the run is given up", false, setShardLost},
-
-	{accuracy, "ACC_TASK", "wikitext", "what is asked of the model: wikitext (perplexity of a text) or gsm8k (word problems)", false, setAccuracyTask},
-	{accuracy, "WIKITEXT", "", "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or for the embedded engine a text of the suite's own", false, accuracyFile("WIKITEXT")},
-	{accuracy, "ACC_BASELINE", "", "accuracy baseline, by name or .json path; none takes the one for the model and the text", false, text(func(s *Settings) *string { return &s.Accuracy.Baseline })},
-	{accuracy, "ACC_TOLERANCE", "", "relative tolerance to both sides, 0.03 for ±3 %; for gsm8k how far below the baseline's share; none takes the baseline's", false, fraction(func(s *Settings) *float64 { return &s.Accuracy.Tolerance })},
-	{accuracy, "ACC_MAX_LENGTH", "2048", "model length in tokens that the scoring windows follow from", false, whole(8, func(s *Settings) *int { return &s.Accuracy.MaxLength })},
-	{accuracy, "TOKENIZER", "", "path of the model's tokenizer.json, for a server that has no /tokenize", false, existing(func(s *Settings) *string { return &s.Accuracy.Tokenizer })},
-	{accuracy, "ACC_PREFIX_TOKEN", "", "id of the token that stands before a text (BOS, or EOS where the model has none); none asks the server or the tokenizer", false, setAccuracyPrefix},
-	{accuracy, "ACC_SHOTS", "5", "worked examples before each question of gsm8k", false, whole(1, func(s *Settings) *int { return &s.Accuracy.Shots })},
-	{accuracy, "ACC_GEN_TOKENS", "256", "most tokens that an answer to gsm8k may take; a model that reasons first needs thousands, and ACC_MAX_LENGTH with them", false, whole(1, func(s *Settings) *int { return &s.Accuracy.GenTokens })},
-	{accuracy, "GSM8K", "", "path of gsm8k's test.jsonl; none fetches it once, or for the embedded engine takes a few of the suite's own", false, accuracyFile("GSM8K")},
-	{accuracy, "GSM8K_TRAIN", "", "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise", false, accuracyFile("GSM8K_TRAIN")},
-	{accuracy, "CACHE_DIR", "", "folder in which fetched data files are kept; none means inferbench in your cache folder", false, text(func(s *Settings) *string { return &s.Accuracy.CacheDir })},
-
-	{results, "SCRAPE_EVERY", "1s", "how often the server's own /metrics are read during a pass, for the report; 0s is never", false, span(func(s *Settings) *time.Duration { return &s.Results.ScrapeEvery })},
-	{results, "METRICS_LISTEN", "", "host:port on which a running sweep serves Prometheus metrics of itself, as 127.0.0.1:9464; none serves none", false, listen(func(s *Settings) *string { return &s.Results.MetricsListen })},
-	{results, "PROGRESS", "auto", "how progress is shown: live (on the terminal), lines (every few seconds), none, or auto: live where there is a terminal", false, setProgress},
-	{results, "RESULTS_DIR", ".", "folder in which the batch folders are made", false, text(func(s *Settings) *string { return &s.Results.Dir })},
-	{results, "RESULT_FILENAME", "", "name of the result file, where a single cell is run", false, setResultFilename},
-	{results, "HW_BASELINE", "b200-nv1126", "hardware baseline to compare with, by name or .json path", false, text(func(s *Settings) *string { return &s.Results.HardwareBaseline })},
-	{results, "GPU_HOUR_USD", "", "price of one GPU for an hour, in USD; the report then shows the cost of a million tokens", false, amount(func(s *Settings) *float64 { return &s.Results.GPUHourUSD })},
-	{results, "GPU_WATTS", "", "power of one GPU in W, as you know it (it is not measured); the report then shows tokens per joule", false, amount(func(s *Settings) *float64 { return &s.Results.GPUWatts })},
-	{results, "LEADERBOARD_URL", "", "leaderboard that submit sends to; none means the public board, or for the embedded engine a board on this machine", false, setLeaderboardURL},
-	{results, "LEADERBOARD_TOKEN", "", "team token for a board of yours; the first submission under a name claims the name for it", true, secret(leaderboardToken)},
-	{results, "LEADERBOARD_TOKEN_FILE", "", "file that holds the token, instead of LEADERBOARD_TOKEN", false, secretFile(leaderboardToken)},
-	{results, "HF_TOKEN", "", "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else", true, secret(func(s *Settings) *string { return &s.Board.HFToken })},
-	{results, "LEADERBOARD_DB", "leaderboard.db", "SQLite file of the board on this machine", false, text(func(s *Settings) *string { return &s.Board.DB })},
-	{results, "LEADERBOARD_LISTEN", "127.0.0.1:8090", "host:port of the board on this machine", false, listen(func(s *Settings) *string { return &s.Board.Listen })},
-	{results, "LEADERBOARD_ADMIN_TOKEN", "", "admin token of the board on this machine; none means that it has no admin", true, secret(func(s *Settings) *string { return &s.Board.AdminToken })},
-	{results, "DRY_RUN", "false", "true: print what submit would send, and send nothing", false, setDryRun},
+var groups = []group{
+	{Title: "How far a sweep goes", Rows: []row{
+		{Env: "RESUME", MayChange: true, set: text(func(s *Settings) *string { return &s.Resume }),
+			Help: "batch folder to go on with: its cells that are not finished run, with its settings (make resume " +
+				"BATCH=…)"},
+		{Env: "MODE", Default: "perf", set: setMode,
+			Help: "acc (accuracy only), perf (accuracy, then performance) or submit (perf, then the leaderboard)"},
+		{Env: "ESTIMATE", Default: "false", MayChange: true,
+			set:  truth(func(s *Settings, b bool) { s.Estimate = b }),
+			Help: "true: say how long the selected cells would take on this server, and run nothing (make estimate)"},
+		{Env: "TEAM", MayChange: true, Also: []string{"TEAM_NAME_ENV"}, Elsewhere: []string{"TEAM_NAME"},
+			set:  setTeam,
+			Help: "team name on the leaderboard; needed by submit"},
+	}},
+	{Title: "The server", Rows: []row{
+		{Env: "BASE_URL", set: setBaseURL,
+			Help: "address of the server, http://host:port; embedded, or neither BASE_URL nor PORT: the embedded " +
+				"engine starts"},
+		{Env: "PORT", set: setPort,
+			Help: "port of a server on this machine, usually 8888; BASE_URL goes before it"},
+		{Env: "API_KEY", Secret: true, set: secret(apiKey),
+			Help: "key sent as a bearer token"},
+		{Env: "API_KEY_FILE", MayChange: true, set: secretFile(apiKey),
+			Help: "file that holds the key, instead of API_KEY"},
+		{Env: "CA_FILE", MayChange: true, set: setCAFile,
+			Help: "PEM file of certificates to trust besides the system's, for a server or a board behind a " +
+				"private CA"},
+		{Env: "MODEL", set: text(func(s *Settings) *string { return &s.Server.Model }),
+			Help: "model name as the server lists it; none takes the one model it lists"},
+		{Env: "TP", Default: "8", Elsewhere: []string{"TP_SIZE", "TENSOR_PARALLEL_SIZE"},
+			set:  whole(1, func(s *Settings) *int { return &s.Server.TP }),
+			Help: "GPUs of the server; throughput is divided by it"},
+		{Env: "READY_TIMEOUT", Default: "45m", MayChange: true, set: setReadyTimeout,
+			Help: "how long a server may take to come up, as 90s or 45m"},
+		{Env: "REQUEST_TIMEOUT", Default: "30m", MayChange: true, set: setRequestTimeout,
+			Help: "how long one request may take in all"},
+		{Env: "ENGINE_PROFILE", Default: "fast", Input: true,
+			set:  text(func(s *Settings) *string { return &s.Engine.Profile }),
+			Help: "speed profile of the embedded engine: fast, b200-dsr1-fp4 or a .json path"},
+		{Env: "ENGINE_NOISE", Default: "0",
+			set:  noise(func(s *Settings) *float64 { return &s.Engine.Noise }),
+			Help: "noise on the embedded engine's logits, standard deviation in nats: a damaged model"},
+		{Env: "ENGINE_DECODE_NOISE", Default: "0",
+			set:  noise(func(s *Settings) *float64 { return &s.Engine.DecodeNoise }),
+			Help: "the same on its decode steps alone"},
+		{Env: "ENGINE_FAULTS", set: text(func(s *Settings) *string { return &s.Engine.Faults }),
+			Help: "what goes wrong in the embedded engine, as drop-mid-stream:rate=0.1,500:count=3 (docs/engine.md)"},
+		{Env: "ENGINE_DIALECT", set: text(func(s *Settings) *string { return &s.Engine.Dialect }),
+			Help: "whose endpoints the embedded engine offers: vllm, sglang; none means both"},
+	}},
+	{Title: "What is measured", Alike: true, Rows: []row{
+		{Env: "ISL", Arg: "random_input_len",
+			Elsewhere: []string{"INPUT_LEN", "INPUT_LENGTH", "RANDOM_INPUT_LEN"},
+			set:       whole(1, func(s *Settings) *int { return &s.Selection.ISL }),
+			Help:      "input tokens a request; alone it selects the standard pairs that match"},
+		{Env: "OSL", Arg: "random_output_len",
+			Elsewhere: []string{"OUTPUT_LEN", "OUTPUT_LENGTH", "RANDOM_OUTPUT_LEN"},
+			set:       whole(1, func(s *Settings) *int { return &s.Selection.OSL }),
+			Help:      "output tokens a request; likewise"},
+		{Env: "CONC", MayChange: true, Arg: "max_concurrency",
+			Elsewhere: []string{"MAX_CONCURRENCY", "CONCURRENCY"}, set: setConc,
+			Help: "requests in flight: one value or a list, as 4,8,16; none means 4,8,16,32,64"},
+		{Env: "NUM_PROMPTS", Arg: "num_prompts", Elsewhere: []string{"NUM_REQUESTS"},
+			set:  whole(1, func(s *Settings) *int { return &s.Selection.NumPrompts }),
+			Help: "requests a cell; none means CONC×50, or CONC×20 where OSL is 8192"},
+		{Env: "RANDOM_RANGE_RATIO", Default: "1.0", Arg: "random_range_ratio",
+			Elsewhere: []string{"RANGE_RATIO"},
+			set:       fraction(func(s *Settings) *float64 { return &s.Workload.RangeRatio }),
+			Help:      "lengths are uniform in [ratio·L, L]; above 0, at most 1"},
+		{Env: "SEED", Default: "1", Arg: "seed", set: setSeed,
+			Help: "seed of the prompts: the same seed sends the same prompts everywhere, each cell its own"},
+		{Env: "WARMUP", Arg: "warmup_requests", Elsewhere: []string{"NUM_WARMUPS", "WARMUP_REQUESTS"},
+			set:  setWarmUp,
+			Help: "requests sent before the clock starts; none means 2×CONC"},
+		{Env: "DATASET", Default: workloads.Kinds[0].Name, Elsewhere: []string{"DATASET_NAME"}, set: setDataset,
+			Help: kindsHelp()},
+		{Env: "DATASET_PATH", Input: true,
+			set: dataFile(func(s *Settings) *string { return &s.Workload.Path }),
+			Help: "file of the data set, where it is one; ISL then names the cell only, and OSL is the output " +
+				"length of prompts that give none"},
+		{Env: "SHARED_PREFIX", Default: "0", set: setSharedPrefix,
+			Help: "part of each prompt, 0 to 1, that it has in common with others"},
+		{Env: "PREFIXES", Default: "1",
+			set:  whole(1, func(s *Settings) *int { return &s.Workload.Prefixes }),
+			Help: "how many different shared prefixes there are"},
+		{Env: "ENDPOINT", Default: "completions", Arg: "endpoint", set: setEndpoint,
+			Help: "completions, or chat, where the server applies its chat template"},
+		{Env: "EXTRA_BODY", Elsewhere: []string{"EXTRA_REQUEST_BODY"}, set: setExtraBody,
+			Help: "JSON object whose keys go into every request's body; null leaves a key out"},
+		{Env: "HEADERS", Secret: true, set: setHeaders,
+			Help: "headers of every request to the server, as Name: value; Name: value"},
+	}},
+	{Title: "How the load is put on", Alike: true, Rows: []row{
+		{Env: "REQUEST_RATE", Default: "inf", Arg: "request_rate", set: setRate,
+			Help: "requests a second on average, whether or not earlier ones are answered; inf keeps CONC in " +
+				"flight instead"},
+		{Env: "BURSTINESS", Default: "1", set: setBurstiness,
+			Help: "how a REQUEST_RATE is spread: 1 is Poisson, less burstier, more evener (gamma distribution), or " +
+				"constant"},
+		{Env: "TRACE", Default: "false", set: truth(func(s *Settings, b bool) { s.Shape.Trace = b }),
+			Help: "true: send at the times that the lines of a jsonl data set give (timestamp, ms)"},
+		{Env: "CONC_CAP", Default: "true", set: truth(func(s *Settings, b bool) { s.Shape.Uncapped = !b }),
+			Help: "false: a REQUEST_RATE or TRACE may have more than CONC requests in flight"},
+		{Env: "RAMP_UP", Default: "0s",
+			set:  span(func(s *Settings) *time.Duration { return &s.Shape.RampUp }),
+			Help: "how long the load takes to reach its height, as 30s"},
+		{Env: "DURATION", Default: "0s",
+			set: span(func(s *Settings) *time.Duration { return &s.Shape.Duration }),
+			Help: "send for so long instead of NUM_PROMPTS requests (or until both, where NUM_PROMPTS is given); " +
+				"0s is no limit"},
+	}},
+	{Title: "More than one machine", Rows: []row{
+		{Env: "SHARD", set: setShard,
+			Help: "this process's place among those that share the load, INDEX/COUNT from 0/COUNT on; none shares " +
+				"nothing"},
+		{Env: "SHARD_DIR", set: text(func(s *Settings) *string { return &s.Shard.Dir }),
+			Help: "folder that all shards see, one a run"},
+		{Env: "SHARD_TIMEOUT", Default: "10m", set: setShardTimeout,
+			Help: "how long shards wait for each other, as 10m"},
+		{Env: "SHARD_LOST", Default: "30s", set: setShardLost,
+			Help: "how long a shard may give no sign of life before the run is given up"},
+	}},
+	{Title: "Accuracy", Rows: []row{
+		{Env: "ACC_TASK", Default: "wikitext", set: setAccuracyTask,
+			Help: "what is asked of the model: wikitext (perplexity of a text), gsm8k (word problems), or none: " +
+				"speed alone, which no public board takes"},
+		{Env: "WIKITEXT", Input: true,
+			set: accuracyFile("WIKITEXT"),
+			Help: "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or " +
+				"for the embedded engine a text of the suite's own"},
+		{Env: "ACC_BASELINE", Input: true,
+			set:  text(func(s *Settings) *string { return &s.Accuracy.Baseline }),
+			Help: "accuracy baseline, by name or .json path; none takes the one for the model and the text"},
+		{Env: "ACC_TOLERANCE", set: fraction(func(s *Settings) *float64 { return &s.Accuracy.Tolerance }),
+			Help: "relative tolerance to both sides, 0.03 for ±3 %; for gsm8k how far below the baseline's share; " +
+				"none takes the baseline's"},
+		{Env: "ACC_MAX_LENGTH", Default: "2048",
+			set:  whole(8, func(s *Settings) *int { return &s.Accuracy.MaxLength }),
+			Help: "model length in tokens that the scoring windows follow from"},
+		{Env: "TOKENIZER", Input: true,
+			set:  existing(func(s *Settings) *string { return &s.Accuracy.Tokenizer }),
+			Help: "path of the model's tokenizer.json, for a server that has no /tokenize"},
+		{Env: "ACC_PREFIX_TOKEN", set: setAccuracyPrefix,
+			Help: "id of the token that stands before a text (BOS, or EOS where the model has none); none asks the " +
+				"server or the tokenizer"},
+		{Env: "ACC_SHOTS", Default: "5",
+			set:  whole(1, func(s *Settings) *int { return &s.Accuracy.Shots }),
+			Help: "worked examples before each question of gsm8k"},
+		{Env: "ACC_GEN_TOKENS", Default: "256",
+			set: whole(1, func(s *Settings) *int { return &s.Accuracy.GenTokens }),
+			Help: "most tokens that an answer to gsm8k may take; a model that reasons first needs thousands, and " +
+				"ACC_MAX_LENGTH with them"},
+		{Env: "GSM8K", Input: true, set: accuracyFile("GSM8K"),
+			Help: "path of gsm8k's test.jsonl; none fetches it once, or for the embedded engine takes a few of the " +
+				"suite's own"},
+		{Env: "GSM8K_TRAIN", Input: true,
+			set:  accuracyFile("GSM8K_TRAIN"),
+			Help: "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise"},
+		{Env: "CACHE_DIR", set: text(func(s *Settings) *string { return &s.Accuracy.CacheDir }),
+			Help: "folder in which fetched data files are kept; none means inferbench in your cache folder"},
+	}},
+	{Title: "Results", Rows: []row{
+		{Env: "GOODPUT", set: setGoodput,
+			Help: "service levels in ms that a good request keeps, as ttft:500 tpot:50 e2el:9000"},
+		{Env: "SCRAPE_EVERY", Default: "1s", MayChange: true,
+			set:  span(func(s *Settings) *time.Duration { return &s.Results.ScrapeEvery }),
+			Help: "how often the server's own /metrics are read during a pass, for the report; 0s is never"},
+		{Env: "METRICS_LISTEN", MayChange: true,
+			set: listen(func(s *Settings) *string { return &s.Results.MetricsListen }),
+			Help: "host:port on which a running sweep serves Prometheus metrics of itself, as 127.0.0.1:9464; none " +
+				"serves none"},
+		{Env: "PROGRESS", Default: "auto", MayChange: true, set: setProgress,
+			Help: "how progress is shown: live (on the terminal), lines (every few seconds), none, or auto: live " +
+				"where there is a terminal"},
+		{Env: "RESULTS_DIR", Default: ".", MayChange: true,
+			set:  text(func(s *Settings) *string { return &s.Results.Dir }),
+			Help: "folder in which the batch folders are made"},
+		{Env: "RESULT_FILENAME", Elsewhere: []string{"RESULT_FILE"}, set: setResultFilename,
+			Help: "name of the result file, where a single cell is run"},
+		{Env: "HW_BASELINE", Default: "b200-nv1126",
+			set:  text(func(s *Settings) *string { return &s.Results.HardwareBaseline }),
+			Help: "hardware baseline to compare with, by name or .json path"},
+		{Env: "GPU_HOUR_USD", MayChange: true,
+			set:  amount(func(s *Settings) *float64 { return &s.Results.GPUHourUSD }),
+			Help: "price of one GPU for an hour, in USD; the report then shows the cost of a million tokens"},
+		{Env: "GPU_WATTS", MayChange: true,
+			set: amount(func(s *Settings) *float64 { return &s.Results.GPUWatts }),
+			Help: "power of one GPU in W, as you know it (it is not measured); the report then shows tokens per " +
+				"joule"},
+		{Env: "LEADERBOARD_URL", MayChange: true, Also: []string{"LB_URL_OVERRIDE"},
+			Elsewhere: []string{"LB_URL"}, set: setLeaderboardURL,
+			Help: "leaderboard that submit sends to; none means the public board, or for the embedded engine a " +
+				"board on this machine"},
+		{Env: "LEADERBOARD_TOKEN", Secret: true, set: secret(leaderboardToken),
+			Help: "team token for a board of yours; the first submission under a name claims the name for it"},
+		{Env: "LEADERBOARD_TOKEN_FILE", MayChange: true, set: secretFile(leaderboardToken),
+			Help: "file that holds the token, instead of LEADERBOARD_TOKEN"},
+		{Env: "HF_TOKEN", Secret: true, set: secret(func(s *Settings) *string { return &s.Board.HFToken }),
+			Help: "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else"},
+		{Env: "LEADERBOARD_DB", Default: "leaderboard.db", MayChange: true,
+			set:  text(func(s *Settings) *string { return &s.Board.DB }),
+			Help: "SQLite file of the board on this machine"},
+		{Env: "LEADERBOARD_LISTEN", Default: "127.0.0.1:8090", MayChange: true,
+			set:  listen(func(s *Settings) *string { return &s.Board.Listen }),
+			Help: "host:port of the board on this machine"},
+		{Env: "LEADERBOARD_ADMIN_TOKEN", Secret: true,
+			set:  secret(func(s *Settings) *string { return &s.Board.AdminToken }),
+			Help: "admin token of the board on this machine; none means that it has no admin"},
+		{Env: "DRY_RUN", Default: "false", MayChange: true, set: setDryRun,
+			Help: "true: print what submit would send, and send nothing"},
+	}},
 }
 
-// TrafficNames lists the settings that say what is sent and in what shape, but
-// for those that a result has as arguments of their own.
+// TrafficNames lists the settings that say what is sent and when, as far as a result
+// tells them among its settings and not under a key of their own.
 func TrafficNames() []string {
-	own := map[string]bool{"ISL": true, "OSL": true, "CONC": true, "NUM_PROMPTS": true, "SEED": true, "WARMUP": true,
-		"RANDOM_RANGE_RATIO": true, "REQUEST_RATE": true, "ENDPOINT": true, "GOODPUT": true}
 	var out []string
-	for _, sp := range table {
-		if (sp.Group == workload || sp.Group == shape) && !own[sp.Env] && !sp.Secret {
-			out = append(out, sp.Env)
+	for _, g := range groups {
+		for _, r := range g.Rows {
+			if g.Alike && r.Arg == "" && !r.Secret {
+				out = append(out, r.Env)
+			}
 		}
 	}
 	return out
 }
 
+// Inputs are the files that a batch depends on, by the setting that names each.
+// Not all of them need exist: a name may be that of something shipped.
+func (s Settings) Inputs() map[string]string {
+	out := map[string]string{}
+	for _, r := range table {
+		if name := s.Given[r.Env]; r.Input && name != "" {
+			out[r.Env] = name
+		}
+	}
+	return out
+}
+
+const exampleHead = `# Copy to .env and change what you need. A flag goes before the environment,
+# the environment before this file. An empty value means the default.
+# A value with a $ or a # in it, as some keys have, goes into single quotes.
+`
+
 // WriteExample writes .env.example: every setting with its meaning, its unit
 // and its default.
 func WriteExample(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Copy to .env and change what you need. A flag goes before the environment,\n# the environment before this file. An empty value means the default.\n# A value with a $ or a # in it, as some keys have, goes into single quotes.\n")
-	group := ""
-	for _, sp := range table {
-		if sp.Group != group {
-			group = sp.Group
-			fmt.Fprintf(&b, "\n## %s\n", group)
+	b.WriteString(exampleHead)
+	for _, g := range groups {
+		fmt.Fprintf(&b, "\n## %s\n", g.Title)
+		for _, r := range g.Rows {
+			fmt.Fprintf(&b, "# %s\n%s=%s\n", r.help(), r.Env, r.Default)
 		}
-		fmt.Fprintf(&b, "# %s\n%s=%s\n", sp.Help, sp.Env, sp.Default)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -152,17 +322,15 @@ func WriteExample(w io.Writer) error {
 // WriteHelp writes the settings as a table for a person.
 func WriteHelp(w io.Writer) error {
 	var b strings.Builder
-	group := ""
-	for _, sp := range table {
-		if sp.Group != group {
-			group = sp.Group
-			fmt.Fprintf(&b, "%s\n", group)
+	for _, g := range groups {
+		fmt.Fprintf(&b, "%s\n", g.Title)
+		for _, r := range g.Rows {
+			flag := "-" + r.Flag()
+			if r.Secret {
+				flag = "(never a flag)"
+			}
+			fmt.Fprintf(&b, "  %-19s %-20s %-12s %s\n", r.Env, flag, r.defaultWord(), r.help())
 		}
-		flag := "-" + sp.Flag()
-		if sp.Secret {
-			flag = "(never a flag)"
-		}
-		fmt.Fprintf(&b, "  %-19s %-20s %-12s %s\n", sp.Env, flag, sp.defaultWord(), sp.Help)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -17,7 +17,7 @@ import (
 
 // Workload says what is sent.
 type Workload struct {
-	Dataset      workloads.Kind
+	Dataset      *workloads.Kind
 	Path         string  // of the data set's file
 	RangeRatio   float64 // lengths are uniform in [ratio·L, L]
 	Seed         int64
@@ -42,16 +42,18 @@ type Shape struct {
 
 func (s Settings) checkTraffic() error {
 	w, t := s.Workload, s.Shape
-	file := w.Dataset == workloads.KindShareGPT || w.Dataset == workloads.KindJSONL
 	switch {
-	case file && w.Path == "":
+	case w.Dataset.File && w.Path == "":
 		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", w.Dataset)
-	case !file && w.Path != "":
-		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to sharegpt or jsonl", w.Dataset)
-	case w.Chat && w.Dataset == workloads.KindRandom:
-		return errors.New("ENDPOINT=chat takes text, and DATASET=random has token ids: set DATASET=text, sharegpt or jsonl")
-	case t.Trace && w.Dataset != workloads.KindJSONL:
-		return errors.New("TRACE needs DATASET=jsonl, a file whose lines have a timestamp")
+	case !w.Dataset.File && w.Path != "":
+		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to %s",
+			w.Dataset, workloads.KindNames(func(k *workloads.Kind) bool { return k.File }))
+	case w.Chat && w.Dataset.IDs:
+		return fmt.Errorf("ENDPOINT=chat takes text, and DATASET=%s has token ids: set DATASET=%s",
+			w.Dataset, workloads.KindNames(func(k *workloads.Kind) bool { return !k.IDs }))
+	case t.Trace && !w.Dataset.Times:
+		return fmt.Errorf("TRACE needs DATASET=%s, a file whose lines have a timestamp",
+			workloads.KindNames(func(k *workloads.Kind) bool { return k.Times }))
 	case t.Trace && t.Rate > 0:
 		return errors.New("TRACE has its own times: leave REQUEST_RATE at inf")
 	case t.Trace && t.RampUp > 0:
@@ -66,14 +68,18 @@ func (s Settings) checkTraffic() error {
 	return nil
 }
 
-func setDataset(s *Settings, v string) error {
+func setDataset(s *Settings, v string) (err error) {
+	s.Workload.Dataset, err = workloads.KindNamed(v)
+	return err
+}
+
+// kindsHelp lists the kinds of data set with what each is.
+func kindsHelp() string {
+	var out []string
 	for _, k := range workloads.Kinds {
-		if v == string(k) {
-			s.Workload.Dataset = k
-			return nil
-		}
+		out = append(out, k.Name+" ("+k.What+")")
 	}
-	return fmt.Errorf("want one of %v", workloads.Kinds)
+	return strings.Join(out, ", ")
 }
 
 func setSharedPrefix(s *Settings, v string) error {

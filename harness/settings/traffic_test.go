@@ -20,7 +20,7 @@ func TestTraffic(t *testing.T) {
 	require.NoError(t, os.WriteFile(data, nil, 0o600))
 	bare, err := load(t, nil, nil, "")
 	require.NoError(t, err)
-	assert.Equal(t, Workload{Dataset: workloads.KindRandom, RangeRatio: 1, Seed: 1, Prefixes: 1}, bare.Workload)
+	assert.Equal(t, Workload{Dataset: workloads.RandomIDs, RangeRatio: 1, Seed: 1, Prefixes: 1}, bare.Workload)
 	assert.Equal(t, Shape{Burstiness: 1}, bare.Shape)
 
 	s, err := load(t, []string{"-trace"}, map[string]string{
@@ -29,7 +29,7 @@ func TestTraffic(t *testing.T) {
 	}, "")
 	require.NoError(t, err)
 	assert.Equal(t, Workload{
-		Dataset: workloads.KindJSONL, Path: data, RangeRatio: 1, Seed: 1, Prefixes: 1, Chat: true,
+		Dataset: workloads.JSONL, Path: data, RangeRatio: 1, Seed: 1, Prefixes: 1, Chat: true,
 		Headers:   map[string][]string{"X-One": {"1"}, "X-Two": {"a:b"}},
 		ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.9"), "ignore_eos": []byte("null")},
 	}, s.Workload)

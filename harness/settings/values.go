@@ -224,7 +224,7 @@ func setWarmUp(s *Settings, v string) error {
 // AccuracyTasks lists what ACC_TASK may be, the default first. Package accuracy,
 // which these settings do not import, has a task of each name; a test of the
 // sweep compares the two.
-var AccuracyTasks = []string{"wikitext", "gsm8k"}
+var AccuracyTasks = []string{"wikitext", "gsm8k", "none"}
 
 func setAccuracyTask(s *Settings, v string) error {
 	if !slices.Contains(AccuracyTasks, v) {

@@ -73,10 +73,10 @@ func (s part) Len() int {
 
 func (s part) Request(i int) (workload.Request, error) { return s.whole.Request(s.place.global(i)) }
 
-// Check passes on a source's own check of itself, which [load.Run] asks for.
-func (s part) Check() error {
-	if c, ok := s.whole.(interface{ Check() error }); ok {
-		return c.Check()
-	}
-	return nil
+// RequestInto passes on that a source can write into a slice.
+func (s part) RequestInto(tokens []int32, i int) (workload.Request, error) {
+	return workload.RequestInto(s.whole, tokens, s.place.global(i))
 }
+
+// Check passes on a source's own check of itself.
+func (s part) Check() error { return workload.Check(s.whole) }

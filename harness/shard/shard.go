@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"inferbench/harness/clock"
 	"inferbench/harness/load"
 )
 
@@ -186,7 +187,7 @@ func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Con
 		if ahead := -late; ahead > g.limits.Lead+slack {
 			return fmt.Errorf("the agreed start is in %s by this machine's clock, and the leader named it %s before: are the machines' clocks in step?", ahead.Round(time.Millisecond), g.limits.Lead)
 		}
-		err = sleep(ctx, -late)
+		err = clock.Sleep(ctx, -late)
 		late = max(time.Since(start), 0)
 		return err
 	})
@@ -211,7 +212,7 @@ func (g *Group) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
 			others = append(others, shard)
 		}
 	}
-	for sleep(ctx, beatEvery) == nil {
+	for clock.Sleep(ctx, beatEvery) == nil {
 		g.f.refresh()
 		if _, next, _ := g.f.read(orderFile, g.pass+1); next {
 			giveUp(errors.New("the leader has given this pass up"))
@@ -300,7 +301,7 @@ func (g *Group) poll(ctx context.Context, shard int, limit time.Duration, what s
 		if limit > 0 && time.Since(begin) > limit {
 			return fmt.Errorf("shard %d of %d has not %s within %s", shard, g.f.Count, what, limit)
 		}
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := clock.Sleep(ctx, pollEvery); err != nil {
 			return err
 		}
 	}
@@ -334,15 +335,4 @@ func differences(leader, own map[string]string) error {
 		}
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }

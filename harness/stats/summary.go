@@ -1,7 +1,6 @@
 package stats
 
 import (
-	"regexp"
 	"time"
 )
 
@@ -42,9 +41,10 @@ type Summary struct {
 	// there is none to speak of.
 	Steady *Steady `json:"steady_state"`
 
-	// Errors are the first distinct reasons for which requests failed, at most
-	// [MaxErrors].
-	Errors []ErrorCount `json:"errors,omitempty"`
+	// Errors are the kinds of failure by their frequency, at most [MaxErrors];
+	// OtherErrors are the requests that failed for other reasons than these.
+	Errors      Failures     `json:"errors,omitempty"`
+	OtherErrors *OtherErrors `json:"other_errors,omitempty"`
 }
 
 // Wait is how long past their scheduled times requests were sent: they waited
@@ -56,16 +56,6 @@ type Wait struct {
 	P99    *float64 `json:"p99_client_wait_ms"`
 	Max    *float64 `json:"max_client_wait_ms"`
 }
-
-// ErrorCount is a reason for which requests failed. Reasons that differ only
-// in their numbers ("17 of 1024 tokens") are one, shown by its first example.
-type ErrorCount struct {
-	Error    string `json:"error"`
-	Requests int    `json:"requests"`
-}
-
-// MaxErrors is how many distinct reasons a Summary lists.
-const MaxErrors = 3
 
 // Summarize takes the figures of a run: the timings of all its requests,
 // failed ones included, and how long it took. gpus divides the throughput;
@@ -144,31 +134,10 @@ func (r Run) Summary() Summary {
 	}
 	s.Goodput = goodput(r.Timings, r.SLO, sec)
 	s.Steady = steady(r.Timings, r.Duration, r.GPUs)
-	s.Errors = countErrors(r.Timings)
+	s.Errors = FailuresOf(r.Timings)
+	if len(s.Errors) > MaxErrors {
+		rest := s.Errors[MaxErrors:]
+		s.Errors, s.OtherErrors = s.Errors[:MaxErrors], &OtherErrors{len(rest), rest.Requests()}
+	}
 	return s
-}
-
-var digits = regexp.MustCompile(`\d+`)
-
-func countErrors(ts []Timing) []ErrorCount {
-	var order []*ErrorCount
-	seen := map[string]*ErrorCount{}
-	for _, t := range ts {
-		if t.Err == "" {
-			continue
-		}
-		key := digits.ReplaceAllString(t.Err, "#")
-		e := seen[key]
-		if e == nil {
-			e = &ErrorCount{Error: t.Err}
-			seen[key] = e
-			order = append(order, e)
-		}
-		e.Requests++
-	}
-	var out []ErrorCount
-	for _, e := range order[:min(len(order), MaxErrors)] {
-		out = append(out, *e)
-	}
-	return out
 }

@@ -36,7 +36,7 @@ func TestSummaryByHand(t *testing.T) {
 	assert.Equal(t, 15.0, *s.ITL.Mean)
 	assert.Equal(t, 30.0, *s.E2EL.Mean)
 	assert.InDelta(t, 1000/15.0, *s.Interactivity, 1e-12)
-	assert.Equal(t, []ErrorCount{{"HTTP 500", 1}}, s.Errors)
+	assert.Equal(t, Failures{{Error: "HTTP 500", Requests: 1}}, s.Errors)
 }
 
 func TestNothingSucceeded(t *testing.T) {
@@ -71,14 +71,6 @@ func TestKeys(t *testing.T) {
 		assert.Contains(t, m, k)
 		assert.IsType(t, 0.0, m[k], k)
 	}
-}
-
-func TestErrorsThatDifferInNumbersAreOne(t *testing.T) {
-	var ts []Timing
-	for _, e := range []string{"stopped after 3 of 8 tokens", "HTTP 500", "stopped after 4 of 8 tokens", "b", "c", "stopped after 5 of 8 tokens"} {
-		ts = append(ts, Timing{Err: e})
-	}
-	assert.Equal(t, []ErrorCount{{"stopped after 3 of 8 tokens", 3}, {"HTTP 500", 1}, {"b", 1}}, Summarize(ts, 1, 1).Errors)
 }
 
 func TestGapsKeepEveryNanosecond(t *testing.T) {

@@ -29,6 +29,7 @@ type Timing struct {
 	OutputTokens int    // likewise; where the server sends no usage, the chunks
 	NoUsage      bool   // the server sent no usage: the counts are the client's
 	Err          string // why the request failed; empty for a request that succeeded
+	Advice       string // what to do about Err; may be empty
 }
 
 // TTFT is the time to the first token. Under a load shape that schedules its

@@ -37,10 +37,13 @@ type Figures struct {
 	BytePerplexity float64 `json:"byte_perplexity"`
 	WordPerplexity float64 `json:"word_perplexity"`
 
-	Passed        bool   `json:"passed"`         // accuracy held and performance was measured
-	Embedded      bool   `json:"embedded"`       // measured on the suite's own engine
-	ClientLimited bool   `json:"client_limited"` // the client, not the server, was the limit
-	ResultFile    string `json:"result_file"`    // its name in the batch folder; own boards keep a copy
+	Passed        bool `json:"passed"`         // accuracy held and performance was measured
+	Embedded      bool `json:"embedded"`       // measured on the suite's own engine
+	ClientLimited bool `json:"client_limited"` // the client, not the server, was the limit
+	// Marks are the result's own words for what is not as the rules ask; see
+	// package batch.
+	Marks      []string `json:"marks,omitempty"`
+	ResultFile string   `json:"result_file"` // its name in the batch folder; own boards keep a copy
 }
 
 // Name is the cell's name: isl=1024/osl=1024/conc=4.
@@ -120,6 +123,8 @@ func (c *Client) route(f Figures) (address string, refusal error) {
 		return "", fmt.Errorf("it was measured on the embedded engine, which says nothing about hardware, so it never goes to a public board (%s)", address)
 	case f.ClientLimited:
 		return "", fmt.Errorf("the client was the limit of this measurement, not the server, so it does not go to a public board (%s): give the client more CPU and measure again", address)
+	case len(f.Marks) > 0:
+		return "", fmt.Errorf("it is marked %s, so it does not go to a public board (%s)", strings.Join(f.Marks, ", "), address)
 	case strings.HasSuffix(host(address), ".hf.space") && !f.hasBaseline():
 		return "", fmt.Errorf("the public board (%s) asks for the hardware baseline's figures, and there are none for this cell", address)
 	}

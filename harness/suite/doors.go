@@ -11,7 +11,9 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/figures"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
+	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 )
 
@@ -36,16 +38,22 @@ type Benchmark[B any] interface {
 // baseline: a sub-test a cell.
 func Accuracy[T Test[T]](t T) {
 	eachCell(t, func(t T, c matrix.Cell) {
-		a, err := current.sweep.Accuracy(current.ctx, c)
+		a, err := current.score(c)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(hint.Line(err))
 		}
 		for _, f := range a.Figures() {
 			t.Attr(f.Name, fmt.Sprint(f.Value))
 		}
 		t.Attr("accuracy_validation", string(a.Verdict.Status))
-		if a.Failed() {
+		if a.Result == nil {
+			t.Attr("accuracy_reason", a.Reason())
+		}
+		switch {
+		case a.Failed():
 			t.Fatal(a.Reason())
+		case a.Result == nil:
+			t.Skip(a.Reason())
 		}
 		t.Log(a)
 	})
@@ -55,7 +63,7 @@ func Accuracy[T Test[T]](t T) {
 // pass. It reports the mean of the passes' figures and stops at the first pass
 // that does not pass.
 func Bench[B Benchmark[B]](b B) {
-	if current != nil && !current.sweep.Measures() {
+	if current != nil && current.sweep.Mode == settings.ModeAcc {
 		b.Skip("mode acc measures no speed")
 	}
 	eachCell(b, func(b B, c matrix.Cell) {
@@ -64,7 +72,7 @@ func Bench[B Benchmark[B]](b B) {
 		var passes []*batch.Result
 		var seconds, limited float64
 		for b.Loop() {
-			if r, err = current.sweep.Serve(current.ctx, c); err != nil || r.Performance == nil {
+			if r, err = current.measure(c); err != nil || r.Performance == nil {
 				break
 			}
 			passes, seconds = append(passes, r), seconds+r.Performance.Duration
@@ -161,7 +169,7 @@ func eachCell[T Test[T]](t T, do func(T, matrix.Cell)) {
 	if current == nil {
 		t.Skip("nothing of the suite is selected")
 	}
-	for _, c := range current.sweep.Cells() {
+	for _, c := range current.sweep.Cells {
 		t.Run(c.Name(), func(t T) { do(t, c) })
 	}
 }
@@ -169,11 +177,11 @@ func eachCell[T Test[T]](t T, do func(T, matrix.Cell)) {
 // verdict ends a cell's performance test or benchmark as its pass ended. Where
 // accuracy failed, the test of it says so, unless it was not asked for.
 func verdict[T Test[T]](t T, c matrix.Cell, r *batch.Result, err error) {
-	if skipped, ok := err.(*sweep.AccuracyFailed); ok && current.sweep.Plan.Accuracy(c.Name()) {
+	if skipped, ok := err.(*sweep.AccuracyFailed); ok && current.plan.accuracy(c.Name()) {
 		t.Skip(skipped)
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(hint.Line(err))
 	}
 	if r.Status != batch.Passed {
 		t.Fatal(r.Reason)

@@ -15,8 +15,10 @@ import (
 	"syscall"
 	"time"
 
+	"inferbench/harness/estimate"
 	"inferbench/harness/figures"
 	"inferbench/harness/hint"
+	"inferbench/harness/report"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 )
@@ -24,16 +26,6 @@ import (
 // Runner runs the tests of an open sweep and returns the exit code: *testing.M
 // is one.
 type Runner interface{ Run() int }
-
-// session is the sweep of this process, and the context that ends it.
-type session struct {
-	ctx   context.Context
-	sweep *sweep.Sweep
-}
-
-// current is what the tests run, which package testing hands nothing to. It is
-// nil where the command line selects none of the suite's cells.
-var current *session
 
 // stopped is a context that ends with Ctrl+C, SIGTERM or a closed terminal.
 // A second such signal ends the process at once.
@@ -58,27 +50,38 @@ func Main(flags *flag.FlagSet, m Runner) int {
 	if err != nil {
 		return refuse(ctx, err)
 	}
-	plan, err := sweep.NewPlan(line.run, line.bench, line.skip)
+	plan, err := newPlan(line.run, line.bench, line.skip)
 	if err != nil {
 		return m.Run() // which says what is wrong with the pattern
 	}
-	set, err := settings.Load(flags, os.Getenv, ".env")
-	if err == nil {
-		set, err = sweep.Resume(set)
+	set, err := settings.Load(flags, os.Environ(), ".env")
+	if line.list == "" {
+		for _, note := range set.Notes {
+			fmt.Fprintln(os.Stderr, "inferbench:", note)
+		}
 	}
-	if errors.Is(err, sweep.ErrNothingLeft) {
+	if err == nil {
+		set, err = resume(set)
+	}
+	if errors.Is(err, errNothingLeft) {
 		fmt.Println("inferbench:", err)
 		return 0
 	}
+	sel := choose(set, plan)
 	if err == nil && line.list == "" {
-		err = sweep.Misses(set, plan)
+		err = sel.misses(set)
 	}
 	if err != nil {
 		return refuse(ctx, err)
 	}
-	if len(sweep.Selected(set, plan)) == 0 || line.list != "" {
+	if len(sel.cells) == 0 || line.list != "" {
 		return m.Run()
 	}
+	return run(ctx, set, sel, line, begin, m)
+}
+
+// run connects to the server and has the selected cells run on it.
+func run(ctx context.Context, set settings.Settings, sel selection, line commandLine, begin time.Time, m Runner) int {
 	tty, plain := progressOutput()
 	t, disconnect, err := connect(ctx, &set, plain)
 	if err != nil {
@@ -89,13 +92,13 @@ func Main(flags *flag.FlagSet, m Runner) int {
 	if err != nil {
 		return refuse(ctx, err)
 	}
-	watch, unwatch, err := watcher(set, tty, plain, sweep.Selected(set, plan), line)
+	watch, unwatch, err := watcher(set, tty, plain, sel.cells, line)
 	if err != nil {
 		return refuse(ctx, err)
 	}
 	defer unwatch()
-	config := sweep.Config{Settings: set, Target: t, Plan: plan, Shards: shards,
-		Watch: watch, Limit: line.limit, Begin: begin, Count: line.count}
+	config := sweep.Config{Settings: set, Target: t, Shards: shards, Watch: watch, Begin: begin,
+		Mode: sel.mode, Cells: sel.cells, AccuracyOnly: sel.accuracyOnly()}
 	if shards != nil {
 		defer shards.Leave()
 		if !shards.Place().Leads() {
@@ -103,32 +106,38 @@ func Main(flags *flag.FlagSet, m Runner) int {
 		}
 	}
 	if set.Estimate {
-		if err := sweep.Estimate(ctx, config, os.Stdout); err != nil {
+		if err := estimate.Write(ctx, os.Stdout, t, set, sel.measured()); err != nil {
 			return refuse(ctx, err)
 		}
 		return 0
 	}
-	return sweepCells(ctx, config, line.bench != "", m)
-}
-
-// sweepCells opens the sweep, has its cells run, and ends it.
-func sweepCells(ctx context.Context, config sweep.Config, units bool, m Runner) int {
-	sw, err := sweep.Open(ctx, config)
+	budget := budget(ctx, t, set, sel, line, begin)
+	if err := budget.Fits(); err != nil {
+		return refuse(ctx, err)
+	}
+	sw, err := sweep.Open(config)
 	if err != nil {
 		return refuse(ctx, err)
 	}
-	current = &session{ctx, sw}
-	if units {
+	current = &session{ctx, sw, sel.plan, budget}
+	if line.bench != "" {
 		fmt.Print(figures.Units())
 	}
-	code := m.Run()
-	err = sw.Close()
-	sw.WriteTables(os.Stdout)
+	return finish(ctx, sw, m.Run())
+}
+
+// finish ends a sweep whose cells have run, and returns the exit code.
+func finish(ctx context.Context, sw *sweep.Sweep, code int) int {
+	err := sw.Close()
+	for _, b := range sw.Batches() {
+		err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
+	}
+	writeTables(os.Stdout, sw)
 	if err == nil || ctx.Err() == nil {
-		err = errors.Join(err, submit(ctx, sw))
+		err = errors.Join(err, submitAll(ctx, sw))
 	}
 	if err != nil {
-		fmt.Println("inferbench:", hint.Err(err))
+		fmt.Println("inferbench:", hint.Line(err))
 		code = max(code, 1)
 	}
 	return code
@@ -140,6 +149,6 @@ func refuse(ctx context.Context, err error) int {
 	if ctx.Err() != nil && !strings.HasPrefix(err.Error(), "interrupted") {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(os.Stderr, "inferbench:", hint.Err(err))
+	fmt.Fprintln(os.Stderr, "inferbench:", hint.Line(err))
 	return 2
 }

@@ -11,6 +11,7 @@ import (
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/corpus"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
 )
@@ -30,7 +31,7 @@ func (a *Accuracy) Failed() bool { return a.Err != nil || a.Verdict.Status == ac
 // Reason is the verdict in words, on one line.
 func (a *Accuracy) Reason() string {
 	if a.Err != nil {
-		return a.Err.Error()
+		return hint.Line(a.Err)
 	}
 	return "accuracy " + string(a.Verdict.Status) + ": " + a.Verdict.Reason
 }
@@ -73,11 +74,12 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 		return nil, ErrInterrupted
 	}
 	st.accuracy = a
-	sw.overrun(sw.budget.accuracyTook(a.Took))
 	switch {
 	case a.Failed():
 		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
-	case !sw.serves(c):
+	case !sw.measures(c) && a.Result == nil: // accuracy was all that was asked for
+		err = sw.endUnmeasured(c, st, a, batch.Failed, a.Reason())
+	case !sw.measures(c):
 		err = sw.endUnmeasured(c, st, a, batch.Passed, "")
 	}
 	return a, err
@@ -97,12 +99,14 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
-			if w, ok := sw.Watch.(FetchWatcher); ok {
-				w.Fetching(c, f.Base, got, total)
-			}
+			sw.Watch.Fetching(c, f.Base, got, total)
 		},
 	})
-	if err != nil {
+	var unmeasured *accuracy.Unmeasured
+	switch {
+	case errors.As(err, &unmeasured):
+		return &Accuracy{Verdict: accuracy.Verdict{Status: accuracy.NotRun, Reason: unmeasured.Reason}}
+	case err != nil:
 		return &Accuracy{Err: err}
 	}
 	base, err := accuracy.Baseline(s.Baseline, sw.Target.Model, r)
@@ -126,9 +130,12 @@ func addAccuracy(r *batch.Result, a *Accuracy) error {
 	v := a.Verdict
 	switch {
 	case a.Err != nil:
-		v = accuracy.Verdict{Status: accuracy.Failed, Reason: a.Err.Error()}
+		v = accuracy.Verdict{Status: accuracy.Failed, Reason: hint.Line(a.Err)}
 	case v.Status == "":
 		v.Status = accuracy.NotRun
+	}
+	if v.Status == accuracy.NotRun {
+		r.Mark(batch.AccuracyNotRun)
 	}
 	var err1, err2 error
 	if a.Result != nil {

@@ -16,19 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/accuracy"
-	"inferbench/harness/batch"
 	"inferbench/harness/engine"
-	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
 )
-
-type unwatched struct{}
-
-func (unwatched) Accuracy(matrix.Cell, int, int)     {}
-func (unwatched) Serving(matrix.Cell, load.Progress) {}
-func (unwatched) Ended(matrix.Cell, *batch.Result)   {}
 
 // A cell is scored with the CONC that it is timed with: the first requests are
 // let through only when that many are there.
@@ -67,7 +59,7 @@ func TestACellIsScoredAtItsConc(t *testing.T) {
 	defer s.Close()
 	tg := server.New(s.URL, "", "", nil)
 	require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
-	sw := &Sweep{Config: Config{Target: tg, Watch: unwatched{}}}
+	sw := &Sweep{Config: Config{Target: tg, Watch: nobody{}}}
 	sw.Settings.Accuracy.MaxLength = 512
 	sw.Settings.Server.RequestTimeout = time.Minute
 	a := sw.score(context.Background(), matrix.Cell{Conc: conc})

@@ -1,7 +1,6 @@
 package sweep
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,46 +8,7 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
-	"inferbench/harness/settings"
 )
-
-// ErrNothingLeft is the error for a batch to resume whose cells have all
-// passed.
-var ErrNothingLeft = errors.New("nothing is left to run: every cell has PASSED")
-
-// Resume narrows the settings to the cells that the batch to resume has left
-// (see [batch.Unfinished]). Without RESUME they stay as they are.
-func Resume(s settings.Settings) (settings.Settings, error) {
-	if s.Resume == "" {
-		return s, nil
-	}
-	left, err := batch.Unfinished(s.Resume, s.Selection.Conc)
-	if err != nil {
-		return s, err
-	}
-	if len(left) == 0 {
-		return s, finished(s.Resume)
-	}
-	s.Selection.Conc = nil
-	for _, c := range left {
-		s.Selection.Conc = append(s.Selection.Conc, c.Conc)
-	}
-	return s, nil
-}
-
-// finished says that nothing is left, and how to run again what failed.
-func finished(dir string) error {
-	f, err := batch.Open(dir)
-	if err != nil {
-		return err
-	}
-	for _, c := range f.Cells {
-		if c.Status == batch.Failed {
-			return fmt.Errorf("%s: every cell is finished; to run the one that FAILED again: make resume BATCH=%s CONC=%d", dir, dir, c.Conc)
-		}
-	}
-	return fmt.Errorf("%s: %w", dir, ErrNothingLeft)
-}
 
 // server is who answers now.
 func (sw *Sweep) server() batch.Server {
@@ -66,7 +26,7 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 	}
 	if dir == "" {
 		b, err := batch.Create(sw.Settings.Results.Dir, batch.Header{
-			Combination: combo, Mode: string(sw.mode), Time: sw.Begin, Cells: cells})
+			Combination: combo, Mode: string(sw.Mode), Time: sw.Begin, Cells: cells})
 		if err != nil {
 			return nil, err
 		}
@@ -80,8 +40,8 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 		return nil, fmt.Errorf("%s was run on %s, but %s is %s: a batch is of one server; begin a new one",
 			dir, describe(p.Server), sw.Target.BaseURL, describe(now))
 	}
-	if string(sw.mode) != p.Mode { // the settings are the batch's: only -run can do that
-		return nil, fmt.Errorf("%s is a batch of mode %s, but this run would be of mode %s: let -run select its TestServing too", dir, p.Mode, sw.mode)
+	if string(sw.Mode) != p.Mode { // the settings are the batch's: only -run can do that
+		return nil, fmt.Errorf("%s is a batch of mode %s, but this run would be of mode %s: let -run select its TestServing too", dir, p.Mode, sw.Mode)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
 		if inputs[name] != p.Inputs[name] {
@@ -124,13 +84,4 @@ func (sw *Sweep) verdict() error {
 		return fmt.Errorf("%s: %w; from before this run: %s", sw.Settings.Resume, err, strings.Join(earlier, ", "))
 	}
 	return err
-}
-
-// standing says of a resumed batch how many of all its cells have passed; "" of
-// another, whose table has them all.
-func (sw *Sweep) standing(b *batch.Batch) string {
-	if sw.Settings.Resume == "" {
-		return ""
-	}
-	return fmt.Sprintf(": %d of its %d cells have passed", b.Count(batch.Passed), len(b.Cells()))
 }

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -9,9 +10,9 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
-	"inferbench/harness/settings"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -42,9 +43,6 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	if st.accuracy.Failed() {
 		return nil, &AccuracyFailed{st.accuracy.Reason()}
 	}
-	if st, err = sw.enter(ctx, c); err != nil { // the accuracy run may have used up the time
-		return nil, err
-	}
 	begin := readClocks()
 	r, rec := sw.measure(ctx, pass{c, st.passes}, st.accuracy.Baseline)
 	st.passes++
@@ -58,13 +56,12 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		sw.finish(c, st, r)
 		return r, ErrInterrupted
 	}
-	sw.overrun(sw.budget.servingTook(c, took))
 	if err := addAccuracy(r, st.accuracy); err != nil {
 		return nil, err
 	}
 	if rec != nil {
 		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
-			r.Status, r.Reason = batch.Failed, err.Error()
+			r.Status, r.Reason = batch.Failed, hint.Line(err)
 		}
 	}
 	return r, sw.finish(c, st, r)
@@ -76,25 +73,25 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
 	c, p := run.Cell, sw.plan(run)
 	r := &batch.Result{Args: sw.args(c, p)}
-	fail := func(reason string) {
+	fail := func(err error) {
 		if r.Status != batch.Failed {
-			r.Status, r.Reason = batch.Failed, reason
+			r.Status, r.Reason = batch.Failed, hint.Line(err)
 		}
 	}
 	src, o, notes, err := load.Open(ctx, sw.Target, p)
 	if err != nil {
-		fail(err.Error())
+		fail(err)
 		return r, nil
 	}
 	server := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
 	seen := server()
 	if err != nil {
-		fail(err.Error())
+		fail(err)
 		return r, nil
 	}
 	if err := sw.keepServer(c, r, seen); err != nil {
-		fail(err.Error())
+		fail(err)
 	}
 	r.Notes = append(notes, rec.Notes...)
 	if n := cached(seen, sw.Settings.Workload.SharedPrefix); n != "" {
@@ -107,19 +104,21 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
-	if r.ClientLimited = rec.Audit.ClientLimited; r.ClientLimited {
+	if rec.Audit.ClientLimited {
+		r.Mark(batch.ClientLimited)
 		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
 	}
 	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {
-		fail(err.Error())
+		fail(err)
 	}
 	switch {
 	case sum.Failed > 0:
-		fail(fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, sum.Errors[0].Error))
+		why, do := sum.WhyFailed()
+		fail(hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, why), do))
 	case sum.Successful == 0:
-		fail("no request was sent")
+		fail(errors.New("no request was sent"))
 	case rec.Unsent > 0 && o.Shape.Duration == 0:
-		fail(fmt.Sprintf("%d of %d requests were not sent", rec.Unsent, src.Len()))
+		fail(fmt.Errorf("%d of %d requests were not sent", rec.Unsent, src.Len()))
 	default:
 		r.Status = batch.Passed
 		sw.auditDecode(ctx, c, src, base, r, fail)
@@ -129,17 +128,17 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them.
-func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(string)) {
+func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(error)) {
 	a, v, err := accuracy.Decoding(ctx, sw.Target, base, accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry()})
 	if err != nil {
-		fail(err.Error())
+		fail(err)
 		return
 	}
 	if r.DecodeAudit, err = batch.Section(a.Measured); err != nil {
-		fail(err.Error())
+		fail(err)
 	}
 	if v.Status == accuracy.Failed {
-		fail("decode audit: " + v.Reason)
+		fail(errors.New("decode audit: " + v.Reason))
 	}
 }
 
@@ -152,6 +151,3 @@ func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Compariso
 	cmp := sw.hardware.Compare(run)
 	return &cmp
 }
-
-// Measures reports whether anything is benchmarked in this sweep.
-func (sw *Sweep) Measures() bool { return sw.mode != settings.ModeAcc }

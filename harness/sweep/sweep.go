@@ -1,10 +1,9 @@
-// Package sweep runs the cells of one `go test` invocation: settings → matrix →
-// (workload → load → stats | accuracy) → verdict against baselines → batch.
+// Package sweep takes the cells of a sweep along their way: score → measure →
+// audit → judge → keep, so that each ends with one true status in its batch.
 //
-// The root package's tests are its doors: TestAccuracy calls [Sweep.Accuracy]
-// for a cell, TestServing and BenchmarkServing call [Sweep.Serve]. The sweep
-// remembers what it has done, so that every door gates on the same accuracy
-// result and each cell ends with one true status in its batch.
+// [Sweep.Accuracy] scores a cell, [Sweep.Serve] measures it. The sweep remembers
+// what it has done, so that both judge by the same accuracy result. Who selects
+// the cells, shows progress, prints tables and submits is package suite.
 package sweep
 
 import (
@@ -12,7 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
-	"inferbench/harness/report"
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
 	"inferbench/harness/shard"
@@ -35,15 +33,13 @@ const Version = "0.1.0"
 type Config struct {
 	Settings settings.Settings
 	Target   *server.Server // a server that is ready, see [server.Server.Wait]
-	Plan     Plan           // which cells `go test` selects
 	Watch    Watcher        // told what happens; nil for nobody
 	Shards   *shard.Group   // who shares the load; nil for nobody. See [Follow]
+	Begin    time.Time
 
-	// Limit is when `go test` will kill this process, counted from Begin; zero
-	// is never.
-	Limit time.Duration
-	Begin time.Time
-	Count int // passes over each cell (-count); 0 is 1
+	Mode         settings.Mode        // acc: no cell's speed is measured
+	Cells        []matrix.Cell        // in the order in which they run
+	AccuracyOnly map[matrix.Cell]bool // those whose speed is not measured
 }
 
 // Watcher is told what happens while it happens. Its methods are called from
@@ -52,27 +48,20 @@ type Watcher interface {
 	Accuracy(cell matrix.Cell, done, total int)
 	Serving(cell matrix.Cell, p load.Progress)
 	Ended(cell matrix.Cell, r *batch.Result)
-}
 
-// FetchWatcher is a [Watcher] that also wants to know how many bytes have come
-// of a data file that accuracy is measured on; total is -1 where that is not
-// known.
-type FetchWatcher interface {
+	// Fetching says how many bytes have come of a data file that accuracy is
+	// measured on; total is -1 where that is not known.
 	Fetching(cell matrix.Cell, file string, got, total int64)
 }
 
 // Sweep is an open sweep. Its cells run one after another: they share a server.
 type Sweep struct {
 	Config
-	mode     settings.Mode
 	hardware *baselines.Hardware
 	batches  map[matrix.Combination]*batch.Batch
-	cells    []matrix.Cell
-	budget   *budget
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards states
 	states map[matrix.Cell]*state
-	stop   error // why no further cell may run
 }
 
 // state is what is known of a cell so far.
@@ -83,57 +72,10 @@ type state struct {
 	result   *batch.Result // the last one written
 }
 
-// Effective is the mode that a command line really asks for: a -run pattern
-// that leaves out every performance cell makes perf and submit an accuracy run.
-func Effective(mode settings.Mode, sel matrix.Selection, plan Plan) settings.Mode {
-	for _, combo := range sel.Combinations() {
-		for _, c := range sel.Cells(combo) {
-			if plan.Serving(c.Name()) {
-				return mode
-			}
-		}
-	}
-	return settings.ModeAcc
-}
-
-// Selected lists the cells that a command line selects, in the order in which
-// they run: combination by combination, CONC ascending as given.
-func Selected(s settings.Settings, plan Plan) []matrix.Cell {
-	var out []matrix.Cell
-	for _, combo := range s.Selection.Combinations() {
-		for _, c := range s.Selection.Cells(combo) {
-			serving := plan.Serving(c.Name()) && s.Mode != settings.ModeAcc
-			if serving || plan.Accuracy(c.Name()) {
-				out = append(out, c)
-			}
-		}
-	}
-	return out
-}
-
-// Misses is the error for a command line that asks for the suite's tests but
-// selects no cell: package testing would call that a success.
-func Misses(s settings.Settings, plan Plan) error {
-	if !plan.asks() || len(Selected(s, plan)) > 0 {
-		return nil
-	}
-	var names []string
-	for _, combo := range s.Selection.Combinations() {
-		for _, c := range s.Selection.Cells(combo) {
-			if plan.Serving(c.Name()) {
-				return errors.New("nothing would run: mode acc measures no speed, and only that was asked for")
-			}
-			names = append(names, c.Name())
-		}
-	}
-	return fmt.Errorf("nothing would run: -run, -bench and -skip leave none of the cells that the settings name: %s", strings.Join(names, ", "))
-}
-
 // Open checks that the sweep can be run at all and makes its batch folders. The
 // error is one line; nothing is left behind when there is one.
-func Open(ctx context.Context, c Config) (*Sweep, error) {
-	sw := &Sweep{Config: c, mode: Effective(c.Settings.Mode, c.Settings.Selection, c.Plan),
-		batches: map[matrix.Combination]*batch.Batch{}, states: map[matrix.Cell]*state{}}
+func Open(c Config) (*Sweep, error) {
+	sw := &Sweep{Config: c, batches: map[matrix.Combination]*batch.Batch{}, states: map[matrix.Cell]*state{}}
 	if sw.Watch == nil {
 		sw.Watch = nobody{}
 	}
@@ -146,15 +88,11 @@ func Open(ctx context.Context, c Config) (*Sweep, error) {
 			return nil, fmt.Errorf("ACC_BASELINE: %w", err)
 		}
 	}
-	sw.cells = Selected(c.Settings, c.Plan)
-	for _, cell := range sw.cells {
-		if n := cell.ISL + cell.OSL; sw.Target.MaxLen > 0 && n > sw.Target.MaxLen && sw.serves(cell) {
-			return nil, fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all",
-				cell.Name(), n, sw.Target.Model, sw.Target.MaxLen)
+	for _, cell := range sw.Cells {
+		if n := cell.ISL + cell.OSL; sw.Target.MaxLen > 0 && n > sw.Target.MaxLen && sw.measures(cell) {
+			err := fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all", cell.Name(), n, sw.Target.Model, sw.Target.MaxLen)
+			return nil, hint.New(err, server.LongerContext)
 		}
-	}
-	if sw.budget, err = sw.newBudget(ctx); err != nil {
-		return nil, err
 	}
 	if err := sw.openBatches(); err != nil {
 		return nil, err
@@ -164,7 +102,7 @@ func Open(ctx context.Context, c Config) (*Sweep, error) {
 
 func (sw *Sweep) openBatches() error {
 	byCombination := map[matrix.Combination][]matrix.Cell{}
-	for _, c := range sw.cells {
+	for _, c := range sw.Cells {
 		byCombination[c.Combination] = append(byCombination[c.Combination], c)
 		sw.states[c] = &state{}
 	}
@@ -178,22 +116,44 @@ func (sw *Sweep) openBatches() error {
 	return nil
 }
 
-// Cells lists the sweep's cells in order.
-func (sw *Sweep) Cells() []matrix.Cell { return sw.cells }
+// Batches lists the sweep's batches, in the order in which they run.
+func (sw *Sweep) Batches() []*batch.Batch {
+	var out []*batch.Batch
+	for _, c := range sw.Cells {
+		if b := sw.batches[c.Combination]; !slices.Contains(out, b) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
 
-// Mode is the mode in effect, see [Effective].
-func (sw *Sweep) Mode() settings.Mode { return sw.mode }
+// Scored is how the cell's accuracy run ended; nil where there was none.
+func (sw *Sweep) Scored(c matrix.Cell) *Accuracy {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	return sw.states[c].accuracy
+}
 
-// serves reports whether the cell's speed will be measured.
-func (sw *Sweep) serves(c matrix.Cell) bool {
-	return sw.mode != settings.ModeAcc && sw.Plan.Serving(c.Name())
+// Result is the cell's last result; nil where there is none.
+func (sw *Sweep) Result(c matrix.Cell) *batch.Result {
+	sw.mu.Lock()
+	defer sw.mu.Unlock()
+	return sw.states[c].result
+}
+
+// Hardware is the hardware baseline that cells are compared with.
+func (sw *Sweep) Hardware() *baselines.Hardware { return sw.hardware }
+
+// measures reports whether the cell's speed will be measured.
+func (sw *Sweep) measures(c matrix.Cell) bool {
+	return sw.Mode != settings.ModeAcc && !sw.AccuracyOnly[c]
 }
 
 // ErrNotSelected is the error for a cell that the sweep was not opened with.
 var ErrNotSelected = errors.New("the cell is not part of this sweep")
 
 // enter is what every door does first: it finds the cell's state and refuses to
-// go on after an interrupt or when the time will not do.
+// go on after an interrupt.
 func (sw *Sweep) enter(ctx context.Context, c matrix.Cell) (*state, error) {
 	sw.mu.Lock()
 	defer sw.mu.Unlock()
@@ -203,8 +163,6 @@ func (sw *Sweep) enter(ctx context.Context, c matrix.Cell) (*state, error) {
 		return nil, fmt.Errorf("%s: %w", c.Name(), ErrNotSelected)
 	case ctx.Err() != nil:
 		return nil, ErrInterrupted
-	case sw.stop != nil:
-		return nil, sw.stop
 	}
 	return st, nil
 }
@@ -219,15 +177,17 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	st.result = r
 	took := st.unbooked
 	st.unbooked = 0
-	r.Reason = hint.Add(r.Reason)
+	if sw.Target.Loopback {
+		r.Mark(batch.Embedded)
+	}
 	sw.Watch.Ended(c, r)
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
 	}
 	if err := b.WriteResult(sw.Settings.Results.Filename, c, r); err != nil {
 		// Without its file the cell has no result, whatever was measured.
-		r.Status, r.Reason = batch.Failed, hint.Add(err.Error())
-		return errors.Join(hint.Err(err), b.Record(c, batch.Failed, took))
+		r.Status, r.Reason = batch.Failed, hint.Line(err)
+		return errors.Join(err, b.Record(c, batch.Failed, took))
 	}
 	return b.Record(c, r.Status, took)
 }
@@ -236,9 +196,9 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	s, t := sw.Settings, sw.Target
 	a := batch.Args{Model: t.Model, Backend: t.Dialect.Name, BackendVersion: t.Version, BaseURL: t.BaseURL,
-		Endpoint: "/v1/completions", DatasetName: string(p.Workload.Kind), DatasetPath: p.Workload.Path,
+		Endpoint: "/v1/completions", DatasetName: p.Workload.Kind.Name, DatasetPath: p.Workload.Path,
 		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: p.Workload.RangeRatio,
-		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.mode),
+		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.Mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
 		AccuracyMaxLength: s.Accuracy.MaxLength, Settings: s.Given}
 	if p.Chat {
@@ -253,14 +213,12 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	return a
 }
 
-// Close ends the batches: cells without a record become INCOMPLETE, and each
-// batch gets its report. It is an error when a cell did not pass, so that the
+// Close ends the batches: cells without a record become INCOMPLETE. It is an error when a cell did not pass, so that the
 // exit code can say so (see [Sweep.verdict]).
 func (sw *Sweep) Close() error {
 	var errs []error
 	for _, b := range sw.batches {
 		errs = append(errs, b.Close())
-		errs = append(errs, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -270,6 +228,7 @@ func (sw *Sweep) Close() error {
 
 type nobody struct{}
 
-func (nobody) Accuracy(matrix.Cell, int, int)     {}
-func (nobody) Serving(matrix.Cell, load.Progress) {}
-func (nobody) Ended(matrix.Cell, *batch.Result)   {}
+func (nobody) Fetching(matrix.Cell, string, int64, int64) {}
+func (nobody) Accuracy(matrix.Cell, int, int)             {}
+func (nobody) Serving(matrix.Cell, load.Progress)         {}
+func (nobody) Ended(matrix.Cell, *batch.Result)           {}

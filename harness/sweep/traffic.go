@@ -30,11 +30,11 @@ func (sw *Sweep) plan(p pass) load.Plan {
 	c, s := p.Cell, sw.Settings
 	w, shape := s.Workload, s.Shape
 	seed := w.Seed
-	if w.Dataset != workload.KindShareGPT { // of which the seed chooses the part that is sent
+	if !sw.kind().OneSeed {
 		seed = p.seed(seed)
 	}
 	n := c.NumPrompts
-	if sw.endless() {
+	if sw.Settings.Endless() {
 		n = workload.Endless
 	}
 	warm := 2 * c.Conc
@@ -42,7 +42,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		warm = *w.WarmUp
 	}
 	return load.Plan{
-		Workload: workload.Spec{Kind: w.Dataset, Path: w.Path, N: n, ISL: c.ISL, OSL: c.OSL,
+		Workload: workload.Spec{Kind: sw.kind(), Path: w.Path, N: n, ISL: c.ISL, OSL: c.OSL,
 			RangeRatio: sw.rangeRatio(), Seed: seed, SharedPrefix: w.SharedPrefix, Prefixes: w.Prefixes},
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.Server.RequestTimeout,
 			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
@@ -52,9 +52,12 @@ func (sw *Sweep) plan(p pass) load.Plan {
 	}
 }
 
-// endless reports whether DURATION alone ends a pass.
-func (sw *Sweep) endless() bool {
-	return sw.Settings.Shape.Duration > 0 && sw.Settings.Selection.NumPrompts == 0
+// kind is the kind of data set that is sent.
+func (sw *Sweep) kind() *workload.Kind {
+	if k := sw.Settings.Workload.Dataset; k != nil {
+		return k
+	}
+	return workload.Kinds[0]
 }
 
 // rangeRatio is 1 where prompts come from a file as they are.
@@ -70,7 +73,7 @@ func (sw *Sweep) unlike() []string {
 	var out []string
 	w, shape := sw.Settings.Workload, sw.Settings.Shape
 	for what, differs := range map[string]bool{
-		"DATASET is " + string(w.Dataset):                              w.Dataset != workload.KindRandom,
+		"DATASET is " + sw.kind().Name:                                 !sw.kind().Standard,
 		"ENDPOINT is chat":                                             w.Chat,
 		fmt.Sprintf("SHARED_PREFIX is %g", w.SharedPrefix):             w.SharedPrefix > 0,
 		fmt.Sprintf("REQUEST_RATE is %g", shape.Rate):                  shape.Rate > 0,

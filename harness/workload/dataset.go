@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // dataset is requests that are kept: those of a file, or texts that were made.
@@ -49,27 +50,13 @@ var errNoPrompt = errors.New("no prompt in it can be used")
 // parallel calls do for 0 to n-1, several at once, and returns the first error.
 func parallel(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	const atOnce = 8
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(atOnce, n) {
-		workers.Go(func() {
-			for i := range next {
-				if err := do(ctx, i); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
+	group, work := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i := 0; i < n && work.Err() == nil; i++ {
+		group.Go(func() error { return do(work, i) })
 	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	close(next)
-	workers.Wait()
 	return context.Cause(ctx)
 }

@@ -20,10 +20,10 @@ func FuzzDataset(f *testing.F) {
 	f.Add([]byte(`[{"conversations":3},`), true, false)
 	count := func(_ context.Context, text string) (int, error) { return len(strings.Fields(text)) + 1, nil }
 	f.Fuzz(func(t *testing.T, file []byte, shareGPT, trace bool) {
-		s := Spec{Kind: KindJSONL, Path: "f", N: 5, ISL: 8, OSL: 4, RangeRatio: 1, Seed: 1, WarmUp: 2, Vocab: 256, Trace: trace, Count: count}
+		s := Spec{Kind: JSONL, Path: "f", N: 5, ISL: 8, OSL: 4, RangeRatio: 1, Seed: 1, WarmUp: 2, Vocab: 256, Trace: trace, Count: count}
 		read := readJSONL
 		if shareGPT {
-			s.Kind, s.Trace, read = KindShareGPT, false, readShareGPT
+			s.Kind, s.Trace, read = ShareGPT, false, readShareGPT
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -4,22 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
-
-// Kind is a kind of workload.
-type Kind string
-
-const (
-	KindRandom   Kind = "random"   // random token ids of exact length
-	KindText     Kind = "text"     // random English words, of exact length by the server's tokenizer
-	KindShareGPT Kind = "sharegpt" // a file in ShareGPT's format
-	KindJSONL    Kind = "jsonl"    // a file of prompts, or of a trace, one JSON object a line
-)
-
-// Kinds are all kinds, in order.
-var Kinds = []Kind{KindRandom, KindText, KindShareGPT, KindJSONL}
 
 // Counter is how many tokens the server counts in a prompt of this text,
 // those included that its tokenizer adds.
@@ -27,7 +15,7 @@ type Counter func(ctx context.Context, text string) (int, error)
 
 // Spec says which requests a run shall send.
 type Spec struct {
-	Kind Kind   // empty means random
+	Kind *Kind  // nil means the first of Kinds
 	Path string // of the file, for the kinds that have one
 
 	N          int     // requests; Endless where a duration bounds the run
@@ -55,55 +43,48 @@ func Open(ctx context.Context, s Spec) (Source, []string, error) {
 	if s.RangeRatio == 0 {
 		s.RangeRatio = 1
 	}
+	if s.Kind == nil {
+		s.Kind = Kinds[0]
+	}
 	if err := s.check(); err != nil {
 		return nil, nil, err
 	}
-	switch s.Kind {
-	case KindShareGPT, KindJSONL:
+	return s.Kind.Open(ctx, s)
+}
+
+func (s Spec) check() error {
+	k := s.Kind
+	switch {
+	case s.N < 1:
+		return errors.New("workload: want at least one request")
+	case k.File && s.Path == "":
+		return fmt.Errorf("workload %s: DATASET_PATH names no file", k)
+	case !k.File && s.Path != "":
+		return fmt.Errorf("workload %s reads no file: DATASET_PATH=%q wants DATASET=%s", k, s.Path, KindNames(func(k *Kind) bool { return k.File }))
+	case k.File && (s.SharedPrefix != 0 || s.RangeRatio != 1):
+		return fmt.Errorf("workload %s: prompts come from the file as they are, without range ratio or shared prefix", k)
+	case s.Trace && !k.Times:
+		return fmt.Errorf("workload %s has no times: a trace is of DATASET=%s", k, KindNames(func(k *Kind) bool { return k.Times }))
+	case !k.File && s.MaxLen > 0 && s.ISL+s.OSL > s.MaxLen:
+		return fmt.Errorf("ISL %d + OSL %d is more than the server's context of %d tokens", s.ISL, s.OSL, s.MaxLen)
+	case k.Counts == Needed && s.Count == nil:
+		return fmt.Errorf("workload %s: the server has no tokenizer to measure text with (/tokenize); use DATASET=%s", k, Kinds[0])
+	case !(s.SharedPrefix >= 0 && s.SharedPrefix <= 1):
+		return fmt.Errorf("workload: shared prefix %v is not from 0 to 1", s.SharedPrefix)
+	}
+	return nil
+}
+
+// fromFile opens a kind's file and has it read.
+func fromFile(read func(context.Context, io.Reader, Spec) (Source, []string, error)) func(context.Context, Spec) (Source, []string, error) {
+	return func(ctx context.Context, s Spec) (Source, []string, error) {
 		f, err := os.Open(s.Path)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open the data set: %w", err)
 		}
 		defer f.Close()
-		read := readJSONL
-		if s.Kind == KindShareGPT {
-			read = readShareGPT
-		}
 		return read(ctx, f, s)
-	case KindText:
-		return newText(ctx, s)
 	}
-	r := Random{N: s.N, ISL: s.ISL, OSL: s.OSL, RangeRatio: s.RangeRatio, Vocab: s.Vocab, Seed: s.Seed,
-		SharedPrefix: s.SharedPrefix, Prefixes: s.Prefixes}
-	return r, nil, r.Check()
-}
-
-func (s Spec) check() error {
-	file := s.Kind == KindShareGPT || s.Kind == KindJSONL
-	switch {
-	case s.N < 1:
-		return errors.New("workload: want at least one request")
-	case file && s.Path == "":
-		return fmt.Errorf("workload %s: DATASET_PATH names no file", s.Kind)
-	case !file && s.Path != "":
-		return fmt.Errorf("workload %s reads no file: DATASET_PATH=%q wants DATASET=sharegpt or jsonl", s.Kind, s.Path)
-	case file && (s.SharedPrefix != 0 || s.RangeRatio != 1):
-		return fmt.Errorf("workload %s: prompts come from the file as they are, without range ratio or shared prefix", s.Kind)
-	case s.Trace && s.Kind != KindJSONL:
-		return fmt.Errorf("workload %s has no times: a trace is a JSONL file whose lines have a timestamp", s.Kind)
-	case !file && s.MaxLen > 0 && s.ISL+s.OSL > s.MaxLen:
-		return fmt.Errorf("ISL %d + OSL %d is more than the server's context of %d tokens", s.ISL, s.OSL, s.MaxLen)
-	case (s.Kind == KindText) && s.Count == nil:
-		return errors.New("workload text: the server has no tokenizer to measure text with (/tokenize); use DATASET=random")
-	case !(s.SharedPrefix >= 0 && s.SharedPrefix <= 1):
-		return fmt.Errorf("workload: shared prefix %v is not from 0 to 1", s.SharedPrefix)
-	}
-	for _, k := range Kinds {
-		if s.Kind == k || s.Kind == "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("workload %q is not one of %v", s.Kind, Kinds)
 }
 
 // unused gathers the lines of a file that could not be used.

@@ -63,7 +63,7 @@ func TestSharedPrefix(t *testing.T) {
 func TestTextHasExactlyTheLengthThatTheServerCounts(t *testing.T) {
 	for name, count := range map[string]Counter{"a token a word": byWord, "a token a byte": byByte} {
 		t.Run(name, func(t *testing.T) {
-			s := Spec{Kind: KindText, N: 20, WarmUp: 4, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3, Count: count}
+			s := Spec{Kind: RandomText, N: 20, WarmUp: 4, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3, Count: count}
 			src, notes := open(t, s)
 			assert.Empty(t, notes)
 			seen := map[string]bool{}
@@ -84,7 +84,7 @@ func TestTextHasExactlyTheLengthThatTheServerCounts(t *testing.T) {
 }
 
 func TestTextWithASharedPrefix(t *testing.T) {
-	src, _ := open(t, Spec{Kind: KindText, N: 3, ISL: 101, OSL: 1, SharedPrefix: 0.5, Count: byWord})
+	src, _ := open(t, Spec{Kind: RandomText, N: 3, ISL: 101, OSL: 1, SharedPrefix: 0.5, Count: byWord})
 	a, b := strings.Fields(request(t, src, 0).Text), strings.Fields(request(t, src, 1).Text)
 	assert.Equal(t, a[:50], b[:50])
 	assert.NotEqual(t, a[50:], b[50:])
@@ -92,18 +92,18 @@ func TestTextWithASharedPrefix(t *testing.T) {
 
 func TestTextThatCannotBeMade(t *testing.T) {
 	odd := func(_ context.Context, text string) (int, error) { return 3 * len(text), nil }
-	_, _, err := Open(t.Context(), Spec{Kind: KindText, N: 1, ISL: 10, OSL: 1, Count: odd})
+	_, _, err := Open(t.Context(), Spec{Kind: RandomText, N: 1, ISL: 10, OSL: 1, Count: odd})
 	assert.ErrorContains(t, err, "no text of exactly 10 tokens")
 
 	var calls atomic.Int32
 	down := func(context.Context, string) (int, error) { calls.Add(1); return 0, errors.New("HTTP 500") }
-	_, _, err = Open(t.Context(), Spec{Kind: KindText, N: 10000, ISL: 10, OSL: 1, Count: down})
+	_, _, err = Open(t.Context(), Spec{Kind: RandomText, N: 10000, ISL: 10, OSL: 1, Count: down})
 	assert.ErrorContains(t, err, "HTTP 500")
 	assert.Less(t, calls.Load(), int32(100), "it gives up at the first error")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err = Open(ctx, Spec{Kind: KindText, N: 10, ISL: 10, OSL: 1, Count: byWord})
+	_, _, err = Open(ctx, Spec{Kind: RandomText, N: 10, ISL: 10, OSL: 1, Count: byWord})
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
@@ -120,7 +120,7 @@ not json
 {"prompt":"ten","output_len":0}
 {"input_length":3}
 {"prompt":"last, without a line end"}`)
-	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 5, OSL: 9, Vocab: 256})
+	src, notes := open(t, Spec{Kind: JSONL, Path: path, N: 5, OSL: 9, Vocab: 256})
 	require.Len(t, notes, 1)
 	assert.Equal(t, `6 of 11 lines could not be used: line 5: not a JSON object of a prompt: invalid character 'o' in literal null (expecting 'u'); line 6: messages are for ENDPOINT=chat; line 7: "prompt" is neither text nor a list of token ids; …`, notes[0])
 	assert.Equal(t, 5, src.Len())
@@ -130,7 +130,7 @@ not json
 	assert.Len(t, request(t, src, 3).Tokens, 3)
 	assert.Equal(t, "last, without a line end", request(t, src, 4).Text)
 
-	chat, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 4, OSL: 9, Chat: true})
+	chat, notes := open(t, Spec{Kind: JSONL, Path: path, N: 4, OSL: 9, Chat: true})
 	assert.Contains(t, notes[0], "line 2: token ids are not for ENDPOINT=chat")
 	assert.JSONEq(t, `[{"role":"user","content":"hi"}]`, string(request(t, chat, 2).Messages))
 	assert.Equal(t, "last, without a line end", request(t, src, -1).Text, "the warm-up takes prompts from the end")
@@ -138,12 +138,12 @@ not json
 
 func TestJSONLRepeats(t *testing.T) {
 	path := file(t, "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n")
-	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 5, OSL: 1})
+	src, notes := open(t, Spec{Kind: JSONL, Path: path, N: 5, OSL: 1})
 	assert.Equal(t, []string{"the data set has 2 prompts for 5 requests: they repeat, and a prefix cache may answer the repeats"}, notes)
 	assert.Equal(t, "a", request(t, src, 4).Text)
-	_, notes = open(t, Spec{Kind: KindJSONL, Path: path, N: Endless, OSL: 1})
+	_, notes = open(t, Spec{Kind: JSONL, Path: path, N: Endless, OSL: 1})
 	assert.Contains(t, notes[0], "repeat until")
-	_, notes = open(t, Spec{Kind: KindJSONL, Path: path, N: 2, OSL: 1})
+	_, notes = open(t, Spec{Kind: JSONL, Path: path, N: 2, OSL: 1})
 	assert.Empty(t, notes)
 }
 
@@ -158,9 +158,9 @@ func TestWarmUpPromptsAreNotMeasured(t *testing.T) {
 	}
 	jsonl, sharegpt := file(t, strings.Join(lines, "\n")), file(t, "["+strings.Join(entries, ",")+"]")
 	for name, s := range map[string]Spec{
-		"jsonl":    {Kind: KindJSONL, Path: jsonl},
-		"trace":    {Kind: KindJSONL, Path: jsonl, Trace: true},
-		"sharegpt": {Kind: KindShareGPT, Path: sharegpt},
+		"jsonl":    {Kind: JSONL, Path: jsonl},
+		"trace":    {Kind: JSONL, Path: jsonl, Trace: true},
+		"sharegpt": {Kind: ShareGPT, Path: sharegpt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.N, s.WarmUp, s.OSL = n, warmUp, 1
@@ -187,7 +187,7 @@ func TestTrace(t *testing.T) {
 {"timestamp":1500.5,"input_length":700,"output_length":90000}
 {"timestamp":2000,"prompt":[1,2],"output_length":2}
 `)
-	src, notes := open(t, Spec{Kind: KindJSONL, Path: path, N: 100, Trace: true, MaxLen: 4096})
+	src, notes := open(t, Spec{Kind: JSONL, Path: path, N: 100, Trace: true, MaxLen: 4096})
 	assert.Equal(t, []string{
 		"2 of 5 lines could not be used: line 3: no timestamp (ms); line 4: 700 + 90000 tokens are more than the server's context of 4096",
 		"the trace has 3 requests where 100 were asked for",
@@ -214,7 +214,7 @@ func TestShareGPT(t *testing.T) {
 		entry("long "+strings.Repeat("w ", 200), "a b c d"),
 		entry("five six seven eight", "a b c d"),
 	}, ",\n")+"]")
-	src, notes := open(t, Spec{Kind: KindShareGPT, Path: path, N: 2, OSL: 99, MaxLen: 100, Count: byWord})
+	src, notes := open(t, Spec{Kind: ShareGPT, Path: path, N: 2, OSL: 99, MaxLen: 100, Count: byWord})
 	got := map[string]int{}
 	for i := range 2 {
 		r := request(t, src, i)
@@ -224,12 +224,12 @@ func TestShareGPT(t *testing.T) {
 	require.Len(t, notes, 1)
 	assert.Contains(t, notes[0], "of 6 entries could not be used: entry 2: 1 turns where two are needed; entry 4: ")
 
-	src, notes = open(t, Spec{Kind: KindShareGPT, Path: path, N: 3, OSL: 99})
+	src, notes = open(t, Spec{Kind: ShareGPT, Path: path, N: 3, OSL: 99})
 	assert.Equal(t, 99, request(t, src, 0).OutputLen)
 	assert.Contains(t, strings.Join(notes, "\n"), "no tokenizer to count the answers with: every output is 99 tokens")
 
 	order := func(seed int64) (out []string) {
-		src, _ := open(t, Spec{Kind: KindShareGPT, Path: path, N: 4, OSL: 9, Seed: seed})
+		src, _ := open(t, Spec{Kind: ShareGPT, Path: path, N: 4, OSL: 9, Seed: seed})
 		for i := range 4 {
 			word, _, _ := strings.Cut(request(t, src, i).Text, " ")
 			out = append(out, word)
@@ -245,18 +245,17 @@ func TestWorkloadsThatCannotBe(t *testing.T) {
 	some := file(t, "{\"prompt\":\"\"}\n")
 	for want, s := range map[string]Spec{
 		"at least one request":          {},
-		"no tokenizer to measure text":  {Kind: KindText, N: 1, ISL: 1, OSL: 1},
-		"DATASET_PATH names no file":    {Kind: KindJSONL, N: 1},
+		"no tokenizer to measure text":  {Kind: RandomText, N: 1, ISL: 1, OSL: 1},
+		"DATASET_PATH names no file":    {Kind: JSONL, N: 1},
 		"reads no file":                 {N: 1, ISL: 1, OSL: 1, Path: some},
-		"is not one of [random":         {Kind: "sonnet", N: 1},
 		"more than the server's":        {N: 1, ISL: 1000, OSL: 1000, MaxLen: 1999},
 		"has no times":                  {N: 1, ISL: 1, OSL: 1, Trace: true},
-		"without range ratio":           {Kind: KindJSONL, Path: some, N: 1, RangeRatio: 0.5},
-		"can be used (line 1: no prom":  {Kind: KindJSONL, Path: some, N: 1, OSL: 1},
-		"not a JSON list":               {Kind: KindShareGPT, Path: some, N: 1, OSL: 1},
-		"no such file":                  {Kind: KindJSONL, Path: "/no/such/file", N: 1},
+		"without range ratio":           {Kind: JSONL, Path: some, N: 1, RangeRatio: 0.5},
+		"can be used (line 1: no prom":  {Kind: JSONL, Path: some, N: 1, OSL: 1},
+		"not a JSON list":               {Kind: ShareGPT, Path: some, N: 1, OSL: 1},
+		"no such file":                  {Kind: JSONL, Path: "/no/such/file", N: 1},
 		"shared prefix 2 is not from 0": {N: 1, ISL: 1, OSL: 1, SharedPrefix: 2},
-		"give NUM_PROMPTS":              {Kind: KindText, N: Endless, ISL: 1, OSL: 1, Count: byWord},
+		"give NUM_PROMPTS":              {Kind: RandomText, N: Endless, ISL: 1, OSL: 1, Count: byWord},
 	} {
 		_, _, err := Open(t.Context(), s)
 		require.ErrorContains(t, err, want)

@@ -1,12 +1,22 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
 )
+
+// RandomIDs is the kind of [Random] prompts.
+var RandomIDs = &Kind{Name: "random", What: "token ids", IDs: true, Standard: true, Open: openRandom}
+
+func openRandom(_ context.Context, s Spec) (Source, []string, error) {
+	r := Random{N: s.N, ISL: s.ISL, OSL: s.OSL, RangeRatio: s.RangeRatio, Vocab: s.Vocab, Seed: s.Seed,
+		SharedPrefix: s.SharedPrefix, Prefixes: s.Prefixes}
+	return r, nil, r.Check()
+}
 
 // Random is prompts of uniformly random token ids, of a length that is exact
 // without a tokenizer. With RangeRatio below 1, lengths are uniform in

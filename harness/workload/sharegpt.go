@@ -8,6 +8,9 @@ import (
 	"io"
 )
 
+// ShareGPT is the kind of files in ShareGPT's format.
+var ShareGPT = &Kind{Name: "sharegpt", What: "a file of conversations", File: true, OneSeed: true, Counts: Used, Open: fromFile(readShareGPT)}
+
 // conversation is an entry of a ShareGPT file.
 type conversation struct {
 	Conversations []struct {

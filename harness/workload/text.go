@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// RandomText is the kind of random words, of exact length by the server's count.
+var RandomText = &Kind{Name: "text", What: "random words", Counts: Needed, Open: newText}
+
 // words are what texts are made of: common, short, one token each in most
 // vocabularies.
 var words = strings.Fields(`the of and to in is you that it he was for on are as with his they at be this

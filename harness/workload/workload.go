@@ -52,3 +52,31 @@ type Source interface {
 	// ones, where the source has such.
 	Request(i int) (Request, error)
 }
+
+// Checker is a [Source] that can tell beforehand that it makes no requests. A
+// source that wraps another passes this on: see [Check].
+type Checker interface{ Check() error }
+
+// Check says what is wrong with a source, where it can tell.
+func Check(src Source) error {
+	if c, ok := src.(Checker); ok {
+		return c.Check()
+	}
+	return nil
+}
+
+// Reuser is a [Source] that can write a prompt's token ids into tokens[:0]: a
+// caller who is through with a prompt before the next one saves memory. A source
+// that wraps another passes this on: see [RequestInto].
+type Reuser interface {
+	RequestInto(tokens []int32, i int) (Request, error)
+}
+
+// RequestInto is request i of src, its ids in tokens[:0] where src is a [Reuser]
+// and they fit.
+func RequestInto(src Source, tokens []int32, i int) (Request, error) {
+	if r, ok := src.(Reuser); ok {
+		return r.RequestInto(tokens, i)
+	}
+	return src.Request(i)
+}

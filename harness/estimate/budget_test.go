@@ -1,4 +1,4 @@
-package sweep
+package estimate
 
 import (
 	"testing"
@@ -29,21 +29,23 @@ func TestProbeForetellsACell(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	cells := matrix.Selection{Conc: []int{1, 2}}.Cells(matrix.Combination{ISL: 1, OSL: 1})
-	fresh := func(limit time.Duration) *budget {
-		b := &budget{limit: limit, begin: time.Now(), slower: 1, accuracies: 2,
-			expected: map[matrix.Cell]time.Duration{}, passes: map[matrix.Cell]int{}}
+	fresh := func(limit time.Duration) *Budget {
+		b := &Budget{Limit: limit, Begin: time.Now(), Accuracies: 2,
+			Expected: map[matrix.Cell]time.Duration{}, Passes: map[matrix.Cell]int{}}
 		for _, c := range cells {
-			b.expected[c], b.passes[c] = time.Minute, 1
+			b.Expected[c], b.Passes[c] = time.Minute, 1
 		}
 		return b
 	}
-	assert.NoError(t, fresh(0).fits(), "no limit")
-	assert.NoError(t, fresh(3*time.Minute).fits())
-	err := fresh(90 * time.Second).fits()
+	assert.NoError(t, fresh(0).Fits(), "no limit")
+	assert.NoError(t, fresh(3*time.Minute).Fits())
+	err := fresh(90 * time.Second).Fits()
 	require.ErrorContains(t, err, "add -timeout 0")
 	assert.ErrorContains(t, err, "needs about 2m0s more")
 
 	b := fresh(3 * time.Minute)
-	require.NoError(t, b.accuracyTook(10*time.Second))
-	assert.ErrorContains(t, b.servingTook(cells[0], 4*time.Minute), "needs about 4m10s more", "the first cell showed that all is four times slower; one accuracy run is left")
+	b.AccuracyTook(10 * time.Second)
+	require.NoError(t, b.Fits())
+	b.PassTook(cells[0], 4*time.Minute)
+	assert.ErrorContains(t, b.Fits(), "needs about 4m10s more", "the first cell showed that all is four times slower; one accuracy run is left")
 }

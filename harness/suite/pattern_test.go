@@ -1,4 +1,4 @@
-package sweep
+package suite
 
 import (
 	"testing"
@@ -29,14 +29,14 @@ func TestPlanFollowsGoTest(t *testing.T) {
 		{"", "", "/isl=1024", false, false},
 		{"TestSelf", "", "", false, false},
 	} {
-		p, err := NewPlan(c.run, c.bench, c.skip)
+		p, err := newPlan(c.run, c.bench, c.skip)
 		require.NoError(t, err)
-		assert.Equal(t, c.acc, p.Accuracy(cell), "accuracy: -run %q -bench %q -skip %q", c.run, c.bench, c.skip)
-		assert.Equal(t, c.serve, p.Serving(cell), "serving: -run %q -bench %q -skip %q", c.run, c.bench, c.skip)
+		assert.Equal(t, c.acc, p.accuracy(cell), "accuracy: -run %q -bench %q -skip %q", c.run, c.bench, c.skip)
+		assert.Equal(t, c.serve, p.serving(cell), "serving: -run %q -bench %q -skip %q", c.run, c.bench, c.skip)
 	}
-	p, err := NewPlan("^$", "Serving/isl=1024/osl=1024/conc=4$", "")
+	p, err := newPlan("^$", "Serving/isl=1024/osl=1024/conc=4$", "")
 	require.NoError(t, err)
-	assert.False(t, p.Serving(other))
-	_, err = NewPlan("(", "", "")
+	assert.False(t, p.serving(other))
+	_, err = newPlan("(", "", "")
 	assert.Error(t, err)
 }

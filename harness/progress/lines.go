@@ -1,4 +1,4 @@
-package sweep
+package progress
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"inferbench/harness/matrix"
 )
 
-// Lines is a [Watcher] that writes a plain line every few seconds, for output
+// Lines is a [sweep.Watcher] that writes a plain line every few seconds, for output
 // that is no terminal.
 type Lines struct {
 	W     io.Writer

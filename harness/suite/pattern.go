@@ -1,4 +1,4 @@
-package sweep
+package suite
 
 import (
 	"regexp"
@@ -66,16 +66,16 @@ func splitOutside(s string, sep byte) []string {
 	return append(out, s[from:])
 }
 
-// Plan is what of the suite a `go test` command line asks for. The sweep must
-// know it beforehand, because a batch lists its cells at its top.
-type Plan struct {
+// plan is what of the suite a command line asks for. The sweep must know it
+// beforehand, because a batch lists its cells at its top.
+type plan struct {
 	run, bench, skip pattern // bench is nil without -bench, skip without -skip
 }
 
-// NewPlan reads the values of -run, -bench and -skip. The error is that of
+// newPlan reads the values of -run, -bench and -skip. The error is that of
 // package regexp; `go test` refuses the same values.
-func NewPlan(run, bench, skip string) (Plan, error) {
-	var p Plan
+func newPlan(run, bench, skip string) (plan, error) {
+	var p plan
 	var err error
 	if p.run, err = parsePattern(run); err != nil {
 		return p, err
@@ -91,21 +91,21 @@ func NewPlan(run, bench, skip string) (Plan, error) {
 	return p, err
 }
 
-// Accuracy reports whether TestAccuracy runs for the cell of that name.
-func (p Plan) Accuracy(cell string) bool { return p.runs(p.run, "TestAccuracy/"+cell) }
+// accuracy reports whether TestAccuracy runs for the cell of that name.
+func (p plan) accuracy(cell string) bool { return p.runs(p.run, "TestAccuracy/"+cell) }
 
-// Serving reports whether the cell's speed is measured, through either door.
-func (p Plan) Serving(cell string) bool {
+// serving reports whether the cell's speed is measured, through either door.
+func (p plan) serving(cell string) bool {
 	return p.runs(p.run, "TestServing/"+cell) || p.runs(p.bench, "BenchmarkServing/"+cell)
 }
 
 // asks reports whether the command line asks for any of the suite's tests, be it
 // for cells that there are or not.
-func (p Plan) asks() bool {
+func (p plan) asks() bool {
 	return p.runs(p.run, "TestAccuracy") || p.runs(p.run, "TestServing") || p.runs(p.bench, "BenchmarkServing")
 }
 
-func (p Plan) runs(by pattern, name string) bool {
+func (p plan) runs(by pattern, name string) bool {
 	ok, _ := by.match(name)
 	skipped, partly := p.skip.match(name)
 	return ok && !(skipped && !partly)

@@ -1,0 +1,105 @@
+// Package estimate says how long cells will take on a server, from short
+// requests to that server, and whether they fit the time that there is.
+package estimate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"text/tabwriter"
+	"time"
+
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/server"
+	"inferbench/harness/settings"
+	"inferbench/harness/workload"
+)
+
+// Passes sends the server a short request for each ISL and says what one pass
+// over each of the cells should take.
+func Passes(ctx context.Context, t *server.Server, s settings.Settings, cells []matrix.Cell) map[matrix.Cell]time.Duration {
+	out := map[matrix.Cell]time.Duration{}
+	probed := map[int]probe{} // by ISL
+	for _, c := range cells {
+		p, ok := probed[c.ISL]
+		if !ok {
+			p = ask(ctx, t, c.ISL, s.Workload.Seed)
+			probed[c.ISL] = p
+		}
+		out[c] = p.cell(c, s.Shape, s.Endless())
+	}
+	return out
+}
+
+// Write writes what each cell's benchmark should take on the server, and what
+// all should: see [Passes]. Accuracy comes on top: how long that takes is known
+// once it has run.
+func Write(ctx context.Context, w io.Writer, t *server.Server, s settings.Settings, cells []matrix.Cell) error {
+	if len(cells) == 0 {
+		return errors.New("nothing to estimate: mode acc measures no speed")
+	}
+	expected := Passes(ctx, t, s, cells)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(tab, "ISL\tOSL\tCONC\trequests\tabout\t\n")
+	var all time.Duration
+	for _, cell := range cells {
+		d := expected[cell]
+		all += d
+		requests := fmt.Sprint(cell.NumPrompts)
+		if s.Endless() {
+			requests = "for " + s.Shape.Duration.String()
+		}
+		fmt.Fprintf(tab, "%d\t%d\t%d\t%s\t%s\t\n", cell.ISL, cell.OSL, cell.Conc, requests, d.Round(time.Second))
+	}
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "In all about %s on %s, accuracy not counted.\n", all.Round(time.Second), t.Model)
+	return err
+}
+
+// probeTokens is the output length of the probe: long enough for a mean time a
+// token, short enough to cost next to nothing.
+const probeTokens = 32
+
+// probe is what one request showed of the server's speed at CONC 1.
+type probe struct{ ttft, tpot time.Duration }
+
+// ask sends one short request. A failure is not an error here: the cell's own
+// requests meet it again, and its result says what it was.
+func ask(ctx context.Context, t *server.Server, isl int, seed int64) probe {
+	src := workload.Random{N: 1, ISL: isl, OSL: probeTokens, RangeRatio: 1, Vocab: t.Vocab, Seed: seed}
+	rec, err := load.Run(ctx, t, src, load.Options{Conc: 1, RequestTimeout: time.Minute})
+	if err != nil || len(rec.Timings) != 1 || rec.Timings[0].Err != "" {
+		return probe{}
+	}
+	timing := rec.Timings[0]
+	return probe{ttft: timing.TTFT(), tpot: timing.TPOT()}
+}
+
+// batchGrowth is how much slower a request gets as CONC grows: E2E ∝ CONC^0.32,
+// the slope of the B200's (1024,1024) points between CONC 4 and 64 (baselines:
+// 1000/135.46 ms to 1000/55.476 ms a token).
+const batchGrowth = 0.32
+
+// cell is what the cell's benchmark should take: two rounds of warm-up, then
+// NUM_PROMPTS/CONC rounds, or as long as sending them takes where they have a
+// rate. DURATION ends the sending, and what is in flight then takes a round.
+func (p probe) cell(c matrix.Cell, t settings.Shape, endless bool) time.Duration {
+	one := p.ttft + time.Duration(c.OSL)*p.tpot
+	round := time.Duration(float64(one) * math.Pow(float64(c.Conc), batchGrowth))
+	all := round * time.Duration(math.Ceil(float64(c.NumPrompts)/float64(c.Conc)))
+	if t.Rate > 0 {
+		all = max(all, time.Duration(float64(c.NumPrompts)/t.Rate*float64(time.Second)))
+	}
+	if t.Duration > 0 && (endless || all > t.Duration) {
+		all = t.Duration + round
+	}
+	return 2*round + all
+}

@@ -1,0 +1,86 @@
+package workload
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// kindCases has, for each kind by its name, what a run asks for and the first
+// request and the first to warm up with that must come of it.
+var kindCases = map[string]struct {
+	file        string // what is in it, where the kind reads one
+	spec        Spec
+	first, warm Request
+}{
+	"random": {
+		spec:  Spec{ISL: 4, OSL: 2, Vocab: 256, Seed: 1},
+		first: Request{Tokens: []int32{150, 35, 176, 21}, OutputLen: 2},
+		warm:  Request{Tokens: []int32{51, 169, 40, 235}, OutputLen: 2},
+	},
+	"text": {
+		spec:  Spec{ISL: 5, OSL: 2, Seed: 1, Count: byWord},
+		first: Request{Text: "show have home is", OutputLen: 2},
+		warm:  Request{Text: "said went had example", OutputLen: 2},
+	},
+	"sharegpt": {
+		file: `[{"conversations":[{"from":"human","value":"one two three"},{"from":"gpt","value":"a b c d"}]},
+			{"conversations":[{"from":"human","value":"four five six"},{"from":"gpt","value":"a b c d e"}]}]`,
+		spec:  Spec{OSL: 2, Seed: 1, Count: byWord},
+		first: Request{Text: "one two three", OutputLen: 5},
+		warm:  Request{Text: "four five six", OutputLen: 6},
+	},
+	"jsonl": {
+		file:  `{"prompt":[7,8],"output_len":3}` + "\n" + `{"prompt":"hello"}`,
+		spec:  Spec{OSL: 2},
+		first: Request{Tokens: []int32{7, 8}, OutputLen: 3},
+		warm:  Request{Text: "hello", OutputLen: 2},
+	},
+}
+
+// A kind that is added is tried, is told in the help and stands in the docs.
+func TestKinds(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/client.md")
+	require.NoError(t, err)
+	for _, k := range Kinds {
+		t.Run(k.Name, func(t *testing.T) {
+			assert.NotEmpty(t, k.What)
+			assert.Contains(t, string(docs), "\n| `"+k.Name+"` |", "docs/client.md has no row for it")
+			named, err := KindNamed(k.Name)
+			require.NoError(t, err)
+			assert.Same(t, k, named)
+
+			c, ok := kindCases[k.Name]
+			require.True(t, ok, "kindCases has no case for it")
+			c.spec.Kind, c.spec.N, c.spec.WarmUp = k, 1, 1
+			if k.File {
+				c.spec.Path = file(t, c.file)
+			}
+			c.warm.Index = -1
+			src, notes := open(t, c.spec)
+			assert.Empty(t, notes)
+			assert.Equal(t, c.first, request(t, src, 0))
+			assert.Equal(t, c.warm, request(t, src, -1))
+			require.NoError(t, Check(src))
+
+			c.spec.Trace = true
+			if _, _, err := Open(t.Context(), c.spec); !k.Times {
+				assert.ErrorContains(t, err, "has no times")
+			}
+			if c.spec.Trace = false; k.Counts == Needed {
+				c.spec.Count = nil
+				_, _, err := Open(t.Context(), c.spec)
+				assert.ErrorContains(t, err, "no tokenizer")
+			}
+			if k.File {
+				c.spec.Path = ""
+				_, _, err := Open(t.Context(), c.spec)
+				assert.ErrorContains(t, err, "names no file")
+			}
+		})
+	}
+	_, err = KindNamed("sonnet")
+	assert.EqualError(t, err, "want random, text, sharegpt or jsonl")
+}
