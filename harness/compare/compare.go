@@ -115,7 +115,7 @@ func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
 	tests := 0
 	for _, p := range pairs {
 		if p.Refused == "" {
-			tests += len(compared)
+			tests += p.tests()
 		}
 	}
 	for _, p := range pairs {
@@ -177,6 +177,16 @@ func collect(fs []*batch.Folder, cell matrix.Cell) []pass {
 		}
 	}
 	return out
+}
+
+// tests is how many figures of the pair resampling may judge.
+func (p *pair) tests() (n int) {
+	for _, f := range compared {
+		if f.Sample != nil && len(values(f, p.a)) > 0 && len(values(f, p.b)) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // minPasses is the number of passes a side from which the U-test can reject
