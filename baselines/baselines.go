@@ -99,8 +99,10 @@ type Accuracy struct {
 	MaxLength      int      `json:"max_length"`    // model length in tokens that the windows follow from
 	BitsPerByte    float64  `json:"bits_per_byte,omitempty"`
 	BytePerplexity float64  `json:"byte_perplexity,omitempty"`
-	WordPerplexity float64  `json:"word_perplexity,omitempty"`
-	Tolerance      float64  `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
+	WordPerplexity float64  `json:"word_perplexity,omitempty"` // recorded, never judged; 0 states none
+	// WordPerplexityNote says why the stated word_perplexity cannot be met.
+	WordPerplexityNote string  `json:"word_perplexity_note,omitempty"`
+	Tolerance          float64 `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
 
 	// Of a task that counts right answers, in place of the perplexities.
 	ExactMatch float64 `json:"exact_match,omitempty"` // share of right answers, 0 to 1; the floor is this less the tolerance
@@ -259,7 +261,7 @@ func (h *Hardware) validate() error {
 	return nil
 }
 
-// validateMetrics checks what is stated: a share of right answers, or the three
+// validateMetrics checks what is stated: a share of right answers, or the
 // perplexities and the window they were measured with.
 func (a *Accuracy) validateMetrics() error {
 	if a.Filter != "" || a.ExactMatch != 0 {
@@ -281,11 +283,14 @@ func (a *Accuracy) validateMetrics() error {
 		key   string
 		value float64
 	}{
-		{"bits_per_byte", a.BitsPerByte}, {"byte_perplexity", a.BytePerplexity}, {"word_perplexity", a.WordPerplexity}, {"tolerance", a.Tolerance},
+		{"bits_per_byte", a.BitsPerByte}, {"byte_perplexity", a.BytePerplexity}, {"tolerance", a.Tolerance},
 	} {
 		if !Positive(f.value) {
 			return wrong(fmt.Sprintf("is %g: want finite and above 0", f.value), f.key)
 		}
+	}
+	if a.WordPerplexity != 0 && !Positive(a.WordPerplexity) {
+		return wrong(fmt.Sprintf("is %g: want finite and above 0", a.WordPerplexity), "word_perplexity")
 	}
 	if a.MaxLength < 2 {
 		return wrong(fmt.Sprintf("is %d: want 2 or more", a.MaxLength), "max_length")

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"inferbench/baselines"
 	"inferbench/harness/corpus"
 	"inferbench/harness/server"
 	"inferbench/harness/workload"
@@ -36,8 +37,10 @@ type Options struct {
 	Prefix    *int32            // token that the first one of a document is conditioned on; nil = ask
 	Retry     server.Retry      // of each request
 
-	Shots     int // worked examples before each question; 0 = DefaultShots
+	Shots     int // worked examples before each question; 0 = those of Baseline, else DefaultShots
 	GenTokens int // most tokens of an answer; 0 = DefaultGenTokens
+
+	Baseline *baselines.Accuracy // that the user names; nil = the shipped one for the model
 
 	Workload workload.Source // what was timed, for the decode audit
 
@@ -74,7 +77,6 @@ func (o *Options) defaults() {
 		}
 	}
 	fill(&o.MaxLength, DefaultMaxLength)
-	fill(&o.Shots, DefaultShots)
 	fill(&o.GenTokens, DefaultGenTokens)
 	o.Conc = max(o.Conc, 1)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"inferbench/baselines"
@@ -89,7 +90,8 @@ func (m *ExactMatch) Differs(r *Result, b *baselines.Accuracy) []string {
 }
 
 const (
-	// DefaultShots is the number of examples before each question.
+	// DefaultShots is the number of examples before each question where no
+	// baseline says otherwise: lm-evaluation-harness's.
 	DefaultShots = 5
 	// DefaultGenTokens is lm-evaluation-harness's for API models. A model that
 	// reasons before it answers needs more.
@@ -191,6 +193,26 @@ func shareAndError(hits, n int) (share, stderr float64) {
 	return share, stderr
 }
 
+// stateShots fills in the number of examples where none is asked for: that of
+// the baseline that the result will be judged by, else [DefaultShots].
+func (o *Options) stateShots(task, model string) error {
+	if o.Shots != 0 {
+		return nil
+	}
+	all := []*baselines.Accuracy{o.Baseline}
+	if o.Baseline == nil {
+		var err error
+		if all, err = baselines.AccuracyFor(model); err != nil {
+			return err
+		}
+	}
+	o.Shots = DefaultShots
+	if i := slices.IndexFunc(all, func(b *baselines.Accuracy) bool { return b.Task == task && b.Shots > 0 }); i >= 0 {
+		o.Shots = all[i].Shots
+	}
+	return nil
+}
+
 // answersOf asks for every prompt's continuation, o.Conc at a time. A question
 // without an answer from the server fails the task; one with a wrong answer
 // does not.
@@ -215,6 +237,9 @@ func answersOf(ctx context.Context, t *server.Server, tok *source, prompts []str
 // solve runs the task. The second result is what the model wrote, by question.
 func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string, error) {
 	if err := o.fits(t); err != nil {
+		return nil, nil, err
+	}
+	if err := o.stateShots(gsm8k{}.Name(), t.Model); err != nil {
 		return nil, nil, err
 	}
 	if o.Shots < 0 {

@@ -3,6 +3,7 @@ package accuracy
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,12 +23,13 @@ const (
 // Limit is one metric beside its baseline and the limits that follow from the
 // tolerance.
 type Limit struct {
-	Value    float64 `json:"value"`
-	Baseline float64 `json:"baseline"`
-	Lower    float64 `json:"lower"`
-	Upper    float64 `json:"upper"`
-	StdErr   float64 `json:"stderr,omitempty"` // over documents; absent for a single one
-	OK       bool    `json:"ok"`
+	Value    float64  `json:"value"`
+	Baseline float64  `json:"baseline"`
+	Lower    *float64 `json:"lower,omitempty"` // these and OK are absent where the metric is recorded, not judged
+	Upper    *float64 `json:"upper,omitempty"`
+	StdErr   float64  `json:"stderr,omitempty"` // over documents; absent for a single one
+	OK       *bool    `json:"ok,omitempty"`
+	Note     string   `json:"note,omitempty"` // why it is not judged
 }
 
 // Verdict is what the gate says of a result, and why.
@@ -37,7 +39,7 @@ type Verdict struct {
 	Baseline  string           `json:"baseline,omitempty"`
 	Tolerance float64          `json:"tolerance,omitempty"` // relative, to both sides; of a share how far it may fall short
 	Limits    map[string]Limit `json:"limits,omitempty"`    // by metric
-	Warnings  []string         `json:"warnings,omitempty"`
+	Warnings  []string         `json:"warnings,omitempty"`  // what makes the verdict doubtful, and what to do
 }
 
 // ErrOtherBaseline: the baseline was measured on something else than the
@@ -113,13 +115,6 @@ func unjudged(r *Result, b *baselines.Accuracy, with string) (Verdict, bool) {
 	return Verdict{}, false
 }
 
-// warn adds what makes the verdict doubtful, to the reason as well, since that
-// is what people are shown.
-func (v *Verdict) warn(w string) {
-	v.Warnings = append(v.Warnings, w)
-	v.Reason += "; " + w
-}
-
 // Share is the part of the answers that are right, by one way of reading them.
 type Share struct {
 	Figure
@@ -135,15 +130,16 @@ func judgeShare(r *Result, shares []Share, b *baselines.Accuracy, tolerance floa
 	}
 	at := slices.IndexFunc(shares, func(s Share) bool { return s.Limit == shareLimit(b.Filter) })
 	s := shares[at] // Differs has seen to it
-	floor := b.ExactMatch - tolerance
+	floor, most := b.ExactMatch-tolerance, 1.0
+	ok := s.Value >= floor
 	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance,
-		Limits: map[string]Limit{s.Limit: {Value: s.Value, Baseline: b.ExactMatch, Lower: floor, Upper: 1, StdErr: s.StdErr, OK: s.Value >= floor}}}
+		Limits: map[string]Limit{s.Limit: {Value: s.Value, Baseline: b.ExactMatch, Lower: &floor, Upper: &most, StdErr: s.StdErr, OK: &ok}}}
 	v.Reason = fmt.Sprintf("exact_match (%s) %.4f, at least %.4f is asked for by %s", b.Filter, s.Value, floor, b.Name)
-	if !(s.Value >= floor) {
+	if !ok {
 		v.Status = Failed
 	}
-	if tolerance < 2*s.StdErr {
-		v.warn(fmt.Sprintf("the tolerance of %.4f is smaller than two standard errors over questions: %.4f", tolerance, 2*s.StdErr))
+	if math.Abs(s.Value-floor) < 2*s.StdErr {
+		v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: exact_match lies within two standard errors over questions of the floor, so that other questions might have given another verdict; ask more questions, or run it again before you quote it", r.Text.Name)}
 	}
 	return v
 }

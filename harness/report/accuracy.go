@@ -38,6 +38,7 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 	}
 	var verdict struct {
 		Status, Reason string
+		Warnings       []string
 		Baseline       any
 		Limits         map[string]struct {
 			Value, Baseline, Lower, Upper *float64
@@ -50,6 +51,11 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 	}
 	a := Accuracy{Cells: []string{strconv.Itoa(cell.Conc)}, Status: verdict.Status, Reason: verdict.Reason}
 	a.Baseline, _ = verdict.Baseline.(string)
+	for _, w := range verdict.Warnings {
+		if !slices.Contains(r.doubts, w) {
+			r.doubts = append(r.doubts, w)
+		}
+	}
 	for _, f := range figures {
 		l := verdict.Limits[f.Limit]
 		a.Metrics = append(a.Metrics, Metric{f.Name, f.Value, l.Baseline, l.Lower, l.Upper, l.OK})

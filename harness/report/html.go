@@ -151,7 +151,7 @@ func (r *Report) warnings() []string {
 			note("client-limited: the client, not the server, may have set these figures", c)
 		}
 	}
-	var out []string
+	out := slices.Clone(r.doubts)
 	if r.Embedded {
 		out = append(out, "These are the embedded engine's figures. They prove the suite, not any hardware.")
 	}

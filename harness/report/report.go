@@ -67,6 +67,7 @@ type Report struct {
 	Options   Options
 
 	folder *batch.Folder
+	doubts []string // what makes an accuracy verdict doubtful, each once
 }
 
 // Cell is one row of the table. Figures are nil where there are none.

@@ -203,6 +203,8 @@ func (r *Report) Markdown() []byte {
 			fmt.Fprintf(&b, "%s%s %.4f", sep, m.Name, m.Value)
 			if m.Lower != nil && m.Upper != nil {
 				fmt.Fprintf(&b, " (limits %.4f to %.4f)", *m.Lower, *m.Upper)
+			} else if m.Baseline != nil {
+				fmt.Fprintf(&b, " (stated %.4f, not judged)", *m.Baseline)
 			}
 		}
 		if a.Reason != "" {

@@ -205,9 +205,9 @@ var groups = []group{
 		{Env: "ACC_PREFIX_TOKEN", set: setAccuracyPrefix,
 			Help: "id of the token that stands before a text (BOS, or EOS where the model has none); none asks the " +
 				"server or the tokenizer"},
-		{Env: "ACC_SHOTS", Default: "5",
+		{Env: "ACC_SHOTS",
 			set:  whole(1, func(s *Settings) *int { return &s.Accuracy.Shots }),
-			Help: "worked examples before each question of gsm8k"},
+			Help: "worked examples before each question of gsm8k; none takes the baseline's number, else 5"},
 		{Env: "ACC_GEN_TOKENS", Default: "256",
 			set: whole(1, func(s *Settings) *int { return &s.Accuracy.GenTokens }),
 			Help: "most tokens that an answer to gsm8k may take; a model that reasons first needs thousands, and " +

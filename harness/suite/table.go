@@ -18,6 +18,15 @@ func writeTables(w io.Writer, sw *sweep.Sweep) {
 	for _, b := range sw.Batches() {
 		writeTable(w, sw, b)
 	}
+	doubts := &notes{} // each once a sweep, not once a cell
+	for _, c := range sw.Cells {
+		if a := sw.Scored(c); a != nil {
+			for _, warning := range a.Verdict.Warnings {
+				doubts.add(warning, "Accuracy: ")
+			}
+		}
+	}
+	doubts.write(w)
 }
 
 func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch) {

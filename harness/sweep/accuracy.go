@@ -94,9 +94,16 @@ func (sw *Sweep) retry() server.Retry {
 // score never returns nil.
 func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 	s := sw.Settings.Accuracy
+	var named *baselines.Accuracy
+	if s.Baseline != "" {
+		var err error
+		if named, err = baselines.LoadAccuracy(s.Baseline); err != nil {
+			return &Accuracy{Err: err}
+		}
+	}
 	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
 		Task: s.Task, Files: s.Files, CacheDir: s.CacheDir, MaxLength: s.MaxLength, Conc: c.Conc, Retry: sw.retry(),
-		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens,
+		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens, Baseline: named,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
 			sw.Watch.Fetching(c, f.Base, got, total)
