@@ -1,49 +1,41 @@
 // Package realengine runs the suite against servers that nobody here wrote:
-// llama.cpp's own and the Python one over the same library, with a tiny model of
-// random weights. `make real-engine` installs them; without them it skips.
+// llama.cpp's own, the Python one over the same library, and vLLM, each with a
+// tiny model of random weights. `make real-engine` and `make real-engine
+// ENGINE=vllm` install them; without them it skips.
 package realengine
 
 import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/e2e/external"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
-// serve starts a server and returns its address; the test's end stops it.
+// serve starts one of llama.cpp's servers and returns its address; the test's
+// end stops it.
 func serve(t *testing.T, engine string) string {
 	t.Helper()
 	if _, err := os.Stat("../../.venv-llamacpp/tiny.gguf"); err != nil {
-		t.Skip("no real engine is installed: make real-engine")
+		t.Skip("llama.cpp is not installed: make real-engine")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	require.NoError(t, l.Close())
+	port := external.Port(t)
 	cmd := exec.Command("../../scripts/real_engine.sh", "serve", engine)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port))
-	log, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
-	require.NoError(t, err)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	return fmt.Sprintf("http://127.0.0.1:%d", port)
+	return external.Start(t, cmd, port, "/v1/models", time.Minute).URL
 }
 
 // article is scored in a few windows: llama-cpp-python takes a second for one.
@@ -54,6 +46,11 @@ var article = "= Weights =\n" + strings.Repeat("The weights of this model are ra
 func sweep(t *testing.T, env ...string) (int, string, map[string]map[string]any) {
 	t.Helper()
 	dir := t.TempDir()
+	for _, e := range env {
+		if given, ok := strings.CutPrefix(e, "RESULTS_DIR="); ok {
+			dir = given
+		}
+	}
 	text := filepath.Join(dir, "article.txt")
 	require.NoError(t, os.WriteFile(text, []byte(article), 0o600))
 	cmd := exec.Command("go", "test", "-count", "1", "-timeout", "0", "-run", "TestServing", ".")
@@ -61,6 +58,12 @@ func sweep(t *testing.T, env ...string) (int, string, map[string]map[string]any)
 	cmd.Env = append(os.Environ(), append([]string{"ISL=32", "OSL=16", "CONC=4,8", "NUM_PROMPTS=16", "TP=1", "RESULTS_DIR=" + dir,
 		"WIKITEXT=" + text, "ACC_MAX_LENGTH=514", "READY_TIMEOUT=2m"}, env...)...)
 	out, _ := cmd.CombinedOutput()
+	return cmd.ProcessState.ExitCode(), string(out), readResults(t, dir)
+}
+
+// readResults reads the result files of all batches in dir, by name.
+func readResults(t *testing.T, dir string) map[string]map[string]any {
+	t.Helper()
 	results := map[string]map[string]any{}
 	files, err := filepath.Glob(filepath.Join(dir, "batch_*", "result_*.json"))
 	require.NoError(t, err)
@@ -71,7 +74,7 @@ func sweep(t *testing.T, env ...string) (int, string, map[string]map[string]any)
 		require.NoError(t, json.Unmarshal(b, &r))
 		results[filepath.Base(f)] = r
 	}
-	return cmd.ProcessState.ExitCode(), string(out), results
+	return results
 }
 
 // logLikelihood is the article's, by llama.cpp in a process of its own.
