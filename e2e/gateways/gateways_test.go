@@ -1,0 +1,82 @@
+package gateways
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/e2e/external"
+	"inferbench/harness/engine"
+	"inferbench/harness/load"
+	"inferbench/harness/server"
+	"inferbench/harness/stats"
+	"inferbench/harness/workload"
+)
+
+// pace is an engine that takes 4 ms for a token, so that what a gateway holds
+// back shows.
+const pace = `{"name": "steady", "about": "4 ms a token", "source": "Chosen.", "max_model_len": 4096, "max_running_requests": 64,
+	"max_tokens_per_step": 8192, "kv_cache_tokens": 1048576, "kv_block_tokens": 16, "prefix_caching": true,
+	"decode_step_ms_by_batch": [[1, 4], [64, 4]], "decode_us_per_1k_context_tokens": 0, "prefill_tokens_per_s": 100000, "prefill_overhead_ms": 0}`
+
+// startEngine starts an engine and returns its address, host:port.
+func startEngine(t *testing.T) string {
+	t.Helper()
+	profile := filepath.Join(t.TempDir(), "steady.json")
+	require.NoError(t, os.WriteFile(profile, []byte(pace), 0o600))
+	e, err := engine.Start(engine.Config{Profile: profile})
+	require.NoError(t, err)
+	t.Cleanup(func() { e.Close() })
+	return strings.TrimPrefix(e.URL(), "http://")
+}
+
+// measure runs a small closed loop.
+func measure(t *testing.T, url string) *load.Recording {
+	t.Helper()
+	s := server.New(url, "inferbench-ngram", "", nil)
+	require.NoError(t, s.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute, Every: 200 * time.Millisecond}))
+	rec, err := load.Run(t.Context(), s, workload.Random{N: 24, ISL: 32, OSL: 32, RangeRatio: 1, Vocab: 256, Seed: 1},
+		load.Options{Conc: 4, WarmUp: 8, RequestTimeout: time.Minute})
+	require.NoError(t, err)
+	return rec
+}
+
+// Through every gateway that is installed: all requests succeed with the tokens
+// that were asked for, as they do without it. One that holds tokens back is found
+// out, and one that does not is not accused.
+func TestGateways(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	for _, g := range All(root) {
+		t.Run(g.Name, func(t *testing.T) {
+			engines := []string{startEngine(t)}
+			if g.Routes {
+				engines = append(engines, startEngine(t))
+			}
+			port := external.Port(t)
+			cmd, err := g.Command(t.TempDir(), port, engines)
+			require.NoError(t, err)
+			if cmd == nil {
+				t.Skip("not installed: make gateways")
+			}
+			p := external.Start(t, cmd, port, g.Path, 2*time.Minute)
+			direct, through := measure(t, "http://"+engines[0]), measure(t, p.URL)
+			a, b := direct.Summary(1), through.Summary(1)
+			require.Equal(t, 24, a.Successful)
+			require.Equal(t, 24, b.Successful, "%v", b.Errors)
+			assert.Equal(t, a.OutputTokens, b.OutputTokens)
+			assert.Equal(t, a.InputTokens, b.InputTokens)
+			t.Log(row("direct", a), row(g.Name, b), through.Audit.Reasons, through.Notes)
+		})
+	}
+}
+
+func row(name string, s stats.Summary) string {
+	return fmt.Sprintf("%s: TTFT %.1f ms, ITL %.1f ms", name, *s.TTFT.Median, *s.ITL.Median)
+}
