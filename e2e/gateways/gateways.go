@@ -37,9 +37,9 @@ func All(root string) []Gateway {
 		{Name: "haproxy, as it comes", Holds: true, Path: "/health", Command: haproxy("")},
 		{Name: "haproxy, option http-no-delay", Path: "/health", Command: haproxy("option http-no-delay")},
 		{Name: "vllm-router", Routes: true, Path: "/health", Command: python(root, "vllm-router",
-			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "0")},
+			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
 		{Name: "sglang-router", Routes: true, Path: "/health", Command: python(root, "python", "-m", "sglang_router.launch_router",
-			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "0")},
+			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
 		{Name: "LiteLLM", Path: "/health/liveliness", Command: litellm(root)},
 	}
 }
@@ -90,8 +90,8 @@ listen engine
 	}
 }
 
-// python is a command of the virtual environment; PORT and ENGINES stand for
-// what they say.
+// python is a command of the virtual environment; PORT, METRICS and ENGINES
+// stand for what they say.
 func python(root string, args ...string) func(string, int, []string) (*exec.Cmd, error) {
 	return func(dir string, port int, engines []string) (*exec.Cmd, error) {
 		path := filepath.Join(root, Python, "bin", args[0])
@@ -103,6 +103,8 @@ func python(root string, args ...string) func(string, int, []string) (*exec.Cmd,
 			switch a {
 			case "PORT":
 				line = append(line, fmt.Sprint(port))
+			case "METRICS": // where it tells of itself; its page in front is the engines'
+				line = append(line, fmt.Sprint(port+1))
 			case "ENGINES":
 				for _, e := range engines {
 					line = append(line, "http://"+e)
