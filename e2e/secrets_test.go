@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -85,15 +87,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 				assert.NotZero(t, exit)
 				assert.Contains(t, out, "you sent", "the server's words are shown")
 			}
-			seen := map[string]string{"the output": out}
-			require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-				if err == nil && d.Type().IsRegular() {
-					b, err := os.ReadFile(path)
-					require.NoError(t, err)
-					seen[path] = string(unzip(b))
-				}
-				return err
-			}))
+			seen := everything(t, dir, out)
 			for where, text := range seen {
 				for _, secret := range []string{apiKey, header, board, apiKey[:12], header[:12], header[15:]} {
 					assert.NotContains(t, text, secret, where)
@@ -101,6 +95,67 @@ func TestSecretsAreNowhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server may call its model what it likes, also by the key that it was sent or
+// in words that a terminal obeys: requests have that name, and nothing that is
+// printed or written has it as it is.
+func TestNothingThatAServerSaysIsObeyed(t *testing.T) {
+	const name = "m\x1b[2J\x1b]0;pwn\x07\n::error::forged \u202e" + apiKey
+	listed, err := json.Marshal(name)
+	require.NoError(t, err)
+	ours, err := json.Marshal(engine.ModelName)
+	require.NoError(t, err)
+	e, err := engine.Start(engine.Config{APIKey: apiKey})
+	require.NoError(t, err)
+	defer e.Close()
+	u, err := url.Parse(e.URL())
+	require.NoError(t, err)
+	next := httputil.NewSingleHostReverseProxy(u)
+	next.ModifyResponse = func(r *http.Response) error {
+		if r.Request.Method == http.MethodGet && r.Request.URL.Path != "/metrics" {
+			b, err := io.ReadAll(r.Body)
+			b = bytes.ReplaceAll(b, ours, listed)
+			b = bytes.ReplaceAll(b, []byte(`"version":"`), []byte(`"version":"\u001b[31m`))
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+			r.Header.Del("Content-Length")
+			return err
+		}
+		return nil
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		b = bytes.ReplaceAll(b, listed, ours) // whoever asks for another name is refused
+		r.Body, r.ContentLength = readCloser{bytes.NewReader(b)}, int64(len(b))
+		next.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	env := append(os.Environ(), "BASE_URL="+s.URL, "API_KEY="+apiKey, "TP=1")
+	exit, dir, out := finish(t, env, append(small, "-test.run=TestServing", "-test.v")...)
+	require.Zero(t, exit, out)
+	require.Contains(t, out, "m�[2J�]0;pwn� ::error::forged �[secret]")
+	seen := everything(t, dir, out)
+	for where, text := range seen {
+		assert.NotContains(t, text, apiKey, where)
+		for _, r := range text {
+			require.False(t, unicode.In(r, unicode.Cc, unicode.Cf) && !strings.ContainsRune("\n\t\u00ad", r), // a soft hyphen is in the charts' code
+				"%s has %q", where, r)
+		}
+	}
+}
+
+// everything is what a run printed and what it left in its folder, by where.
+func everything(t *testing.T, dir, out string) map[string]string {
+	seen := map[string]string{"the output": out}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			b, err := os.ReadFile(path)
+			require.NoError(t, err)
+			seen[path] = string(unzip(b))
+		}
+		return err
+	}))
+	return seen
 }
 
 // unzip is what a .gz file holds; another file is itself.

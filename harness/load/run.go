@@ -29,7 +29,7 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 	if src.Len() < 1 {
 		return nil, fmt.Errorf("load: the workload has no requests")
 	}
-	enc, err := newEncoder(t.Model, o)
+	enc, err := newEncoder(t.ModelSent(), o)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func logprobs(list gjson.Result, n int) (out []float64, err error) {
 func (s *Scorer) echo(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
 	var b json.RawMessage
 	err := s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
-		"model": s.t.Model, "prompt": tokens, "max_tokens": s.maxTokens, "temperature": 0,
+		"model": s.t.ModelSent(), "prompt": tokens, "max_tokens": s.maxTokens, "temperature": 0,
 		"logprobs": 1, "echo": true, "seed": 1234,
 	}, &b)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 func (t *Server) Complete(ctx context.Context, r Retry, prompt []int32, n int, stop []string) (string, error) {
 	var b []byte
 	err := t.PostRetry(ctx, r, "/v1/completions", map[string]any{
-		"model": t.Model, "prompt": prompt, "max_tokens": n, "temperature": 0, "stop": stop, "seed": 1234,
+		"model": t.ModelSent(), "prompt": prompt, "max_tokens": n, "temperature": 0, "stop": stop, "seed": 1234,
 	}, &b)
 	if err != nil {
 		return "", nameRefusal(err)

@@ -14,6 +14,6 @@ func (t *Server) ownProfile(ctx context.Context) {
 	t.Loopback = true
 	var info struct{ Profile struct{ Name string } }
 	if t.Get(ctx, "/inferbench/info", &info) == nil {
-		t.Profile = info.Profile.Name
+		t.Profile = t.name(info.Profile.Name)
 	}
 }

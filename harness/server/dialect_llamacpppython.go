@@ -73,7 +73,7 @@ func (s *Scorer) echoText(ctx context.Context, tokens []int32, from int, best bo
 	}
 	var b json.RawMessage
 	err = s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
-		"model": s.t.Model, "prompt": window.Text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true,
+		"model": s.t.ModelSent(), "prompt": window.Text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true,
 	}, &b)
 	if err != nil {
 		return nil, err

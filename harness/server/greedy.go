@@ -40,7 +40,7 @@ func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuati
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("generate %d tokens at %s%s: %w", n, s.t.BaseURL, s.Path, nameRefusal(err))
+		return nil, s.t.gate(fmt.Errorf("generate %d tokens at %s%s: %w", n, s.t.BaseURL, s.Path, nameRefusal(err)))
 	}
 	return c, nil
 }
@@ -48,7 +48,7 @@ func (s *Scorer) Greedy(ctx context.Context, prompt []int32, n int) (*Continuati
 func (s *Scorer) greedyCompletion(ctx context.Context, prompt []int32, n int) (*Continuation, error) {
 	var b json.RawMessage
 	body := map[string]any{
-		"model": s.t.Model, "prompt": prompt, "max_tokens": n, "temperature": 0, "logprobs": 1, "ignore_eos": true,
+		"model": s.t.ModelSent(), "prompt": prompt, "max_tokens": n, "temperature": 0, "logprobs": 1, "ignore_eos": true,
 		"return_token_ids": true, "return_tokens_as_token_ids": true, // vLLM's two ways; others take no notice
 	}
 	maps.Copy(body, s.sampling)

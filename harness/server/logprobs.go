@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +129,7 @@ func (s *Scorer) score(ctx context.Context, tokens []int32, from int, best bool)
 	}
 	scored, err := s.way.score(s, ctx, tokens, from, best)
 	if err != nil {
-		return nil, fmt.Errorf("score %d tokens at %s%s: %w", len(tokens), s.t.BaseURL, s.Path, nameRefusal(err))
+		return nil, s.t.gate(fmt.Errorf("score %d tokens at %s%s: %w", len(tokens), s.t.BaseURL, s.Path, nameRefusal(err)))
 	}
 	for i, sc := range scored {
 		err := checkLogprob(sc.Logprob)
@@ -161,7 +160,7 @@ func checkLogprob(lp float64) error {
 // does not have, or a 400 or 500 whose words say what was wrong.
 func nameRefusal(err error) error {
 	var malformed *MalformedError
-	if errors.As(err, &malformed) && (bytes.Contains(malformed.Body, []byte("NaN")) || bytes.Contains(malformed.Body, []byte("Infinity"))) {
+	if errors.As(err, &malformed) && malformed.NotFinite {
 		return fmt.Errorf("%w: %w", ErrNotFinite, err)
 	}
 	var h *HTTPError

@@ -34,17 +34,17 @@ func (t *Server) models(ctx context.Context) ([]model, error) {
 	err := t.Get(ctx, "/v1/models", &body)
 	var list []model
 	if err == nil {
-		if list, err = readModels(body); err != nil {
-			err = &hopeless{&MalformedError{Method: http.MethodGet, URL: t.BaseURL + "/v1/models", Body: []byte(t.Redact(string(body))), Err: err}}
+		if list, err = t.readModels(body); err != nil {
+			err = &hopeless{t.gate(t.malformed(http.MethodGet, t.BaseURL+"/v1/models", body, err))}
 		}
 	}
 	switch {
-	case err == nil && len(list) == 0 && t.Model == "":
+	case err == nil && len(list) == 0 && t.ModelSent() == "":
 		return nil, &hopeless{hint.New(fmt.Errorf("%s: the server lists no model", t.BaseURL), "set MODEL to the one that it serves")}
 	case err == nil && len(list) > 0:
 		return list, nil
-	case err == nil, lacksModels(err) && t.Model != "":
-		return []model{{ID: t.Model}}, nil
+	case err == nil, lacksModels(err) && t.ModelSent() != "":
+		return []model{{ID: t.ModelSent()}}, nil
 	case lacksModels(err):
 		return nil, &hopeless{hint.New(fmt.Errorf("%w: this is not an OpenAI-compatible server, or it lists no models", err), "correct BASE_URL, or set MODEL")}
 	}
@@ -71,10 +71,10 @@ var errNoList = errors.New("this is no list of models")
 // readModels reads a list of models as OpenAI has it ({"data":[…]}), Ollama
 // ({"models":[…]}), or bare; of entries with an id, or a name, or that are names.
 // Each model is listed once, though a router may name it for each of its workers.
-func readModels(body []byte) ([]model, error) {
+func (t *Server) readModels(body []byte) ([]model, error) {
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	if !gjson.ValidBytes(body) {
-		return nil, errors.New("this is no JSON")
+		return nil, errNoJSON
 	}
 	answer := gjson.ParseBytes(body)
 	list := answer
@@ -83,7 +83,7 @@ func readModels(body []byte) ([]model, error) {
 			list = answer.Get("models")
 		}
 		if e := answer.Get("error"); !list.Exists() && e.Exists() && e.Type != gjson.Null {
-			return nil, fmt.Errorf("the server answers with an error: %s", message(body))
+			return nil, fmt.Errorf("the server answers with an error: %s", t.ErrorMessage(body))
 		}
 	}
 	if list.Type != gjson.Null && !list.IsArray() || !list.Exists() {
@@ -138,7 +138,7 @@ func count(v gjson.Result) int {
 
 // pick finds the wanted model in a server's list. A name that differs only by
 // its folders is the same model: servers list what they were started with.
-func pick(list []model, want string) (model, error) {
+func (t *Server) pick(list []model, want string) (model, error) {
 	for _, m := range list {
 		if m.ID == want {
 			return m, nil
@@ -146,7 +146,7 @@ func pick(list []model, want string) (model, error) {
 	}
 	if want == "" {
 		if len(list) > 1 {
-			return model{}, hint.New(fmt.Errorf("the server lists several models: %s", names(list)), "set MODEL to one of them")
+			return model{}, hint.New(fmt.Errorf("the server lists several models: %s", t.names(list)), "set MODEL to one of them")
 		}
 		return list[0], nil
 	}
@@ -155,17 +155,17 @@ func pick(list []model, want string) (model, error) {
 			return m, nil
 		}
 	}
-	err := fmt.Errorf("MODEL=%q is not what the server serves; it lists: %s", want, names(list))
+	err := fmt.Errorf("MODEL=%q is not what the server serves; it lists: %s", want, t.names(list))
 	return model{}, hint.New(err, "set MODEL to a name that it lists, or leave MODEL out")
 }
 
 // mostNames is how many models are named in one line.
 const mostNames = 10
 
-func names(list []model) string {
+func (t *Server) names(list []model) string {
 	var ids []string
 	for _, m := range list[:min(len(list), mostNames)] {
-		ids = append(ids, oneLine(m.ID))
+		ids = append(ids, t.name(m.ID))
 	}
 	said := strings.Join(ids, ", ")
 	if more := len(list) - len(ids); more > 0 {

@@ -14,7 +14,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	neturl "net/url"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ import (
 // Server is a server that answered: see [Wait]. It is safe for concurrent use.
 type Server struct {
 	BaseURL  string // scheme and host without a trailing slash: http://127.0.0.1:8888
-	Model    string // the model's name as the server lists it
+	Model    string // the model's name as the server lists it, fit to be shown
 	Dialect  *Dialect
 	Version  string // the engine's own version, empty where it gives none
 	MaxLen   int    // context length in tokens, 0 where the server does not say
@@ -39,8 +38,19 @@ type Server struct {
 	// secrets. Set them before the first request.
 	Headers http.Header
 
-	key  string
-	http *http.Client
+	key    string
+	listed string // the model's name as the server lists it; see ModelSent
+	http   *http.Client
+}
+
+// ModelSent returns the model's name as requests have it: to the letter what the
+// server lists, which is not fit to be shown where a secret or a control
+// character is in it.
+func (t *Server) ModelSent() string {
+	if t.listed != "" {
+		return t.listed
+	}
+	return t.Model
 }
 
 // New is a target that has not been asked anything yet. The key goes into an
@@ -97,23 +107,35 @@ func (e *HTTPError) Error() string {
 }
 
 // maxAnswer bounds what one non-streaming answer may hold in memory: prompt
-// logprobs of a 128K-token window (some 20 MB) stay below it.
-const maxAnswer = 64 << 20
+// logprobs of a 128K-token window (some 20 MB) stay below it. A page that is
+// read again and again, as /metrics is, stays below maxPage.
+const (
+	maxAnswer = 64 << 20
+	maxPage   = 8 << 20
+)
 
-var errTooMuch = fmt.Errorf("answer is longer than %d MiB", maxAnswer>>20)
+var errTooMuch = errors.New("answer is longer than")
 
 // Get asks path and decodes the JSON answer into out; a nil out reads and drops
 // the answer, a *[]byte takes it as it is, a *json.RawMessage too if it is JSON.
+// The error's text is fit to be shown; what is decoded is the server's word.
 func (t *Server) Get(ctx context.Context, path string, out any) error {
-	return t.do(ctx, http.MethodGet, path, nil, out)
+	return t.gate(t.do(ctx, http.MethodGet, path, nil, out, maxAnswer))
 }
 
-// Post sends in as JSON to path and decodes the JSON answer into out.
+// Page asks path for a text of at most 8 MiB.
+func (t *Server) Page(ctx context.Context, path string) ([]byte, error) {
+	var page []byte
+	err := t.gate(t.do(ctx, http.MethodGet, path, nil, &page, maxPage))
+	return page, err
+}
+
+// Post sends in as JSON to path and decodes the JSON answer into out, as Get does.
 func (t *Server) Post(ctx context.Context, path string, in, out any) error {
-	return t.do(ctx, http.MethodPost, path, in, out)
+	return t.gate(t.do(ctx, http.MethodPost, path, in, out, maxAnswer))
 }
 
-func (t *Server) do(ctx context.Context, method, path string, in, out any) error {
+func (t *Server) do(ctx context.Context, method, path string, in, out any, most int64) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -135,9 +157,6 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any) error
 	t.Authorize(req.Header)
 	resp, err := t.http.Do(req)
 	if err != nil { // names method and URL already: the server's own after a redirect
-		if u := new(neturl.Error); errors.As(err, &u) {
-			u.URL = t.Redact(u.URL)
-		}
 		return AdviseNetwork(err)
 	}
 	defer resp.Body.Close()
@@ -145,7 +164,7 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any) error
 		refusal := t.newHTTPError(method, url, resp)
 		return AdviseAnswer(refusal, refusal.Status, path, refusal.Body)
 	}
-	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer}
+	limited := &io.LimitedReader{R: resp.Body, N: most}
 	var b []byte
 	if out == nil {
 		_, err = io.Copy(io.Discard, limited)
@@ -155,7 +174,7 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any) error
 		b = buf.Bytes()
 	}
 	if limited.N <= 0 {
-		return fmt.Errorf("%s %s: %w", method, url, errTooMuch)
+		return fmt.Errorf("%s %s: %w %d MiB", method, url, errTooMuch, most>>20)
 	}
 	if err != nil {
 		return AdviseNetwork(fmt.Errorf("%s %s: read the answer: %w", method, url, err))
@@ -168,34 +187,43 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any) error
 		return nil
 	case *json.RawMessage:
 		if !gjson.ValidBytes(b) { // which gjson itself, picking from it, does not mind
-			return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: errors.New("this is no JSON")}
+			return t.malformed(method, url, b, errNoJSON)
 		}
 		*out = b
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return &MalformedError{Method: method, URL: url, Body: []byte(t.Redact(string(b))), Err: err}
+		return t.malformed(method, url, b, err)
 	}
 	return nil
 }
 
+var errNoJSON = errors.New("this is no JSON")
+
 // MalformedError is a 2xx answer that is not the JSON it should be.
 type MalformedError struct {
 	Method, URL string
-	Body        []byte // the whole answer, for the caller to find out what was meant
-	Err         error  // from encoding/json
+	Start       string // of the answer, fit to be shown
+	NotFinite   bool   // NaN or Infinity stands in it, which Python writes and JSON has not
+	Err         error  // what is wrong
+}
+
+func (t *Server) malformed(method, url string, body []byte, err error) *MalformedError {
+	return &MalformedError{Method: method, URL: url, Start: oneLine(t.Redact(string(start(body)))),
+		NotFinite: bytes.Contains(body, []byte("NaN")) || bytes.Contains(body, []byte("Infinity")), Err: err}
 }
 
 func (e *MalformedError) Error() string {
-	return fmt.Sprintf("%s %s: read the answer: %v (it starts %q)", e.Method, e.URL, e.Err, oneLine(string(e.Body[:min(len(e.Body), 60)])))
+	text := []rune(e.Start)
+	return fmt.Sprintf("%s %s: read the answer: %v (it starts %q)", e.Method, e.URL, e.Err, string(text[:min(len(text), 60)]))
 }
 
 func (e *MalformedError) Unwrap() error { return e.Err }
 
 func (t *Server) newHTTPError(method, url string, resp *http.Response) *HTTPError {
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, longestStart+1))
 	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: t.ErrorMessage(b)}
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: t.ErrorMessage(start(b))}
 }
 
 func retryAfter(v string) time.Duration {
@@ -240,6 +268,19 @@ func message(body []byte) string {
 		}
 	}
 	return string(body)
+}
+
+// longestStart is how much of an answer is looked at for what it says, in bytes.
+const longestStart = 4096
+
+// start is the start of an answer. Where that is not all, its last word is left
+// out: it may be the beginning of a secret.
+func start(body []byte) []byte {
+	if len(body) <= longestStart {
+		return body
+	}
+	body = body[:longestStart]
+	return body[:bytes.LastIndexAny(body, " \t\r\n")+1]
 }
 
 func oneLine(s string) string {

@@ -24,7 +24,7 @@ func (t *Server) Tokenize(ctx context.Context, r Retry, text string, special boo
 	if ask := t.Dialect.Tokenize; ask != nil {
 		return ask(t, ctx, r, text, special)
 	}
-	return t.tokenize(ctx, r, map[string]any{"model": t.Model, "prompt": text, "add_special_tokens": special})
+	return t.tokenize(ctx, r, map[string]any{"model": t.ModelSent(), "prompt": text, "add_special_tokens": special})
 }
 
 // tokenize posts a question to /tokenize and reads the answer, whose shape is
@@ -44,7 +44,7 @@ func (t *Server) tokenize(ctx context.Context, r Retry, in map[string]any) ([]in
 	}
 	ids, err := tokenIDs(tokens)
 	if err != nil {
-		return nil, fmt.Errorf("%w: POST %s/tokenize: \"tokens\": %w", ErrNoTokenizer, t.BaseURL, err)
+		return nil, t.gate(fmt.Errorf("%w: POST %s/tokenize: \"tokens\": %w", ErrNoTokenizer, t.BaseURL, err))
 	}
 	return ids, nil
 }

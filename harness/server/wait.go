@@ -106,11 +106,11 @@ func (t *Server) ready(ctx context.Context, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	m, err := pick(list, t.Model)
+	m, err := t.pick(list, t.ModelSent())
 	if err != nil {
 		return &hopeless{fmt.Errorf("%s: %w", t.BaseURL, err)}
 	}
-	t.Model, t.MaxLen, t.Vocab = m.ID, m.MaxLen, m.Vocab
+	t.Model, t.listed, t.MaxLen, t.Vocab = t.name(m.ID), m.ID, m.MaxLen, m.Vocab
 	t.describe(ctx, m.OwnedBy, limit)
 	return nil
 }
@@ -126,7 +126,7 @@ func (t *Server) describe(ctx context.Context, owner string, limit time.Duration
 	}
 	var v struct{ Version string }
 	if t.Get(ctx, "/version", &v) == nil { // vLLM's and the embedded engine's; others have none
-		t.Version = v.Version
+		t.Version = t.name(v.Version)
 	}
 }
 

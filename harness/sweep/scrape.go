@@ -22,9 +22,7 @@ func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrap
 		return func() *scrape.Report { return nil }
 	}
 	s := scrape.Start(ctx, func(ctx context.Context) ([]byte, error) {
-		var page []byte
-		err := sw.Target.Get(ctx, "/metrics", &page)
-		return page, err
+		return sw.Target.Page(ctx, "/metrics")
 	}, server.MetricNames(), sw.Settings.Results.ScrapeEvery)
 	told := o.OnProgress
 	o.OnProgress = func(p load.Progress) {
