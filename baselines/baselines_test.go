@@ -1,4 +1,4 @@
-package baselines
+package baselines_test
 
 import (
 	"bytes"
@@ -10,20 +10,22 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
 )
 
 func TestShippedBaselinesLoad(t *testing.T) {
-	for _, name := range Names("hardware") {
-		h, err := LoadHardware(name)
+	for _, name := range baselines.Names("hardware") {
+		h, err := baselines.LoadHardware(name)
 		require.NoError(t, err)
 		assert.Equal(t, name, h.Name, "a baseline is called what its file is called")
 	}
-	for _, name := range Names("accuracy") {
-		a, err := LoadAccuracy(name)
+	for _, name := range baselines.Names("accuracy") {
+		a, err := baselines.LoadAccuracy(name)
 		require.NoError(t, err)
 		assert.Equal(t, name, a.Name)
 	}
-	require.Contains(t, Names("hardware"), DefaultHardware)
+	require.Contains(t, baselines.Names("hardware"), baselines.DefaultHardware)
 }
 
 // The points were copied from a file that others keep: the copy must stay equal.
@@ -32,16 +34,16 @@ func TestB200PointsEqualTheirSource(t *testing.T) {
 	if err != nil {
 		t.Skip("the source file of the B200 points is not here:", err)
 	}
-	var source struct{ Points []Point }
+	var source struct{ Points []baselines.Point }
 	require.NoError(t, json.Unmarshal(b, &source))
-	h, err := LoadHardware(DefaultHardware)
+	h, err := baselines.LoadHardware(baselines.DefaultHardware)
 	require.NoError(t, err)
 	assert.Equal(t, source.Points, h.Points)
 	assert.Len(t, h.Points, 15)
 }
 
 func TestPointAndDifferences(t *testing.T) {
-	h, err := LoadHardware(DefaultHardware)
+	h, err := baselines.LoadHardware(baselines.DefaultHardware)
 	require.NoError(t, err)
 	p, ok := h.Point(1024, 1024, 16)
 	require.True(t, ok)
@@ -53,7 +55,7 @@ func TestPointAndDifferences(t *testing.T) {
 }
 
 func TestAccuracyMatchesModelNames(t *testing.T) {
-	a, err := LoadAccuracy("deepseek-r1-0528-mxfp4")
+	a, err := baselines.LoadAccuracy("deepseek-r1-0528-mxfp4")
 	require.NoError(t, err)
 	for model, want := range map[string]bool{
 		"DeepSeek-R1-0528-MXFP4":              true,
@@ -77,7 +79,7 @@ func TestGSM8KsFloorIsFoundByEveryFP4Name(t *testing.T) {
 		"x/DeepSeek-R1-0528-Qwen3-8B-NVFP4":       0,
 		"nvidia/DeepSeek-R1-Distill-Qwen-32B-FP4": 0,
 	} {
-		all, err := AccuracyFor(model)
+		all, err := baselines.AccuracyFor(model)
 		require.NoError(t, err)
 		n := 0
 		for _, a := range all {
@@ -90,9 +92,9 @@ func TestGSM8KsFloorIsFoundByEveryFP4Name(t *testing.T) {
 }
 
 func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
-	hw, _ := files.ReadFile("hardware/b200-nv1126.json")
-	acc, _ := files.ReadFile("accuracy/deepseek-r1-0528-mxfp4.json")
-	sums, _ := files.ReadFile("accuracy/deepseek-r1-0528-mxfp4-gsm8k.json")
+	hw, _ := os.ReadFile("hardware/b200-nv1126.json")
+	acc, _ := os.ReadFile("accuracy/deepseek-r1-0528-mxfp4.json")
+	sums, _ := os.ReadFile("accuracy/deepseek-r1-0528-mxfp4-gsm8k.json")
 	for name, c := range map[string]struct {
 		kind, old, new, want string
 	}{
@@ -117,14 +119,14 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 			require.NoError(t, os.WriteFile(file, []byte(strings.Replace(src, c.old, c.new, 1)), 0o644))
 			var err error
 			if c.kind == "hardware" {
-				_, err = LoadHardware(file)
+				_, err = baselines.LoadHardware(file)
 			} else {
-				_, err = LoadAccuracy(file)
+				_, err = baselines.LoadAccuracy(file)
 			}
 			require.ErrorContains(t, err, c.want)
 			assert.NotContains(t, err.Error(), "\n")
 		})
 	}
-	_, err := LoadHardware("h9000")
+	_, err := baselines.LoadHardware("h9000")
 	assert.ErrorContains(t, err, "there are: b200-nv1126")
 }

@@ -1,4 +1,4 @@
-package baselines
+package baselines_test
 
 import (
 	"encoding/json"
@@ -6,12 +6,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
 )
 
 func TestCompare(t *testing.T) {
-	h, err := LoadHardware(DefaultHardware)
+	h, err := baselines.LoadHardware(baselines.DefaultHardware)
 	require.NoError(t, err)
-	c := h.Compare(Run{ISL: 1024, OSL: 1024, Conc: 16, RandomRangeRatio: 1, GPUs: 8, MedianE2E: 2 * 10407, TputPerGPU: 344.564, Unlike: []string{"DATASET is text"}})
+	c := h.Compare(baselines.Run{ISL: 1024, OSL: 1024, Conc: 16, RandomRangeRatio: 1, GPUs: 8, MedianE2E: 2 * 10407, TputPerGPU: 344.564, Unlike: []string{"DATASET is text"}})
 	assert.Equal(t, 2.0, *c.E2ERatio)
 	assert.Equal(t, 1.0, *c.TputRatio)
 	assert.False(t, *c.WorkloadMatch)
@@ -22,11 +24,11 @@ func TestCompare(t *testing.T) {
 	assert.JSONEq(t, `{"b200_baseline_nv1126": {"b200_median_e2e_1126": 10407, "b200_tput_pergpu_1126": 344.564},
 		"tput_per_gpu_ratio_vs_b200_1126": 1, "median_e2e_ratio_vs_b200_1126": 2, "baseline_workload_match": false}`, string(flat))
 
-	c = h.Compare(Run{ISL: 1024, OSL: 1024, Conc: 16, RandomRangeRatio: 0.8, GPUs: 8})
+	c = h.Compare(baselines.Run{ISL: 1024, OSL: 1024, Conc: 16, RandomRangeRatio: 0.8, GPUs: 8})
 	assert.True(t, *c.WorkloadMatch)
 	assert.Nil(t, c.E2ERatio, "no figure, no ratio")
 
-	c = h.Compare(Run{ISL: 5, OSL: 5, Conc: 5, MedianE2E: 1, TputPerGPU: 1})
+	c = h.Compare(baselines.Run{ISL: 5, OSL: 5, Conc: 5, MedianE2E: 1, TputPerGPU: 1})
 	assert.Nil(t, c.WorkloadMatch)
 	flat, err = json.Marshal(c.Flat())
 	require.NoError(t, err)

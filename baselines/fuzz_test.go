@@ -1,4 +1,4 @@
-package baselines
+package baselines_test
 
 import (
 	"math"
@@ -7,14 +7,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"inferbench/baselines"
 )
 
 // Whatever a baseline file holds, loading ends in an error or in figures that
 // can be compared with: finite, and above zero.
 func FuzzBaselineFile(f *testing.F) {
 	for _, kind := range []string{"hardware", "accuracy"} {
-		for _, name := range Names(kind) {
-			b, err := files.ReadFile(kind + "/" + name + ".json")
+		for _, name := range baselines.Names(kind) {
+			b, err := os.ReadFile(kind + "/" + name + ".json")
 			require.NoError(f, err)
 			f.Add(b)
 		}
@@ -23,7 +25,7 @@ func FuzzBaselineFile(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "b.json")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		require.NoError(t, os.WriteFile(path, b, 0o600))
-		if h, err := LoadHardware(path); err == nil {
+		if h, err := baselines.LoadHardware(path); err == nil {
 			for _, p := range h.Points {
 				for _, v := range []float64{p.MedianE2E, p.TputPerGPU} {
 					require.True(t, v > 0 && !math.IsInf(v, 0), "%v", p)
@@ -32,7 +34,7 @@ func FuzzBaselineFile(f *testing.F) {
 			h.Point(1, 1, 1)
 			h.Differences(1, 8)
 		}
-		if a, err := LoadAccuracy(path); err == nil {
+		if a, err := baselines.LoadAccuracy(path); err == nil {
 			figures := []float64{a.BitsPerByte, a.BytePerplexity, a.WordPerplexity}
 			if a.Task == "gsm8k" {
 				figures = []float64{a.ExactMatch}

@@ -1,4 +1,4 @@
-package batch
+package batch_test
 
 import (
 	"os"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
 )
 
@@ -19,14 +20,14 @@ var (
 	moment = time.Date(2025, 11, 25, 15, 0, 0, 0, time.UTC)
 )
 
-func create(t *testing.T) *Batch {
+func create(t *testing.T) *batch.Batch {
 	t.Helper()
-	b, err := Create(t.TempDir(), Header{Combination: combo, Mode: "submit", Time: moment, Cells: cells})
+	b, err := batch.Create(t.TempDir(), batch.Header{Combination: combo, Mode: "submit", Time: moment, Cells: cells})
 	require.NoError(t, err)
 	return b
 }
 
-func read(t *testing.T, b *Batch) string {
+func read(t *testing.T, b *batch.Batch) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(b.Dir, "summary.txt"))
 	require.NoError(t, err)
@@ -39,9 +40,9 @@ func TestSummaryToTheLetter(t *testing.T) {
 	b := create(t)
 	assert.Equal(t, "batch_isl1024_osl1024_20251125_150000", filepath.Base(b.Dir))
 	for i, c := range cells {
-		status := Passed
+		status := batch.Passed
 		if i == 1 {
-			status = Failed
+			status = batch.Failed
 		}
 		require.NoError(t, b.Record(c, status, 180*time.Second))
 	}
@@ -72,9 +73,9 @@ Results saved in: `+b.Dir+`/
 
 func TestSummaryOfAnInterruptedSweep(t *testing.T) {
 	b := create(t)
-	require.NoError(t, b.Record(cells[0], Passed, time.Second))
+	require.NoError(t, b.Record(cells[0], batch.Passed, time.Second))
 	assert.True(t, strings.HasSuffix(read(t, b), "CONC=4: PASSED (1s)\n"), "before the end, only what has happened")
-	require.NoError(t, b.Record(cells[1], Incomplete, time.Second))
+	require.NoError(t, b.Record(cells[1], batch.Incomplete, time.Second))
 	require.NoError(t, b.Close())
 	text := read(t, b)
 	assert.Contains(t, text, "[2/5] ISL=1024 OSL=1024 CONC=8: INCOMPLETE\n")
@@ -85,17 +86,17 @@ func TestSummaryOfAnInterruptedSweep(t *testing.T) {
 
 func TestAFailedRunOfACellIsNotForgotten(t *testing.T) {
 	b := create(t)
-	require.NoError(t, b.Record(cells[0], Failed, time.Second))
-	require.NoError(t, b.Record(cells[0], Passed, time.Second))
+	require.NoError(t, b.Record(cells[0], batch.Failed, time.Second))
+	require.NoError(t, b.Record(cells[0], batch.Passed, time.Second))
 	assert.Contains(t, read(t, b), "CONC=4: FAILED (2s)")
 }
 
 func TestTwoBatchesInOneSecond(t *testing.T) {
 	root := t.TempDir()
-	h := Header{Combination: combo, Time: moment, Cells: cells}
-	one, err := Create(root, h)
+	h := batch.Header{Combination: combo, Time: moment, Cells: cells}
+	one, err := batch.Create(root, h)
 	require.NoError(t, err)
-	two, err := Create(root, h)
+	two, err := batch.Create(root, h)
 	require.NoError(t, err)
 	assert.Equal(t, one.Dir+"_2", two.Dir)
 }
@@ -116,6 +117,6 @@ func TestResultIsWholeOrAbsent(t *testing.T) {
 func TestFolderThatCannotBeMade(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, err := Create(file, Header{Combination: combo, Time: moment})
+	_, err := batch.Create(file, batch.Header{Combination: combo, Time: moment})
 	assert.ErrorContains(t, err, "RESULTS_DIR")
 }

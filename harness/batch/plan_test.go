@@ -1,4 +1,4 @@
-package batch
+package batch_test
 
 import (
 	"os"
@@ -9,17 +9,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
 )
 
 // interrupted is a batch of five cells: the first passed, the second failed,
 // the third was cut off, and then the process was killed.
-func interrupted(t *testing.T) *Batch {
+func interrupted(t *testing.T) *batch.Batch {
 	b := create(t)
-	require.NoError(t, b.WritePlan(Server{"m", "sglang", "0.5"}, map[string]string{"SEED": "7"}, nil))
-	for i, status := range []Status{Passed, Failed, Incomplete} {
+	require.NoError(t, b.WritePlan(batch.Server{"m", "sglang", "0.5"}, map[string]string{"SEED": "7"}, nil))
+	for i, status := range []batch.Status{batch.Passed, batch.Failed, batch.Incomplete} {
 		require.NoError(t, b.Record(cells[i], status, 3*time.Second))
-		require.NoError(t, b.WriteResult("", cells[i], Result{Status: status, Args: Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[i].Conc, NumPrompts: cells[i].NumPrompts}}))
+		require.NoError(t, b.WriteResult("", cells[i], batch.Result{Status: status, Args: batch.Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[i].Conc, NumPrompts: cells[i].NumPrompts}}))
 	}
 	return b
 }
@@ -34,30 +35,30 @@ func TestUnfinished(t *testing.T) {
 		{[]int{8}, cells[1:2]},
 		{[]int{64, 8}, []matrix.Cell{cells[1], cells[4]}},
 	} {
-		got, err := Unfinished(b.Dir, c.conc)
+		got, err := batch.Unfinished(b.Dir, c.conc)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, got)
 	}
-	_, err := Unfinished(b.Dir, []int{4})
+	_, err := batch.Unfinished(b.Dir, []int{4})
 	assert.ErrorContains(t, err, "CONC=4 of "+b.Dir+" has PASSED: begin a new batch")
-	_, err = Unfinished(b.Dir, []int{5})
+	_, err = batch.Unfinished(b.Dir, []int{5})
 	assert.ErrorContains(t, err, "CONC=5 is no cell of")
-	require.NoError(t, os.Remove(filepath.Join(b.Dir, PlanName)))
-	_, err = Unfinished(b.Dir, nil)
+	require.NoError(t, os.Remove(filepath.Join(b.Dir, batch.PlanName)))
+	_, err = batch.Unfinished(b.Dir, nil)
 	assert.ErrorContains(t, err, "it has no plan.json")
 }
 
 func TestReopenKeepsTheSummaryTrue(t *testing.T) {
 	old := interrupted(t)
-	again, err := Unfinished(old.Dir, []int{8, 16, 32, 64})
+	again, err := batch.Unfinished(old.Dir, []int{8, 16, 32, 64})
 	require.NoError(t, err)
-	_, err = Reopen(old.Dir, again)
+	_, err = batch.Reopen(old.Dir, again)
 	assert.ErrorContains(t, err, old.Dir+": another process is running this batch")
 	assert.Contains(t, read(t, old), "CONC=8: FAILED", "and nothing of it was touched")
-	require.NoError(t, old.lock.Close()) // as when a process is killed
-	_, err = Reopen(old.Dir, cells[:1])
+	require.NoError(t, old.Kill())
+	_, err = batch.Reopen(old.Dir, cells[:1])
 	assert.ErrorContains(t, err, "has PASSED meanwhile")
-	b, err := Reopen(old.Dir+"/", again)
+	b, err := batch.Reopen(old.Dir+"/", again)
 	require.NoError(t, err)
 	assert.Equal(t, old.Dir, b.Dir)
 	text := read(t, b)
@@ -70,7 +71,7 @@ func TestReopenKeepsTheSummaryTrue(t *testing.T) {
 	assert.NoError(t, err)
 
 	for _, c := range again {
-		require.NoError(t, b.Record(c, Passed, time.Second))
+		require.NoError(t, b.Record(c, batch.Passed, time.Second))
 	}
 	require.NoError(t, b.Close())
 	text = read(t, b)

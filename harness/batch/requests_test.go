@@ -1,4 +1,4 @@
-package batch
+package batch_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/batch"
 	"inferbench/harness/stats"
 )
 
@@ -39,10 +40,10 @@ func TestRequestsComeBackAsTheyWere(t *testing.T) {
 	b := create(t)
 	want := someTimings(20, 500)
 	require.NoError(t, b.WriteRequests(cells[0], want, 90*time.Second))
-	got, err := ReadRequests(filepath.Join(b.Dir, "requests_isl1024_osl1024_conc4.jsonl.gz"))
+	got, err := batch.ReadRequests(filepath.Join(b.Dir, "requests_isl1024_osl1024_conc4.jsonl.gz"))
 	require.NoError(t, err)
 	assert.Equal(t, 90*time.Second, got.Duration())
-	assert.Equal(t, RequestsHead{RequestsFormat, 1024, 1024, 4, 90e9, 20}, got.RequestsHead)
+	assert.Equal(t, batch.RequestsHead{batch.RequestsFormat, 1024, 1024, 4, 90e9, 20}, got.RequestsHead)
 	require.Len(t, got.Timings, len(want))
 	for i, w := range want {
 		g := got.Timings[i]
@@ -61,7 +62,7 @@ func TestRequestsComeBackAsTheyWere(t *testing.T) {
 func TestRequestsThatAreNotWholeAreRefused(t *testing.T) {
 	b := create(t)
 	require.NoError(t, b.WriteRequests(cells[0], someTimings(20, 50), time.Second))
-	whole, err := os.ReadFile(filepath.Join(b.Dir, RequestsFileName(cells[0])))
+	whole, err := os.ReadFile(filepath.Join(b.Dir, batch.RequestsFileName(cells[0])))
 	require.NoError(t, err)
 	packed := func(text string) []byte {
 		var out bytes.Buffer
@@ -83,11 +84,11 @@ func TestRequestsThatAreNotWholeAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "r.jsonl.gz")
 			require.NoError(t, os.WriteFile(file, c.content, 0o644))
-			_, err := ReadRequests(file)
+			_, err := batch.ReadRequests(file)
 			require.ErrorContains(t, err, c.want)
 			assert.ErrorContains(t, err, file)
 		})
 	}
-	_, err = ReadRequests(filepath.Join(b.Dir, "none"))
+	_, err = batch.ReadRequests(filepath.Join(b.Dir, "none"))
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 }

@@ -1,10 +1,9 @@
-package compare
+package compare_test
 
 import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/compare"
 	"inferbench/harness/figures"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
@@ -71,8 +71,8 @@ func folder(t *testing.T, ts []stats.Timing, keep bool, change func(*batch.Resul
 	return f
 }
 
-func verdicts(c Cell) map[string]Verdict {
-	out := map[string]Verdict{}
+func verdicts(c compare.Cell) map[string]compare.Verdict {
+	out := map[string]compare.Verdict{}
 	for _, f := range c.Figures {
 		out[f.Key] = f.Verdict
 	}
@@ -81,21 +81,21 @@ func verdicts(c Cell) map[string]Verdict {
 
 func TestARealChangeIsSeen(t *testing.T) {
 	a, b := folder(t, run(1, 1), true, nil), folder(t, run(2, 1.2), true, nil)
-	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{b}, Options{})
+	c, err := compare.Folders([]*batch.Folder{a}, []*batch.Folder{b}, compare.Options{})
 	require.NoError(t, err)
 	require.Len(t, c.Cells, 1)
 	require.Equal(t, "block bootstrap over 400 and 400 requests", c.Cells[0].Method)
 	for _, f := range c.Cells[0].Figures {
 		if figures.ByKey(f.Key).Sample == nil {
-			assert.Equal(t, Untested, f.Verdict, "%s: requests do not tell it", f.Key)
+			assert.Equal(t, compare.Untested, f.Verdict, "%s: requests do not tell it", f.Key)
 			continue
 		}
 		if strings.HasPrefix(f.Key, "p99") {
-			assert.Equal(t, Untested, f.Verdict, "fifty waves say nothing of the slowest half wave")
+			assert.Equal(t, compare.Untested, f.Verdict, "fifty waves say nothing of the slowest half wave")
 			continue
 		}
 		require.NotNil(t, f.Low)
-		assert.Equal(t, Worse, f.Verdict, f.Key)
+		assert.Equal(t, compare.Worse, f.Verdict, f.Key)
 		want := 1.2
 		if f.Higher {
 			want = 1 / 1.2
@@ -107,14 +107,14 @@ func TestARealChangeIsSeen(t *testing.T) {
 	assert.Empty(t, c.Check(0.5).Regressions)
 	assert.Empty(t, c.Check(0.5).NotCompared)
 
-	again, err := Folders([]*batch.Folder{a}, []*batch.Folder{b}, Options{})
+	again, err := compare.Folders([]*batch.Folder{a}, []*batch.Folder{b}, compare.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, c, again, "the same folders give the same table")
 
-	back, err := Folders([]*batch.Folder{b}, []*batch.Folder{a}, Options{})
+	back, err := compare.Folders([]*batch.Folder{b}, []*batch.Folder{a}, compare.Options{})
 	require.NoError(t, err)
-	assert.Equal(t, Better, verdicts(back.Cells[0])["median_e2el_ms"])
-	assert.Equal(t, Better, verdicts(back.Cells[0])["tput_per_gpu"])
+	assert.Equal(t, compare.Better, verdicts(back.Cells[0])["median_e2el_ms"])
+	assert.Equal(t, compare.Better, verdicts(back.Cells[0])["tput_per_gpu"])
 	assert.Empty(t, back.Check(0).Regressions)
 }
 
@@ -126,21 +126,7 @@ func TestAlikeRunsShowNoDifference(t *testing.T) {
 	shown, naive := 0, 0
 	for n := range uint64(tables) {
 		a, b := run(100+2*n, 1), run(101+2*n, 1)
-		count := func(conc int) bool {
-			rng := rand.New(rand.NewPCG(n, 3))
-			sa, sb := draw(rng, a, conc), draw(rng, b, conc)
-			all := slices.Repeat([]int{1}, len(a))
-			for i := range compared {
-				if !sa.resolves(i) {
-					continue
-				}
-				low, high := interval(sa, sb, i, sb.of[i].value(all)/sa.of[i].value(all), 0.05/float64(len(compared)))
-				if low > 1 || high < 1 {
-					return true
-				}
-			}
-			return false
-		}
+		count := func(conc int) bool { return compare.Shows(rand.New(rand.NewPCG(n, 3)), a, b, conc, 0.05) }
 		if count(cell.Conc) {
 			shown++
 		}
@@ -153,29 +139,6 @@ func TestAlikeRunsShowNoDifference(t *testing.T) {
 	assert.Greater(t, naive, 2*shown)
 }
 
-func TestQuantileOfAResample(t *testing.T) {
-	var ts []stats.Timing
-	for _, ms := range []int{50, 10, 30, 20, 40} {
-		ts = append(ts, stats.Timing{Last: time.Duration(ms) * time.Millisecond})
-	}
-	e2el := func(t stats.Timing) float64 { return t.E2EL().Seconds() * 1e3 }
-	for _, c := range []struct {
-		q       float64
-		weights []int
-		want    float64 // numpy.quantile of the drawn values
-	}{
-		{0.5, []int{1, 1, 1, 1, 1}, 30},
-		{0.99, []int{1, 1, 1, 1, 1}, 49.6},
-		{0.5, []int{2, 0, 0, 0, 0}, 50},
-		{0.5, []int{1, 1, 0, 0, 0}, 30},
-		{0.25, []int{1, 3, 0, 0, 1}, 10},
-		{0.9, []int{0, 2, 1, 0, 0}, 26},
-	} {
-		assert.InDelta(t, c.want, newColumn(ts, e2el, c.q).value(c.weights), 1e-9, "%v", c)
-	}
-	assert.True(t, math.IsNaN(newColumn(ts, func(stats.Timing) float64 { return 0 }, 0.5).value([]int{1, 1, 1, 1, 1})))
-}
-
 func TestPassesAreJudgedByTheirTest(t *testing.T) {
 	side := func(slow float64, seeds ...uint64) (out []*batch.Folder) {
 		for _, s := range seeds {
@@ -183,29 +146,21 @@ func TestPassesAreJudgedByTheirTest(t *testing.T) {
 		}
 		return out
 	}
-	c, err := Folders(side(1, 1, 2, 3, 4, 5), side(1.3, 6, 7, 8, 9), Options{})
+	c, err := compare.Folders(side(1, 1, 2, 3, 4, 5), side(1.3, 6, 7, 8, 9), compare.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, "benchmath over 5 and 4 passes", c.Cells[0].Method)
-	assert.Equal(t, Worse, verdicts(c.Cells[0])["median_e2el_ms"])
-	c, err = Folders(side(1, 1, 2, 3, 4), side(1, 6, 7, 8, 9), Options{})
+	assert.Equal(t, compare.Worse, verdicts(c.Cells[0])["median_e2el_ms"])
+	c, err = compare.Folders(side(1, 1, 2, 3, 4), side(1, 6, 7, 8, 9), compare.Options{})
 	require.NoError(t, err)
-	assert.Equal(t, Alike, verdicts(c.Cells[0])["median_e2el_ms"])
+	assert.Equal(t, compare.Alike, verdicts(c.Cells[0])["median_e2el_ms"])
 
-	c, err = Folders(side(1, 1, 2, 3, 4), side(1.3, 6, 7, 8, 9), Options{Confidence: 0.99})
+	c, err = compare.Folders(side(1, 1, 2, 3, 4), side(1.3, 6, 7, 8, 9), compare.Options{Confidence: 0.99})
 	require.NoError(t, err)
-	assert.Equal(t, Untested, verdicts(c.Cells[0])["median_e2el_ms"], "four passes cannot be as sure as that")
+	assert.Equal(t, compare.Untested, verdicts(c.Cells[0])["median_e2el_ms"], "four passes cannot be as sure as that")
 	assert.NotEmpty(t, c.Check(0.03).NotCompared)
-	c, err = Folders(side(1, 1, 2, 3, 4, 5), side(1.3, 6, 7, 8, 9, 10), Options{Confidence: 0.99})
+	c, err = compare.Folders(side(1, 1, 2, 3, 4, 5), side(1.3, 6, 7, 8, 9, 10), compare.Options{Confidence: 0.99})
 	require.NoError(t, err)
-	assert.Equal(t, Worse, verdicts(c.Cells[0])["median_e2el_ms"])
-
-	low, high, p := passInterval([]float64{1, 2, 3, 4}, []float64{1, 2, 3, 4}, 0.05)
-	assert.Less(t, low, 1.0)
-	assert.Greater(t, high, 1.0)
-	assert.Equal(t, 1.0, p)
-	low, high, _ = passInterval([]float64{1, 2}, []float64{1, 2}, 0.05)
-	assert.Equal(t, 0.0, low, "two passes reject nothing")
-	assert.True(t, math.IsInf(high, 1))
+	assert.Equal(t, compare.Worse, verdicts(c.Cells[0])["median_e2el_ms"])
 }
 
 func TestWhatMayNotBeCompared(t *testing.T) {
@@ -224,7 +179,7 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 		"has no performance figures":            func(r *batch.Result) { r.Performance = nil },
 		"only one side has it: not in B":        func(r *batch.Result) { r.Args.RandomOutputLen = 99 },
 	} {
-		c, err := Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, change)}, Options{})
+		c, err := compare.Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, change)}, compare.Options{})
 		require.NoError(t, err)
 		if want == "only one side has it: not in B" {
 			require.Len(t, c.Cells, 2)
@@ -236,7 +191,7 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 		assert.Empty(t, c.Cells[0].Figures)
 		assert.NotEmpty(t, c.Check(0.03).NotCompared)
 	}
-	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.Endpoint, r.Args.TP = "/v1/completions", 4 })}, Options{})
+	c, err := compare.Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.Endpoint, r.Args.TP = "/v1/completions", 4 })}, compare.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"not told by A, so not checked: endpoint, tp"}, c.Cells[0].Notes)
 }
@@ -245,16 +200,16 @@ func TestABatchIsNotComparedWithItself(t *testing.T) {
 	a, b := folder(t, run(1, 1), true, nil), folder(t, run(2, 1), true, nil)
 	again, err := batch.Open(a.Dir + "/")
 	require.NoError(t, err)
-	_, err = Folders([]*batch.Folder{a}, []*batch.Folder{b, again}, Options{})
+	_, err = compare.Folders([]*batch.Folder{a}, []*batch.Folder{b, again}, compare.Options{})
 	assert.EqualError(t, err, a.Dir+" is on both sides: a batch does not differ from itself")
 }
 
 func TestSummariesAloneGetNoVerdict(t *testing.T) {
 	a, b := folder(t, run(1, 1), false, nil), folder(t, run(2, 1.2), true, nil)
-	c, err := Folders([]*batch.Folder{a}, []*batch.Folder{b}, Options{})
+	c, err := compare.Folders([]*batch.Folder{a}, []*batch.Folder{b}, compare.Options{})
 	require.NoError(t, err)
 	assert.Contains(t, c.Cells[0].Method, "ratio only")
-	assert.Equal(t, Untested, verdicts(c.Cells[0])["median_e2el_ms"])
+	assert.Equal(t, compare.Untested, verdicts(c.Cells[0])["median_e2el_ms"])
 	assert.Empty(t, c.Check(0.03).Regressions)
 	assert.NotEmpty(t, c.Check(0.03).NotCompared)
 	var text strings.Builder

@@ -1,4 +1,4 @@
-package stats
+package stats_test
 
 import (
 	"encoding/json"
@@ -9,18 +9,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
 )
 
 // A summary's text is the contract of result files: keys, their order, and that
 // what is written is read back whole.
 func TestSummaryIsFlat(t *testing.T) {
-	var ts []Timing
+	var ts []stats.Timing
 	for i := range 4 { // two at a time, so that there is a steady part
 		at := time.Duration(i/2) * 40 * msec
-		ts = append(ts, Timing{Index: i, Sent: at, Waited: msec, First: at + 10*msec, Last: at + 40*msec, Done: at + 40*msec,
-			ITL: NewGaps(10*msec, 20*msec), Chunks: 3, InputTokens: 100, OutputTokens: 3})
+		ts = append(ts, stats.Timing{Index: i, Sent: at, Waited: msec, First: at + 10*msec, Last: at + 40*msec, Done: at + 40*msec,
+			ITL: stats.NewGaps(10*msec, 20*msec), Chunks: 3, InputTokens: 100, OutputTokens: 3})
 	}
-	s := Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: SLO{"ttft": 500}}.Summary()
+	s := stats.Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: stats.SLO{"ttft": 500}}.Summary()
 	require.NotNil(t, s.Steady)
 	b, err := json.Marshal(s)
 	require.NoError(t, err)
@@ -38,7 +40,7 @@ func TestSummaryIsFlat(t *testing.T) {
 	inOrder(t, keysOf(t, sections["steady_state"]), "in_flight requests start_s duration_s output_throughput total_token_throughput tput_per_gpu "+
 		latency("ttft")+" "+latency("tpot")+" "+latency("e2el")+" head tail")
 
-	var back Summary
+	var back stats.Summary
 	require.NoError(t, json.Unmarshal(b, &back))
 	assert.Equal(t, s, back)
 }

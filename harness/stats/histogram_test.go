@@ -1,4 +1,4 @@
-package stats
+package stats_test
 
 import (
 	"math/rand/v2"
@@ -8,12 +8,14 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
 )
 
 // run is n requests of random gaps, some of them long.
-func randomGaps(n, gaps int) []Timing {
+func randomGaps(n, gaps int) []stats.Timing {
 	rng := rand.New(rand.NewPCG(7, 7))
-	out := make([]Timing, n)
+	out := make([]stats.Timing, n)
 	for i := range out {
 		for range gaps {
 			out[i].ITL.Append(time.Duration(rng.ExpFloat64() * float64(20*msec)))
@@ -27,14 +29,14 @@ func randomGaps(n, gaps int) []Timing {
 
 func TestCollectorFoldsPastItsLimit(t *testing.T) {
 	ts := randomGaps(50, 400)
-	failed := Timing{Index: 1000, Err: "x", ITL: NewGaps(time.Hour)}
-	collect := func(limit int) Run {
-		c := Collector{Limit: limit}
+	failed := stats.Timing{Index: 1000, Err: "x", ITL: stats.NewGaps(time.Hour)}
+	collect := func(limit int) stats.Run {
+		c := stats.Collector{Limit: limit}
 		for _, t := range ts {
 			c.Add(t)
 		}
 		c.Add(failed)
-		return Run{Timings: c.Timings(), Duration: time.Second, Folded: c.Folded()}
+		return stats.Run{Timings: c.Timings(), Duration: time.Second, Folded: c.Folded()}
 	}
 	whole, folded := collect(0).Summary(), collect(5000).Summary()
 	assert.Equal(t, "exact", whole.ITLKept)
@@ -60,7 +62,7 @@ func TestCollectorFoldsPastItsLimit(t *testing.T) {
 }
 
 func TestHistogramsMerge(t *testing.T) {
-	all, a, b := NewHistogram(), NewHistogram(), NewHistogram()
+	all, a, b := stats.NewHistogram(), stats.NewHistogram(), stats.NewHistogram()
 	for i, x := range randomGaps(20, 100) {
 		all.RecordAll(x.ITL)
 		if i%3 == 0 {
@@ -71,16 +73,16 @@ func TestHistogramsMerge(t *testing.T) {
 	}
 	a.Merge(b)
 	a.Merge(nil)
-	a.Merge(NewHistogram())
-	want, got := all.dist(), a.dist()
+	a.Merge(stats.NewHistogram())
+	want, got := dist(all), dist(a)
 	assert.Equal(t, all.Len(), a.Len())
 	assert.Equal(t, want, got, "to the last bit")
 	sent, err := a.GobEncode()
 	require.NoError(t, err)
-	var travelled Histogram
+	var travelled stats.Histogram
 	require.NoError(t, travelled.GobDecode(sent))
-	assert.Equal(t, want, travelled.dist(), "and so it travels")
-	assert.Equal(t, Dist{}, NewHistogram().dist())
+	assert.Equal(t, want, dist(&travelled), "and so it travels")
+	assert.Equal(t, stats.Dist{}, dist(stats.NewHistogram()))
 
 	text, err := a.Encode()
 	require.NoError(t, err)
@@ -90,12 +92,15 @@ func TestHistogramsMerge(t *testing.T) {
 }
 
 func TestHistogramOfWhatIsOutOfItsRange(t *testing.T) {
-	h := NewHistogram()
+	h := stats.NewHistogram()
 	for _, d := range []time.Duration{-5, 0, 3 * time.Hour} {
 		h.Record(d)
 	}
-	d := h.dist()
+	d := dist(h)
 	assert.EqualValues(t, 3, h.Len())
 	assert.Equal(t, float64(3*time.Hour/msec), *d.Max)
 	assert.Equal(t, 0.0, *d.Median)
 }
+
+// dist is the distribution that a summary takes of folded gaps.
+func dist(h *stats.Histogram) stats.Dist { return stats.Run{Folded: h}.Summary().ITL }

@@ -1,4 +1,4 @@
-package stats
+package stats_test
 
 import (
 	"compress/gzip"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
 )
 
 var update = flag.Bool("update", false, "write the made-up recordings of testdata/parity anew; run make parity-client after")
@@ -35,11 +37,11 @@ type recordedTiming struct {
 	Err    string          `json:"err,omitempty"`
 }
 
-func (r recording) run() Run {
-	out := Run{Duration: r.Duration, GPUs: 1, SLO: SLO{"ttft": 50, "tpot": 10, "e2el": 2000}}
+func (r recording) run() stats.Run {
+	out := stats.Run{Duration: r.Duration, GPUs: 1, SLO: stats.SLO{"ttft": 50, "tpot": 10, "e2el": 2000}}
 	for i, t := range r.Timings {
-		out.Timings = append(out.Timings, Timing{Index: i, Sent: t.Sent, Waited: t.Waited, First: t.First, Last: t.Last,
-			ITL: NewGaps(t.ITL...), InputTokens: t.Input, OutputTokens: t.Output, Err: t.Err})
+		out.Timings = append(out.Timings, stats.Timing{Index: i, Sent: t.Sent, Waited: t.Waited, First: t.First, Last: t.Last,
+			ITL: stats.NewGaps(t.ITL...), InputTokens: t.Input, OutputTokens: t.Output, Err: t.Err})
 	}
 	return out
 }
@@ -125,7 +127,7 @@ func TestSameNumbersAsVLLMAndSGLang(t *testing.T) {
 	}
 }
 
-func flat(t *testing.T, s Summary) (m map[string]any) {
+func flat(t *testing.T, s stats.Summary) (m map[string]any) {
 	t.Helper()
 	b, err := json.Marshal(s)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package stats
+package stats_test
 
 import (
 	"encoding/json"
@@ -7,15 +7,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
 )
 
 // closedLoop is conc slots that each send n requests of d, one after another;
 // slot s starts s milliseconds late, so that there is a head and a tail.
-func closedLoop(conc, n int, d time.Duration) (ts []Timing, duration time.Duration) {
+func closedLoop(conc, n int, d time.Duration) (ts []stats.Timing, duration time.Duration) {
 	for s := range conc {
 		at := time.Duration(s) * msec
 		for range n {
-			t := Timing{Index: len(ts), Sent: at, First: at + d/10, Last: at + d, Done: at + d, InputTokens: 10, OutputTokens: 11}
+			t := stats.Timing{Index: len(ts), Sent: at, First: at + d/10, Last: at + d, Done: at + d, InputTokens: 10, OutputTokens: 11}
 			ts = append(ts, t)
 			at += d
 			duration = max(duration, at)
@@ -26,7 +28,7 @@ func closedLoop(conc, n int, d time.Duration) (ts []Timing, duration time.Durati
 
 func TestSteadyWindow(t *testing.T) {
 	ts, d := closedLoop(4, 5, 100*msec)
-	s := Summarize(ts, d, 2).Steady
+	s := stats.Summarize(ts, d, 2).Steady
 	require.NotNil(t, s)
 	assert.Equal(t, 4, s.InFlight)
 	assert.InDelta(t, 0.003, s.Start, 1e-12, "the fourth slot starts at 3 ms")
@@ -46,16 +48,16 @@ func TestSteadyWindow(t *testing.T) {
 // A tail of one long request is what the window is for.
 func TestSteadyWindowLeavesTheTailOut(t *testing.T) {
 	ts, d := closedLoop(4, 5, 100*msec)
-	ts = append(ts, Timing{Index: 99, Sent: 500 * msec, First: 510 * msec, Last: 5 * time.Second, Done: 5 * time.Second, InputTokens: 10, OutputTokens: 11})
+	ts = append(ts, stats.Timing{Index: 99, Sent: 500 * msec, First: 510 * msec, Last: 5 * time.Second, Done: 5 * time.Second, InputTokens: 10, OutputTokens: 11})
 	d = max(d, 5*time.Second)
-	s := Summarize(ts, d, 1)
+	s := stats.Summarize(ts, d, 1)
 	assert.Less(t, s.TotalThroughput, 100.0)
 	assert.Greater(t, s.Steady.TotalThroughput, 700.0)
 	assert.InDelta(t, 4.497, s.Steady.Tail.Duration, 0.01)
 }
 
 func TestNoSteadyWindow(t *testing.T) {
-	for name, ts := range map[string][]Timing{
+	for name, ts := range map[string][]stats.Timing{
 		"none":       nil,
 		"never sent": {{Err: "refused"}},
 		"a mere peak": {
@@ -63,9 +65,9 @@ func TestNoSteadyWindow(t *testing.T) {
 			{Sent: 15 * msec, First: 25 * msec, Last: 35 * msec, Done: 35 * msec, InputTokens: 10, OutputTokens: 2},
 		},
 	} {
-		assert.Nil(t, Summarize(ts, time.Second, 1).Steady, name)
+		assert.Nil(t, stats.Summarize(ts, time.Second, 1).Steady, name)
 	}
-	b, err := json.Marshal(Summarize(nil, 0, 1))
+	b, err := json.Marshal(stats.Summarize(nil, 0, 1))
 	require.NoError(t, err)
 	assert.Contains(t, string(b), `"steady_state":null`)
 }

@@ -1,4 +1,4 @@
-package stats
+package stats_test
 
 import (
 	"encoding/json"
@@ -8,17 +8,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
 )
 
 const msec = time.Millisecond
 
 func TestSummaryByHand(t *testing.T) {
-	ts := []Timing{
-		{Sent: 0, First: 10 * msec, Last: 40 * msec, ITL: NewGaps(10*msec, 20*msec), InputTokens: 100, OutputTokens: 3},
+	ts := []stats.Timing{
+		{Sent: 0, First: 10 * msec, Last: 40 * msec, ITL: stats.NewGaps(10*msec, 20*msec), InputTokens: 100, OutputTokens: 3},
 		{Sent: 10 * msec, First: 30 * msec, Last: 30 * msec, InputTokens: 100, OutputTokens: 1},
-		{Sent: 0, Err: "HTTP 500", First: msec, Last: msec, ITL: NewGaps(time.Hour), InputTokens: 7, OutputTokens: 7},
+		{Sent: 0, Err: "HTTP 500", First: msec, Last: msec, ITL: stats.NewGaps(time.Hour), InputTokens: 7, OutputTokens: 7},
 	}
-	s := Summarize(ts, 2*time.Second, 4)
+	s := stats.Summarize(ts, 2*time.Second, 4)
 	assert.Equal(t, 2, s.Successful)
 	assert.Equal(t, 1, s.Failed)
 	assert.Equal(t, 2.0, s.Duration)
@@ -36,14 +38,14 @@ func TestSummaryByHand(t *testing.T) {
 	assert.Equal(t, 15.0, *s.ITL.Mean)
 	assert.Equal(t, 30.0, *s.E2EL.Mean)
 	assert.InDelta(t, 1000/15.0, *s.Interactivity, 1e-12)
-	assert.Equal(t, Failures{{Error: "HTTP 500", Requests: 1}}, s.Errors)
+	assert.Equal(t, stats.Failures{{Error: "HTTP 500", Requests: 1}}, s.Errors)
 }
 
 func TestNothingSucceeded(t *testing.T) {
-	for name, s := range map[string]Summary{
-		"no request":  Summarize(nil, 0, 0),
-		"all failed":  Summarize([]Timing{{Err: "x"}}, time.Second, 8),
-		"no duration": Summarize([]Timing{{OutputTokens: 1}}, 0, 8),
+	for name, s := range map[string]stats.Summary{
+		"no request":  stats.Summarize(nil, 0, 0),
+		"all failed":  stats.Summarize([]stats.Timing{{Err: "x"}}, time.Second, 8),
+		"no duration": stats.Summarize([]stats.Timing{{OutputTokens: 1}}, 0, 8),
 	} {
 		b, err := json.Marshal(s)
 		require.NoError(t, err, name)
@@ -57,7 +59,7 @@ func TestNothingSucceeded(t *testing.T) {
 
 // The keys of a result file are a contract: see the specification's section 5.
 func TestKeys(t *testing.T) {
-	b, err := json.Marshal(Summarize([]Timing{{OutputTokens: 2, First: 1, Last: 2, ITL: NewGaps(1)}}, time.Second, 1))
+	b, err := json.Marshal(stats.Summarize([]stats.Timing{{OutputTokens: 2, First: 1, Last: 2, ITL: stats.NewGaps(1)}}, time.Second, 1))
 	require.NoError(t, err)
 	var m map[string]any
 	require.NoError(t, json.Unmarshal(b, &m))
@@ -74,8 +76,9 @@ func TestKeys(t *testing.T) {
 }
 
 func TestGapsKeepEveryNanosecond(t *testing.T) {
-	in := []time.Duration{0, 1, longGap - 1, longGap, longGap + 1, time.Hour, 5, math.MaxInt64}
-	g := NewGaps(in...)
+	const narrow = time.Duration(math.MaxUint32) // what 32 bits hold
+	in := []time.Duration{0, 1, narrow - 1, narrow, narrow + 1, time.Hour, 5, math.MaxInt64}
+	g := stats.NewGaps(in...)
 	var out []time.Duration
 	for d := range g.All() {
 		out = append(out, d)
@@ -83,14 +86,14 @@ func TestGapsKeepEveryNanosecond(t *testing.T) {
 	assert.Equal(t, in, out)
 	assert.Equal(t, len(in), g.Len())
 
-	d := distOfGaps([]Gaps{NewGaps(6*time.Second, 2*time.Second), NewGaps(10 * time.Second)}, 3)
+	d := stats.Summarize([]stats.Timing{{ITL: stats.NewGaps(6*time.Second, 2*time.Second)}, {ITL: stats.NewGaps(10 * time.Second)}}, time.Minute, 1).ITL
 	assert.Equal(t, 6000.0, *d.Mean)
 	assert.Equal(t, 6000.0, *d.Median)
 	assert.Equal(t, 10000.0, *d.Max)
 }
 
 func TestGapsAllocateNothingOnceReserved(t *testing.T) {
-	var g Gaps
+	var g stats.Gaps
 	g.Reserve(2000)
 	assert.Zero(t, testing.AllocsPerRun(1000, func() { g.Append(time.Millisecond) }))
 }

@@ -46,3 +46,15 @@ func FuzzDataset(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseRow(f *testing.F) {
+	for _, s := range []string{`{"prompt":"a"}`, `{"prompt":[1],"output_len":2}`, `{"input_length":5,"hash_ids":[1],"timestamp":1}`, `{"messages":[{}]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		r, err := parseRow(line, 1, Spec{OSL: 1, Trace: true, Vocab: 256, MaxLen: 1 << 16})
+		if err == nil && (r.OutputLen < 1 || r.At < 0 || r.Text == "" && len(r.Tokens) == 0 && r.Messages == nil) {
+			t.Fatalf("%q made %+v", line, r)
+		}
+	})
+}

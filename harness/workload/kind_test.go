@@ -1,4 +1,4 @@
-package workload
+package workload_test
 
 import (
 	"os"
@@ -6,37 +6,39 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/workload"
 )
 
 // kindCases has, for each kind by its name, what a run asks for and the first
 // request and the first to warm up with that must come of it.
 var kindCases = map[string]struct {
 	file        string // what is in it, where the kind reads one
-	spec        Spec
-	first, warm Request
+	spec        workload.Spec
+	first, warm workload.Request
 }{
 	"random": {
-		spec:  Spec{ISL: 4, OSL: 2, Vocab: 256, Seed: 1},
-		first: Request{Tokens: []int32{150, 35, 176, 21}, OutputLen: 2},
-		warm:  Request{Tokens: []int32{51, 169, 40, 235}, OutputLen: 2},
+		spec:  workload.Spec{ISL: 4, OSL: 2, Vocab: 256, Seed: 1},
+		first: workload.Request{Tokens: []int32{150, 35, 176, 21}, OutputLen: 2},
+		warm:  workload.Request{Tokens: []int32{51, 169, 40, 235}, OutputLen: 2},
 	},
 	"text": {
-		spec:  Spec{ISL: 5, OSL: 2, Seed: 1, Count: byWord},
-		first: Request{Text: "show have home is", OutputLen: 2},
-		warm:  Request{Text: "said went had example", OutputLen: 2},
+		spec:  workload.Spec{ISL: 5, OSL: 2, Seed: 1, Count: byWord},
+		first: workload.Request{Text: "show have home is", OutputLen: 2},
+		warm:  workload.Request{Text: "said went had example", OutputLen: 2},
 	},
 	"sharegpt": {
 		file: `[{"conversations":[{"from":"human","value":"one two three"},{"from":"gpt","value":"a b c d"}]},
 			{"conversations":[{"from":"human","value":"four five six"},{"from":"gpt","value":"a b c d e"}]}]`,
-		spec:  Spec{OSL: 2, Seed: 1, Count: byWord},
-		first: Request{Text: "one two three", OutputLen: 5},
-		warm:  Request{Text: "four five six", OutputLen: 6},
+		spec:  workload.Spec{OSL: 2, Seed: 1, Count: byWord},
+		first: workload.Request{Text: "one two three", OutputLen: 5},
+		warm:  workload.Request{Text: "four five six", OutputLen: 6},
 	},
 	"jsonl": {
 		file:  `{"prompt":[7,8],"output_len":3}` + "\n" + `{"prompt":"hello"}`,
-		spec:  Spec{OSL: 2},
-		first: Request{Tokens: []int32{7, 8}, OutputLen: 3},
-		warm:  Request{Text: "hello", OutputLen: 2},
+		spec:  workload.Spec{OSL: 2},
+		first: workload.Request{Tokens: []int32{7, 8}, OutputLen: 3},
+		warm:  workload.Request{Text: "hello", OutputLen: 2},
 	},
 }
 
@@ -44,11 +46,11 @@ var kindCases = map[string]struct {
 func TestKinds(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/client.md")
 	require.NoError(t, err)
-	for _, k := range Kinds {
+	for _, k := range workload.Kinds {
 		t.Run(k.Name, func(t *testing.T) {
 			assert.NotEmpty(t, k.What)
 			assert.Contains(t, string(docs), "\n| `"+k.Name+"` |", "docs/client.md has no row for it")
-			named, err := KindNamed(k.Name)
+			named, err := workload.KindNamed(k.Name)
 			require.NoError(t, err)
 			assert.Same(t, k, named)
 
@@ -63,24 +65,24 @@ func TestKinds(t *testing.T) {
 			assert.Empty(t, notes)
 			assert.Equal(t, c.first, request(t, src, 0))
 			assert.Equal(t, c.warm, request(t, src, -1))
-			require.NoError(t, Check(src))
+			require.NoError(t, workload.Check(src))
 
 			c.spec.Trace = true
-			if _, _, err := Open(t.Context(), c.spec); !k.Times {
+			if _, _, err := workload.Open(t.Context(), c.spec); !k.Times {
 				assert.ErrorContains(t, err, "has no times")
 			}
-			if c.spec.Trace = false; k.Counts == Needed {
+			if c.spec.Trace = false; k.Counts == workload.Needed {
 				c.spec.Count = nil
-				_, _, err := Open(t.Context(), c.spec)
+				_, _, err := workload.Open(t.Context(), c.spec)
 				assert.ErrorContains(t, err, "no tokenizer")
 			}
 			if k.File {
 				c.spec.Path = ""
-				_, _, err := Open(t.Context(), c.spec)
+				_, _, err := workload.Open(t.Context(), c.spec)
 				assert.ErrorContains(t, err, "names no file")
 			}
 		})
 	}
-	_, err = KindNamed("sonnet")
+	_, err = workload.KindNamed("sonnet")
 	assert.EqualError(t, err, "want random, text, sharegpt or jsonl")
 }

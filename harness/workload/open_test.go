@@ -1,4 +1,4 @@
-package workload
+package workload_test
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/workload"
 )
 
 // file is a file of the given text.
@@ -29,14 +31,14 @@ func byWord(_ context.Context, text string) (int, error) { return len(strings.Fi
 // byByte counts a token a byte and one that the tokenizer adds.
 func byByte(_ context.Context, text string) (int, error) { return len(text) + 1, nil }
 
-func open(t *testing.T, s Spec) (Source, []string) {
+func open(t *testing.T, s workload.Spec) (workload.Source, []string) {
 	t.Helper()
-	src, notes, err := Open(t.Context(), s)
+	src, notes, err := workload.Open(t.Context(), s)
 	require.NoError(t, err)
 	return src, notes
 }
 
-func request(t *testing.T, src Source, i int) Request {
+func request(t *testing.T, src workload.Source, i int) workload.Request {
 	t.Helper()
 	r, err := src.Request(i)
 	require.NoError(t, err)
@@ -45,8 +47,8 @@ func request(t *testing.T, src Source, i int) Request {
 }
 
 func TestSharedPrefix(t *testing.T) {
-	src, _ := open(t, Spec{N: 6, ISL: 100, OSL: 1, SharedPrefix: 0.3, Prefixes: 2, Seed: 1})
-	all := map[int]Request{}
+	src, _ := open(t, workload.Spec{N: 6, ISL: 100, OSL: 1, SharedPrefix: 0.3, Prefixes: 2, Seed: 1})
+	all := map[int]workload.Request{}
 	for i := -2; i < 6; i++ {
 		all[i] = request(t, src, i)
 	}
@@ -56,21 +58,21 @@ func TestSharedPrefix(t *testing.T) {
 	assert.NotEqual(t, all[0].Tokens[:30], all[1].Tokens[:30], "every second prompt has the other prefix")
 	assert.Len(t, all[0].Tokens, 100)
 
-	src, _ = open(t, Spec{N: 2, ISL: 10, OSL: 1, SharedPrefix: 1})
+	src, _ = open(t, workload.Spec{N: 2, ISL: 10, OSL: 1, SharedPrefix: 1})
 	assert.Equal(t, request(t, src, 0).Tokens, request(t, src, 1).Tokens)
 }
 
 func TestTextHasExactlyTheLengthThatTheServerCounts(t *testing.T) {
-	for name, count := range map[string]Counter{"a token a word": byWord, "a token a byte": byByte} {
+	for name, count := range map[string]workload.Counter{"a token a word": byWord, "a token a byte": byByte} {
 		t.Run(name, func(t *testing.T) {
-			s := Spec{Kind: RandomText, N: 20, WarmUp: 4, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3, Count: count}
+			s := workload.Spec{Kind: workload.RandomText, N: 20, WarmUp: 4, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3, Count: count}
 			src, notes := open(t, s)
 			assert.Empty(t, notes)
 			seen := map[string]bool{}
 			for i := -4; i < 20; i++ {
 				r := request(t, src, i)
 				n, _ := count(t.Context(), r.Text)
-				want, _ := Random{N: 20, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3}.Request(i)
+				want, _ := workload.Random{N: 20, ISL: 200, OSL: 8, RangeRatio: 0.5, Seed: 3}.Request(i)
 				assert.Equal(t, len(want.Tokens), n, "the lengths that random ids would have")
 				assert.Equal(t, want.OutputLen, r.OutputLen)
 				assert.False(t, seen[r.Text])
@@ -84,7 +86,7 @@ func TestTextHasExactlyTheLengthThatTheServerCounts(t *testing.T) {
 }
 
 func TestTextWithASharedPrefix(t *testing.T) {
-	src, _ := open(t, Spec{Kind: RandomText, N: 3, ISL: 101, OSL: 1, SharedPrefix: 0.5, Count: byWord})
+	src, _ := open(t, workload.Spec{Kind: workload.RandomText, N: 3, ISL: 101, OSL: 1, SharedPrefix: 0.5, Count: byWord})
 	a, b := strings.Fields(request(t, src, 0).Text), strings.Fields(request(t, src, 1).Text)
 	assert.Equal(t, a[:50], b[:50])
 	assert.NotEqual(t, a[50:], b[50:])
@@ -92,18 +94,18 @@ func TestTextWithASharedPrefix(t *testing.T) {
 
 func TestTextThatCannotBeMade(t *testing.T) {
 	odd := func(_ context.Context, text string) (int, error) { return 3 * len(text), nil }
-	_, _, err := Open(t.Context(), Spec{Kind: RandomText, N: 1, ISL: 10, OSL: 1, Count: odd})
+	_, _, err := workload.Open(t.Context(), workload.Spec{Kind: workload.RandomText, N: 1, ISL: 10, OSL: 1, Count: odd})
 	assert.ErrorContains(t, err, "no text of exactly 10 tokens")
 
 	var calls atomic.Int32
 	down := func(context.Context, string) (int, error) { calls.Add(1); return 0, errors.New("HTTP 500") }
-	_, _, err = Open(t.Context(), Spec{Kind: RandomText, N: 10000, ISL: 10, OSL: 1, Count: down})
+	_, _, err = workload.Open(t.Context(), workload.Spec{Kind: workload.RandomText, N: 10000, ISL: 10, OSL: 1, Count: down})
 	assert.ErrorContains(t, err, "HTTP 500")
 	assert.Less(t, calls.Load(), int32(100), "it gives up at the first error")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err = Open(ctx, Spec{Kind: RandomText, N: 10, ISL: 10, OSL: 1, Count: byWord})
+	_, _, err = workload.Open(ctx, workload.Spec{Kind: workload.RandomText, N: 10, ISL: 10, OSL: 1, Count: byWord})
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
@@ -120,17 +122,17 @@ not json
 {"prompt":"ten","output_len":0}
 {"input_length":3}
 {"prompt":"last, without a line end"}`)
-	src, notes := open(t, Spec{Kind: JSONL, Path: path, N: 5, OSL: 9, Vocab: 256})
+	src, notes := open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: 5, OSL: 9, Vocab: 256})
 	require.Len(t, notes, 1)
 	assert.Equal(t, `6 of 11 lines could not be used: line 5: not a JSON object of a prompt: invalid character 'o' in literal null (expecting 'u'); line 6: messages are for ENDPOINT=chat; line 7: "prompt" is neither text nor a list of token ids; …`, notes[0])
 	assert.Equal(t, 5, src.Len())
-	assert.Equal(t, Request{Text: "one", OutputLen: 9}, request(t, src, 0))
-	assert.Equal(t, Request{Index: 1, Tokens: []int32{5, 6, 7}, OutputLen: 3}, request(t, src, 1))
-	assert.Equal(t, Request{Index: 2, Text: "four", OutputLen: 4}, request(t, src, 2))
+	assert.Equal(t, workload.Request{Text: "one", OutputLen: 9}, request(t, src, 0))
+	assert.Equal(t, workload.Request{Index: 1, Tokens: []int32{5, 6, 7}, OutputLen: 3}, request(t, src, 1))
+	assert.Equal(t, workload.Request{Index: 2, Text: "four", OutputLen: 4}, request(t, src, 2))
 	assert.Len(t, request(t, src, 3).Tokens, 3)
 	assert.Equal(t, "last, without a line end", request(t, src, 4).Text)
 
-	chat, notes := open(t, Spec{Kind: JSONL, Path: path, N: 4, OSL: 9, Chat: true})
+	chat, notes := open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: 4, OSL: 9, Chat: true})
 	assert.Contains(t, notes[0], "line 2: token ids are not for ENDPOINT=chat")
 	assert.JSONEq(t, `[{"role":"user","content":"hi"}]`, string(request(t, chat, 2).Messages))
 	assert.Equal(t, "last, without a line end", request(t, src, -1).Text, "the warm-up takes prompts from the end")
@@ -138,12 +140,12 @@ not json
 
 func TestJSONLRepeats(t *testing.T) {
 	path := file(t, "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n")
-	src, notes := open(t, Spec{Kind: JSONL, Path: path, N: 5, OSL: 1})
+	src, notes := open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: 5, OSL: 1})
 	assert.Equal(t, []string{"the data set has 2 prompts for 5 requests: they repeat, and a prefix cache may answer the repeats"}, notes)
 	assert.Equal(t, "a", request(t, src, 4).Text)
-	_, notes = open(t, Spec{Kind: JSONL, Path: path, N: Endless, OSL: 1})
+	_, notes = open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: workload.Endless, OSL: 1})
 	assert.Contains(t, notes[0], "repeat until")
-	_, notes = open(t, Spec{Kind: JSONL, Path: path, N: 2, OSL: 1})
+	_, notes = open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: 2, OSL: 1})
 	assert.Empty(t, notes)
 }
 
@@ -157,10 +159,10 @@ func TestWarmUpPromptsAreNotMeasured(t *testing.T) {
 		entries = append(entries, fmt.Sprintf(`{"conversations":[{"value":"p%d"},{"value":"a"}]}`, i))
 	}
 	jsonl, sharegpt := file(t, strings.Join(lines, "\n")), file(t, "["+strings.Join(entries, ",")+"]")
-	for name, s := range map[string]Spec{
-		"jsonl":    {Kind: JSONL, Path: jsonl},
-		"trace":    {Kind: JSONL, Path: jsonl, Trace: true},
-		"sharegpt": {Kind: ShareGPT, Path: sharegpt},
+	for name, s := range map[string]workload.Spec{
+		"jsonl":    {Kind: workload.JSONL, Path: jsonl},
+		"trace":    {Kind: workload.JSONL, Path: jsonl, Trace: true},
+		"sharegpt": {Kind: workload.ShareGPT, Path: sharegpt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.N, s.WarmUp, s.OSL = n, warmUp, 1
@@ -187,7 +189,7 @@ func TestTrace(t *testing.T) {
 {"timestamp":1500.5,"input_length":700,"output_length":90000}
 {"timestamp":2000,"prompt":[1,2],"output_length":2}
 `)
-	src, notes := open(t, Spec{Kind: JSONL, Path: path, N: 100, Trace: true, MaxLen: 4096})
+	src, notes := open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: 100, Trace: true, MaxLen: 4096})
 	assert.Equal(t, []string{
 		"2 of 5 lines could not be used: line 3: no timestamp (ms); line 4: 700 + 90000 tokens are more than the server's context of 4096",
 		"the trace has 3 requests where 100 were asked for",
@@ -214,7 +216,7 @@ func TestShareGPT(t *testing.T) {
 		entry("long "+strings.Repeat("w ", 200), "a b c d"),
 		entry("five six seven eight", "a b c d"),
 	}, ",\n")+"]")
-	src, notes := open(t, Spec{Kind: ShareGPT, Path: path, N: 2, OSL: 99, MaxLen: 100, Count: byWord})
+	src, notes := open(t, workload.Spec{Kind: workload.ShareGPT, Path: path, N: 2, OSL: 99, MaxLen: 100, Count: byWord})
 	got := map[string]int{}
 	for i := range 2 {
 		r := request(t, src, i)
@@ -224,12 +226,12 @@ func TestShareGPT(t *testing.T) {
 	require.Len(t, notes, 1)
 	assert.Contains(t, notes[0], "of 6 entries could not be used: entry 2: 1 turns where two are needed; entry 4: ")
 
-	src, notes = open(t, Spec{Kind: ShareGPT, Path: path, N: 3, OSL: 99})
+	src, notes = open(t, workload.Spec{Kind: workload.ShareGPT, Path: path, N: 3, OSL: 99})
 	assert.Equal(t, 99, request(t, src, 0).OutputLen)
 	assert.Contains(t, strings.Join(notes, "\n"), "no tokenizer to count the answers with: every output is 99 tokens")
 
 	order := func(seed int64) (out []string) {
-		src, _ := open(t, Spec{Kind: ShareGPT, Path: path, N: 4, OSL: 9, Seed: seed})
+		src, _ := open(t, workload.Spec{Kind: workload.ShareGPT, Path: path, N: 4, OSL: 9, Seed: seed})
 		for i := range 4 {
 			word, _, _ := strings.Cut(request(t, src, i).Text, " ")
 			out = append(out, word)
@@ -243,34 +245,22 @@ func TestShareGPT(t *testing.T) {
 
 func TestWorkloadsThatCannotBe(t *testing.T) {
 	some := file(t, "{\"prompt\":\"\"}\n")
-	for want, s := range map[string]Spec{
+	for want, s := range map[string]workload.Spec{
 		"at least one request":          {},
-		"no tokenizer to measure text":  {Kind: RandomText, N: 1, ISL: 1, OSL: 1},
-		"DATASET_PATH names no file":    {Kind: JSONL, N: 1},
+		"no tokenizer to measure text":  {Kind: workload.RandomText, N: 1, ISL: 1, OSL: 1},
+		"DATASET_PATH names no file":    {Kind: workload.JSONL, N: 1},
 		"reads no file":                 {N: 1, ISL: 1, OSL: 1, Path: some},
 		"more than the server's":        {N: 1, ISL: 1000, OSL: 1000, MaxLen: 1999},
 		"has no times":                  {N: 1, ISL: 1, OSL: 1, Trace: true},
-		"without range ratio":           {Kind: JSONL, Path: some, N: 1, RangeRatio: 0.5},
-		"can be used (line 1: no prom":  {Kind: JSONL, Path: some, N: 1, OSL: 1},
-		"not a JSON list":               {Kind: ShareGPT, Path: some, N: 1, OSL: 1},
-		"no such file":                  {Kind: JSONL, Path: "/no/such/file", N: 1},
+		"without range ratio":           {Kind: workload.JSONL, Path: some, N: 1, RangeRatio: 0.5},
+		"can be used (line 1: no prom":  {Kind: workload.JSONL, Path: some, N: 1, OSL: 1},
+		"not a JSON list":               {Kind: workload.ShareGPT, Path: some, N: 1, OSL: 1},
+		"no such file":                  {Kind: workload.JSONL, Path: "/no/such/file", N: 1},
 		"shared prefix 2 is not from 0": {N: 1, ISL: 1, OSL: 1, SharedPrefix: 2},
-		"give NUM_PROMPTS":              {Kind: RandomText, N: Endless, ISL: 1, OSL: 1, Count: byWord},
+		"give NUM_PROMPTS":              {Kind: workload.RandomText, N: workload.Endless, ISL: 1, OSL: 1, Count: byWord},
 	} {
-		_, _, err := Open(t.Context(), s)
+		_, _, err := workload.Open(t.Context(), s)
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "\n")
 	}
-}
-
-func FuzzParseRow(f *testing.F) {
-	for _, s := range []string{`{"prompt":"a"}`, `{"prompt":[1],"output_len":2}`, `{"input_length":5,"hash_ids":[1],"timestamp":1}`, `{"messages":[{}]}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := parseRow(line, 1, Spec{OSL: 1, Trace: true, Vocab: 256, MaxLen: 1 << 16})
-		if err == nil && (r.OutputLen < 1 || r.At < 0 || r.Text == "" && len(r.Tokens) == 0 && r.Messages == nil) {
-			t.Fatalf("%q made %+v", line, r)
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package workload
+package workload_test
 
 import (
 	"crypto/sha256"
@@ -8,12 +8,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/workload"
 )
 
 // The same seed sends the same prompts on every machine and in every release:
 // this hash must never change.
 func TestRandomIsFixed(t *testing.T) {
-	r := Random{N: 10, ISL: 100, OSL: 50, RangeRatio: 0.5, Vocab: 32000, Seed: 1}
+	r := workload.Random{N: 10, ISL: 100, OSL: 50, RangeRatio: 0.5, Vocab: 32000, Seed: 1}
 	h := sha256.New()
 	for i := -3; i < r.Len(); i++ {
 		q, err := r.Request(i)
@@ -25,13 +27,13 @@ func TestRandomIsFixed(t *testing.T) {
 
 func TestRandomLengthsAndIDs(t *testing.T) {
 	for _, c := range []struct {
-		r         Random
+		r         workload.Random
 		in, out   [2]int
 		low, high int32
 	}{
-		{Random{ISL: 1024, OSL: 512, RangeRatio: 1, Vocab: 258}, [2]int{1024, 1024}, [2]int{512, 512}, 16, 242},
-		{Random{ISL: 10, OSL: 20, RangeRatio: 0.8}, [2]int{8, 10}, [2]int{16, 20}, 2000, 30000},
-		{Random{ISL: 3, OSL: 1, RangeRatio: 0.1, Vocab: 128256}, [2]int{1, 3}, [2]int{1, 1}, 8016, 120240},
+		{workload.Random{ISL: 1024, OSL: 512, RangeRatio: 1, Vocab: 258}, [2]int{1024, 1024}, [2]int{512, 512}, 16, 242},
+		{workload.Random{ISL: 10, OSL: 20, RangeRatio: 0.8}, [2]int{8, 10}, [2]int{16, 20}, 2000, 30000},
+		{workload.Random{ISL: 3, OSL: 1, RangeRatio: 0.1, Vocab: 128256}, [2]int{1, 3}, [2]int{1, 1}, 8016, 120240},
 	} {
 		c.r.N = 500
 		require.NoError(t, c.r.Check())
@@ -52,7 +54,7 @@ func TestRandomLengthsAndIDs(t *testing.T) {
 }
 
 func TestRandomPromptsDiffer(t *testing.T) {
-	r := Random{N: 1000, ISL: 8, OSL: 1, RangeRatio: 1}
+	r := workload.Random{N: 1000, ISL: 8, OSL: 1, RangeRatio: 1}
 	seen := map[string]int{}
 	for i := -1000; i < 1000; i++ {
 		q, _ := r.Request(i)
@@ -68,9 +70,9 @@ func TestRandomPromptsDiffer(t *testing.T) {
 }
 
 func TestRandomCheck(t *testing.T) {
-	good := Random{N: 1, ISL: 1, OSL: 1, RangeRatio: 1}
+	good := workload.Random{N: 1, ISL: 1, OSL: 1, RangeRatio: 1}
 	assert.NoError(t, good.Check())
-	for _, bad := range []Random{{}, {N: 1, ISL: 1, OSL: 1}, {N: 1, ISL: 1, OSL: 1, RangeRatio: 1.1}, {N: 1, ISL: 1, OSL: 1, RangeRatio: 1, Vocab: 1}} {
+	for _, bad := range []workload.Random{{}, {N: 1, ISL: 1, OSL: 1}, {N: 1, ISL: 1, OSL: 1, RangeRatio: 1.1}, {N: 1, ISL: 1, OSL: 1, RangeRatio: 1, Vocab: 1}} {
 		assert.Error(t, bad.Check())
 	}
 }
