@@ -166,7 +166,7 @@ func TestSpeedAlone(t *testing.T) {
 	assert.Contains(t, batchFile(t, dir, "report.html"), "accuracy was not asked for")
 	r := result(t, dir, "result_isl16_osl8_conc1.json")
 	assert.Subset(t, r["marks"], []any{"accuracy_not_run", "embedded"})
-	assert.Equal(t, map[string]any{"status": "NOT_RUN", "reason": "accuracy was not asked for"}, r["accuracy_validation"])
+	assert.Equal(t, map[string]any{"status": "NOT_RUN", "reason": "accuracy was not asked for", "scored_at": 1.0}, r["accuracy_validation"])
 	assert.Positive(t, r["tput_per_gpu"])
 
 	for _, args := range [][]string{{"-mode", "acc"}, {"-mode", "submit", "-team", "x"}} {
@@ -174,6 +174,24 @@ func TestSpeedAlone(t *testing.T) {
 		assert.Equal(t, 2, exit)
 		assert.Contains(t, out, "ACC_TASK=none measures speed alone")
 	}
+}
+
+// Each cell says which score it stands on; a score is taken once.
+func TestWhereTheGateStands(t *testing.T) {
+	exit, dir, out := finish(t, nil, "-isl", "16", "-osl", "8", "-conc", "1,2,3", "-num-prompts", "4", "-acc-at", "ends", "-test.v")
+	require.Zero(t, exit, out)
+	assert.Regexp(t, `(?m)^ +2 +2\.\d{4} PASSED \(at CONC 3\) `, out, "the table")
+	assert.Contains(t, batchFile(t, dir, "summary.md"), "Accuracy PASSED (CONC 2, scored at CONC 3)")
+	for conc, at := range map[int]int{1: 1, 2: 3, 3: 3} {
+		v := result(t, dir, fmt.Sprintf("result_isl16_osl8_conc%d.json", conc))["accuracy_validation"].(map[string]any)
+		assert.EqualValues(t, at, v["scored_at"], "CONC %d", conc)
+		assert.Equal(t, "PASSED", v["status"])
+	}
+	took := func(conc int) any {
+		return result(t, dir, fmt.Sprintf("result_isl16_osl8_conc%d.json", conc))["accuracy"].(map[string]any)["duration_s"]
+	}
+	assert.Equal(t, took(2), took(3), "one score, two cells")
+	assert.NotEqual(t, took(1), took(3))
 }
 
 func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {

@@ -35,7 +35,8 @@ type Limit struct {
 // Verdict is what the gate says of a result, and why.
 type Verdict struct {
 	Status    Status           `json:"status"`
-	Reason    string           `json:"reason"` // in words, on one line
+	Reason    string           `json:"reason"`              // in words, on one line
+	ScoredAt  int              `json:"scored_at,omitempty"` // the CONC whose score the cell stands on
 	Baseline  string           `json:"baseline,omitempty"`
 	Tolerance float64          `json:"tolerance,omitempty"` // relative, to both sides; of a share how far it may fall short
 	Limits    map[string]Limit `json:"limits,omitempty"`    // by metric

@@ -60,7 +60,11 @@ func Write(ctx context.Context, w io.Writer, t *server.Server, s settings.Settin
 	if err := tab.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "In all about %s on %s, accuracy not counted.\n", all.Round(time.Second), t.Model)
+	accuracy := "accuracy not asked for"
+	if s.Accuracy.Task != "none" {
+		accuracy = fmt.Sprintf("accuracy not counted: it is scored %d times (ACC_AT)", len(s.Accuracy.At.Scores(cells)))
+	}
+	_, err := fmt.Fprintf(w, "In all about %s on %s, %s.\n", all.Round(time.Second), t.Model, accuracy)
 	return err
 }
 

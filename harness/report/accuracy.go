@@ -15,6 +15,7 @@ type Accuracy struct {
 	Cells    []string // CONC values that share it
 	Status   string
 	Reason   string
+	ScoredAt int // the CONC whose score they stand on, where it is not their own
 	Baseline string
 	Metrics  []Metric
 }
@@ -39,6 +40,7 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 	var verdict struct {
 		Status, Reason string
 		Warnings       []string
+		ScoredAt       int `json:"scored_at"`
 		Baseline       any
 		Limits         map[string]struct {
 			Value, Baseline, Lower, Upper *float64
@@ -50,6 +52,9 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 		return
 	}
 	a := Accuracy{Cells: []string{strconv.Itoa(cell.Conc)}, Status: verdict.Status, Reason: verdict.Reason}
+	if verdict.ScoredAt != cell.Conc {
+		a.ScoredAt = verdict.ScoredAt
+	}
 	a.Baseline, _ = verdict.Baseline.(string)
 	for _, w := range verdict.Warnings {
 		if !slices.Contains(r.doubts, w) {
@@ -61,7 +66,7 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 		a.Metrics = append(a.Metrics, Metric{f.Name, f.Value, l.Baseline, l.Lower, l.Upper, l.OK})
 	}
 	same := func(o Accuracy) bool {
-		return o.Status == a.Status && o.Reason == a.Reason && slices.EqualFunc(o.Metrics, a.Metrics, func(x, y Metric) bool { return x.Value == y.Value })
+		return o.Status == a.Status && o.ScoredAt == a.ScoredAt && o.Reason == a.Reason && slices.EqualFunc(o.Metrics, a.Metrics, func(x, y Metric) bool { return x.Value == y.Value })
 	}
 	if i := slices.IndexFunc(r.Accuracy, same); i >= 0 {
 		r.Accuracy[i].Cells = append(r.Accuracy[i].Cells, a.Cells...)

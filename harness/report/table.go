@@ -194,7 +194,11 @@ func (r *Report) Markdown() []byte {
 		}
 	}
 	for _, a := range r.Accuracy {
-		fmt.Fprintf(&b, "* Accuracy %s (CONC %s)", a.Status, strings.Join(a.Cells, ", "))
+		fmt.Fprintf(&b, "* Accuracy %s (CONC %s", a.Status, strings.Join(a.Cells, ", "))
+		if a.ScoredAt > 0 {
+			fmt.Fprintf(&b, ", scored at CONC %d", a.ScoredAt)
+		}
+		b.WriteByte(')')
 		for i, m := range a.Metrics {
 			sep := ", "
 			if i == 0 {

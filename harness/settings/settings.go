@@ -75,6 +75,7 @@ type Engine struct {
 type Accuracy struct {
 	Task      string            // one of AccuracyTasks
 	Files     map[string]string // paths of data files by the setting that names them (WIKITEXT, …); without one, what fits the server
+	At        At                // the CONC at which it is scored
 	Baseline  string            // name or path; empty: the one for the model and the text
 	Tolerance float64           // relative; 0: the baseline's own
 	MaxLength int               // tokens

@@ -190,6 +190,9 @@ var groups = []group{
 			set: accuracyFile("WIKITEXT"),
 			Help: "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or " +
 				"for the embedded engine a text of the suite's own"},
+		{Env: "ACC_AT", set: setAccuracyAt,
+			Help: "at which CONC of a combination accuracy is scored: once (the highest), ends (lowest and highest) " +
+				"or a list as 16,64; a cell in between stands on the next higher score; none means at every one"},
 		{Env: "ACC_BASELINE", Input: true,
 			set:  text(func(s *Settings) *string { return &s.Accuracy.Baseline }),
 			Help: "accuracy baseline, by name or .json path; none takes the one for the model and the text"},

@@ -185,22 +185,27 @@ func setTeam(s *Settings, v string) error {
 	return nil
 }
 
-func setConc(s *Settings, v string) error {
+func setConc(s *Settings, v string) (err error) {
+	s.Selection.Conc, err = concList(v)
+	return err
+}
+
+func concList(v string) (list []int, err error) {
 	want := errors.New("want whole numbers, 1 or more, each once, such as 16 or 4,8,16")
 	for _, part := range strings.Split(v, ",") {
 		words := strings.Fields(part)
 		if len(words) == 0 { // as in 4,,8
-			return want
+			return nil, want
 		}
 		for _, w := range words {
 			n, err := strconv.Atoi(w)
-			if err != nil || n < 1 || slices.Contains(s.Selection.Conc, n) {
-				return want
+			if err != nil || n < 1 || slices.Contains(list, n) {
+				return nil, want
 			}
-			s.Selection.Conc = append(s.Selection.Conc, n)
+			list = append(list, n)
 		}
 	}
-	return nil
+	return list, nil
 }
 
 func setSeed(s *Settings, v string) error {

@@ -46,6 +46,7 @@ func Accuracy[T Test[T]](t T) {
 			t.Attr(f.Name, fmt.Sprint(f.Value))
 		}
 		t.Attr("accuracy_validation", string(a.Verdict.Status))
+		t.Attr("accuracy_scored_at", fmt.Sprint(a.ScoredAt))
 		if a.Result == nil {
 			t.Attr("accuracy_reason", a.Reason())
 		}

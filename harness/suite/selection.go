@@ -57,6 +57,16 @@ func (s selection) measured() (out []matrix.Cell) {
 	return out
 }
 
+// conc lists the CONC of a combination's cells.
+func (s selection) conc(combo matrix.Combination) (all []int) {
+	for _, c := range s.cells {
+		if c.Combination == combo {
+			all = append(all, c.Conc)
+		}
+	}
+	return all
+}
+
 // accuracyOnly are the others.
 func (s selection) accuracyOnly() map[matrix.Cell]bool {
 	out := map[matrix.Cell]bool{}

@@ -31,7 +31,7 @@ func (s *session) score(c matrix.Cell) (*sweep.Accuracy, error) {
 		return nil, err
 	}
 	a, err := s.sweep.Accuracy(s.ctx, c)
-	if a != nil {
+	if a != nil && a.Took > 0 {
 		s.budget.AccuracyTook(a.Took)
 	}
 	return a, err
@@ -57,16 +57,20 @@ func (s *session) measure(c matrix.Cell) (*batch.Result, error) {
 func budget(ctx context.Context, t *server.Server, set settings.Settings, sel selection, line commandLine, begin time.Time) *estimate.Budget {
 	b := &estimate.Budget{Limit: line.limit, Begin: begin, Passes: map[matrix.Cell]int{}}
 	count := max(line.count, 1)
+	scores := map[matrix.Cell]int{}
 	for _, c := range sel.cells {
-		switch {
-		case sel.plan.accuracy(c.Name()):
-			b.Accuracies += count
-		case sel.measures(c):
-			b.Accuracies++ // once, before the first pass
+		at := matrix.Cell{Combination: c.Combination}
+		at.Conc = set.Accuracy.At.For(c.Conc, sel.conc(c.Combination))
+		scores[at] = max(scores[at], 1) // once, before the first pass
+		if at.Conc == c.Conc && sel.plan.accuracy(c.Name()) {
+			scores[at] = count
 		}
 		if sel.measures(c) {
 			b.Passes[c] = count
 		}
+	}
+	for _, n := range scores {
+		b.Accuracies += n
 	}
 	if b.Limit > 0 {
 		b.Expected = estimate.Passes(ctx, t, set, sel.measured())

@@ -79,10 +79,15 @@ func tableRow(conc int, a *sweep.Accuracy, r *batch.Result, n *notes) report.Row
 			n.add(line, prefix)
 		}
 	}
-	return report.Row{Conc: conc, Accuracy: accuracyWord(a), Result: r}
+	return report.Row{Conc: conc, Accuracy: accuracyWord(a, conc), Result: r}
 }
 
-func accuracyWord(a *sweep.Accuracy) string {
+// accuracyWord is the figure that stands for all, the verdict, and the CONC that
+// was scored where it is not the cell's own.
+func accuracyWord(a *sweep.Accuracy, conc int) string {
+	if a != nil && a.ScoredAt > 0 && a.ScoredAt != conc && a.Err == nil {
+		return fmt.Sprintf("%s (at CONC %d)", accuracyWord(a, a.ScoredAt), a.ScoredAt)
+	}
 	switch {
 	case a == nil:
 		return "-"

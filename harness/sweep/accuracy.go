@@ -22,7 +22,8 @@ type Accuracy struct {
 	Baseline *baselines.Accuracy // nil where none applies
 	Verdict  accuracy.Verdict    // then NOT_RUN
 	Err      error               // why there are no figures
-	Took     time.Duration
+	ScoredAt int                 // the CONC that was in flight: the cell's own, or another that it stands on
+	Took     time.Duration       // 0 where an earlier score is stood on
 }
 
 // Failed reports whether the cell's benchmark must not run.
@@ -34,6 +35,37 @@ func (a *Accuracy) Reason() string {
 		return hint.Line(a.Err)
 	}
 	return "accuracy " + string(a.Verdict.Status) + ": " + a.Verdict.Reason
+}
+
+// scoredAt is the CONC whose score a cell stands on.
+func (sw *Sweep) scoredAt(c matrix.Cell) int {
+	var all []int
+	for _, cell := range sw.Cells {
+		if cell.Combination == c.Combination {
+			all = append(all, cell.Conc)
+		}
+	}
+	return sw.Settings.Accuracy.At.For(c.Conc, all)
+}
+
+// stand is the score that the cell stands on: its own is taken anew at each
+// call, another's once.
+func (sw *Sweep) stand(ctx context.Context, c matrix.Cell, st *state) *Accuracy {
+	at := matrix.Cell{Combination: c.Combination, Conc: sw.scoredAt(c)}
+	own := at.Conc == c.Conc
+	if earlier := sw.scores[at]; earlier != nil && !(own && st.accuracy != nil) {
+		again := *earlier
+		again.Took = 0
+		return &again
+	}
+	begin := time.Now()
+	a := sw.score(ctx, c, at.Conc)
+	a.ScoredAt, a.Verdict.ScoredAt = at.Conc, at.Conc
+	a.Took = time.Since(begin)
+	if a.Err == nil { // the next cell may meet a server that answers again
+		sw.scores[at] = a
+	}
+	return a
 }
 
 // Figures lists what was measured; nothing where there is none.
@@ -53,8 +85,8 @@ func (a *Accuracy) String() string {
 	return strings.Join(append(words, a.Reason()), ", ")
 }
 
-// Accuracy scores the cell's model at the cell's CONC and judges it. It runs
-// anew at each call; [Sweep.Serve] runs it where no test has. Where the cell's
+// Accuracy scores the cell's model at the cell's CONC, or finds the score that
+// it stands on (ACC_AT), and judges it. It runs anew at each call; [Sweep.Serve] runs it where no test has. Where the cell's
 // speed is not going to be measured, because accuracy failed or was all that
 // was asked for, the cell ends here.
 //
@@ -65,9 +97,7 @@ func (sw *Sweep) Accuracy(ctx context.Context, c matrix.Cell) (*Accuracy, error)
 	if err != nil {
 		return nil, err
 	}
-	begin := time.Now()
-	a := sw.score(ctx, c)
-	a.Took = time.Since(begin)
+	a := sw.stand(ctx, c, st)
 	st.unbooked += a.Took
 	if ctx.Err() != nil {
 		sw.endUnmeasured(c, st, &Accuracy{}, batch.Incomplete, ErrInterrupted.Error())
@@ -91,8 +121,8 @@ func (sw *Sweep) retry() server.Retry {
 	return server.Retry{Each: sw.Settings.Server.RequestTimeout, Within: sw.Settings.Server.RequestTimeout}
 }
 
-// score never returns nil.
-func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
+// score scores at conc, for a cell. It never returns nil.
+func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 	s := sw.Settings.Accuracy
 	var named *baselines.Accuracy
 	if s.Baseline != "" {
@@ -102,7 +132,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell) *Accuracy {
 		}
 	}
 	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
-		Task: s.Task, Files: s.Files, CacheDir: s.CacheDir, MaxLength: s.MaxLength, Conc: c.Conc, Retry: sw.retry(),
+		Task: s.Task, Files: s.Files, CacheDir: s.CacheDir, MaxLength: s.MaxLength, Conc: conc, Retry: sw.retry(),
 		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens, Baseline: named,
 		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
 		OnFetch: func(f corpus.File, got, total int64) {
@@ -137,7 +167,7 @@ func addAccuracy(r *batch.Result, a *Accuracy) error {
 	v := a.Verdict
 	switch {
 	case a.Err != nil:
-		v = accuracy.Verdict{Status: accuracy.Failed, Reason: hint.Line(a.Err)}
+		v = accuracy.Verdict{Status: accuracy.Failed, Reason: hint.Line(a.Err), ScoredAt: a.ScoredAt}
 	case v.Status == "":
 		v.Status = accuracy.NotRun
 	}

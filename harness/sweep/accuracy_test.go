@@ -62,7 +62,7 @@ func TestACellIsScoredAtItsConc(t *testing.T) {
 	sw := &Sweep{Config: Config{Target: tg, Watch: nobody{}}}
 	sw.Settings.Accuracy.MaxLength = 512
 	sw.Settings.Server.RequestTimeout = time.Minute
-	a := sw.score(context.Background(), matrix.Cell{Conc: conc})
+	a := sw.score(context.Background(), matrix.Cell{Conc: conc}, conc)
 	require.NoError(t, a.Err)
 	assert.EqualValues(t, conc, most.Load())
 	assert.Equal(t, accuracy.NotRun, a.Verdict.Status, "no baseline has this window")

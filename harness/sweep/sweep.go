@@ -62,6 +62,7 @@ type Sweep struct {
 
 	mu     sync.Mutex // guards states
 	states map[matrix.Cell]*state
+	scores map[matrix.Cell]*Accuracy // by combination and CONC, of those that other cells may stand on
 }
 
 // state is what is known of a cell so far.
@@ -75,7 +76,8 @@ type state struct {
 // Open checks that the sweep can be run at all and makes its batch folders. The
 // error is one line; nothing is left behind when there is one.
 func Open(c Config) (*Sweep, error) {
-	sw := &Sweep{Config: c, batches: map[matrix.Combination]*batch.Batch{}, states: map[matrix.Cell]*state{}}
+	sw := &Sweep{Config: c, batches: map[matrix.Combination]*batch.Batch{}, states: map[matrix.Cell]*state{},
+		scores: map[matrix.Cell]*Accuracy{}}
 	if sw.Watch == nil {
 		sw.Watch = nobody{}
 	}
