@@ -64,19 +64,23 @@ func (r *Result) Mark(m Mark) {
 func (r *Result) Marked(m Mark) bool { return slices.Contains(r.Marks, m) }
 
 // Standing is the status with the marks behind it, for a table: PASSED
-// (client-limited). What was measured on the embedded engine says so above each
-// table and is not repeated.
-func (r *Result) Standing() string {
+// (client-limited).
+func (r *Result) Standing() string { return string(r.Status) + InBrackets(r.Marks) }
+
+// InBrackets writes marks behind a word: " (client-limited, warm-cache)". What
+// was measured on the embedded engine says so above each table and is not
+// repeated.
+func InBrackets(marks []Mark) string {
 	var words []string
-	for _, m := range r.Marks {
+	for _, m := range marks {
 		if m != Embedded {
 			words = append(words, strings.ReplaceAll(string(m), "_", "-"))
 		}
 	}
 	if words == nil {
-		return string(r.Status)
+		return ""
 	}
-	return fmt.Sprintf("%s (%s)", r.Status, strings.Join(words, ", "))
+	return " (" + strings.Join(words, ", ") + ")"
 }
 
 // Args is what it takes to repeat the run.

@@ -71,10 +71,36 @@ func unfit(c batch.ReadCell) string {
 		return "FAILED: " + c.Result.Reason
 	case c.Result.Performance == nil:
 		return "has no performance figures"
-	case c.Result.ClientLimited:
-		return "was limited by the client, not by the server"
 	}
 	return ""
+}
+
+// limited says which side's figures may be the client's own, so that their ratio
+// is no verdict on the server; empty where neither's.
+func (p *pair) limited() string {
+	for _, side := range []struct {
+		name   string
+		passes []pass
+	}{{"A", p.a}, {"B", p.b}} {
+		for _, m := range side.passes {
+			if m.cell.Result.Marked(batch.ClientLimited) {
+				return fmt.Sprintf("%s (%s) was limited by the client, not by the server", side.name, m.folder.Dir)
+			}
+		}
+	}
+	return ""
+}
+
+// marks lists the marks of all passes, each once.
+func (p *pair) marks() (out []batch.Mark) {
+	for _, m := range append(p.a[:len(p.a):len(p.a)], p.b...) {
+		for _, mark := range m.cell.Result.Marks {
+			if !slices.Contains(out, mark) {
+				out = append(out, mark)
+			}
+		}
+	}
+	return out
 }
 
 type difference struct {

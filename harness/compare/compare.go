@@ -3,8 +3,8 @@
 // difference is significant.
 //
 // What may not be compared is refused with the reason: different models,
-// different workloads, a cell that failed, and figures that were limited by
-// the client. The interval comes from one of two sources. Four or more passes
+// different workloads, a cell that failed. Figures that the client limited show
+// their ratio and get no verdict. The interval comes from one of two sources. Four or more passes
 // a side (several batch folders) are tested by golang.org/x/perf/benchmath;
 // else the requests of the cells are resampled (see bootstrap.go). Resampling
 // sees the noise within a run, not what changes from one start of a server to
@@ -50,11 +50,12 @@ type Comparison struct {
 
 // Cell is one cell of a comparison.
 type Cell struct {
-	Name    string   `json:"cell"` // isl=1024/osl=1024/conc=16
-	Refused string   `json:"refused,omitempty"`
-	Method  string   `json:"method,omitempty"`
-	Notes   []string `json:"notes,omitempty"` // what else differs between the sides
-	Figures []Figure `json:"figures,omitempty"`
+	Name    string       `json:"cell"` // isl=1024/osl=1024/conc=16
+	Refused string       `json:"refused,omitempty"`
+	Marks   []batch.Mark `json:"marks,omitempty"` // of either side
+	Method  string       `json:"method,omitempty"`
+	Notes   []string     `json:"notes,omitempty"` // what else differs between the sides
+	Figures []Figure     `json:"figures,omitempty"`
 }
 
 // Figure is one figure of a cell on both sides.
@@ -109,7 +110,9 @@ func Folders(a, b []*batch.Folder, o Options) (*Comparison, error) {
 	var pairs []pair
 	for _, cell := range cellsOf(append(slices.Clone(a), b...)) {
 		p := pair{cell, collect(a, cell), collect(b, cell), Cell{Name: cell.Name()}}
-		p.Refused, p.Notes = p.check()
+		if p.Refused, p.Notes = p.check(); p.Refused == "" {
+			p.Marks = p.marks()
+		}
 		pairs = append(pairs, p)
 	}
 	tests := 0
@@ -194,28 +197,45 @@ func (p *pair) tests() (n int) {
 // nothing is judged.
 const minPasses = 4
 
+// evidence is what tells a difference from chance. The zero evidence tells
+// nothing.
+type evidence struct {
+	passes bool // there are enough of them a side
+	a, b   side // their requests, else
+}
+
+// evidence finds out what there is, and says so in the pair's Method.
+func (p *pair) evidence() (e evidence, err error) {
+	if why := p.limited(); why != "" {
+		p.Method = "ratio only: " + why
+		return e, nil
+	}
+	if len(p.a) >= minPasses && len(p.b) >= minPasses {
+		p.Method = fmt.Sprintf("benchmath over %d and %d passes", len(p.a), len(p.b))
+		return evidence{passes: true}, nil
+	}
+	ra, errA := requests(p.a)
+	rb, errB := requests(p.b)
+	switch err := errors.Join(errA, errB); {
+	case errors.Is(err, fs.ErrNotExist):
+		p.Method = "ratio only: no requests kept, and fewer than 4 passes a side"
+		return e, nil
+	case err != nil:
+		return e, err
+	}
+	rng := rand.New(rand.NewPCG(1, uint64(p.cell.Conc))) // the same folders give the same table
+	p.Method = fmt.Sprintf("block bootstrap over %d and %d requests", len(ra), len(rb))
+	return evidence{a: draw(rng, ra, p.cell.Conc), b: draw(rng, rb, p.cell.Conc)}, nil
+}
+
 // compare fills in the figures. The bootstrap's alpha is divided among all
 // tests of the table (Bonferroni), so that a table of 40 unchanged figures shows
 // a change once in 20 tables, not twice in each. Passes are judged as benchstat
 // does, each figure at alpha: few passes can do no better.
 func (p *pair) compare(alpha float64, tests int) error {
-	var drawnA, drawnB side
-	byPasses := len(p.a) >= minPasses && len(p.b) >= minPasses
-	if byPasses {
-		p.Method = fmt.Sprintf("benchmath over %d and %d passes", len(p.a), len(p.b))
-	} else {
-		ra, errA := requests(p.a)
-		rb, errB := requests(p.b)
-		switch err := errors.Join(errA, errB); {
-		case err == nil:
-			rng := rand.New(rand.NewPCG(1, uint64(p.cell.Conc))) // the same folders give the same table
-			drawnA, drawnB = draw(rng, ra, p.cell.Conc), draw(rng, rb, p.cell.Conc)
-			p.Method = fmt.Sprintf("block bootstrap over %d and %d requests", len(ra), len(rb))
-		case errors.Is(err, fs.ErrNotExist):
-			p.Method = "ratio only: no requests kept, and fewer than 4 passes a side"
-		default:
-			return err
-		}
+	e, err := p.evidence()
+	if err != nil {
+		return err
 	}
 	for i, fig := range compared {
 		a, b := values(fig, p.a), values(fig, p.b)
@@ -225,11 +245,11 @@ func (p *pair) compare(alpha float64, tests int) error {
 		f := Figure{Key: fig.Key, Higher: fig.Better == figures.Higher, A: median(a), B: median(b), Verdict: Untested}
 		f.Ratio = f.B / f.A
 		switch {
-		case byPasses && len(a) >= minPasses && len(b) >= minPasses:
+		case e.passes && len(a) >= minPasses && len(b) >= minPasses:
 			low, high, _ := passInterval(a, b, alpha)
 			f.judge(low, high)
-		case drawnA.resolves(i) && drawnB.resolves(i):
-			f.judge(interval(drawnA, drawnB, i, f.Ratio, alpha/float64(tests)))
+		case e.a.resolves(i) && e.b.resolves(i):
+			f.judge(interval(e.a, e.b, i, f.Ratio, alpha/float64(tests)))
 		}
 		p.Figures = append(p.Figures, f)
 	}

@@ -174,7 +174,6 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 		"request_rate: unlimited against 3":     func(r *batch.Result) { r.Args.RequestRate = &rate },
 		"dataset_name: random against sharegpt": func(r *batch.Result) { r.Args.DatasetName = "sharegpt" },
 		"BURSTINESS: default against 0.5":       func(r *batch.Result) { r.Args.Settings = map[string]string{"BURSTINESS": "0.5"} },
-		"limited by the client":                 func(r *batch.Result) { r.ClientLimited = true },
 		"FAILED: 3 of 400 requests failed":      func(r *batch.Result) { r.Status, r.Reason = batch.Failed, "3 of 400 requests failed" },
 		"has no performance figures":            func(r *batch.Result) { r.Performance = nil },
 		"only one side has it: not in B":        func(r *batch.Result) { r.Args.RandomOutputLen = 99 },
@@ -194,6 +193,36 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 	c, err := compare.Folders([]*batch.Folder{a}, []*batch.Folder{folder(t, ts, true, func(r *batch.Result) { r.Args.Endpoint, r.Args.TP = "/v1/completions", 4 })}, compare.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"not told by A, so not checked: endpoint, tp"}, c.Cells[0].Notes)
+}
+
+// What the client limited shows its ratios under the mark and gets no verdict,
+// however many passes there are.
+func TestWhatTheClientLimitedGetsNoVerdict(t *testing.T) {
+	ts := run(1, 1)
+	limit := func(r *batch.Result) { r.Mark(batch.ClientLimited) }
+	var four []*batch.Folder
+	for range 4 {
+		four = append(four, folder(t, ts, true, nil))
+	}
+	for name, sides := range map[string][2][]*batch.Folder{
+		"A":              {{folder(t, ts, true, limit)}, {folder(t, run(2, 1.5), true, nil)}},
+		"B":              {{folder(t, ts, true, nil)}, {folder(t, run(2, 1.5), true, limit)}},
+		"B, four passes": {four, {folder(t, run(2, 1.5), true, nil), folder(t, run(3, 1.5), true, nil), folder(t, run(4, 1.5), true, nil), folder(t, run(5, 1.5), true, limit)}},
+	} {
+		c, err := compare.Folders(sides[0], sides[1], compare.Options{})
+		require.NoError(t, err)
+		require.NotEmpty(t, c.Cells[0].Figures, name)
+		for _, f := range c.Cells[0].Figures {
+			assert.Equal(t, compare.Untested, f.Verdict, "%s: %s", name, f.Key)
+			assert.Nil(t, f.Low, "%s: %s", name, f.Key)
+			assert.Positive(t, f.Ratio)
+		}
+		var text strings.Builder
+		require.NoError(t, c.WriteText(&text))
+		assert.Contains(t, text.String(), "conc=8 (client-limited)\n  ratio only: "+name[:1])
+		assert.Empty(t, c.Check(0.03).Regressions)
+		assert.NotEmpty(t, c.Check(0.03).NotCompared, "a gate that says nothing has not been passed")
+	}
 }
 
 func TestABatchIsNotComparedWithItself(t *testing.T) {

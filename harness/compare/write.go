@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"inferbench/harness/batch"
 	"inferbench/harness/figures"
 )
 
@@ -14,7 +15,7 @@ func (c *Comparison) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "A: %s\nB: %s\n", strings.Join(c.A, " "), strings.Join(c.B, " "))
 	for _, cell := range c.Cells {
-		fmt.Fprintf(&b, "\n%s\n", cell.Name)
+		fmt.Fprintf(&b, "\n%s%s\n", cell.Name, batch.InBrackets(cell.Marks))
 		if cell.Refused != "" {
 			fmt.Fprintf(&b, "  not compared: %s\n", cell.Refused)
 			continue
