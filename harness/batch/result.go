@@ -101,6 +101,7 @@ type Args struct {
 	RequestRate       *float64 `json:"request_rate"` // requests/s; null is as fast as max_concurrency allows
 	Seed              int64    `json:"seed"`
 	TP                int      `json:"tp"`
+	VocabSize         int      `json:"vocab_size,omitempty"` // ids that random prompts are drawn from; none where it was not known
 	Mode              string   `json:"mode"`
 	ClientVersion     string   `json:"client_version"`
 	GoVersion         string   `json:"go_version"`

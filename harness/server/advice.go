@@ -75,6 +75,9 @@ func forAnswer(status int, path, says string) string {
 	if do := forWords(says); do != "" {
 		return do
 	}
+	if outOfVocabulary.MatchString(says) {
+		return "set VOCAB_SIZE to how many token ids the model has, or DATASET=text"
+	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return aKey

@@ -83,6 +83,7 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		fail(err)
 		return r, nil
 	}
+	r.Args.VocabSize = sw.Target.Vocab
 	server := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
 	seen := server()

@@ -35,6 +35,8 @@ type model interface {
 	encode(ids []int32, piece string) []int32
 	// id is the id of a token by its name.
 	id(name string) (int32, bool)
+	// top is the highest id.
+	top() int32
 }
 
 // file is tokenizer.json, as far as it is read.
@@ -130,6 +132,15 @@ func (t *Tokenizer) ID(name string) (int32, bool) {
 		return id, true
 	}
 	return t.model.id(name)
+}
+
+// Size is how many ids there are, from 0 to the highest: some may name nothing.
+func (t *Tokenizer) Size() int {
+	top := t.model.top()
+	for _, id := range t.added.ids {
+		top = max(top, id)
+	}
+	return int(top) + 1
 }
 
 // ErrNoPrefix: the files do not say which token begins or ends a text.
