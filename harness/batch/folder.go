@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"inferbench/harness/matrix"
+	"inferbench/harness/textfile"
 )
 
 // Folder is a batch folder read back: what its summary says, and the result
@@ -48,7 +49,7 @@ type Summary struct {
 func Open(dir string) (*Folder, error) {
 	f := &Folder{Dir: dir}
 	file := filepath.Join(dir, "summary.txt")
-	text, err := os.ReadFile(file)
+	text, err := textfile.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: there is no such folder", dir)

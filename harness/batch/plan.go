@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"inferbench/harness/matrix"
+	"inferbench/harness/textfile"
 )
 
 // PlanName is the file of a batch that says what was to run, and on what. It
@@ -75,7 +76,7 @@ func (b *Batch) WritePlan(server Server, settings Settings, inputs map[string]st
 // ReadPlan reads a batch's plan.
 func ReadPlan(dir string) (*Plan, error) {
 	file := filepath.Join(dir, PlanName)
-	text, err := os.ReadFile(file)
+	text, err := textfile.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: it has no %s, which a batch is resumed from", dir, PlanName)
 	}

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"inferbench/baselines"
 	"inferbench/harness/stats"
+	"inferbench/harness/textfile"
 )
 
 // Result is the content of a cell's result file. Its performance figures and
@@ -189,7 +189,7 @@ func Section(v any) (json.RawMessage, error) {
 
 // ReadResult reads one result file.
 func ReadResult(path string) (*Result, error) {
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"inferbench/harness/textfile"
 )
 
 // Tokenizer is a loaded tokenizer.json. It may be used by several goroutines.
@@ -55,7 +57,7 @@ func Load(path string) (*Tokenizer, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "tokenizer.json")
 	}
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func Load(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c, err := os.ReadFile(filepath.Join(filepath.Dir(path), "tokenizer_config.json")); err == nil {
+	if c, err := textfile.Read(filepath.Join(filepath.Dir(path), "tokenizer_config.json")); err == nil {
 		var config struct {
 			BOS name `json:"bos_token"`
 			EOS name `json:"eos_token"`

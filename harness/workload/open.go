@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"inferbench/harness/textfile"
 )
 
 // Counter is how many tokens the server counts in a prompt of this text,
@@ -83,7 +85,11 @@ func fromFile(read func(context.Context, io.Reader, Spec) (Source, []string, err
 			return nil, nil, fmt.Errorf("open the data set: %w", err)
 		}
 		defer f.Close()
-		return read(ctx, f, s)
+		text, err := textfile.NewReader(f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", s.Path, err)
+		}
+		return read(ctx, text, s)
 	}
 }
 
