@@ -34,6 +34,18 @@ type ReadCell struct {
 	Result *Result       // nil where there is no file
 }
 
+// Again reports whether a resumed sweep runs the cell again unasked: see
+// [Unfinished].
+func (c ReadCell) Again() bool {
+	switch c.Status {
+	case Passed, Imported:
+		return false
+	case Failed:
+		return c.Result == nil || c.Result.RunAgain
+	}
+	return true
+}
+
 // Summary is what summary.txt says.
 type Summary struct {
 	matrix.Combination
@@ -103,6 +115,16 @@ func OpenAll(list string) ([]*Folder, error) {
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// Status is how the cell of a CONC ended; empty for one that has not.
+func (f *Folder) Status(conc int) Status {
+	for _, c := range f.Cells {
+		if c.Conc == conc {
+			return c.Status
+		}
+	}
+	return ""
 }
 
 // Same reports whether f and g are one folder, however each is named. One that

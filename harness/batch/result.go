@@ -23,6 +23,11 @@ type Result struct {
 	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"` // why the cell is not PASSED, on one line
 
+	// RunAgain says that the cell FAILED for no fault of its configuration, because
+	// the server went away or the disk was full: a resumed sweep runs it again (see
+	// [Unfinished]).
+	RunAgain bool `json:"run_again,omitempty"`
+
 	Performance *stats.Summary `json:"-"` // flat; nil where no benchmark ran
 
 	Args       Args                  `json:"benchmark_args"`
