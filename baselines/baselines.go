@@ -16,12 +16,11 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path"
 	"strconv"
 	"strings"
 	"time"
-
-	"inferbench/harness/textfile"
 )
 
 //go:embed hardware/*.json accuracy/*.json
@@ -177,7 +176,7 @@ func load(kind, nameOrPath string, into validator) error {
 	var b []byte
 	var err error
 	if strings.HasSuffix(nameOrPath, ".json") {
-		b, err = textfile.Read(nameOrPath)
+		b, err = os.ReadFile(nameOrPath)
 	} else {
 		b, err = files.ReadFile(kind + "/" + nameOrPath + ".json")
 		if err != nil {

@@ -25,7 +25,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := batch.Result{Status: batch.Passed, Performance: &stats.Summary{Successful: 200, TputPerGPU: 131.4},
+	r := batch.Result{Status: batch.Passed, Performance: &stats.Summary{Successful: 200, TputPerGPU: new(131.4)},
 		Args: batch.Args{Model: "m", RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: 4, NumPrompts: 200}}
 	if err := b.WriteResult("", cells[0], r); err != nil {
 		log.Fatal(err)
@@ -44,7 +44,7 @@ func Example() {
 	for _, c := range folder.Cells {
 		fmt.Println(c.Name(), c.Status, c.Took)
 		if c.Result != nil {
-			fmt.Println(c.Result.Performance.TputPerGPU, "tok/s/GPU")
+			fmt.Println(*c.Result.Performance.TputPerGPU, "tok/s/GPU")
 		}
 	}
 	// Output:

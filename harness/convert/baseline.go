@@ -33,8 +33,8 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 				return nil, fmt.Errorf("%s: limited by the client, so it says nothing of the hardware", c.File)
 			case unlike(a) != "":
 				return nil, fmt.Errorf("%s: %s, but a hardware baseline is of a closed loop of random prompts", c.File, unlike(a))
-			case p.E2EL.Median == nil || p.Interactivity == nil:
-				return nil, fmt.Errorf("%s: it has no median_e2el_ms or no interactivity, which a baseline is made of", c.File)
+			case p.E2EL.Median == nil || p.Interactivity == nil || p.TputPerGPU == nil:
+				return nil, fmt.Errorf("%s: it has no median_e2el_ms, no interactivity or no tput_per_gpu, which a baseline is made of", c.File)
 			case first == nil:
 				first = a
 			case a.Model != first.Model || a.RandomRangeRatio != first.RandomRangeRatio || a.TP != first.TP:
@@ -43,7 +43,7 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 			}
 			h.Points = append(h.Points, baselines.Point{
 				ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
-				MedianE2E: *p.E2EL.Median, Interactivity: *p.Interactivity, TputPerGPU: p.TputPerGPU,
+				MedianE2E: *p.E2EL.Median, Interactivity: *p.Interactivity, TputPerGPU: *p.TputPerGPU,
 			})
 			if h.Date == "" {
 				h.Date = f.Summary.Time.Format(time.DateOnly)

@@ -19,7 +19,6 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
-	"inferbench/harness/textfile"
 )
 
 // Hints say what another tool's file leaves out. Zero values mean "not given";
@@ -50,11 +49,7 @@ func Read(file string, h Hints) ([]Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := textfile.Clean(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	out, line, err := parse(text, h)
+	out, line, err := parse(b, h)
 	if err != nil {
 		return nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 	}
@@ -173,7 +168,7 @@ func (r *Imported) finish() error {
 		}
 		return nil
 	}
-	if p.TputPerGPU <= 0 || p.Duration < 0 {
+	if p.TputPerGPU == nil || *p.TputPerGPU <= 0 || p.Duration < 0 {
 		return errors.New("the file tells no throughput above 0, so there is nothing to compare with")
 	}
 	return nil

@@ -50,7 +50,7 @@ func TestVLLM(t *testing.T) {
 	assert.Equal(t, 20, p.Successful)
 	assert.Equal(t, 1.0, a.RandomRangeRatio, "the totals show that lengths were fixed")
 	assert.Nil(t, a.RequestRate, "inf is no rate")
-	assert.Equal(t, says(t, file, "total_token_throughput")/8, p.TputPerGPU)
+	assert.Equal(t, says(t, file, "total_token_throughput")/8, *p.TputPerGPU)
 	assert.Equal(t, says(t, file, "median_ttft_ms"), *p.TTFT.Median)
 	assert.Equal(t, says(t, file, "p99.9_ttft_ms"), *p.TTFT.P99_9)
 	assert.Equal(t, says(t, file, "median_e2el_ms"), *p.E2EL.Median)
@@ -66,7 +66,7 @@ func TestVLLM(t *testing.T) {
 	assert.InDelta(t, *p.TPOT.Median, *own.TPOT.Median, 0.01)
 	assert.InDelta(t, *p.ITL.Mean, *own.ITL.Mean, 1e-3)
 	assert.InDelta(t, *p.E2EL.Median, *own.E2EL.Median, 0.1)
-	assert.Equal(t, p.InputTokens, own.InputTokens)
+	assert.Equal(t, *p.InputTokens, *own.InputTokens)
 	assert.Equal(t, p.OutputTokens, own.OutputTokens)
 }
 
@@ -114,8 +114,8 @@ func TestSGLang(t *testing.T) {
 	assert.Equal(t, 1.0, a.RandomRangeRatio)
 	assert.Nil(t, a.RequestRate, "a bare Infinity is no rate")
 	assert.Equal(t, says(t, file, "median_e2e_latency_ms"), *p.E2EL.Median)
-	assert.Equal(t, says(t, file, "total_throughput"), p.TotalThroughput)
-	assert.Equal(t, says(t, file, "total_throughput")/8, p.TputPerGPU)
+	assert.Equal(t, says(t, file, "total_throughput"), *p.TotalThroughput)
+	assert.Equal(t, says(t, file, "total_throughput")/8, *p.TputPerGPU)
 	assert.Equal(t, "inferbench-0.1.0", a.BackendVersion)
 	assert.Nil(t, runs[1].Timings, "--output-details does not tell when requests were sent")
 
@@ -147,8 +147,8 @@ func TestInferenceMAX(t *testing.T) {
 		runs, err := Read(file, h)
 		require.NoError(t, err)
 		p, a := runs[0].Result.Performance, runs[0].Result.Args
-		assert.InDelta(t, want.TputPerGPU, p.TputPerGPU, 1e-9, file)
-		assert.InDelta(t, want.TotalThroughput, p.TotalThroughput, 1e-9, file)
+		assert.InDelta(t, *want.TputPerGPU, *p.TputPerGPU, 1e-9, file)
+		assert.InDelta(t, *want.TotalThroughput, *p.TotalThroughput, 1e-9, file)
 		assert.InDelta(t, want.OutputThroughput, p.OutputThroughput, 1e-9, file)
 		assert.InDelta(t, *want.E2EL.Median, *p.E2EL.Median, 1e-9, file)
 		assert.InDelta(t, *want.TTFT.P99, *p.TTFT.P99, 1e-9, file)
@@ -174,7 +174,7 @@ func TestInferenceXOnSeveralNodes(t *testing.T) {
 	require.NoError(t, err)
 	p := runs[0].Result.Performance
 	assert.Equal(t, 16, runs[0].Result.Args.TP)
-	assert.InDelta(t, 16*says(t, file, "tput_per_gpu"), p.TotalThroughput, 1e-9)
+	assert.InDelta(t, 16*says(t, file, "tput_per_gpu"), *p.TotalThroughput, 1e-9)
 	assert.InDelta(t, 12*says(t, file, "output_tput_per_gpu"), p.OutputThroughput, 1e-9)
 }
 
@@ -250,8 +250,8 @@ func TestImportedRunIsABatch(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, h, back)
 	p := a.Cells[0].Result.Performance
-	assert.Equal(t, []baselines.Point{{ISL: 64, OSL: 16, Conc: 4, MedianE2E: *p.E2EL.Median, Interactivity: *p.Interactivity, TputPerGPU: p.TputPerGPU}}, back.Points)
-	flat := back.Compare(baselines.Run{ISL: 64, OSL: 16, Conc: 4, MedianE2E: 85, TputPerGPU: 2 * p.TputPerGPU, GPUs: 8, RandomRangeRatio: 1}).Flat()
+	assert.Equal(t, []baselines.Point{{ISL: 64, OSL: 16, Conc: 4, MedianE2E: *p.E2EL.Median, Interactivity: *p.Interactivity, TputPerGPU: *p.TputPerGPU}}, back.Points)
+	flat := back.Compare(baselines.Run{ISL: 64, OSL: 16, Conc: 4, MedianE2E: 85, TputPerGPU: 2 * *p.TputPerGPU, GPUs: 8, RandomRangeRatio: 1}).Flat()
 	day := a.Summary.Time.Format("0102")
 	assert.Contains(t, flat, "h200_baseline_"+day)
 	assert.Equal(t, 2.0, *flat["tput_per_gpu_ratio_vs_h200_"+day].(*float64))

@@ -19,10 +19,10 @@ import (
 func vllm(o object, h Hints) (*Imported, error) {
 	s := stats.Summary{
 		Successful: o.int("completed"), Failed: o.int("failed"), Duration: o.float("duration"),
-		InputTokens: int64(o.float("total_input_tokens")), OutputTokens: int64(o.float("total_output_tokens")),
+		InputTokens: new(int64(o.float("total_input_tokens"))), OutputTokens: int64(o.float("total_output_tokens")),
 		RequestThroughput: o.float("request_throughput"), OutputThroughput: o.float("output_throughput"),
-		TotalThroughput: o.float("total_token_throughput"),
-		ITLKept:         "exact", TokensFrom: "vllm bench serve",
+		TotalThroughput: new(o.float("total_token_throughput")),
+		ITLKept:         "exact", Tokens: stats.Tokens{TokensFrom: "vllm bench serve"},
 	}
 	if !o.has("failed") { // releases before the key
 		s.Failed = max(0, o.int("num_prompts")-s.Successful)
@@ -52,11 +52,11 @@ func vllm(o object, h Hints) (*Imported, error) {
 func sglang(o object, h Hints) (*Imported, error) {
 	s := stats.Summary{
 		Successful: o.int("completed"), Duration: o.float("duration"),
-		InputTokens: int64(o.float("total_input_tokens")), OutputTokens: int64(o.float("total_output_tokens")),
+		InputTokens: new(int64(o.float("total_input_tokens"))), OutputTokens: int64(o.float("total_output_tokens")),
 		RequestThroughput: o.float("request_throughput"), OutputThroughput: o.float("output_throughput"),
-		ITLKept: "exact", TokensFrom: "sglang.bench_serving",
+		ITLKept: "exact", Tokens: stats.Tokens{TokensFrom: "sglang.bench_serving"},
 	}
-	s.TotalThroughput = first(o.float("total_throughput"), o.float("input_throughput")+s.OutputThroughput)
+	s.TotalThroughput = new(first(o.float("total_throughput"), o.float("input_throughput")+s.OutputThroughput))
 	err := distributions(&s, o, 1, func(stat, m string) string {
 		if m == "e2el" {
 			return stat + "_e2e_latency_ms"
@@ -99,9 +99,9 @@ func inferenceMAX(o object, h Hints) (*Imported, error) {
 		tp = first(o.int("num_prefill_gpu")+decode, h.TP)
 	}
 	s := stats.Summary{
-		TputPerGPU: o.float("tput_per_gpu"), TotalThroughput: o.float("tput_per_gpu") * float64(tp),
+		TputPerGPU: new(o.float("tput_per_gpu")), TotalThroughput: new(o.float("tput_per_gpu") * float64(tp)),
 		OutputThroughput: o.float("output_tput_per_gpu") * float64(first(decode, tp)),
-		ITLKept:          "exact", TokensFrom: "InferenceMAX",
+		ITLKept:          "exact", Tokens: stats.Tokens{TokensFrom: "InferenceMAX"},
 	}
 	if err := distributions(&s, o, 1000, func(stat, m string) string { return stat + "_" + m }); err != nil {
 		return nil, err
@@ -128,14 +128,14 @@ func inferenceMAX(o object, h Hints) (*Imported, error) {
 func (r *Imported) fixedLengths(s stats.Summary) {
 	a := &r.Result.Args
 	n := int64(s.Successful)
-	if a.RandomRangeRatio == 0 && n > 0 && s.InputTokens == n*int64(a.RandomInputLen) && s.OutputTokens == n*int64(a.RandomOutputLen) {
+	if a.RandomRangeRatio == 0 && n > 0 && *s.InputTokens == n*int64(a.RandomInputLen) && s.OutputTokens == n*int64(a.RandomOutputLen) {
 		a.RandomRangeRatio = 1
 	}
 }
 
 func (r *Imported) perGPU(s *stats.Summary) {
 	if tp := r.Result.Args.TP; tp > 0 {
-		s.TputPerGPU = s.TotalThroughput / float64(tp)
+		s.TputPerGPU = new(*s.TotalThroughput / float64(tp))
 	}
 	r.Result.Performance = s
 }

@@ -13,18 +13,18 @@ import (
 var Table = []Figure{
 	{Key: "tput_per_gpu", Name: "tok/s/GPU", Bench: "tok/s/gpu", Better: Higher,
 		Means: "input and output tokens a second, divided by the number of GPUs (TP)",
-		Of:    rate(func(s *stats.Summary) float64 { return s.TputPerGPU }), Sample: throughput,
+		Of:    rate(func(s *stats.Summary) *float64 { return s.TputPerGPU }), Sample: throughput,
 		Versus:  func(c *baselines.Comparison) *float64 { return c.TputRatio },
 		Outputs: Terminal | Compare | Report},
 	{Key: "output_throughput", Name: "output tok/s", Bench: "out-tok/s", Better: Higher,
 		Means: "output tokens a second, of all GPUs",
-		Of:    rate(func(s *stats.Summary) float64 { return s.OutputThroughput }), Outputs: Report},
+		Of:    rate(func(s *stats.Summary) *float64 { return &s.OutputThroughput }), Outputs: Report},
 	{Key: "total_token_throughput", Name: "total tok/s", Better: Higher,
 		Means: "input and output tokens a second, of all GPUs",
-		Of:    rate(func(s *stats.Summary) float64 { return s.TotalThroughput })},
+		Of:    rate(func(s *stats.Summary) *float64 { return s.TotalThroughput })},
 	{Key: "request_throughput", Name: "req/s", Better: Higher,
 		Means: "requests a second that succeeded",
-		Of:    rate(func(s *stats.Summary) float64 { return s.RequestThroughput })},
+		Of:    rate(func(s *stats.Summary) *float64 { return &s.RequestThroughput })},
 	{Key: "interactivity", Name: "tok/s/user", Bench: "tok/s/user", Better: Higher,
 		Means: "interactivity, the speed that one user sees: 1000 / median TPOT",
 		Of:    summary(func(s *stats.Summary) *float64 { return s.Interactivity }), Outputs: Report},
@@ -84,10 +84,10 @@ func summary(of func(*stats.Summary) *float64) func(*batch.Result) *float64 {
 
 // rate takes a rate from a summary: 0 is of a run in which nothing succeeded,
 // or of another tool's file that does not tell it.
-func rate(of func(*stats.Summary) float64) func(*batch.Result) *float64 {
+func rate(of func(*stats.Summary) *float64) func(*batch.Result) *float64 {
 	return summary(func(s *stats.Summary) *float64 {
-		if v := of(s); v > 0 {
-			return &v
+		if v := of(s); v != nil && *v > 0 {
+			return v
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 // prepared is a request that only has to be written.
 type prepared struct {
 	index     int
-	inputLen  int // ids in the prompt; 0 where it is text
+	inputLen  int  // tokens of the prompt; 0 where nobody counted its text
+	text      bool // it is no list of token ids
 	outputLen int
 	due       time.Duration // when to send it, in an open loop
 	body      *[]byte       // goes back to be used again once it is written
@@ -24,6 +26,8 @@ type prepared struct {
 // once.
 type encoder struct {
 	head, tail []byte
+	model      []byte                     // JSON
+	body       map[string]json.RawMessage // what is the same in every request but for the model
 	chat       bool
 	ignoreEOS  bool // the server was asked to go on to the full length
 }
@@ -52,14 +56,32 @@ func newEncoder(model string, o Options) (encoder, error) {
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: model name: %w", err)
 	}
+	return encodeBody(m, body, o.Chat)
+}
+
+func encodeBody(model []byte, body map[string]json.RawMessage, chat bool) (encoder, error) {
 	rest, err := json.Marshal(body) // in order of key
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: extra body: %w", err)
 	}
-	e := encoder{chat: o.Chat, ignoreEOS: string(body["ignore_eos"]) == "true"}
-	e.head = append(append([]byte(`{"model":`), m...), ',')
+	e := encoder{model: model, body: body, chat: chat, ignoreEOS: string(body["ignore_eos"]) == "true"}
+	e.head = append(append([]byte(`{"model":`), model...), ',')
 	e.tail = append([]byte{','}, rest[1:]...)
 	return e, nil
+}
+
+// withCounts is the encoder that has every chunk carry the count of tokens so
+// far, as vLLM and SGLang can. It is false where requests ask for no usage.
+func (e encoder) withCounts() (encoder, bool) {
+	options, ok := e.body["stream_options"]
+	var fields map[string]any
+	if !ok || json.Unmarshal(options, &fields) != nil || fields["include_usage"] != true {
+		return e, false
+	}
+	body := maps.Clone(e.body)
+	body["stream_options"] = json.RawMessage(`{"include_usage":true,"continuous_usage_stats":true}`)
+	counting, err := encodeBody(e.model, body, e.chat)
+	return counting, err == nil
 }
 
 var errChatNeedsText = errors.New("the chat endpoint takes text, and this workload has token ids: choose DATASET=text or a data set of texts")

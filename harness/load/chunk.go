@@ -5,19 +5,98 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 )
 
 // chunk is what matters of one event of a completions or chat stream.
 type chunk struct {
-	choice   bool // it has a first choice
-	text     bool // whose text, content, reasoning or tool call is not empty
-	chat     bool // which has a delta: the chat endpoint's form
-	finished bool // and a finish_reason
-	length   bool // which is that max_tokens was reached
+	choice bool   // it has a first choice
+	text   bool   // whose text, content, reasoning or tool call is not empty: see textKey
+	chat   bool   // which has a delta: the chat endpoint's form
+	role   bool   // which names a role
+	finish finish // how it ends, if it does
+	usage  used
+	failed bool // it is an error, or holds one
+}
 
-	usage         bool // it counts the answer's tokens
-	input, output int  // tokens, of usage
-	failed        bool // it has an error, or says that it is one
+// used is the server's count of tokens. A count that is absent, or null, is no
+// count: it is not zero.
+type used struct {
+	input, output       int // so far, where events before the last have a usage too
+	hasInput, hasOutput bool
+}
+
+// finish is what a finish_reason says of an answer.
+type finish uint8
+
+const (
+	goingOn  finish = iota // nothing: it is absent, null or empty
+	ended                  // it is whole
+	atLength               // it is whole: max_tokens was reached
+	cutOff                 // it is not whole: the server gave it up
+)
+
+// textKey tells the fields of a choice, or of its delta, that hold what tokens
+// spell: one that is not empty came with a token. It is a bit for each, 0 for a
+// field that is none of them. What comes under another name may hold text, too:
+// then the server's count says so.
+func textKey(key string) uint {
+	switch key {
+	case "text":
+		return 1
+	case "content":
+		return 2
+	case "reasoning":
+		return 4
+	case "reasoning_content":
+		return 8
+	case "reasoning_details":
+		return 16
+	case "thinking":
+		return 32
+	case "refusal":
+		return 64
+	case "tool_calls":
+		return 128
+	case "function_call":
+		return 256
+	}
+	return 0
+}
+
+// isErrorKey reports whether an event that has this field, and neither choices
+// nor a usage, is an error: FastAPI's detail, gRPC's and OpenAPI's code and
+// message, and the like.
+func isErrorKey(key string) bool {
+	switch key {
+	case "detail", "message", "code", "errors", "error_message", "error_msg", "error_code", "status_code", "msg":
+		return true
+	}
+	return false
+}
+
+// finishOf tells what a finish_reason means. Servers agree on few of the words.
+func finishOf(reason string) finish {
+	switch reason {
+	case "":
+		return goingOn
+	case "stop", "tool_calls", "function_call", "eos_token", "stop_sequence":
+		return ended
+	case "length", "max_tokens":
+		return atLength
+	}
+	reason = strings.ToLower(reason)
+	switch reason {
+	case "length", "max_tokens", "max_length", "max_new_tokens":
+		return atLength
+	}
+	for _, bad := range []string{"abort", "error", "cancel", "filter", "fail", "reject", "timeout", "timed", "interrupt", "safety",
+		"recitation", "blocklist", "prohibited", "overload", "shutdown", "kill", "preempt", "disconnect"} {
+		if strings.Contains(reason, bad) {
+			return cutOff
+		}
+	}
+	return ended
 }
 
 var errNotJSON = errors.New("an event is not the JSON of a completion")
@@ -42,54 +121,103 @@ func slowChunk(data []byte) (chunk, error) {
 	if err != nil {
 		return c, err
 	}
+	for _, k := range []string{"object", "type"} {
+		c.failed = c.failed || string(top[k]) == `"error"`
+	}
 	if v, ok := top["error"]; ok && !isNull(v) {
 		c.failed = true
 	}
-	if v, ok := top["object"]; ok && string(v) == `"error"` {
-		c.failed = true
-	}
-	if v, ok := top["choices"]; ok && !isNull(v) {
-		var list []json.RawMessage
-		if json.Unmarshal(v, &list) != nil {
-			return c, errNotJSON
-		}
-		if len(list) > 0 {
-			c.choice = true
-			choice, err := object(list[0])
-			if err != nil {
-				return c, err
-			}
-			c.text = filled(choice["text"])
-			if r, ok := choice["finish_reason"]; ok && !isNull(r) {
-				c.finished = true
-				c.length = string(bytes.TrimSpace(r)) == `"length"`
-			}
-			if d, ok := choice["delta"]; ok && !isNull(d) {
-				c.chat = true
-				delta, err := object(d)
-				if err != nil {
-					return c, err
-				}
-				for _, k := range []string{"content", "reasoning_content", "reasoning", "tool_calls"} {
-					c.text = c.text || filled(delta[k])
-				}
-			}
+	if v, ok := top["choices"]; ok {
+		if err := slowChoices(v, &c); err != nil {
+			return c, err
 		}
 	}
 	if v, ok := top["usage"]; ok && !isNull(v) {
-		usage, err := object(v)
-		if err != nil {
-			return c, err
-		}
-		c.usage = filled(usage["completion_tokens"])
-		if c.input, err = count(usage["prompt_tokens"]); err != nil {
-			return c, err
-		}
-		if c.output, err = count(usage["completion_tokens"]); err != nil {
+		if c.usage, err = slowUsage(v); err != nil {
 			return c, err
 		}
 	}
+	_, choices := top["choices"]
+	_, usage := top["usage"]
+	for k := range top {
+		c.failed = c.failed || isErrorKey(k) && !choices && !usage && !isNull(top[k])
+	}
 	return c, nil
+}
+
+func slowChoices(v json.RawMessage, c *chunk) error {
+	var list []json.RawMessage
+	if !isNull(v) && json.Unmarshal(v, &list) != nil {
+		return errNotJSON
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	c.choice = true
+	choice, err := object(list[0])
+	if err != nil {
+		return err
+	}
+	for k, v := range choice {
+		c.text = c.text || textKey(k) != 0 && filled(v)
+	}
+	if r, ok := choice["finish_reason"]; ok {
+		c.finish = finishOf(finishWord(r))
+	}
+	if d, ok := choice["delta"]; ok && !isNull(d) {
+		c.chat = true
+		delta, err := object(d)
+		if err != nil {
+			return err
+		}
+		for k, v := range delta {
+			c.text = c.text || textKey(k) != 0 && filled(v)
+		}
+		c.role = filled(delta["role"])
+	}
+	return nil
+}
+
+func slowUsage(v json.RawMessage) (u used, err error) {
+	fields, err := object(v)
+	if err != nil {
+		return u, err
+	}
+	if u.input, u.hasInput, err = count(fields["prompt_tokens"]); err != nil {
+		return u, err
+	}
+	u.output, u.hasOutput, err = count(fields["completion_tokens"])
+	return u, err
+}
+
+// finishWord is the word of a finish_reason: a text, or the type of an object,
+// as SGLang's own interface has it. Whatever else is there ends an answer too,
+// but for null and false.
+func finishWord(v json.RawMessage) string {
+	var word string
+	var object struct{ Type string }
+	switch {
+	case json.Unmarshal(v, &word) == nil:
+		return word // empty for null
+	case json.Unmarshal(v, &object) == nil:
+		return object.Type
+	case string(v) == "false":
+		return ""
+	}
+	return string(v)
+}
+
+// finishReason is the word with which an event ends an answer.
+func finishReason(data []byte) string {
+	var e struct {
+		Choices []struct {
+			FinishReason json.RawMessage `json:"finish_reason"`
+		}
+	}
+	if json.Unmarshal(data, &e) != nil || len(e.Choices) == 0 {
+		return ""
+	}
+	return finishWord(e.Choices[0].FinishReason)
 }
 
 func object(data []byte) (map[string]json.RawMessage, error) {
@@ -116,14 +244,14 @@ func filled(v []byte) bool {
 
 var errCount = errors.New("a token count in usage is not a whole number from 0 to 2147483647")
 
-// count reads a token count; absent or null counts as zero.
-func count(v []byte) (int, error) {
+// count reads a token count; false where it is absent or null.
+func count(v []byte) (n int, is bool, err error) {
 	if len(v) == 0 || isNull(v) {
-		return 0, nil
+		return 0, false, nil
 	}
 	var f float64
 	if json.Unmarshal(v, &f) != nil || f < 0 || f > math.MaxInt32 || f != math.Trunc(f) {
-		return 0, errCount
+		return 0, false, errCount
 	}
-	return int(f), nil
+	return int(f), true, nil
 }

@@ -23,7 +23,11 @@ type asked struct {
 	IgnoreEOS bool            `json:"ignore_eos"`
 	Options   struct {
 		IncludeUsage bool `json:"include_usage"`
+		Continuous   bool `json:"continuous_usage_stats"`
 	} `json:"stream_options"`
+	Messages []struct {
+		Content string `json:"content"`
+	} `json:"messages"`
 	number int64 // of the request at this server, from 1
 }
 
@@ -75,3 +79,6 @@ func usage(in, out int) string {
 
 // repeat is n events of a token.
 func repeat(n int) string { return strings.Repeat(event(" a", "null"), n) }
+
+// raw is keys of an extra body.
+type raw = map[string]json.RawMessage

@@ -79,7 +79,9 @@ func FuzzChunk(f *testing.F) {
 		`{"choices":[{"text":"a","finish_reason":null}]}`,
 		`{"choices":[{"delta":{"content":"","reasoning_content":"x"},"finish_reason":"length"}],"usage":null}`,
 		`{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2.0,"total_tokens":3}}`,
-		`{"error":{"message":"x"}}`, `{"object":"error"}`, `[]`, `null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
+		`{"error":{"message":"x"}}`, `{"object":"error"}`, `{"type":"error"}`, `{"detail":"x"}`, `{"code":1,"message":"x","usage":null}`,
+		`{"choices":[{"text":"a","text":"","thinking":[],"finish_reason":""}]}`, `{"choices":[{"delta":{"role":"a","tool_calls":[{}]},"finish_reason":{"type":"abort"}}]}`,
+		`{"choices":[{"text":"a"}],"usage":{"prompt_tokens":null,"completion_tokens":3}}`, `[]`, `null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
 	} {
 		f.Add([]byte(s))
 	}

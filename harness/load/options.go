@@ -58,17 +58,23 @@ type Progress struct {
 // Recording is what a run left behind.
 type Recording struct {
 	Timings  []stats.Timing   // every request that was sent, in order of index; those that failed carry Err
-	Folded   *stats.Histogram // of the gaps between tokens, where there were too many to keep
+	Folded   *stats.Histogram // of the gaps between chunks, where there were too many to keep
 	Duration time.Duration    // from the start to the end of the last request
 	Unsent   int              // requests of the workload that a stopped or cancelled run did not send
 	SLO      stats.SLO
 	Audit    stats.Audit
 	Notes    []string // what the reader of the figures should know, a line each
+
+	FoldedTokens *stats.Histogram // of the gaps a token, likewise
+
+	InputOffset    *int     // by how much the server's counts of input tokens are above what was sent; nil where it is not known
+	Contradictions []string // what the server said that cannot be: figures that rest on it fail
 }
 
 // Summary takes the figures; gpus divides the throughput.
 func (r *Recording) Summary(gpus int) stats.Summary {
-	return stats.Run{Timings: r.Timings, Duration: r.Duration, GPUs: gpus, Folded: r.Folded, SLO: r.SLO}.Summary()
+	return stats.Run{Timings: r.Timings, Duration: r.Duration, GPUs: gpus, Folded: r.Folded, FoldedTokens: r.FoldedTokens,
+		SLO: r.SLO, InputOffset: r.InputOffset}.Summary()
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -29,89 +29,117 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 	if src.Len() < 1 {
 		return nil, fmt.Errorf("load: the workload has no requests")
 	}
-	enc, err := newEncoder(t.ModelSent(), o)
-	if err != nil {
+	r := &runner{src: src, opts: o, slots: newSlots(o.Conc), rec: &Recording{SLO: o.SLO}}
+	if r.enc, err = newEncoder(t.ModelSent(), o); err != nil {
 		return nil, err
 	}
-	end, err := newEndpoint(t, o)
-	if err != nil {
+	if r.end, err = newEndpoint(t, o); err != nil {
 		return nil, err
 	}
-	defer end.stop()
-	defer context.AfterFunc(ctx, end.stop)()
+	defer r.end.stop()
+	defer context.AfterFunc(ctx, r.end.stop)()
 
-	slots := newSlots(o.Conc)
-	var notes []string
-	if o.WarmUp > 0 {
-		warm := o
-		warm.Shape = Shape{}
-		p := &phase{end: end, supply: &supply{src: src, enc: enc, total: o.WarmUp, warmUp: true}, opts: warm, slots: slots}
-		p.execute(ctx)
+	if err := r.warmUp(ctx); err != nil {
 		if ctx.Err() != nil {
 			return &Recording{Notes: []string{"cancelled during the warm-up"}}, context.Cause(ctx)
 		}
-		timings := p.collector.Timings()
-		f := stats.FailuresOf(timings)
-		switch n := f.Requests(); n {
-		case 0:
-		case len(timings):
-			err := fmt.Errorf("all %d warm-up requests failed: %s", n, f.Text())
-			return nil, hint.New(err, f.Advice())
-		default:
-			notes = append(notes, fmt.Sprintf("%d of %d warm-up requests failed: %s", n, o.WarmUp, f.Text()))
-		}
-		if o.Shape.Uncapped {
-			slots = p.slots // with the connections that they opened
-		}
+		return nil, err
 	}
 	if o.Gate != nil {
 		if err := o.Gate(ctx); err != nil {
 			return nil, err
 		}
 	}
-	p := &phase{end: end, supply: &supply{src: src, enc: enc, total: src.Len()}, opts: o, slots: slots}
+	r.measure(ctx, t.Within)
+	if ctx.Err() != nil {
+		return r.rec, context.Cause(ctx)
+	}
+	return r.rec, nil
+}
+
+// runner is one call of [Run].
+type runner struct {
+	src   workload.Source
+	opts  Options
+	end   *endpoint
+	enc   encoder
+	slots []*slot
+	rec   *Recording
+}
+
+// note tells the reader of the figures something.
+func (r *runner) note(format string, args ...any) {
+	r.rec.Notes = append(r.rec.Notes, fmt.Sprintf(format, args...))
+}
+
+// contradict says that the server's words cannot all be true.
+func (r *runner) contradict(format string, args ...any) {
+	r.rec.Contradictions = append(r.rec.Contradictions, fmt.Sprintf(format, args...))
+}
+
+// warmUp sends the warm-up requests, and learns from them how the server counts.
+func (r *runner) warmUp(ctx context.Context) error {
+	if r.opts.WarmUp == 0 {
+		return nil
+	}
+	warm := r.opts
+	warm.Shape = Shape{}
+	p := &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.opts.WarmUp, warmUp: true}, opts: warm, slots: r.slots}
+	p.execute(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	timings := p.collector.Timings()
+	f := stats.FailuresOf(timings)
+	switch n := f.Requests(); n {
+	case 0:
+	case len(timings):
+		return hint.New(fmt.Errorf("all %d warm-up requests failed: %s", n, f.Text()), f.Advice())
+	default:
+		r.note("%d of %d warm-up requests failed: %s", n, r.opts.WarmUp, f.Text())
+	}
+	if r.opts.Shape.Uncapped {
+		r.slots = p.slots // with the connections that they opened
+	}
+	r.settleInput(ctx, timings)
+	return r.askForCounts(ctx, timings)
+}
+
+// measure runs the measured phase and says what there is to say of it.
+func (r *runner) measure(ctx context.Context, withEngine bool) {
+	p := &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.src.Len()}, opts: r.opts, slots: r.slots}
 	watch := startWatch()
 	p.execute(ctx)
-	rec := &Recording{
-		Timings: p.collector.Timings(), Folded: p.collector.Folded(),
-		Duration: p.duration, SLO: o.SLO, Notes: append(notes, p.notes...),
-	}
+	rec := r.rec
+	rec.Timings, rec.Folded, rec.FoldedTokens = p.collector.Timings(), p.collector.Folded(), p.collector.FoldedTokens()
+	rec.Duration, rec.Notes = p.duration, append(rec.Notes, p.notes...)
 	rec.Unsent = p.unsent()
 	if n := p.count.stopped.Load(); n > 0 {
-		note := fmt.Sprintf("stopped after %d requests in a row failed", n)
-		if o.Shape.Duration == 0 {
-			note += fmt.Sprintf(": %d of %d requests were not sent", rec.Unsent, src.Len())
+		left := ""
+		if r.opts.Shape.Duration == 0 {
+			left = fmt.Sprintf(": %d of %d requests were not sent", rec.Unsent, r.src.Len())
 		}
-		rec.Notes = append(rec.Notes, note)
+		r.note("stopped after %d requests in a row failed%s", n, left)
 	}
 	if p.late {
 		due := p.scheduled()
-		rec.Notes = append(rec.Notes, fmt.Sprintf("%d of the %d requests that were due within %s were not sent, and no latency tells of them: those before them were still in flight when the time was over",
-			due-len(rec.Timings), due, o.Shape.Duration))
+		r.note("%d of the %d requests that were due within %s were not sent, and no latency tells of them: those before them were still in flight when the time was over",
+			due-len(rec.Timings), due, r.opts.Shape.Duration)
 	}
-	rec.Audit = watch.stop(p, t.Within)
-	rec.Notes = append(rec.Notes, lengthNotes(src, rec.Timings)...)
-	if ctx.Err() != nil {
-		return rec, context.Cause(ctx)
+	rec.Audit = watch.stop(p, withEngine)
+	var odd oddities
+	for _, s := range p.slots {
+		odd.add(s.odd)
 	}
-	return rec, nil
+	r.settleInput(ctx, rec.Timings)
+	r.checkInput(rec.Timings)
+	r.tellTokens(rec.Timings, odd)
 }
 
-// lengthNotes says where the server counts other prompts than were sent: one
-// that cuts a prompt short does less work than the figures are for.
-func lengthNotes(src workload.Source, ts []stats.Timing) []string {
-	differ, example := 0, ""
-	for _, t := range ts {
-		if t.Err != "" || t.NoUsage || t.PromptTokens == 0 || t.InputTokens == t.PromptTokens {
-			continue
-		}
-		if differ == 0 {
-			example = fmt.Sprintf("%d where %d were sent", t.InputTokens, t.PromptTokens)
-		}
-		differ++
-	}
-	if differ == 0 {
-		return nil
-	}
-	return []string{fmt.Sprintf("for %d of %d requests the server counts other input tokens than were sent, as %s", differ, len(ts), example)}
+// aside sends a few requests that no figure counts, one after another.
+func (r *runner) aside(ctx context.Context, src workload.Source, enc encoder) []stats.Timing {
+	p := &phase{end: r.end, supply: &supply{src: src, enc: enc, total: src.Len()}, slots: r.slots[:1],
+		opts: Options{Conc: 1, RequestTimeout: r.opts.RequestTimeout}}
+	p.execute(ctx)
+	return p.collector.Timings()
 }

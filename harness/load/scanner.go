@@ -233,10 +233,10 @@ func (s *scanner) skip(depth int) (full bool) {
 	return true
 }
 
-// count takes a token count; null is zero.
-func (s *scanner) count() (n int) {
+// count takes a token count; false where it is null.
+func (s *scanner) count() (n int, is bool) {
 	if s.null() {
-		return 0
+		return 0, false
 	}
 	s.peek()
 	from := s.i
@@ -245,7 +245,7 @@ func (s *scanner) count() (n int) {
 		s.i++
 		if n > math.MaxInt32 {
 			s.bad = true
-			return 0
+			return 0, false
 		}
 	}
 	switch {
@@ -254,13 +254,13 @@ func (s *scanner) count() (n int) {
 	case s.i < len(s.b) && (s.b[s.i] == '.' || s.b[s.i] == 'e' || s.b[s.i] == 'E'):
 		s.bad = true
 	}
-	return n
+	return n, true
 }
 
 // chunk takes an event's data.
 func (s *scanner) chunk(c *chunk) {
 	s.want('{')
-	var failed, isError bool
+	var failed, object, kind, known bool
 	for first := true; ; first = false {
 		k, ok := s.key(first)
 		if !ok {
@@ -268,30 +268,40 @@ func (s *scanner) chunk(c *chunk) {
 		}
 		switch string(k) {
 		case "choices":
-			c.choice, c.text, c.chat, c.finished, c.length = false, false, false, false, false
+			if c.choice {
+				*c = chunk{usage: c.usage}
+			}
+			known = true
 			s.choices(c)
 		case "usage":
-			c.usage, c.input, c.output = false, 0, 0
-			s.usage(c)
+			c.usage, known = used{}, true
+			s.usage(&c.usage)
 		case "error":
 			failed = !s.null()
 			if failed {
 				s.skip(0)
 			}
 		case "object":
-			isError = false
-			if s.peek() == '"' {
-				v, escaped := s.str()
-				isError = string(v) == "error" && !escaped
-			} else {
-				s.skip(0)
-			}
+			object = s.isError()
+		case "type":
+			kind = s.isError()
 		default:
 			s.skip(0)
 		}
 	}
-	c.failed = failed || isError
+	c.failed = failed || object || kind
+	s.bad = s.bad || !known && !c.failed // it may be an error in other words
 	s.space()
+}
+
+// isError takes a value and reports whether it is the text "error".
+func (s *scanner) isError() bool {
+	if s.peek() != '"' {
+		s.skip(0)
+		return false
+	}
+	v, escaped := s.str()
+	return string(v) == "error" && !escaped
 }
 
 func (s *scanner) choices(c *chunk) {
@@ -315,6 +325,7 @@ func (s *scanner) choices(c *chunk) {
 
 func (s *scanner) firstChoice(c *chunk) {
 	var text, said bool
+	var seen uint
 	s.want('{')
 	for first := true; ; first = false {
 		k, ok := s.key(first)
@@ -322,56 +333,72 @@ func (s *scanner) firstChoice(c *chunk) {
 			break
 		}
 		switch string(k) {
-		case "text":
-			text = s.skip(0)
+		case "index", "logprobs", "stop_reason", "matched_stop", "token_ids":
+			s.skip(0)
 		case "finish_reason":
-			c.finished, c.length = !s.null(), false
-			if !c.finished {
-				break
-			}
-			if s.peek() == '"' {
-				v, escaped := s.str()
-				c.length = string(v) == "length" && !escaped
-			} else {
-				s.skip(0)
-			}
+			c.finish = s.finish()
 		case "delta":
-			c.chat, said = false, false
+			c.chat, c.role, said = false, false, false
 			if !s.null() {
 				c.chat = true
-				said = s.delta()
+				said = s.delta(c)
 			}
 		default:
-			s.skip(0)
+			text = s.text(k, &seen) || text
 		}
 	}
 	c.text = text || said
 }
 
-func (s *scanner) delta() bool {
-	var content, reasoningContent, reasoning, tools bool
+// finish takes a finish_reason.
+func (s *scanner) finish() finish {
+	if s.null() {
+		return goingOn
+	}
+	if s.peek() != '"' {
+		s.bad = true
+		return goingOn
+	}
+	v, escaped := s.str()
+	s.bad = s.bad || escaped
+	switch string(v) {
+	case "":
+		return goingOn
+	case "length":
+		return atLength
+	case "stop":
+		return ended
+	}
+	return finishOf(string(v))
+}
+
+func (s *scanner) delta(c *chunk) (text bool) {
+	var seen uint
 	s.want('{')
 	for first := true; ; first = false {
 		k, ok := s.key(first)
 		if !ok {
-			break
+			return text
 		}
-		full := s.skip(0)
-		switch string(k) {
-		case "content":
-			content = full
-		case "reasoning_content":
-			reasoningContent = full
-		case "reasoning":
-			reasoning = full
-		case "tool_calls":
-			tools = full
+		if string(k) == "role" {
+			c.role = s.skip(0)
+			continue
 		}
+		text = s.text(k, &seen) || text
 	}
-	return content || reasoningContent || reasoning || tools
 }
 
-func (s *scanner) usage(c *chunk) {
+// text takes a value and reports whether it is text. Of a key that is repeated
+// the last counts: that is left to encoding/json.
+func (s *scanner) text(key []byte, seen *uint) bool {
+	full := s.skip(0)
+	bit := textKey(string(key))
+	s.bad = s.bad || *seen&bit != 0
+	*seen |= bit
+	return full && bit != 0
+}
+
+func (s *scanner) usage(u *used) {
 	if s.null() {
 		return
 	}
@@ -383,10 +410,9 @@ func (s *scanner) usage(c *chunk) {
 		}
 		switch string(k) {
 		case "prompt_tokens":
-			c.input = s.count()
+			u.input, u.hasInput = s.count()
 		case "completion_tokens":
-			c.usage = s.peek() != 'n' // null is no count
-			c.output = s.count()
+			u.output, u.hasOutput = s.count()
 		default:
 			s.skip(0)
 		}

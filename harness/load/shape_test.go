@@ -290,11 +290,6 @@ func TestClosingChunk(t *testing.T) {
 	}
 }
 
-func TestServerThatCutsPromptsIsNoted(t *testing.T) {
-	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 5, 0) })
-	assert.Equal(t, []string{"for 3 of 3 requests the server counts other input tokens than were sent, as 5 where 8 were sent"}, run(t, tg, 3, Options{Conc: 1}).Notes)
-}
-
 func TestExtraBody(t *testing.T) {
 	var mu sync.Mutex
 	var got map[string]any

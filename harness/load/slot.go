@@ -30,6 +30,7 @@ type slot struct {
 	head    []byte
 	tokens  atomic.Int64 // chunks that carried tokens; read by others, for the progress
 
+	tape
 	slotAudit
 }
 
@@ -41,6 +42,27 @@ type slotAudit struct {
 	retries         int
 	chunks, bundled int64
 	idle            time.Duration // in a closed loop, without a request in flight
+	odd             oddities
+}
+
+// oddities counts what the reader of the figures is told of the answers.
+type oddities struct {
+	quiet                    int // chunks without text that were no tokens
+	unspoken                 int // answers whose first token's chunk had no text
+	short                    int // answers that reached max_tokens, the server says, in fewer chunks and without a usage
+	shortChunks, shortTokens int // their chunks, and the tokens that were asked for
+	split                    int // answers of fewer tokens, by the server's count, than chunks with text
+	refused                  int // requests that the server turned away: HTTP 429 and 503
+}
+
+func (o *oddities) add(p oddities) {
+	o.quiet += p.quiet
+	o.unspoken += p.unspoken
+	o.short += p.short
+	o.shortChunks += p.shortChunks
+	o.shortTokens += p.shortTokens
+	o.split += p.split
+	o.refused += p.refused
 }
 
 // begin readies the slot for a phase. What it did before does not count, but for
@@ -54,7 +76,7 @@ func (s *slot) begin(end *endpoint, requests *supply, base time.Time, timeout ti
 // do sends one request and reads its answer to the end. Whatever goes wrong is
 // in the timing's Err.
 func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing {
-	t := stats.Timing{Index: p.index, PromptTokens: p.inputLen}
+	t := stats.Timing{Index: p.index, Prompt: stats.Prompt{Sent: p.inputLen, Text: p.text}}
 	err := p.err
 	if err == nil {
 		err = s.attempt(ctx, p, &t)
@@ -187,122 +209,10 @@ func (s *slot) httpError() error {
 		says += " (to " + r.location + ", and redirects are not followed)"
 		return hint.New(fmt.Errorf("HTTP %d: %s", r.status, says), "set BASE_URL to where the server is")
 	}
+	if r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable {
+		s.odd.refused++
+	}
 	return server.AdviseAnswer(fmt.Errorf("HTTP %d: %s", r.status, says), r.status, s.end.path, says)
-}
-
-// stream reads the events and times them.
-func (s *slot) stream(p prepared, t *stats.Timing) error {
-	var (
-		ev       = events{response: &s.resp}
-		out      tally
-		finished bool // a finish_reason came
-		done     bool // the stream said [DONE]
-	)
-	t.ITL.Reserve(min(max(p.outputLen-1, 0), 1<<17))
-	for !done {
-		data, err := ev.next()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				if finished {
-					break // a server without [DONE]
-				}
-				err = io.ErrUnexpectedEOF
-			}
-			if kind := s.resp.notEvents; out.events == 0 && kind != "" {
-				return fmt.Errorf("the answer is no event stream but %.60s: is this an OpenAI API, and does it support streaming? (%w)", kind, plain(err))
-			}
-			return fmt.Errorf("stream ended after %d of %d tokens: %w", t.Chunks, p.outputLen, plain(err))
-		}
-		if string(data) == "[DONE]" {
-			done = true
-			break
-		}
-		out.events++
-		c, err := parseChunk(data)
-		switch {
-		case err != nil:
-			return fmt.Errorf("after %d of %d tokens: %w (it starts %.80q)", t.Chunks, p.outputLen, err, s.end.redact(string(data)))
-		case c.failed:
-			says := s.end.says(data)
-			err := fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, p.outputLen, says)
-			return server.AdviseAnswer(err, 0, s.end.path, says)
-		}
-		if c.usage {
-			out.usage, out.input, out.output = true, c.input, c.output
-		}
-		finished, out.length = finished || c.finished, out.length || c.length
-		switch {
-		case c.choice && (c.text || !c.chat && !c.finished):
-			// A completion chunk of empty text that does not finish carries a token
-			// too: one whose text the server holds back, half a character.
-			s.token(t, s.resp.at)
-			if p.outputLen > 0 && t.Chunks > chunksAToken*p.outputLen+spareChunks {
-				return fmt.Errorf("the stream does not end: %d chunks came for the %d tokens that were asked for", t.Chunks, p.outputLen)
-			}
-		case c.choice && !c.chat && c.finished:
-			out.closing, out.closedAt = true, s.resp.at
-		}
-	}
-	// An empty chunk that finishes carries a token only if the server counts one
-	// more than came before it.
-	if out.closing && out.usage && out.output > t.Chunks {
-		s.token(t, out.closedAt)
-	}
-	t.InputTokens, t.OutputTokens = out.input, out.output
-	if !out.usage {
-		t.NoUsage = true
-		t.InputTokens, t.OutputTokens = p.inputLen, t.Chunks
-		// The server's word that max_tokens was reached is a better count than its
-		// chunks, which may be more (llama-cpp-python sends empty ones) or fewer
-		// (several tokens in one). It is not believed against half of them: a server
-		// that cuts max_tokens to what its context holds says the same.
-		if out.length && 2*t.Chunks >= p.outputLen {
-			t.OutputTokens = p.outputLen
-		}
-	}
-	switch n := t.OutputTokens; {
-	case t.Chunks == 0:
-		return fmt.Errorf("the stream ended without a token (0 of %d)", p.outputLen)
-	case p.outputLen > 0 && n < p.outputLen && s.supply.enc.ignoreEOS:
-		return fmt.Errorf("the server stopped after %d of %d tokens though ignore_eos was asked", n, p.outputLen)
-	case p.outputLen > 0 && n > p.outputLen:
-		return fmt.Errorf("the server counts %d tokens where %d were asked for", n, p.outputLen)
-	}
-	return nil
-}
-
-// A stream is given up once it has brought more chunks than this for the tokens
-// that were asked for: it may never end, and what it brings is kept.
-const (
-	chunksAToken = 4
-	spareChunks  = 64
-)
-
-// tally is what a stream said besides its tokens.
-type tally struct {
-	events        int
-	usage         bool
-	input, output int
-	length        bool // max_tokens was reached, says the server
-	closing       bool // an empty chunk finished the choice
-	closedAt      time.Duration
-}
-
-// token notes the arrival of a chunk that carries a token. One that arrived in
-// the same instant as the one before it came with it: in one read, or over TLS
-// in one read of several records.
-func (s *slot) token(t *stats.Timing, at time.Duration) {
-	if t.Chunks == 0 {
-		t.First = at
-	} else {
-		t.ITL.Append(at - t.Last)
-		if at == t.Last {
-			t.Bundled++
-		}
-	}
-	t.Last = at
-	t.Chunks++
-	s.tokens.Store(s.tokens.Load() + 1) // this goroutine is the only writer
 }
 
 // drainTimeout is how long the rest of an answer is waited for whose outcome is

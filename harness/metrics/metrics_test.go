@@ -24,7 +24,7 @@ func TestMetricsOfARunningSweep(t *testing.T) {
 	cell := matrix.Cell{Combination: matrix.Combination{ISL: 16, OSL: 8}, Conc: 4}
 	e.Accuracy(cell, 3, 62)
 	e.Serving(cell, load.Progress{Sent: 12, Done: 8, Failed: 1, InFlight: 4, Total: 200, OutputTokens: 64, TTFTP50: 86 * time.Millisecond, TTFTP99: 201 * time.Millisecond})
-	e.Ended(cell, &batch.Result{Status: batch.Passed, Performance: &stats.Summary{TputPerGPU: 344.5}})
+	e.Ended(cell, &batch.Result{Status: batch.Passed, Performance: &stats.Summary{TputPerGPU: new(344.5)}})
 
 	resp, err := http.Get(e.URL())
 	require.NoError(t, err)

@@ -156,9 +156,9 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	if p := res.Performance; p != nil {
 		cell.Failed = p.Failed
 		gpus := float64(max(1, res.Args.TP))
-		cell.USDPerMillion = perMillion(r.Options.GPUHourUSD, p.TputPerGPU)
+		cell.USDPerMillion = perMillion(r.Options.GPUHourUSD, deref(p.TputPerGPU))
 		cell.USDPerMillionOut = perMillion(r.Options.GPUHourUSD, p.OutputThroughput/gpus)
-		cell.TokensPerJoule = perJoule(r.Options.GPUWatts, p.TputPerGPU)
+		cell.TokensPerJoule = perJoule(r.Options.GPUWatts, deref(p.TputPerGPU))
 	}
 	kept, err := r.folder.Requests(c.Cell)
 	switch {
@@ -264,6 +264,14 @@ func front(cells []Cell, x string, better pareto.Better) []bool {
 		on[i] = counts && slices.Contains(best, p)
 	}
 	return on
+}
+
+// deref is a figure, 0 where there is none.
+func deref(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
 }
 
 func some(v float64) *float64 {

@@ -36,7 +36,7 @@ func sample(t *testing.T) string {
 	for i, c := range cells[:4] {
 		ts, duration := requests(c, uint64(i))
 		sum := stats.Summarize(ts, duration, 8)
-		cmp := hw.Compare(baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: 1, GPUs: 8, MedianE2E: *sum.E2EL.Median, TputPerGPU: sum.TputPerGPU})
+		cmp := hw.Compare(baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: 1, GPUs: 8, MedianE2E: *sum.E2EL.Median, TputPerGPU: *sum.TputPerGPU})
 		r := batch.Result{
 			Status: batch.Passed, Performance: &sum, Baseline: &cmp,
 			Args: batch.Args{Model: "amd/DeepSeek-R1-0528-MXFP4-Preview", Backend: "sglang", BackendVersion: "0.5.5", RandomInputLen: 1024, RandomOutputLen: 1024,
@@ -172,7 +172,7 @@ func TestSeriesAddUp(t *testing.T) {
 
 func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
 	cell := func(x, tput float64) Cell {
-		return Cell{Result: &batch.Result{Performance: &stats.Summary{TputPerGPU: tput, Interactivity: &x}}}
+		return Cell{Result: &batch.Result{Performance: &stats.Summary{TputPerGPU: &tput, Interactivity: &x}}}
 	}
 	failed := cell(200, 200)
 	failed.Status = batch.Failed

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-
-	"inferbench/harness/textfile"
+	"os"
 )
 
 // Client is an HTTP client whose connections trust the system's roots and, where
@@ -33,7 +32,7 @@ func Client(caFile string) (*http.Client, error) {
 
 // Roots are the system's root certificates and those in caFile.
 func Roots(caFile string) (*x509.CertPool, error) {
-	pem, err := textfile.Read(caFile)
+	pem, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, err // names the file
 	}

@@ -3,11 +3,10 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"unicode"
-
-	"inferbench/harness/textfile"
 )
 
 // secret reads a key or a token. It goes into a header, so it is one word.
@@ -25,11 +24,11 @@ func secret(field func(*Settings) *string) func(*Settings, string) error {
 // secretFile reads a secret that was not given by itself from a file.
 func secretFile(field func(*Settings) *string) func(*Settings, string) error {
 	return func(s *Settings, name string) error {
-		b, err := textfile.Read(name)
+		b, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		v := strings.TrimSpace(string(b))
+		v := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
 		if v == "" {
 			return errors.New("the file is empty: want the key in it")
 		}

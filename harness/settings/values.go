@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"inferbench/harness/textfile"
 )
 
 // The functions below read one value into its field. Their errors say what
@@ -159,7 +157,7 @@ func setDryRun(s *Settings, v string) error {
 // setCAFile looks at the file at once, so that a wrong one stops a run before it
 // starts.
 func setCAFile(s *Settings, v string) error {
-	b, err := textfile.Read(v)
+	b, err := os.ReadFile(v)
 	if err != nil {
 		return err
 	}

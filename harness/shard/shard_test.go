@@ -26,7 +26,7 @@ func recorded(n int) *load.Recording {
 	rng := rand.New(rand.NewPCG(3, 9))
 	r := &load.Recording{SLO: stats.SLO{"ttft": 30}}
 	for i := range n {
-		t := stats.Timing{Index: i, Sent: time.Duration(rng.Int64N(1e9)), InputTokens: 1024, PromptTokens: 1024, OutputTokens: 200}
+		t := stats.Timing{Index: i, Sent: time.Duration(rng.Int64N(1e9)), InputTokens: 1024, Prompt: stats.Prompt{Sent: 1024}, OutputTokens: 200}
 		if i%9 == 4 {
 			t.Err, t.OutputTokens, t.Done = "HTTP 503: full", 0, t.Sent+1000
 			r.Timings = append(r.Timings, t)

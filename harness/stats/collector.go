@@ -16,7 +16,8 @@ type Collector struct {
 
 	timings []Timing
 	gaps    int
-	folded  *Histogram
+	folded  *Histogram // of the gaps between chunks
+	tokens  *Histogram // of the gaps a token
 }
 
 // Add takes the timing of a request that finished or failed. The gaps of a
@@ -25,7 +26,7 @@ func (c *Collector) Add(t Timing) {
 	if c.Limit == 0 {
 		c.Limit = KeptGaps
 	}
-	c.gaps += t.ITL.Len()
+	c.gaps += t.ITL.Len() + t.Known.ITL.Len()
 	c.timings = append(c.timings, t)
 	switch {
 	case c.folded != nil:
@@ -40,7 +41,7 @@ func (c *Collector) Fold() {
 	if c.folded != nil {
 		return
 	}
-	c.folded = NewHistogram()
+	c.folded, c.tokens = NewHistogram(), NewHistogram()
 	for i := range c.timings {
 		c.fold(i)
 	}
@@ -50,8 +51,9 @@ func (c *Collector) fold(i int) {
 	t := &c.timings[i]
 	if t.Err == "" {
 		c.folded.RecordAll(t.ITL)
+		c.tokens.RecordAll(t.perToken())
 	}
-	t.ITL = Gaps{}
+	t.ITL, t.Known.ITL = Gaps{}, Gaps{}
 }
 
 // Timings are those gathered so far, in order of index. The collector must not
@@ -63,3 +65,7 @@ func (c *Collector) Timings() []Timing {
 
 // Folded is the histogram of all gaps, nil where they were kept whole.
 func (c *Collector) Folded() *Histogram { return c.folded }
+
+// FoldedTokens is the histogram of all gaps a token, of the answers whose chunks
+// carried counts; nil where gaps were kept whole.
+func (c *Collector) FoldedTokens() *Histogram { return c.tokens }

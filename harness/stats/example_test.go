@@ -18,7 +18,7 @@ func ExampleSummarize() {
 	}
 	s := stats.Summarize(timings, 400*ms, 8)
 	fmt.Printf("%d succeeded, %d failed\n", s.Successful, s.Failed)
-	fmt.Printf("%.1f tok/s/GPU\n", s.TputPerGPU)
+	fmt.Printf("%.1f tok/s/GPU\n", *s.TputPerGPU)
 	fmt.Printf("TTFT p50 %.0f ms, TPOT p50 %.0f ms, E2EL max %.0f ms\n", *s.TTFT.Median, *s.TPOT.Median, *s.E2EL.Max)
 	// Output:
 	// 2 succeeded, 1 failed

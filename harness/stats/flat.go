@@ -106,11 +106,20 @@ func unmarshalFlat(b []byte, v any) error {
 	}
 	fields := reflect.ValueOf(v).Elem()
 	for i := range fields.NumField() {
-		d, ok := fields.Field(i).Addr().Interface().(*Dist)
-		if !ok {
+		tag, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
+		var d *Dist
+		switch field := fields.Field(i).Addr().Interface().(type) {
+		case *Dist:
+			d = field
+		case **Dist:
+			if _, there := keys[strings.Replace(tag, "*", "mean", 1)]; !there {
+				continue
+			}
+			d = new(Dist)
+			*field = d
+		default:
 			continue
 		}
-		tag := fields.Type().Field(i).Tag.Get("json")
 		for _, s := range d.statistics() {
 			raw, there := keys[strings.Replace(tag, "*", s.name, 1)]
 			if !there {

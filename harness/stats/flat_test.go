@@ -20,9 +20,10 @@ func TestSummaryIsFlat(t *testing.T) {
 	for i := range 4 { // two at a time, so that there is a steady part
 		at := time.Duration(i/2) * 40 * msec
 		ts = append(ts, stats.Timing{Index: i, Sent: at, Waited: msec, First: at + 10*msec, Last: at + 40*msec, Done: at + 40*msec,
-			ITL: stats.NewGaps(10*msec, 20*msec), Chunks: 3, InputTokens: 100, OutputTokens: 3})
+			ITL: stats.NewGaps(10*msec, 20*msec), Chunks: 3, InputTokens: 100, OutputTokens: 4,
+			Prompt: stats.Prompt{Sent: 100, Counted: true, Server: 101}, Known: stats.Known{First: 1, ITL: stats.NewGaps(10*msec, 10*msec, 10*msec)}})
 	}
-	s := stats.Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: stats.SLO{"ttft": 500}}.Summary()
+	s := stats.Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: stats.SLO{"ttft": 500}, InputOffset: new(1)}.Summary()
 	require.NotNil(t, s.Steady)
 	b, err := json.Marshal(s)
 	require.NoError(t, err)
@@ -32,7 +33,8 @@ func TestSummaryIsFlat(t *testing.T) {
 	}
 	inOrder(t, keysOf(t, b), "successful_requests failed_requests benchmark_duration total_input_tokens total_generated_tokens "+
 		"request_throughput output_throughput total_token_throughput tput_per_gpu interactivity "+
-		latency("ttft")+" "+latency("tpot")+" "+latency("itl")+" "+latency("e2el")+" itl_percentiles token_counts_from "+
+		latency("ttft")+" "+latency("tpot")+" "+latency("itl")+" "+latency("e2el")+" "+latency("itl_per_token")+
+		" itl_percentiles token_counts_from input_tokens_from server_input_tokens input_token_offset tokens_per_chunk untimed_tokens "+
 		"mean_client_wait_ms median_client_wait_ms p99_client_wait_ms max_client_wait_ms "+
 		"goodput_slos_ms request_goodput slo_attainment slo_attainment_by_metric steady_state")
 	var sections map[string]json.RawMessage

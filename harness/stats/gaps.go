@@ -69,6 +69,52 @@ func (g Gaps) All() iter.Seq[time.Duration] {
 	}
 }
 
+// Kept says what [Gaps.Keep] left.
+type Kept struct {
+	First, Last time.Duration // of the points that were kept, from the first point there was
+	Points      int
+	Zero        int // points that came at the same instant as the one before
+}
+
+// Keep takes points out. The gaps lie between points 0 to Len; those between the
+// points for which keep is true are left, in place. keep is asked of each point
+// in order.
+func (g *Gaps) Keep(keep func(point int) bool) Kept {
+	var (
+		out  Kept
+		at   time.Duration
+		in   = *g
+		ns   = g.ns[:0]
+		long = g.long[:0]
+	)
+	for i := range in.Len() + 1 {
+		if i > 0 {
+			d := time.Duration(in.ns[i-1])
+			if d == longGap {
+				d, in.long = in.long[0], in.long[1:]
+			}
+			at += d
+		}
+		if !keep(i) {
+			continue
+		}
+		if out.Points == 0 {
+			out.First = at
+		} else {
+			kept := Gaps{ns, long}
+			kept.Append(at - out.Last)
+			ns, long = kept.ns, kept.long
+			if at == out.Last {
+				out.Zero++
+			}
+		}
+		out.Last = at
+		out.Points++
+	}
+	g.ns, g.long = ns, long
+	return out
+}
+
 // wireGaps is how gaps travel: see [Gaps.GobEncode].
 type wireGaps struct {
 	NS   []uint32

@@ -11,7 +11,8 @@ import (
 
 // SLO is the service level that a request must meet to count as good: limits
 // in milliseconds by the name of the metric, ttft, tpot or e2el, as in vLLM's
-// and SGLang's --goodput. An answer of one token has a TPOT of zero.
+// and SGLang's --goodput. An answer of one token has a TPOT of zero; one whose
+// tokens all came at once has none that is known, and does not keep to a limit.
 type SLO map[string]float64
 
 // ParseSLO reads vLLM's form: KEY:VALUE pairs with white space or commas
@@ -45,21 +46,14 @@ func (s SLO) met(metric string, t Timing) bool {
 	case "ttft":
 		ns = float64(t.TTFT())
 	case "tpot":
+		if t.OutputTokens > 1 && !t.HasTPOT() {
+			return false
+		}
 		ns = t.tpot()
 	case "e2el":
 		ns = float64(t.E2EL())
 	}
 	return ns <= s[metric]*float64(time.Millisecond)
-}
-
-// Good reports whether a request succeeded and kept within every limit.
-func (s SLO) Good(t Timing) bool {
-	for metric := range s {
-		if t.Err != "" || !s.met(metric, t) {
-			return false
-		}
-	}
-	return t.Err == ""
 }
 
 // Goodput is how much of the load was served within the [SLO].
@@ -82,12 +76,15 @@ func goodput(ts []Timing, slo SLO, seconds float64) *Goodput {
 		if t.Err != "" {
 			continue
 		}
+		all := true
 		for metric := range slo {
 			if slo.met(metric, t) {
 				g.AttainmentFor[metric]++
+			} else {
+				all = false
 			}
 		}
-		if slo.Good(t) {
+		if all {
 			good++
 		}
 	}

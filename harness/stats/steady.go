@@ -10,13 +10,13 @@ import (
 // head and tail around it, which bend a run's means: in the tail the server
 // works on ever fewer requests.
 type Steady struct {
-	InFlight         int     `json:"in_flight"` // requests: the most there were
-	Requests         int     `json:"requests"`  // that began and ended inside; the latencies are theirs
-	Start            float64 `json:"start_s"`
-	Duration         float64 `json:"duration_s"`
-	OutputThroughput float64 `json:"output_throughput"`      // tok/s
-	TotalThroughput  float64 `json:"total_token_throughput"` // tok/s
-	TputPerGPU       float64 `json:"tput_per_gpu"`           // tok/s/GPU
+	InFlight         int      `json:"in_flight"` // requests: the most there were
+	Requests         int      `json:"requests"`  // that began and ended inside; the latencies are theirs
+	Start            float64  `json:"start_s"`
+	Duration         float64  `json:"duration_s"`
+	OutputThroughput float64  `json:"output_throughput"`      // tok/s
+	TotalThroughput  *float64 `json:"total_token_throughput"` // tok/s; null where nobody counted the input tokens
+	TputPerGPU       *float64 `json:"tput_per_gpu"`           // tok/s/GPU, likewise
 
 	TTFT Dist `json:"*_ttft_ms"`
 	TPOT Dist `json:"*_tpot_ms"`
@@ -28,8 +28,8 @@ type Steady struct {
 
 // Edge is the head or the tail of a run.
 type Edge struct {
-	Duration        float64 `json:"duration_s"`
-	TotalThroughput float64 `json:"total_token_throughput"` // tok/s
+	Duration        float64  `json:"duration_s"`
+	TotalThroughput *float64 `json:"total_token_throughput"` // tok/s; null where nobody counted the input tokens
 }
 
 // steady finds the steady part of a run: nil where there is none to speak of,
@@ -68,7 +68,7 @@ func steady(ts []Timing, duration time.Duration, gpus int) *Steady {
 		}
 		if t.Sent >= from && t.Last <= to {
 			ttft, e2el = append(ttft, t.TTFT()), append(e2el, t.E2EL())
-			if t.OutputTokens > 1 {
+			if t.HasTPOT() {
 				tpot = append(tpot, t.tpot())
 			}
 		}
@@ -84,12 +84,16 @@ func steady(ts []Timing, duration time.Duration, gpus int) *Steady {
 	}
 	s := &Steady{
 		InFlight: level, Requests: len(e2el), Start: from.Seconds(), Duration: (to - from).Seconds(),
-		OutputThroughput: rate(out[1], to-from), TotalThroughput: rate(in[1]+out[1], to-from),
-		TTFT: DistOf(ttft), TPOT: DistOf(tpot), E2EL: DistOf(e2el),
-		Head: Edge{from.Seconds(), rate(in[0]+out[0], from)},
-		Tail: Edge{(edges[3] - to).Seconds(), rate(in[2]+out[2], edges[3]-to)},
+		OutputThroughput: rate(out[1], to-from),
+		TTFT:             DistOf(ttft), TPOT: DistOf(tpot), E2EL: DistOf(e2el),
+		Head: Edge{Duration: from.Seconds()},
+		Tail: Edge{Duration: (edges[3] - to).Seconds()},
 	}
-	s.TputPerGPU = s.TotalThroughput / float64(max(gpus, 1))
+	if inputTokens(ts) != nil {
+		head, total, tail := rate(in[0]+out[0], from), rate(in[1]+out[1], to-from), rate(in[2]+out[2], edges[3]-to)
+		perGPU := total / float64(max(gpus, 1))
+		s.TotalThroughput, s.TputPerGPU, s.Head.TotalThroughput, s.Tail.TotalThroughput = &total, &perGPU, &head, &tail
+	}
 	return s
 }
 

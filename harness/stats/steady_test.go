@@ -37,11 +37,11 @@ func TestSteadyWindow(t *testing.T) {
 	assert.InDelta(t, 0.003, s.Tail.Duration, 1e-12)
 	assert.Equal(t, 4*5-3-3, s.Requests, "but the first of slots 0 to 2, and the last of 1 to 3")
 	assert.InDelta(t, 100, *s.E2EL.Mean, 1e-9)
-	assert.InDelta(t, 4*21/0.1, s.TotalThroughput, 4*21/0.1*0.05)
-	assert.Equal(t, s.TotalThroughput/2, s.TputPerGPU)
+	assert.InDelta(t, 4*21/0.1, *s.TotalThroughput, 4*21/0.1*0.05)
+	assert.Equal(t, *s.TotalThroughput/2, *s.TputPerGPU)
 
 	// No token is lost between the three parts.
-	tokens := s.TotalThroughput*s.Duration + s.Head.TotalThroughput*s.Head.Duration + s.Tail.TotalThroughput*s.Tail.Duration
+	tokens := *s.TotalThroughput*s.Duration + *s.Head.TotalThroughput*s.Head.Duration + *s.Tail.TotalThroughput*s.Tail.Duration
 	assert.InDelta(t, 4*5*21, tokens, 1e-6)
 }
 
@@ -51,8 +51,8 @@ func TestSteadyWindowLeavesTheTailOut(t *testing.T) {
 	ts = append(ts, stats.Timing{Index: 99, Sent: 500 * msec, First: 510 * msec, Last: 5 * time.Second, Done: 5 * time.Second, InputTokens: 10, OutputTokens: 11})
 	d = max(d, 5*time.Second)
 	s := stats.Summarize(ts, d, 1)
-	assert.Less(t, s.TotalThroughput, 100.0)
-	assert.Greater(t, s.Steady.TotalThroughput, 700.0)
+	assert.Less(t, *s.TotalThroughput, 100.0)
+	assert.Greater(t, *s.Steady.TotalThroughput, 700.0)
 	assert.InDelta(t, 4.497, s.Steady.Tail.Duration, 0.01)
 }
 

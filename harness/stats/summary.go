@@ -11,12 +11,12 @@ type Summary struct {
 	Successful        int      `json:"successful_requests"`
 	Failed            int      `json:"failed_requests"`
 	Duration          float64  `json:"benchmark_duration"` // s
-	InputTokens       int64    `json:"total_input_tokens"` // of successful requests, as all below
+	InputTokens       *int64   `json:"total_input_tokens"` // of successful requests, as all below; null where nobody counted them
 	OutputTokens      int64    `json:"total_generated_tokens"`
 	RequestThroughput float64  `json:"request_throughput"`     // req/s
 	OutputThroughput  float64  `json:"output_throughput"`      // tok/s
-	TotalThroughput   float64  `json:"total_token_throughput"` // tok/s, input and output
-	TputPerGPU        float64  `json:"tput_per_gpu"`           // tok/s/GPU, of TotalThroughput
+	TotalThroughput   *float64 `json:"total_token_throughput"` // tok/s, input and output
+	TputPerGPU        *float64 `json:"tput_per_gpu"`           // tok/s/GPU, of TotalThroughput
 	Interactivity     *float64 `json:"interactivity"`          // tok/s/user: 1000 / median TPOT
 
 	// A latency's statistics lie flat in a result file: mean_ttft_ms,
@@ -26,13 +26,16 @@ type Summary struct {
 	ITL  Dist `json:"*_itl_ms"`
 	E2EL Dist `json:"*_e2el_ms"`
 
+	// ITLPerToken spreads each gap between chunks over the tokens that the later
+	// one carried. It is absent where the server does not tell how many, and where
+	// every chunk carried one: then it is ITL.
+	ITLPerToken *Dist `json:"*_itl_per_token_ms,omitempty"`
+
 	// ITLKept says how the ITL percentiles were taken: "exact", or "histogram"
 	// where a run had more gaps than are kept whole (see [Collector]).
 	ITLKept string `json:"itl_percentiles"`
 
-	// TokensFrom says who counted the tokens: "usage" (the server), "chunks"
-	// (the client, where the server sends no usage), or "both".
-	TokensFrom string `json:"token_counts_from"`
+	Tokens // who counted them, and how they came
 
 	*Wait    // where requests were scheduled: how long they waited in the client, part of TTFT and E2EL
 	*Goodput // where an SLO was given
@@ -45,6 +48,27 @@ type Summary struct {
 	// OtherErrors are the requests that failed for other reasons than these.
 	Errors      Failures     `json:"errors,omitempty"`
 	OtherErrors *OtherErrors `json:"other_errors,omitempty"`
+}
+
+// Tokens says whose counts a summary rests on, and how the tokens came.
+type Tokens struct {
+	// TokensFrom says who counted the output tokens: "usage" (the server),
+	// "chunks" (the client, where the server sends no usage), or "both".
+	TokensFrom string `json:"token_counts_from"`
+
+	// InputFrom says who counted the input tokens: "sent" (the client, which made
+	// the prompts or measured them), "usage" (the server), or "both"; empty where
+	// nobody did.
+	InputFrom string `json:"input_tokens_from,omitempty"`
+
+	// ServerInputTokens are the input tokens that the server counts; null where it
+	// does not count them in every answer. InputOffset is by how much each of its
+	// counts is above what was sent: a BOS token, a chat's template.
+	ServerInputTokens *int64 `json:"server_input_tokens"`
+	InputOffset       *int   `json:"input_token_offset"`
+
+	PerChunk *float64 `json:"tokens_per_chunk"` // mean
+	Untimed  int64    `json:"untimed_tokens"`   // that came in no chunk of their own
 }
 
 // Wait is how long past their scheduled times requests were sent: they waited
@@ -71,19 +95,21 @@ type Run struct {
 	GPUs     int        // throughput is divided by it; less than one counts as one
 	Folded   *Histogram // of the gaps between tokens, where the timings do not hold them
 	SLO      SLO        // for goodput; may be nil
+
+	FoldedTokens *Histogram // of the gaps a token, likewise
+	InputOffset  *int       // see [Tokens]
 }
 
 // Summary takes the figures.
 func (r Run) Summary() Summary {
 	var (
-		s                Summary
-		ttft, e2el       []time.Duration
-		tpot             []float64 // ns
-		waits            []time.Duration
-		gaps             []Gaps
-		nGaps            int
-		counted, guessed bool
-		scheduled        bool
+		s          Summary
+		ttft, e2el []time.Duration
+		tpot       []float64 // ns
+		waits      []time.Duration
+		gaps       []Gaps
+		nGaps      int
+		scheduled  bool
 	)
 	for _, t := range r.Timings {
 		if t.Err != "" {
@@ -91,42 +117,41 @@ func (r Run) Summary() Summary {
 			continue
 		}
 		s.Successful++
-		s.InputTokens += int64(t.InputTokens)
 		s.OutputTokens += int64(t.OutputTokens)
 		ttft = append(ttft, t.TTFT())
 		e2el = append(e2el, t.E2EL())
-		if t.OutputTokens > 1 {
+		if t.HasTPOT() {
 			tpot = append(tpot, t.tpot())
 		}
 		gaps = append(gaps, t.ITL)
 		nGaps += t.ITL.Len()
 		waits = append(waits, t.Waited)
 		scheduled = scheduled || t.Waited > 0
-		counted, guessed = counted || !t.NoUsage, guessed || t.NoUsage
 	}
+	s.InputTokens = inputTokens(r.Timings)
 	sec := r.Duration.Seconds()
 	if sec > 0 {
 		s.Duration = sec
 		s.RequestThroughput = float64(s.Successful) / sec
 		s.OutputThroughput = float64(s.OutputTokens) / sec
-		s.TotalThroughput = float64(s.InputTokens+s.OutputTokens) / sec
-		s.TputPerGPU = s.TotalThroughput / float64(max(r.GPUs, 1))
+	}
+	if s.InputTokens != nil {
+		total := 0.0
+		if sec > 0 {
+			total = float64(*s.InputTokens+s.OutputTokens) / sec
+		}
+		perGPU := total / float64(max(r.GPUs, 1))
+		s.TotalThroughput, s.TputPerGPU = &total, &perGPU
 	}
 	s.TTFT, s.TPOT, s.E2EL = DistOf(ttft), DistOf(tpot), DistOf(e2el)
 	s.ITL, s.ITLKept = distOfGaps(gaps, nGaps), "exact"
 	if r.Folded != nil {
 		s.ITL, s.ITLKept = r.Folded.dist(), "histogram"
 	}
+	s.Tokens, s.ITLPerToken = r.tokens(), r.perToken()
 	if m := s.TPOT.Median; m != nil && *m > 0 {
 		v := 1000 / *m
 		s.Interactivity = &v
-	}
-	s.TokensFrom = "usage"
-	if guessed {
-		s.TokensFrom = "chunks"
-		if counted {
-			s.TokensFrom = "both"
-		}
 	}
 	if scheduled {
 		w := DistOf(waits)

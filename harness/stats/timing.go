@@ -22,14 +22,42 @@ type Timing struct {
 	// folded the gaps of a large run into a histogram.
 	ITL Gaps
 
-	Chunks       int    // chunks that carried tokens
-	Bundled      int    // of those, chunks that came in one read with the chunk before them, and share its instant
-	PromptTokens int    // as the client sent them; 0 where the prompt was text
-	InputTokens  int    // as the server's usage counts them
-	OutputTokens int    // likewise; where the server sends no usage, the chunks
-	NoUsage      bool   // the server sent no usage: the counts are the client's
+	Chunks  int // chunks that carried tokens
+	Bundled int // of those, chunks that came in one read with the chunk before them, and share its instant
+
+	InputTokens  int    // of the prompt, as the figures count them: those that were sent where that is known, else the server's
+	OutputTokens int    // as the server's usage counts them; where it sends none, the chunks
+	NoUsage      bool   // the server sent no count of the answer's tokens
 	Err          string // why the request failed; empty for a request that succeeded
 	Advice       string // what to do about Err; may be empty
+
+	Prompt Prompt
+	Known  Known
+}
+
+// Prompt is who counted a prompt's tokens.
+type Prompt struct {
+	Sent    int  // tokens, as the client knows them: ids, or a text that was measured; 0 where it does not
+	Text    bool // it was sent as text, or in a chat, so that a template may shift the count by a token
+	Counted bool // the server's usage has a count
+	Server  int  // which is this
+	Unknown bool // nobody counted: InputTokens says nothing
+}
+
+// Known is what the server said of the tokens in each chunk; zero where its
+// chunks carry no counts.
+type Known struct {
+	First int  // tokens in the first chunk
+	ITL   Gaps // gaps a token, each chunk's spread over its tokens; empty where every chunk has one
+}
+
+// perToken is the gaps a token; empty where it is not known how many tokens each
+// chunk carried.
+func (t *Timing) perToken() Gaps {
+	if t.Known.First > 0 && t.Known.ITL.Len() == 0 {
+		return t.ITL // a chunk a token
+	}
+	return t.Known.ITL
 }
 
 // TTFT is the time to the first token. Under a load shape that schedules its
@@ -42,13 +70,17 @@ func (t Timing) TTFT() time.Duration { return t.First - t.Sent + t.Waited }
 func (t Timing) E2EL() time.Duration { return t.Last - t.Sent + t.Waited }
 
 // TPOT is the mean time per output token after the first; zero for outputs of
-// fewer than two tokens, which have none. It is cut to whole nanoseconds; the
-// figures of a [Summary] are not.
+// fewer than two tokens, and where all came at once: these have none. It is cut
+// to whole nanoseconds; the figures of a [Summary] are not.
 func (t Timing) TPOT() time.Duration { return time.Duration(t.tpot()) }
+
+// HasTPOT reports whether the answer has a time per output token: it had two
+// tokens or more, and they did not all come at one instant.
+func (t Timing) HasTPOT() bool { return t.OutputTokens > 1 && t.Last > t.First }
 
 // tpot is TPOT in ns, not rounded.
 func (t Timing) tpot() float64 {
-	if t.OutputTokens < 2 {
+	if !t.HasTPOT() {
 		return 0
 	}
 	return float64(t.Last-t.First) / float64(t.OutputTokens-1)

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
-
-	"inferbench/harness/textfile"
 )
 
 // Status says how far a submission got.
@@ -72,7 +70,7 @@ func (s *Submission) readResult() error {
 		return nil
 	}
 	path := filepath.Join(filepath.Dir(s.path), filepath.Base(s.Figures.ResultFile))
-	b, err := textfile.Read(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("submission of %s: its result file: %w", s.Figures.Name(), err)
 	}
@@ -100,7 +98,7 @@ func (s *Submission) write() error {
 }
 
 func readSubmission(path string) (*Submission, error) {
-	b, err := textfile.Read(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

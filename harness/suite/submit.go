@@ -75,7 +75,7 @@ func send(ctx context.Context, client *submit.Client, dir, team string) (submit.
 func submission(c batch.ReadCell) (f submit.Figures, err error) {
 	r := c.Result
 	f = submit.Figures{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
-		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: r.Performance.TputPerGPU,
+		E2EMs: value(r.Performance.E2EL.Median), TputPerGPU: value(r.Performance.TputPerGPU),
 		BaselineE2EMs: value(r.Baseline.MedianE2E), BaselineTputPerGPU: value(r.Baseline.TputPerGPU),
 		Embedded: r.Args.Embedded(), ClientLimited: r.ClientLimited, Marks: marks(r), ResultFile: filepath.Base(c.File)}
 	var measured accuracy.Result

@@ -13,7 +13,6 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
-	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -62,7 +61,7 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	}
 	if rec != nil {
 		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
-			r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), true
+			r.Status, r.Reason = batch.Failed, hint.Line(err)
 		}
 	}
 	return r, sw.finish(c, st, r)
@@ -76,8 +75,7 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	r := &batch.Result{Args: sw.args(c, p)}
 	fail := func(err error) {
 		if r.Status != batch.Failed {
-			err = sw.Target.ExplainGone(ctx, err)
-			r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), server.HasGone(err)
+			r.Status, r.Reason = batch.Failed, hint.Line(err)
 		}
 	}
 	src, o, notes, err := load.Open(ctx, sw.Target, p)
@@ -85,10 +83,9 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		fail(err)
 		return r, nil
 	}
-	r.Args.VocabSize = sw.Target.Vocab
-	look := sw.watchServer(ctx, &o)
+	server := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
-	seen := look()
+	seen := server()
 	if err != nil {
 		fail(err)
 		return r, nil
@@ -122,6 +119,8 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		fail(errors.New("no request was sent"))
 	case rec.Unsent > 0 && o.Shape.Duration == 0:
 		fail(fmt.Errorf("%d of %d requests were not sent", rec.Unsent, src.Len()))
+	case len(rec.Contradictions) > 0:
+		fail(errors.New(strings.Join(rec.Contradictions, "; ")))
 	default:
 		r.Status = batch.Passed
 		sw.auditDecode(ctx, c, src, base, r, fail)
@@ -147,7 +146,10 @@ func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.So
 
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
 	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),
-		GPUs: sw.Settings.Server.TP, TputPerGPU: sum.TputPerGPU, Unlike: sw.unlike()}
+		GPUs: sw.Settings.Server.TP, Unlike: sw.unlike()}
+	if v := sum.TputPerGPU; v != nil {
+		run.TputPerGPU = *v
+	}
 	if m := sum.E2EL.Median; m != nil {
 		run.MedianE2E = *m
 	}

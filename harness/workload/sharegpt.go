@@ -112,6 +112,7 @@ func turn(ctx context.Context, prompt, answer string, s Spec) (r Request, why st
 	if err != nil {
 		return r, "", err
 	}
+	r.TextLen = in
 	if r.OutputLen, err = s.Count(ctx, answer); err != nil {
 		return r, "", err
 	}

@@ -43,7 +43,7 @@ func newText(ctx context.Context, s Spec) (Source, []string, error) {
 		want := g.length(s.ISL, s.RangeRatio)
 		out := g.length(s.OSL, s.RangeRatio)
 		text, err := exactText(ctx, s, g, i-s.WarmUp, want)
-		all[i] = Request{Text: text, OutputLen: out}
+		all[i] = Request{Text: text, TextLen: want, OutputLen: out}
 		return err
 	})
 	if err != nil {

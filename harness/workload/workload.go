@@ -18,8 +18,17 @@ type Request struct {
 	Tokens    []int32         // the prompt as token ids, or
 	Text      string          // the prompt as text, or
 	Messages  json.RawMessage // the prompt as a chat's list of messages
+	TextLen   int             // tokens of Text by the server's own tokenizer; 0 where they were not counted
 	OutputLen int             // tokens to generate
 	At        time.Duration   // when to send it, from the start; only where a trace says
+}
+
+// InputTokens is how many tokens the prompt has; 0 where that is not known.
+func (r Request) InputTokens() int {
+	if r.Tokens != nil {
+		return len(r.Tokens)
+	}
+	return r.TextLen
 }
 
 // ownKeys are the keys of a request's body that follow from the request, or

@@ -1,0 +1,96 @@
+package stats
+
+// inputTokens is the number of input tokens of the requests that succeeded; nil
+// where nobody counted those of one of them.
+func inputTokens(ts []Timing) *int64 {
+	total := int64(0)
+	for _, t := range ts {
+		switch {
+		case t.Err != "":
+		case t.Prompt.Unknown:
+			return nil
+		default:
+			total += int64(t.InputTokens)
+		}
+	}
+	return &total
+}
+
+// tokens says who counted a run's tokens, and how they came.
+func (r Run) tokens() Tokens {
+	var (
+		out                   = Tokens{InputOffset: r.InputOffset}
+		usage, chunks         bool // who counted the answers
+		sent, counted, server = false, false, int64(0)
+		output, pieces        int64
+		all, known            int
+	)
+	for i := range r.Timings {
+		t := &r.Timings[i]
+		if t.Err != "" {
+			continue
+		}
+		all++
+		usage, chunks = usage || !t.NoUsage, chunks || t.NoUsage
+		sent, counted = sent || t.Prompt.Sent > 0, counted || t.Prompt.Sent == 0 && t.Prompt.Counted
+		if t.Prompt.Counted {
+			known++
+			server += int64(t.Prompt.Server)
+		}
+		output, pieces = output+int64(t.OutputTokens), pieces+int64(t.Chunks)
+		out.Untimed += int64(max(t.OutputTokens-t.Chunks, 0))
+	}
+	out.TokensFrom, out.InputFrom = of(usage, chunks, "usage", "chunks"), of(sent, counted, "sent", "usage")
+	if all == 0 {
+		return out
+	}
+	if known == all {
+		out.ServerInputTokens = &server
+	}
+	if pieces > 0 {
+		mean := float64(output) / float64(pieces)
+		out.PerChunk = &mean
+	}
+	return out
+}
+
+// of names who did a thing: the first, the second, "both", or nobody.
+func of(first, second bool, a, b string) string {
+	switch {
+	case first && second:
+		return "both"
+	case first:
+		return a
+	case second:
+		return b
+	}
+	return ""
+}
+
+// perToken is the distribution of the gaps a token; nil where the server did not
+// say for every answer how many tokens each chunk carried, and where each carried
+// one.
+func (r Run) perToken() *Dist {
+	var gaps []Gaps
+	n, several := 0, false
+	for i := range r.Timings {
+		t := &r.Timings[i]
+		switch {
+		case t.Err != "":
+			continue
+		case t.Known.First == 0:
+			return nil
+		}
+		several = several || t.OutputTokens > t.Chunks
+		gaps = append(gaps, t.perToken())
+		n += gaps[len(gaps)-1].Len()
+	}
+	if !several {
+		return nil
+	}
+	d := distOfGaps(gaps, n)
+	if r.FoldedTokens != nil {
+		d = r.FoldedTokens.dist()
+	}
+	return &d
+}
