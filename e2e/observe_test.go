@@ -32,6 +32,7 @@ func TestReportAndServerMetrics(t *testing.T) {
 	server := r["server_metrics"].(map[string]any)
 	assert.EqualValues(t, 4, server["max_running"], "CONC is what the server saw")
 	assert.NotNil(t, server["server_mean_ttft_ms"])
+	assert.Equal(t, r["successful_requests"], server["server_ttft_requests"], "the warm-up's requests are not among them")
 	assert.Contains(t, batchFile(t, dir, "server_isl64_osl64_conc4.json"), `"kv_cache":`)
 	html := batchFile(t, dir, "report.html")
 	for _, part := range []string{"They prove the suite, not any hardware", "What the server said of itself", "USD / M tokens", "tokens / J", "inferbench-ngram"} {

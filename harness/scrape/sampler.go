@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +23,7 @@ type Report struct {
 	MeanTTFT    *float64 `json:"server_mean_ttft_ms"`
 	MedianTTFT  *float64 `json:"server_median_ttft_ms"` // as fine as the server's buckets
 	P99TTFT     *float64 `json:"server_p99_ttft_ms"`
+	TTFTOf      *float64 `json:"server_ttft_requests"` // requests that these are of: the server's, whoever sent them
 	Every       float64  `json:"sampled_every_s"`
 	Samples     []Sample `json:"-"` // kept in a file of their own
 }
@@ -37,8 +39,7 @@ type Sampler struct {
 	mu      sync.Mutex
 	samples []*Sample
 	start   time.Time // of the measured run; zero before it
-	base    *Sample   // the first look at or after start
-	kick    chan struct{}
+	base    *Sample   // the look before the measured run's first request
 }
 
 // tries is how many looks may show nothing before the server is taken to have
@@ -50,7 +51,7 @@ const tries = 3
 // good where the first looks show none of them.
 func Start(ctx context.Context, source Source, names []Names, every time.Duration) *Sampler {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &Sampler{source: source, names: join(names), every: every, cancel: cancel, done: make(chan struct{}), kick: make(chan struct{}, 1)}
+	s := &Sampler{source: source, names: join(names), every: every, cancel: cancel, done: make(chan struct{})}
 	go s.run(ctx)
 	return s
 }
@@ -60,50 +61,58 @@ func (s *Sampler) run(ctx context.Context) {
 	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	for known, n := false, 1; ; n++ {
-		known = s.look(ctx) || known
+		known = s.look(ctx) != nil || known
 		if !known && n == tries {
 			return
 		}
 		select {
 		case <-tick.C:
-		case <-s.kick:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// look takes a sample; false where there is none to take. One look may take
-// five seconds: a busy server answers late, and is not asked again meanwhile.
-func (s *Sampler) look(ctx context.Context) bool {
+// look takes a sample; nil where there is none to take. One look may take five
+// seconds: a busy server answers late, and is not asked again meanwhile.
+func (s *Sampler) look(ctx context.Context) *Sample {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	page, err := s.source(ctx)
 	if err != nil {
-		return false
+		return nil
 	}
 	sample, err := parse(page, s.names, time.Now())
 	if err != nil || sample.empty() {
-		return false
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.samples = append(s.samples, sample)
-	if s.base == nil && !s.start.IsZero() {
-		s.base = sample
+	return sample
+}
+
+// Begin looks once more before the measured run's first request is sent, so that
+// what the counters have counted by then, the warm-up, is not counted to the run.
+func (s *Sampler) Begin(ctx context.Context) {
+	select {
+	case <-s.done: // there is nothing to see
+		return
+	default:
 	}
-	return true
+	base := s.look(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.base = base
 }
 
 // Measuring says that the measured run began at start. Only the first call
-// counts; it has the server looked at once more, so that what the warm-up did
-// is not counted to the run.
+// counts.
 func (s *Sampler) Measuring(start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.start.IsZero() {
 		s.start = start
-		s.kick <- struct{}{}
 	}
 }
 
@@ -121,11 +130,12 @@ func (s *Sampler) Stop(ctx context.Context) *Report {
 	return s.report(during)
 }
 
-// report says what the looks showed. Counters count to the last one; what is
-// running or in use is told of the first so many alone, since after the run a
-// server is idle.
+// report says what the looks showed. Counters count from the look before the run
+// to the one after it; what is running or in use is told of the first so many
+// alone, since after the run a server is idle.
 func (s *Sampler) report(during int) *Report {
 	r := &Report{Every: s.every.Seconds()}
+	slices.SortFunc(s.samples, func(a, b *Sample) int { return a.at.Compare(b.at) })
 	var running, waiting, kv []float64
 	for i, p := range s.samples {
 		p.AtS = p.at.Sub(s.start).Seconds()
@@ -139,7 +149,7 @@ func (s *Sampler) report(during int) *Report {
 	r.MaxWaiting, r.MeanWaiting = maxMean(waiting)
 	r.MaxKVCache, r.MeanKVCache = maxMean(kv)
 	last := s.samples[len(s.samples)-1]
-	if s.base == nil || s.base == last {
+	if s.base == nil || len(s.samples) == during {
 		return r
 	}
 	r.Preemptions = difference(last.preempt, s.base.preempt)
@@ -149,6 +159,7 @@ func (s *Sampler) report(during int) *Report {
 	}
 	if d, ok := last.ttft.since(s.base.ttft); ok {
 		mean := d.sum / d.n
+		r.TTFTOf = &d.n
 		r.MeanTTFT, r.MedianTTFT, r.P99TTFT = ms(&mean), ms(d.quantile(0.5)), ms(d.quantile(0.99))
 	}
 	return r

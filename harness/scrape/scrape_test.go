@@ -87,6 +87,7 @@ func TestSampler(t *testing.T) {
 		return []byte(page(n, 2*n, 0.1*float64(n), []int{10 + n, 10 + 3*n, 10 + 4*n})), nil
 	}, names, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return looks.Load() >= 1 }, 10*time.Second, time.Millisecond)
+	s.Begin(t.Context())
 	s.Measuring(time.Now())
 	s.Measuring(time.Now().Add(time.Hour))
 	from := looks.Load()

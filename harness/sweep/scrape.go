@@ -11,6 +11,7 @@ import (
 	"inferbench/harness/matrix"
 	"inferbench/harness/scrape"
 	"inferbench/harness/server"
+	"inferbench/harness/stats"
 )
 
 // watchServer has the server's own /metrics looked at while a pass with the
@@ -24,6 +25,14 @@ func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrap
 	s := scrape.Start(ctx, func(ctx context.Context) ([]byte, error) {
 		return sw.Target.Page(ctx, "/metrics")
 	}, server.MetricNames(), sw.Settings.Results.ScrapeEvery)
+	gate := o.Gate
+	o.Gate = func(ctx context.Context) error {
+		s.Begin(ctx)
+		if gate != nil {
+			return gate(ctx)
+		}
+		return nil
+	}
 	told := o.OnProgress
 	o.OnProgress = func(p load.Progress) {
 		if !p.WarmUp {
@@ -51,6 +60,21 @@ func (sw *Sweep) keepServer(c matrix.Cell, r *batch.Result, seen *scrape.Report)
 		return fmt.Errorf("server metrics of %s: %w", c.Name(), err)
 	}
 	return sw.batches[c.Combination].WriteFile(batch.ServerFileName(c), append(samples, '\n'))
+}
+
+// otherRequests says that the server's own TTFT is of other requests than the
+// pass's; "" where it is of the same, or is not told.
+func otherRequests(seen *scrape.Report, sum *stats.Summary) string {
+	if seen == nil || seen.TTFTOf == nil {
+		return ""
+	}
+	switch n := int(*seen.TTFTOf); {
+	case n > sum.Successful+sum.Failed:
+		return fmt.Sprintf("the server's own TTFT is of %d requests, %d more than this pass sent: others use the server too", n, n-sum.Successful-sum.Failed)
+	case n < sum.Successful:
+		return fmt.Sprintf("the server's own TTFT is of %d requests, of %d that this pass sent: it has not told of all, or they went elsewhere too", n, sum.Successful)
+	}
+	return ""
 }
 
 // cached says that the server answered from its prefix cache though the prompts

@@ -103,6 +103,9 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	}
 	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
+	if n := otherRequests(seen, &sum); n != "" {
+		r.Notes = append(r.Notes, n)
+	}
 	r.Baseline = sw.compare(c, &sum)
 	if rec.Audit.ClientLimited {
 		r.Mark(batch.ClientLimited)

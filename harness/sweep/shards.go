@@ -45,7 +45,14 @@ func (sw *Sweep) part(src workload.Source, o load.Options) shard.Measure {
 		if err != nil {
 			return nil, err
 		}
-		own.Gate = gate
+		own.Gate = func(ctx context.Context) error {
+			if o.Gate != nil {
+				if err := o.Gate(ctx); err != nil {
+					return err
+				}
+			}
+			return gate(ctx)
+		}
 		return load.Run(ctx, sw.Target, p.Source(src), own)
 	}
 }
