@@ -33,7 +33,6 @@ func (b *Board) routeAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/submissions/{id}/result", b.apiResult)
 	mux.HandleFunc("POST /api/v1/admin/teams", b.apiIssue)
 	mux.HandleFunc("PUT /api/v1/admin/submissions/{id}/hidden", b.apiHide)
-	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) { b.fail(w, r, errNotFound) })
 }
 
 type receiptJSON struct {
@@ -52,12 +51,13 @@ func (r receipt) message(e Entry) string {
 func (b *Board) apiSubmit(w http.ResponseWriter, r *http.Request) {
 	var e Entry
 	err := errRate
-	if b.limits.allow(r) {
+	from := b.limits.from(r)
+	if from.allow() {
 		err = readJSON(r, &e)
 	}
 	var got receipt
 	if err == nil {
-		got, err = b.submit(r.Context(), e, bearer(r), r.Header.Get("Idempotency-Key"))
+		got, err = b.submit(r.Context(), e, bearer(r), r.Header.Get("Idempotency-Key"), from)
 	}
 	if err != nil {
 		b.fail(w, r, err)
@@ -155,7 +155,7 @@ func (b *Board) isAdmin(w http.ResponseWriter, r *http.Request) bool {
 	if b.admin != nil && subtle.ConstantTimeCompare(given[:], b.admin[:]) == 1 {
 		return true
 	}
-	if !b.limits.allow(r) { // guesses count as submissions
+	if !b.limits.from(r).allow() { // guesses count as submissions
 		b.fail(w, r, errRate)
 		return false
 	}

@@ -187,7 +187,7 @@ func TestHidingTakesTheNextBest(t *testing.T) {
 }
 
 func TestLimitsAndForeigners(t *testing.T) {
-	server, _ := serve(t, Config{Rate: 1})
+	server, _ := serve(t, Config{Quota: Quota{Rate: 1}})
 	refused := 0
 	for i := range 40 {
 		status, answer := call(t, "POST", server.URL+"/api/v1/submissions", entry(t, "a", 1024, 1024, 4, 1+float64(i)/100, 1, 0))

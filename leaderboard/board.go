@@ -30,7 +30,8 @@ type Config struct {
 	DB         string       // SQLite file; made where it is not there
 	Policy     Policy       // empty: OpenToAll
 	AdminToken string       // empty: no admin
-	Rate       float64      // submissions a second and address; 0: no limit
+	Quota      Quota        // of an address; the zero value limits nothing
+	MaxBytes   int64        // size at which the database takes no more; 0: none
 	Baseline   string       // hardware baseline by name or path; empty: the default one
 	Log        *slog.Logger // nil: no log
 }
@@ -41,6 +42,7 @@ type Board struct {
 	policy   Policy
 	admin    *[32]byte // SHA-256 of the admin token
 	limits   *limits
+	maxBytes int64
 	baseline *baselines.Hardware
 	log      *slog.Logger
 
@@ -65,7 +67,7 @@ func Open(ctx context.Context, c Config) (*Board, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Board{policy: c.Policy, baseline: hw, limits: newLimits(c.Rate), log: c.Log}
+	b := &Board{policy: c.Policy, baseline: hw, limits: newLimits(c.Quota), maxBytes: c.MaxBytes, log: c.Log}
 	switch c.Policy {
 	case "":
 		b.policy = OpenToAll
@@ -88,6 +90,9 @@ func Open(ctx context.Context, c Config) (*Board, error) {
 	b.sessions, _ = lru.New[string, chan event](keepSessions)
 	if b.store, err = openStore(ctx, c.DB); err != nil {
 		return nil, err
+	}
+	if err := b.settle(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("leaderboard database %s: %w", c.DB, err), b.store.close())
 	}
 	return b, nil
 }

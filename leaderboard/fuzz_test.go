@@ -50,8 +50,8 @@ func FuzzSubmissions(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, v := range []float64{s.E2EMs, s.TputPerGPU, s.BitsPerByte, s.BytePerplexity, s.WordPerplexity} {
-			if !(v > 0) || math.IsInf(v, 0) {
+		for _, v := range []*float64{&s.E2EMs, &s.TputPerGPU, s.BitsPerByte, s.BytePerplexity, s.WordPerplexity, s.Interactivity} {
+			if v != nil && !(*v > 0) || v != nil && math.IsInf(*v, 0) {
 				t.Fatalf("listed: %+v", s)
 			}
 		}

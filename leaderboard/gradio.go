@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,14 +28,25 @@ const (
 	linger  = time.Second // how long a queue stream waits for another call of its session
 )
 
-// fields are the eleven parameters, in order.
-var fields = []struct{ name, label, kind string }{
-	{"team", "Team", "string"}, {"conc", "CONC", "number"}, {"e2e_ms", "Median E2E (ms)", "number"},
-	{"tput_per_gpu", "Throughput per GPU (tok/s)", "number"}, {"b200_e2e_ms", "B200 median E2E (ms)", "number"},
-	{"b200_tput_per_gpu", "B200 throughput per GPU (tok/s)", "number"}, {"e2e_ratio", "E2E ratio vs B200", "number"},
-	{"tput_ratio", "Throughput ratio vs B200", "number"}, {"bits_per_byte", "Bits per byte", "number"},
-	{"byte_perplexity", "Byte perplexity", "number"}, {"word_perplexity", "Word perplexity", "number"},
-}
+// field is a parameter of the call.
+type field struct{ name, label, kind string }
+
+var (
+	// The first eight of both forms of the call.
+	common = []field{
+		{"team", "Team", "string"}, {"conc", "CONC", "number"}, {"e2e_ms", "Median E2E (ms)", "number"},
+		{"tput_per_gpu", "Throughput per GPU (tok/s)", "number"}, {"b200_e2e_ms", "B200 median E2E (ms)", "number"},
+		{"b200_tput_per_gpu", "B200 throughput per GPU (tok/s)", "number"}, {"e2e_ratio", "E2E ratio vs B200", "number"},
+		{"tput_ratio", "Throughput ratio vs B200", "number"},
+	}
+	// fields are the eleven parameters, in order: accuracy by wikitext.
+	fields = append(slices.Clone(common), field{"bits_per_byte", "Bits per byte", "number"},
+		field{"byte_perplexity", "Byte perplexity", "number"}, field{"word_perplexity", "Word perplexity", "number"})
+	// fields12 are the twelve of the competition's later form: accuracy by gsm8k.
+	fields12 = append(slices.Clone(common), field{"interactivity", "Interactivity (tok/s/user)", "number"},
+		field{"baseline_interactivity", "Baseline interactivity (tok/s/user)", "number"},
+		field{"interactivity_ratio", "Interactivity ratio vs baseline", "number"}, field{"gsm8k_metric", "gsm8k", "number"})
+)
 
 func (b *Board) routeGradio(mux *http.ServeMux, at string) {
 	mux.HandleFunc("GET "+at+"/config", b.gradioConfig)
@@ -58,26 +70,37 @@ func parseCombination(s string) (matrix.Combination, bool) {
 	return matrix.Combination{ISL: isl, OSL: osl}, isl <= maxTokens && osl <= maxTokens
 }
 
-// entry reads the eleven fields. The baseline's figures and the ratios among
-// them are looked at only where the path names no combination.
+// entry reads the eleven fields, or the twelve of the later form. The baseline's
+// figures and the ratios among them are looked at only where the path names no
+// combination.
 func (b *Board) entry(r *http.Request, data []any) (Entry, error) {
-	if len(data) != len(fields) {
-		return Entry{}, breaks("data has %d values: want %d, %s", len(data), len(fields), fieldNames())
+	form := fields
+	switch len(data) {
+	case len(fields):
+	case len(fields12):
+		form = fields12
+	default:
+		return Entry{}, breaks("data has %d values: want %d (%s) or %d (%s)", len(data), len(fields), fieldNames(fields), len(fields12), fieldNames(fields12))
 	}
 	team, ok := data[0].(string)
 	if !ok {
 		return Entry{}, breaks("data[0] (team) must be a text")
 	}
-	var n [11]float64
-	for i := 1; i < len(fields); i++ {
+	var n [12]float64
+	for i := 1; i < len(form); i++ {
 		if n[i], ok = data[i].(float64); !ok {
-			return Entry{}, breaks("data[%d] (%s) must be a number", i, fields[i].name)
+			return Entry{}, breaks("data[%d] (%s) must be a number", i, form[i].name)
 		}
 	}
 	if n[1] != math.Trunc(n[1]) || math.Abs(n[1]) > maxConc {
 		return Entry{}, breaks("data[1] (conc) must be a whole number from 1 to %d", maxConc)
 	}
-	e := Entry{Team: team, Conc: int(n[1]), E2EMs: n[2], TputPerGPU: n[3], BitsPerByte: n[8], BytePerplexity: n[9], WordPerplexity: n[10]}
+	e := Entry{Team: team, Conc: int(n[1]), E2EMs: n[2], TputPerGPU: n[3]}
+	if len(data) == len(fields) {
+		e.BitsPerByte, e.BytePerplexity, e.WordPerplexity = n[8], n[9], n[10]
+	} else {
+		e.Interactivity, e.GSM8K = &n[8], &n[11]
+	}
 	if name := r.PathValue("combination"); name != "" {
 		c, ok := parseCombination(name)
 		if !ok {
@@ -97,7 +120,7 @@ func (b *Board) entry(r *http.Request, data []any) (Entry, error) {
 
 func near(a, b float64) bool { return math.Abs(a/b-1) < 1e-3 }
 
-func fieldNames() string {
+func fieldNames(fields []field) string {
 	s := ""
 	for i, f := range fields {
 		if i > 0 {
@@ -115,7 +138,7 @@ func (b *Board) run(r *http.Request, data []any) (eventID string, outputs []any,
 	e, err := b.entry(r, data)
 	var got receipt
 	if err == nil {
-		got, err = b.submit(r.Context(), e, bearer(r), r.Header.Get("Idempotency-Key"))
+		got, err = b.submit(r.Context(), e, bearer(r), r.Header.Get("Idempotency-Key"), b.limits.from(r))
 	}
 	if err == nil {
 		return got.EventID, []any{got.message(e)}, "", nil
@@ -125,7 +148,7 @@ func (b *Board) run(r *http.Request, data []any) (eventID string, outputs []any,
 		return "", nil, "", err
 	}
 	id := newEventID()
-	b.failed.Add(id, message)
+	b.failed.Add(id, clip(message)) // bounded: many are kept
 	return id, nil, message, nil
 }
 
@@ -136,7 +159,7 @@ func (b *Board) gradioCall(w http.ResponseWriter, r *http.Request) {
 	id, err := "", error(errNotFound)
 	switch {
 	case r.PathValue("api") != apiName:
-	case !b.limits.allow(r):
+	case !b.limits.from(r).allow():
 		err = errRate
 	default:
 		if err = readJSON(r, &in); err == nil {
@@ -153,9 +176,7 @@ func (b *Board) gradioCall(w http.ResponseWriter, r *http.Request) {
 // failGradio answers as FastAPI does: {"detail": …}.
 func (b *Board) failGradio(w http.ResponseWriter, r *http.Request, err error) {
 	status, _, message := b.explain(r.Context(), err)
-	if status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "2")
-	}
+	sayWhen(w, status, err)
 	writeJSON(w, status, map[string]string{"detail": message})
 }
 

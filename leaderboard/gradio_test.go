@@ -56,7 +56,7 @@ func TestRefusedCallsSayWhy(t *testing.T) {
 	}
 	good := fmt.Sprintf(eleven, "x")
 	for name, c := range map[string]struct{ at, body, want string }{
-		"ten fields":        {"", `{"data": ["x", 16, 15979.59]}`, "data has 3 values: want 11, team, conc"},
+		"ten fields":        {"", `{"data": ["x", 16, 15979.59]}`, "data has 3 values: want 11 (team, conc"},
 		"text for a number": {"", strings.Replace(good, "16,", `"16",`, 1), "data[1] (conc) must be a number"},
 		"null for a figure": {"", strings.Replace(good, "15979.59", "null", 1), "data[2] (e2e_ms) must be a number"},
 		"half a request":    {"", strings.Replace(good, "16,", "16.5,", 1), "whole number"},

@@ -8,11 +8,9 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
-
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
 )
 
 // maxBody bounds a request: a result file as a JSON text with its quotes
@@ -28,6 +26,12 @@ func (b *Board) Handler(loopback bool) http.Handler {
 	b.routeGradio(mux, "")
 	b.routeGradio(mux, "/{combination}")
 	b.routePages(mux)
+	catchAll := []string{"/", "/api/v1/"}
+	notOffered := func(w http.ResponseWriter) {
+		writeError(w, http.StatusMethodNotAllowed, "method", "this is not offered with that method; the header Allow names those that are")
+	}
+	mux.HandleFunc("/api/v1/", otherwise(mux, catchAll, notOffered, func(w http.ResponseWriter, r *http.Request) { b.fail(w, r, errNotFound) }))
+	mux.HandleFunc("/", otherwise(mux, catchAll, notOffered, b.missing))
 
 	// Requests that change something must not come from another site's page.
 	guarded := http.NewCrossOriginProtection().Handler(mux)
@@ -45,6 +49,30 @@ func (b *Board) Handler(loopback bool) http.Handler {
 	})
 }
 
+// methods are those that any path here is offered with.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut}
+
+// otherwise is the handler of what no path and method above match: 405 with the
+// methods that the path has, where it has any, else missing.
+func otherwise(mux *http.ServeMux, catchAll []string, refuse func(http.ResponseWriter), missing http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, method := range methods {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); !slices.Contains(catchAll, pattern) {
+				allow = append(allow, method)
+			}
+		}
+		if allow == nil {
+			missing(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		refuse(w)
+	}
+}
+
 func isLocalName(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -52,38 +80,6 @@ func isLocalName(hostport string) bool {
 	}
 	ip := net.ParseIP(strings.Trim(host, "[]"))
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// limits is how many submissions each address may make.
-type limits struct {
-	mu     sync.Mutex
-	perSec rate.Limit
-	burst  int
-	of     *lru.Cache[string, *rate.Limiter] // the addresses seen last
-}
-
-func newLimits(perSecond float64) *limits {
-	if perSecond <= 0 {
-		return nil
-	}
-	of, _ := lru.New[string, *rate.Limiter](8192)
-	return &limits{perSec: rate.Limit(perSecond), burst: max(int(10*perSecond), 20), of: of}
-}
-
-// allow reports whether the caller may submit now.
-func (l *limits) allow(r *http.Request) bool {
-	if l == nil {
-		return true
-	}
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	l.mu.Lock()
-	limiter, ok := l.of.Get(host)
-	if !ok {
-		limiter = rate.NewLimiter(l.perSec, l.burst)
-		l.of.Add(host, limiter)
-	}
-	l.mu.Unlock()
-	return limiter.Allow()
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -112,18 +108,35 @@ func writeError(w http.ResponseWriter, status int, code, message string) {
 // fail answers an error: the submitter's with its reason, ours without.
 func (b *Board) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, code, message := b.explain(r.Context(), err)
-	if status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "2")
-	}
+	sayWhen(w, status, err)
 	writeError(w, status, code, message)
+}
+
+// sayWhen tells a caller that was too quick when to come again.
+func sayWhen(w http.ResponseWriter, status int, err error) {
+	if status != http.StatusTooManyRequests {
+		return
+	}
+	seconds := 2
+	if over := (*quotaError)(nil); errors.As(err, &over) {
+		seconds = int(over.again.Seconds()) + 1
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
 }
 
 func (b *Board) explain(ctx context.Context, err error) (status int, code, message string) {
 	var rule *RuleError
 	var tooLong *http.MaxBytesError
+	var over *quotaError
 	switch {
 	case errors.As(err, &rule):
 		return http.StatusUnprocessableEntity, "rule", rule.Reason
+	case errors.As(err, &over):
+		return http.StatusTooManyRequests, "rate", over.Error()
+	case errors.Is(err, errFull):
+		return http.StatusInsufficientStorage, "full", err.Error()
+	case errors.Is(err, ErrOthersRun):
+		return http.StatusConflict, "run", err.Error()
 	case errors.As(err, &tooLong):
 		return http.StatusRequestEntityTooLarge, "size", fmt.Sprintf("a request holds at most %d bytes", tooLong.Limit)
 	case errors.Is(err, ErrToken):

@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 	const teams, readers, pause = 50, 8, 250 * time.Millisecond
 	bodies := make([][]byte, n)
 	for i := range bodies {
-		e := entry(t, fmt.Sprintf("team %d", i%teams), 1024, 1024, 4<<(i/teams%5), 0.5+0.5*float64(i)/float64(n), 1, 1)
+		e := entry(t, fmt.Sprintf("team %d", i%teams), 1024, 1024, 4<<(i/teams%5), 0.7+0.3*float64(i)/float64(n), 1, 1)
 		bodies[i], err = json.Marshal(with(t, e, "settings", padding(i))) // to the size of a real result file
 		require.NoError(t, err)
 	}

@@ -114,7 +114,6 @@ func (b *Board) routePages(mux *http.ServeMux) {
 			http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 		})
 	}
-	mux.HandleFunc("/", b.missing)
 }
 
 // group is the rows of one CONC.

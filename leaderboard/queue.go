@@ -39,7 +39,7 @@ func (b *Board) gradioJoin(w http.ResponseWriter, r *http.Request) {
 	var id, reason string
 	var outputs []any
 	err := errRate
-	if b.limits.allow(r) {
+	if b.limits.from(r).allow() {
 		err = readJSON(r, &in)
 	}
 	if err == nil && (in.Fn != fnIndex || in.Session == "" || len(in.Session) > 100) {

@@ -74,7 +74,7 @@ func TestKilledBoardKeepsWhatItAcknowledged(t *testing.T) {
 		for worker := range 16 {
 			wg.Go(func() {
 				for i := 0; ; i++ {
-					e := entry(t, fmt.Sprintf("team %d", worker%4), 1024, 1024, 4<<(i%5), 0.5+float64(round*10000+worker*500+i)*1e-6, 1, float64(i%2))
+					e := entry(t, fmt.Sprintf("team %d", worker%4), 1024, 1024, 4<<(i%5), 0.8+float64(round*10000+worker*500+i)*1e-6, 1, float64(i%2))
 					b, err := json.Marshal(e)
 					if err != nil {
 						t.Error(err)
@@ -126,7 +126,7 @@ func TestKilledBoardKeepsWhatItAcknowledged(t *testing.T) {
 	// What the page reads must be what the submissions say.
 	require.NoError(t, b.store.read(t.Context(), func(c *sqlite.Conn) error {
 		return sqlitex.Execute(c, `SELECT count(*) FROM best b WHERE b.tput_per_gpu <>
-			(SELECT max(tput_per_gpu) FROM submissions s WHERE s.team_id = b.team_id AND s.isl = b.isl AND s.osl = b.osl AND s.conc = b.conc)`,
+			(SELECT max(tput_per_gpu) FROM submissions s WHERE s.team_id = b.team_id AND s.apart = b.apart AND s.isl = b.isl AND s.osl = b.osl AND s.conc = b.conc)`,
 			&sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
 				assert.Zero(t, s.ColumnInt(0), "cells whose best is not the best")
 				return nil
@@ -221,14 +221,14 @@ func TestSubmitterThatGoesAwayIsStoredAllTheSame(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
-		_, err := b.submit(ctx, e, "", "key")
+		_, err := b.submit(ctx, e, "", "key", nil)
 		gone <- err
 	}()
 	require.Eventually(t, func() bool { return len(b.store.writes) == 1 }, time.Minute, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-gone, context.Canceled)
 	close(release)
-	r, err := b.submit(t.Context(), e, "", "key")
+	r, err := b.submit(t.Context(), e, "", "key", nil)
 	require.NoError(t, err)
 	assert.True(t, r.Again, "it was stored, once")
 }

@@ -12,11 +12,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"inferbench/harness/rules"
 )
 
 // Policy says who may submit under a team's name.
@@ -51,21 +55,21 @@ type receipt struct {
 
 // submit checks an entry and stores it. It returns when the submission is on
 // the disk. The key may be empty: then the same figures are the same
-// submission.
-func (b *Board) submit(ctx context.Context, e Entry, token, key string) (receipt, error) {
-	shown, nameKey, err := nameOf(e.Team)
+// submission. from is the address's usage, nil for one without a quota.
+func (b *Board) submit(ctx context.Context, e Entry, token, key string, from *usage) (receipt, error) {
+	team, err := nameOf(e.Team)
 	if err != nil {
 		return receipt{}, err
 	}
-	e.Team = shown
-	d, err := check(e)
+	e.Team = team.shown
+	d, err := check(e, b.baseline)
 	if err != nil {
 		return receipt{}, err
 	}
 	if len(key) > 200 {
 		return receipt{}, breaks("the idempotency key has %d characters: at most 200", len(key))
 	}
-	s := row{Entry: e, details: d, nameKey: nameKey, eventID: rand.Text(), now: time.Now()}
+	s := row{Entry: e, details: d, name: team, eventID: rand.Text(), now: time.Now(), from: from}
 	if e.Result != "" {
 		s.resultSHA = sha([]byte(e.Result))
 		if s.gz, err = zip(e.Result); err != nil {
@@ -83,7 +87,7 @@ func (b *Board) submit(ctx context.Context, e Entry, token, key string) (receipt
 	}
 	var r receipt
 	err = b.store.write(ctx, func(c *sqlite.Conn) (err error) {
-		r, err = insert(c, s, token, b.policy)
+		r, err = b.insert(c, s, token)
 		return err
 	})
 	if err != nil {
@@ -120,13 +124,18 @@ func zip(text string) ([]byte, error) {
 type row struct {
 	Entry
 	details
-	nameKey, key, payload, eventID, resultSHA string
-	gz                                        []byte
-	now                                       time.Time
+	name                             name
+	key, payload, eventID, resultSHA string
+	gz                               []byte
+	now                              time.Time
+	from                             *usage
 }
 
-func insert(c *sqlite.Conn, s row, token string, policy Policy) (receipt, error) {
-	team, signed, err := admit(c, s, token, policy)
+// ErrOthersRun is a result file of a run that another team submitted.
+var ErrOthersRun = errors.New("these are the figures of a run that another team submitted")
+
+func (b *Board) insert(c *sqlite.Conn, s row, token string) (receipt, error) {
+	team, signed, isNew, err := admit(c, s, token, b.policy)
 	if err != nil {
 		return receipt{}, err
 	}
@@ -145,6 +154,15 @@ func insert(c *sqlite.Conn, s row, token string, policy Policy) (receipt, error)
 	case old.ID != 0:
 		return old, nil
 	}
+	if err := ownRun(c, team, s.run); err != nil {
+		return receipt{}, err
+	}
+	if err := s.from.may(len(s.gz), isNew); err != nil {
+		return receipt{}, err
+	}
+	if err := b.hasRoom(c); err != nil {
+		return receipt{}, err
+	}
 	var resultSHA any
 	if s.resultSHA != "" {
 		resultSHA = s.resultSHA
@@ -155,22 +173,44 @@ func insert(c *sqlite.Conn, s row, token string, policy Policy) (receipt, error)
 		}
 	}
 	err = sqlitex.Execute(c, `INSERT INTO submissions (team_id, idempotency_key, payload_sha256, event_id, isl, osl, conc,
-		e2e_ms, tput_per_gpu, interactivity, bits_per_byte, byte_perplexity, word_perplexity,
-		model, engine, range_ratio, gpus, client_limited, signed, result_sha256, created_ms)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e2e_ms, tput_per_gpu, interactivity, bits_per_byte, byte_perplexity, word_perplexity, gsm8k,
+		model, engine, task, range_ratio, gpus, prompts, apart, marks, unlike, run, client_limited, signed, result_sha256, created_ms)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		&sqlitex.ExecOptions{Args: []any{team, s.key, s.payload, s.eventID, s.ISL, s.OSL, s.Conc,
-			s.E2EMs, s.TputPerGPU, orNull(s.interactivity), s.BitsPerByte, s.BytePerplexity, s.WordPerplexity,
-			s.model, s.engine, orNull(s.rangeRatio), orNull(s.gpus), s.clientLimited, signed, resultSHA, s.now.UnixMilli()}})
+			s.E2EMs, s.TputPerGPU, orNull(s.interactivity), s.BitsPerByte, s.BytePerplexity, s.WordPerplexity, orNull(s.GSM8K),
+			s.model, s.engine, s.task, orNull(s.rangeRatio), orNull(s.gpus), orNull(s.prompts), s.apart, strings.Join(s.marks, " "),
+			strings.Join(s.unlike, "; "), runOf(s.run), slices.Contains(s.marks, rules.ClientLimited), signed, resultSHA, s.now.UnixMilli()}})
 	if err != nil {
 		return receipt{}, err
 	}
 	r := receipt{ID: c.LastInsertRowID(), EventID: s.eventID}
-	// The best is the highest throughput per GPU; of two alike, the quicker.
-	err = sqlitex.Execute(c, `INSERT INTO best (isl, osl, team_id, conc, submission_id, tput_per_gpu, e2e_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET submission_id = excluded.submission_id, tput_per_gpu = excluded.tput_per_gpu, e2e_ms = excluded.e2e_ms
-		WHERE excluded.tput_per_gpu > best.tput_per_gpu OR (excluded.tput_per_gpu = best.tput_per_gpu AND excluded.e2e_ms < best.e2e_ms)`,
-		&sqlitex.ExecOptions{Args: []any{s.ISL, s.OSL, team, s.Conc, r.ID, s.TputPerGPU, s.E2EMs}})
-	return r, err
+	if err := b.rank(c, place{s.ISL, s.OSL, s.apart, team}, s.Conc, r.ID, s.TputPerGPU, s.E2EMs, s.interactivity); err != nil {
+		return receipt{}, err
+	}
+	s.from.did(len(s.gz), isNew)
+	return r, nil
+}
+
+func runOf(run string) any {
+	if run == "" {
+		return nil
+	}
+	return run
+}
+
+// ownRun refuses the figures of a run that another team submitted: result files
+// can be downloaded, and are then anybody's to send.
+func ownRun(c *sqlite.Conn, team int64, run string) error {
+	if run == "" {
+		return nil
+	}
+	var owner string
+	err := sqlitex.Execute(c, `SELECT t.name FROM submissions s JOIN teams t ON t.id = s.team_id WHERE s.run = ? AND s.team_id <> ? LIMIT 1`,
+		&sqlitex.ExecOptions{Args: []any{run, team}, ResultFunc: func(st *sqlite.Stmt) error { owner = st.ColumnText(0); return nil }})
+	if err == nil && owner != "" {
+		err = fmt.Errorf("%w: %q", ErrOthersRun, owner)
+	}
+	return err
 }
 
 func orNull[T any](v *T) any {
@@ -181,42 +221,46 @@ func orNull[T any](v *T) any {
 }
 
 // admit finds or makes the team and asks whether this token may submit for it.
-func admit(c *sqlite.Conn, s row, token string, policy Policy) (team int64, signed bool, err error) {
-	known, hash, err := findTeam(c, s.nameKey)
+// isNew says that the team was made.
+func admit(c *sqlite.Conn, s row, token string, policy Policy) (team int64, signed, isNew bool, err error) {
+	known, hash, err := findTeam(c, s.name)
 	if err != nil {
-		return 0, false, err
+		return 0, false, false, err
 	}
 	given := sha256.Sum256([]byte(token))
 	switch {
 	case hash != nil && token == "":
-		return 0, false, fmt.Errorf("%w: the name %q is claimed; send its token as Authorization: Bearer … (LEADERBOARD_TOKEN)", ErrToken, s.Team)
+		return 0, false, false, fmt.Errorf("%w: the name %q is claimed; send its token as Authorization: Bearer … (LEADERBOARD_TOKEN)", ErrToken, s.Team)
 	case hash != nil && subtle.ConstantTimeCompare(hash, given[:]) != 1:
-		return 0, false, fmt.Errorf("%w: the name %q is claimed with another token", ErrToken, s.Team)
+		return 0, false, false, fmt.Errorf("%w: the name %q is claimed with another token", ErrToken, s.Team)
 	case hash != nil:
-		return known, true, nil
+		return known, true, false, nil
 	case policy == Issued:
-		return 0, false, fmt.Errorf("%w: this board lists teams that its admin gave a token, and %q has none", ErrToken, s.Team)
+		return 0, false, false, fmt.Errorf("%w: this board lists teams that its admin gave a token, and %q has none", ErrToken, s.Team)
 	case token == "" && policy == Claim:
-		return 0, false, fmt.Errorf("%w: this board wants one with every submission (Authorization: Bearer …, LEADERBOARD_TOKEN); the first claims the name", ErrToken)
+		return 0, false, false, fmt.Errorf("%w: this board wants one with every submission (Authorization: Bearer …, LEADERBOARD_TOKEN); the first claims the name", ErrToken)
 	case token == "" && known != 0:
-		return known, false, nil
+		return known, false, false, nil
 	case token != "" && len(token) < minToken:
-		return 0, false, fmt.Errorf("%w: %d characters are easily guessed; want %d or more (openssl rand -hex 16)", ErrToken, len(token), minToken)
+		return 0, false, false, fmt.Errorf("%w: %d characters are easily guessed; want %d or more (openssl rand -hex 16)", ErrToken, len(token), minToken)
 	}
 	if token == "" {
-		team, err = addTeam(c, s.Team, s.nameKey, nil, s.now)
-		return team, false, err
+		team, err = addTeam(c, s.name, nil, s.now)
+		return team, false, true, err
 	}
 	if known == 0 {
-		team, err = addTeam(c, s.Team, s.nameKey, given[:], s.now)
-		return team, true, err
+		team, err = addTeam(c, s.name, given[:], s.now)
+		return team, true, true, err
 	}
-	return known, true, claim(c, known, given[:])
+	return known, true, false, claim(c, known, given[:])
 }
 
-func findTeam(c *sqlite.Conn, nameKey string) (id int64, hash []byte, err error) {
-	err = sqlitex.Execute(c, "SELECT id, token_hash FROM teams WHERE name_key = ?",
-		&sqlitex.ExecOptions{Args: []any{nameKey}, ResultFunc: func(st *sqlite.Stmt) error {
+// findTeam finds the team that a name is of, in any of the forms that look the
+// same.
+func findTeam(c *sqlite.Conn, n name) (id int64, hash []byte, err error) {
+	err = sqlitex.Execute(c, `SELECT id, token_hash FROM teams WHERE name_key = ?1 OR looks = ?2 OR looks_shown = ?3
+		ORDER BY name_key = ?1 DESC, id LIMIT 1`,
+		&sqlitex.ExecOptions{Args: []any{n.key, n.looks, n.looksShown}, ResultFunc: func(st *sqlite.Stmt) error {
 			id = st.ColumnInt64(0)
 			if !st.ColumnIsNull(1) {
 				hash = make([]byte, st.ColumnLen(1))
@@ -227,13 +271,13 @@ func findTeam(c *sqlite.Conn, nameKey string) (id int64, hash []byte, err error)
 	return id, hash, err
 }
 
-func addTeam(c *sqlite.Conn, name, nameKey string, hash []byte, now time.Time) (int64, error) {
+func addTeam(c *sqlite.Conn, n name, hash []byte, now time.Time) (int64, error) {
 	var h any
 	if hash != nil {
 		h = hash
 	}
-	err := sqlitex.Execute(c, "INSERT INTO teams (name, name_key, token_hash, created_ms) VALUES (?, ?, ?, ?)",
-		&sqlitex.ExecOptions{Args: []any{name, nameKey, h, now.UnixMilli()}})
+	err := sqlitex.Execute(c, "INSERT INTO teams (name, name_key, looks, looks_shown, token_hash, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+		&sqlitex.ExecOptions{Args: []any{n.shown, n.key, n.looks, n.looksShown, h, now.UnixMilli()}})
 	return c.LastInsertRowID(), err
 }
 
@@ -241,28 +285,30 @@ func addTeam(c *sqlite.Conn, name, nameKey string, hash []byte, now time.Time) (
 // whomever, stays in its history but leaves the board.
 func claim(c *sqlite.Conn, team int64, hash []byte) error {
 	err := sqlitex.Execute(c, "UPDATE teams SET token_hash = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{hash, team}})
-	if err != nil {
-		return err
+	for _, table := range []string{"best", "standings"} {
+		if err == nil {
+			err = sqlitex.Execute(c, "DELETE FROM "+table+" WHERE team_id = ?", &sqlitex.ExecOptions{Args: []any{team}})
+		}
 	}
-	return sqlitex.Execute(c, "DELETE FROM best WHERE team_id = ?", &sqlitex.ExecOptions{Args: []any{team}})
+	return err
 }
 
 // Issue gives a team a new token, which replaces an older one, and returns it:
 // the only time it is seen.
 func (b *Board) Issue(ctx context.Context, team string) (string, error) {
-	shown, nameKey, err := nameOf(team)
+	n, err := nameOf(team)
 	if err != nil {
 		return "", err
 	}
 	token := "ib_" + rand.Text()
 	hash := sha256.Sum256([]byte(token))
 	err = b.store.write(ctx, func(c *sqlite.Conn) error {
-		id, old, err := findTeam(c, nameKey)
+		id, old, err := findTeam(c, n)
 		switch {
 		case err != nil:
 			return err
 		case id == 0:
-			_, err = addTeam(c, shown, nameKey, hash[:], time.Now())
+			_, err = addTeam(c, n, hash[:], time.Now())
 			return err
 		case old != nil:
 			return sqlitex.Execute(c, "UPDATE teams SET token_hash = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{hash[:], id}})
@@ -277,26 +323,20 @@ func (b *Board) Issue(ctx context.Context, team string) (string, error) {
 // database.
 func (b *Board) hide(ctx context.Context, id int64, hidden bool) error {
 	err := b.store.write(ctx, func(c *sqlite.Conn) error {
-		var isl, osl, team, conc int64
-		err := sqlitex.Execute(c, "UPDATE submissions SET hidden = ? WHERE id = ? RETURNING isl, osl, team_id, conc",
+		var at place
+		var conc int
+		err := sqlitex.Execute(c, "UPDATE submissions SET hidden = ? WHERE id = ? RETURNING isl, osl, apart, team_id, conc",
 			&sqlitex.ExecOptions{Args: []any{hidden, id}, ResultFunc: func(st *sqlite.Stmt) error {
-				isl, osl, team, conc = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2), st.ColumnInt64(3)
+				at, conc = place{st.ColumnInt(0), st.ColumnInt(1), st.ColumnText(2), st.ColumnInt64(3)}, st.ColumnInt(4)
 				return nil
 			}})
 		if err != nil {
 			return err
 		}
-		if team == 0 {
+		if at.team == 0 {
 			return errNotFound
 		}
-		cell := []any{isl, osl, team, conc}
-		if err := sqlitex.Execute(c, "DELETE FROM best WHERE isl = ? AND osl = ? AND team_id = ? AND conc = ?", &sqlitex.ExecOptions{Args: cell}); err != nil {
-			return err
-		}
-		return sqlitex.Execute(c, `INSERT INTO best (isl, osl, team_id, conc, submission_id, tput_per_gpu, e2e_ms)
-			SELECT s.isl, s.osl, s.team_id, s.conc, s.id, s.tput_per_gpu, s.e2e_ms FROM submissions s JOIN teams t ON t.id = s.team_id
-			WHERE s.isl = ? AND s.osl = ? AND s.team_id = ? AND s.conc = ? AND NOT s.hidden AND (s.signed OR t.token_hash IS NULL)
-			ORDER BY s.tput_per_gpu DESC, s.e2e_ms LIMIT 1`, &sqlitex.ExecOptions{Args: cell})
+		return b.rankAgain(c, at, conc)
 	})
 	b.changed.Add(1)
 	return err

@@ -70,9 +70,14 @@ func run(ctx context.Context, args []string) error {
 	case "serve":
 		flags.StringVar(&s.Board.Listen, "listen", s.Board.Listen, "host:port to listen on [LEADERBOARD_LISTEN]")
 		teams := flags.String("teams", "", "who may submit: open (no token needed), claim (the first token under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
-		rate := flags.Float64("rate", 20, "submissions a second and address; 0: no limit")
+		q := leaderboard.DefaultQuota
+		flags.Float64Var(&q.Rate, "rate", q.Rate, "submissions a second and address; 0: no limit, as for the next three")
+		flags.IntVar(&q.Submissions, "day-submissions", q.Submissions, "submissions a day and address")
+		flags.IntVar(&q.Teams, "day-teams", q.Teams, "new teams a day and address")
+		flags.Int64Var(&q.Bytes, "day-bytes", q.Bytes, "bytes of result files, compressed, a day and address")
+		size := flags.Int64("max-bytes", 8<<30, "size in bytes at which the database takes no more; 0: no limit")
 		flags.Parse(args)
-		return serve(ctx, s, leaderboard.Policy(*teams), *rate)
+		return serve(ctx, s, leaderboard.Config{Policy: leaderboard.Policy(*teams), Quota: q, MaxBytes: *size})
 	case "backup":
 		flags.Parse(args)
 		to := flags.Arg(0)
@@ -125,21 +130,20 @@ func environ() (out []string) {
 	return out
 }
 
-func serve(ctx context.Context, s settings.Settings, policy leaderboard.Policy, rate float64) error {
+func serve(ctx context.Context, s settings.Settings, c leaderboard.Config) error {
 	host, _, err := net.SplitHostPort(s.Board.Listen)
 	if err != nil {
 		return fmt.Errorf("-listen %q: %w", s.Board.Listen, err)
 	}
-	if ip := net.ParseIP(host); policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
-		policy = leaderboard.Claim
+	if ip := net.ParseIP(host); c.Policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
+		c.Policy = leaderboard.Claim
 	}
 	// A board's live memory is small and what passes through it is not: with the
 	// default of 100 the collector runs all the time under load.
 	debug.SetGCPercent(400)
-	server, err := leaderboard.Start(ctx, leaderboard.Config{
-		DB: s.Board.DB, Policy: policy, AdminToken: s.Board.AdminToken, Rate: rate, Baseline: s.Results.HardwareBaseline,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}, s.Board.Listen)
+	c.DB, c.AdminToken, c.Baseline = s.Board.DB, s.Board.AdminToken, s.Results.HardwareBaseline
+	c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	server, err := leaderboard.Start(ctx, c, s.Board.Listen)
 	if err != nil {
 		return err
 	}

@@ -74,9 +74,28 @@ func New(o Options) *Client {
 	if o.HTTP == nil {
 		o.HTTP = http.DefaultClient
 	}
+	own := *o.HTTP // the caller's stays as it is
+	own.CheckRedirect = sameBoard
+	o.HTTP = &own
 	o.URL, o.OwnURL = strings.TrimRight(o.URL, "/"), strings.TrimRight(o.OwnURL, "/")
 	return &Client{o: o, down: map[string]bool{}}
 }
+
+// sameBoard follows a redirect only where it stays on the board's host, by the
+// same scheme: what is sent, the token included, is for that board alone.
+func sameBoard(req *http.Request, via []*http.Request) error {
+	from := via[0].URL
+	if req.URL.Host != from.Host || req.URL.Scheme != from.Scheme {
+		return fmt.Errorf("%s://%s %w, %s://%s: not followed; is LEADERBOARD_URL right?", from.Scheme, from.Host, errElsewhere, req.URL.Scheme, req.URL.Host)
+	}
+	if len(via) >= 5 {
+		return errors.New("too many redirects")
+	}
+	return nil
+}
+
+// errElsewhere is a board that redirects to another host.
+var errElsewhere = errors.New("sends the request on to another host")
 
 // Close stops the own board if the client started it. What was submitted stays
 // in its database.

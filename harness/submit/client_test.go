@@ -433,3 +433,39 @@ func TestEmbeddedFiguresStartTheOwnBoardOnce(t *testing.T) {
 	_, err = New(Options{}).address(t.Context(), f)
 	assert.ErrorContains(t, err, "run make leaderboard")
 }
+
+// A board that sends its callers elsewhere gets nothing sent there: neither
+// token nor figures.
+func TestRedirectsToAnotherHostAreNotFollowed(t *testing.T) {
+	var reached atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer elsewhere.Close()
+	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		tries := 0
+		g := newGradio(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			tries++
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
+		}, nil)
+		c := New(Options{URL: g.URL, Token: "a-secret-of-the-team", Backoff: time.Millisecond})
+		report, err := c.Submit(t.Context(), t.TempDir(), []Figures{figures()})
+		require.NoError(t, err)
+		assert.Equal(t, Pending, report[0].Status)
+		assert.Contains(t, report[0].Reason, "sends the request on to another host, "+elsewhere.URL+": not followed")
+		assert.Equal(t, 1, tries, "another try cannot heal it")
+	}
+	assert.Zero(t, reached.Load())
+
+	// Within the host it goes on.
+	var g *gradio
+	g = newGradio(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		if n == 1 {
+			http.Redirect(w, r, g.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"event_id":"ev1"}`)
+	}, says("event: complete\ndata: [\"ok\"]\n\n"))
+	report, err := New(Options{URL: g.URL}).Submit(t.Context(), t.TempDir(), []Figures{figures()})
+	require.NoError(t, err)
+	assert.Equal(t, Confirmed, report[0].Status)
+}

@@ -150,6 +150,9 @@ func (c *Client) call(ctx context.Context, method, url, board string, body []byt
 		return 0, nil, nil, err
 	}
 	resp, err := c.o.HTTP.Do(req)
+	if errors.Is(err, errElsewhere) {
+		return 0, nil, nil, backoff.Permanent(err)
+	}
 	if err != nil {
 		return 0, nil, nil, err // names method and URL
 	}
