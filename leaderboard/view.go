@@ -53,7 +53,8 @@ type Group struct {
 	Teams []Standing   `json:"teams"` // the first [maxTeams]
 	Rows  []Submission `json:"-"`
 
-	FrontInteractivity []PlotPoint `json:"pareto_interactivity"` // over the teams shown
+	// Over the teams shown and, on the baseline's workload, the baseline.
+	FrontInteractivity []PlotPoint `json:"pareto_interactivity"`
 	FrontE2E           []PlotPoint `json:"pareto_e2e"`
 }
 
@@ -136,7 +137,7 @@ func (b *Board) group(conn *sqlite.Conn, c matrix.Combination, apart, search str
 		return sqlitex.Execute(conn, sql, &sqlitex.ExecOptions{Args: args, ResultFunc: func(st *sqlite.Stmt) error { each(st); return nil }})
 	}
 	err := run("SELECT count(*)"+these, args[:5], func(st *sqlite.Stmt) { g.Total = st.ColumnInt(0) })
-	if err != nil || g.Total == 0 {
+	if err != nil || g.Total == 0 && apart != compared {
 		return g, err
 	}
 	err = run(`SELECT t.name, above_i, above_e, best_tput, best_ratio FROM (SELECT *`+these+inOrder+`) JOIN teams t ON t.id = team_id
@@ -151,6 +152,9 @@ func (b *Board) group(conn *sqlite.Conn, c matrix.Combination, apart, search str
 		JOIN submissions s ON s.id = b.submission_id JOIN teams t ON t.id = s.team_id
 		ORDER BY b.conc, b.tput_per_gpu DESC, b.e2e_ms, s.id LIMIT ?7`, append(args, maxRows), func(st *sqlite.Stmt) { g.Rows = append(g.Rows, b.scan(st)) })
 	var byI, byE []pareto.Point
+	if apart == compared { // the baseline did the same work, so it is one of them
+		byI, byE, _ = b.curves(c.ISL, c.OSL)
+	}
 	for _, s := range g.Rows {
 		if s.Interactivity != nil {
 			byI = append(byI, pareto.Point{X: *s.Interactivity, Y: s.TputPerGPU})
