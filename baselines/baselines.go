@@ -16,11 +16,12 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
 	"path"
 	"strconv"
 	"strings"
 	"time"
+
+	"inferbench/harness/textfile"
 )
 
 //go:embed hardware/*.json accuracy/*.json
@@ -176,7 +177,7 @@ func load(kind, nameOrPath string, into validator) error {
 	var b []byte
 	var err error
 	if strings.HasSuffix(nameOrPath, ".json") {
-		b, err = os.ReadFile(nameOrPath)
+		b, err = textfile.Read(nameOrPath)
 	} else {
 		b, err = files.ReadFile(kind + "/" + nameOrPath + ".json")
 		if err != nil {

@@ -72,7 +72,7 @@ func TestRunAFailedCellAgain(t *testing.T) {
 
 	exit, out = finishIn(t, dir, nil, "-resume", b)
 	assert.Equal(t, 2, exit)
-	assert.Contains(t, out, "to run the one that FAILED again: make resume BATCH="+b+" CONC=1")
+	assert.Contains(t, out, b+": every cell is finished: to run what FAILED again: make resume BATCH="+b+" CONC=1,2\n")
 
 	exit, out = finishIn(t, dir, nil, "-resume", b, "-conc", "2", "-request-timeout", "1m", "-test.run", "TestAccuracy")
 	assert.Equal(t, 2, exit)

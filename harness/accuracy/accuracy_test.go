@@ -186,7 +186,7 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		"TOKENIZER: open":        {&fake{noTokenize: true}, Options{Files: wikitextAt(good), Tokenizer: "/no/such/tokenizer.json"}, 0},
 		"TOKENIZER=../tokenizer": {&fake{noTokenize: true}, Options{Files: wikitextAt(good), Tokenizer: "../tokenizer/testdata/gpt2.json"}, 0},
 		"or ACC_PREFIX_TOKEN to": {&fake{noPrefix: true}, Options{Files: wikitextAt(good)}, 0},
-		"want UTF-8":             {&fake{}, Options{Files: wikitextAt(writeText(t, "\xff\xfe"))}, 0},
+		"save it as UTF-8":       {&fake{}, Options{Files: wikitextAt(writeText(t, "\xff\xfe"))}, 0},
 		"something in it":        {&fake{}, Options{Files: wikitextAt(writeText(t, " \n\u2028 \n"))}, 0},
 		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Files: wikitextAt(good), MaxLength: 3}, 0},
 		"than the 1024 tokens":   {&fake{}, Options{Files: wikitextAt(good)}, 1024},

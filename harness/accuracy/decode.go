@@ -211,7 +211,7 @@ func decodePrompts(ctx context.Context, t *server.Server, src workload.Source, o
 		switch {
 		case len(s.prompt) > 0:
 		case r.Text != "":
-			if s.prompt, err = t.Tokenize(ctx, o.Retry, r.Text, true); err != nil {
+			if s.prompt, err = t.Tokens(ctx, o.Retry, r.Text, true); err != nil {
 				return nil, err
 			}
 		default:

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/corpus"
 	"inferbench/harness/server"
+	"inferbench/harness/textfile"
 )
 
 // gsm8k is grade-school word problems: lm-evaluation-harness's task of that
@@ -292,7 +292,7 @@ func questions(ctx context.Context, t *server.Server, o Options, f corpus.File, 
 	switch {
 	case path != "":
 		id.Name = filepath.Base(path)
-		if b, err = os.ReadFile(path); err != nil {
+		if b, err = textfile.Read(path); err != nil {
 			return nil, id, fmt.Errorf("%s: %w", f.Setting, err)
 		}
 		if f.Check(b) == nil {

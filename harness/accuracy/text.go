@@ -9,6 +9,7 @@ import (
 
 	"inferbench/harness/corpus"
 	"inferbench/harness/server"
+	"inferbench/harness/textfile"
 )
 
 // heldOut is a text of this project's own in WikiText's raw format. The
@@ -78,6 +79,9 @@ func loadText(ctx context.Context, t *server.Server, o Options) (*Text, error) {
 	} else {
 		if raw, err = os.ReadFile(path); err == nil {
 			raw, err = corpus.Wikitext(raw, corpus.WikiText2.Base)
+		}
+		if err == nil {
+			raw, err = textfile.Clean(raw)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("WIKITEXT=%s: %w", path, err)

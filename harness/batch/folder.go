@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"inferbench/harness/matrix"
+	"inferbench/harness/textfile"
 )
 
 // Folder is a batch folder read back: what its summary says, and the result
@@ -33,6 +34,18 @@ type ReadCell struct {
 	Result *Result       // nil where there is no file
 }
 
+// Again reports whether a resumed sweep runs the cell again unasked: see
+// [Unfinished].
+func (c ReadCell) Again() bool {
+	switch c.Status {
+	case Passed, Imported:
+		return false
+	case Failed:
+		return c.Result == nil || c.Result.RunAgain
+	}
+	return true
+}
+
 // Summary is what summary.txt says.
 type Summary struct {
 	matrix.Combination
@@ -48,7 +61,7 @@ type Summary struct {
 func Open(dir string) (*Folder, error) {
 	f := &Folder{Dir: dir}
 	file := filepath.Join(dir, "summary.txt")
-	text, err := os.ReadFile(file)
+	text, err := textfile.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: there is no such folder", dir)
@@ -102,6 +115,16 @@ func OpenAll(list string) ([]*Folder, error) {
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// Status is how the cell of a CONC ended; empty for one that has not.
+func (f *Folder) Status(conc int) Status {
+	for _, c := range f.Cells {
+		if c.Conc == conc {
+			return c.Status
+		}
+	}
+	return ""
 }
 
 // Same reports whether f and g are one folder, however each is named. One that

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"inferbench/harness/matrix"
+	"inferbench/harness/textfile"
 )
 
 // PlanName is the file of a batch that says what was to run, and on what. It
@@ -75,7 +76,7 @@ func (b *Batch) WritePlan(server Server, settings Settings, inputs map[string]st
 // ReadPlan reads a batch's plan.
 func ReadPlan(dir string) (*Plan, error) {
 	file := filepath.Join(dir, PlanName)
-	text, err := os.ReadFile(file)
+	text, err := textfile.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: it has no %s, which a batch is resumed from", dir, PlanName)
 	}
@@ -93,9 +94,11 @@ func ReadPlan(dir string) (*Plan, error) {
 }
 
 // Unfinished lists the cells of a batch that a resumed sweep is to run. With
-// none named by conc they are those that have neither passed nor failed; a
-// cell that failed runs again where conc names it. One that passed never does:
-// to measure it again is to begin a new batch.
+// none named by conc they are those that have neither passed nor failed, and
+// those that failed for no fault of the configuration: the server had gone, or
+// the result could not be written. Any other that failed runs again where conc
+// names it. One that passed never does: to measure it again is to begin a new
+// batch.
 func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 	p, err := ReadPlan(dir)
 	if err != nil {
@@ -105,9 +108,9 @@ func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := map[int]Status{}
+	status, again := map[int]Status{}, map[int]bool{}
 	for _, c := range f.Cells {
-		status[c.Conc] = c.Status
+		status[c.Conc], again[c.Conc] = c.Status, c.Again()
 	}
 	for _, n := range conc {
 		switch {
@@ -119,8 +122,8 @@ func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 	}
 	var out []matrix.Cell
 	for _, c := range p.Cells() {
-		s := status[c.Conc]
-		if slices.Contains(conc, c.Conc) || len(conc) == 0 && s != Passed && s != Failed {
+		_, known := status[c.Conc]
+		if slices.Contains(conc, c.Conc) || len(conc) == 0 && (!known || again[c.Conc]) {
 			out = append(out, c)
 		}
 	}

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"inferbench/baselines"
 	"inferbench/harness/stats"
+	"inferbench/harness/textfile"
 )
 
 // Result is the content of a cell's result file. Its performance figures and
@@ -22,6 +22,11 @@ import (
 type Result struct {
 	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"` // why the cell is not PASSED, on one line
+
+	// RunAgain says that the cell FAILED for no fault of its configuration, because
+	// the server went away or the disk was full: a resumed sweep runs it again (see
+	// [Unfinished]).
+	RunAgain bool `json:"run_again,omitempty"`
 
 	Performance *stats.Summary `json:"-"` // flat; nil where no benchmark ran
 
@@ -101,6 +106,7 @@ type Args struct {
 	RequestRate       *float64 `json:"request_rate"` // requests/s; null is as fast as max_concurrency allows
 	Seed              int64    `json:"seed"`
 	TP                int      `json:"tp"`
+	VocabSize         int      `json:"vocab_size,omitempty"` // ids that random prompts are drawn from; none where it was not known
 	Mode              string   `json:"mode"`
 	ClientVersion     string   `json:"client_version"`
 	GoVersion         string   `json:"go_version"`
@@ -188,7 +194,7 @@ func Section(v any) (json.RawMessage, error) {
 
 // ReadResult reads one result file.
 func ReadResult(path string) (*Result, error) {
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
 		return nil, err
 	}

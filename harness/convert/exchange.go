@@ -19,6 +19,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
+	"inferbench/harness/textfile"
 )
 
 // Hints say what another tool's file leaves out. Zero values mean "not given";
@@ -49,7 +50,11 @@ func Read(file string, h Hints) ([]Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, line, err := parse(b, h)
+	text, err := textfile.Clean(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	out, line, err := parse(text, h)
 	if err != nil {
 		return nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 	}

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -19,10 +18,8 @@ type object map[string]json.RawMessage
 // "request_rate": Infinity. A string is matched whole, so that none within it is.
 var notFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?Infinity|NaN`)
 
-// strictJSON has null in place of Python's Infinity and NaN, and no byte order
-// mark.
+// strictJSON has null in place of Python's Infinity and NaN.
 func strictJSON(b []byte) []byte {
-	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	return notFinite.ReplaceAllFunc(b, func(m []byte) []byte {
 		if m[0] == '"' {
 			return m

@@ -78,6 +78,9 @@ type probe struct{ ttft, tpot time.Duration }
 // ask sends one short request. A failure is not an error here: the cell's own
 // requests meet it again, and its result says what it was.
 func ask(ctx context.Context, t *server.Server, isl int, seed int64) probe {
+	if load.FindVocab(ctx, t) != nil {
+		return probe{}
+	}
 	src := workload.Random{N: 1, ISL: isl, OSL: probeTokens, RangeRatio: 1, Vocab: t.Vocab, Seed: seed}
 	rec, err := load.Run(ctx, t, src, load.Options{Conc: 1, RequestTimeout: time.Minute})
 	if err != nil || len(rec.Timings) != 1 || rec.Timings[0].Err != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"inferbench/harness/server"
 	"inferbench/harness/workload"
@@ -26,7 +27,7 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 		return nil, o, nil, err
 	}
 	w := p.Workload
-	w.Vocab, w.MaxLen, w.WarmUp, w.Trace, w.Chat = t.Vocab, t.MaxLen, o.WarmUp, o.Shape.Trace, o.Chat
+	w.MaxLen, w.WarmUp, w.Trace, w.Chat = t.MaxLen, o.WarmUp, o.Shape.Trace, o.Chat
 	if w.N == workload.Endless && o.Shape.Duration == 0 {
 		return nil, o, nil, errors.New("load: the run has no end: give a number of requests or a duration")
 	}
@@ -39,6 +40,12 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 	if o.Chat && w.Kind.IDs {
 		return nil, o, nil, errChatNeedsText
 	}
+	if w.Kind.Vocab && !o.Chat {
+		if err := FindVocab(ctx, t); err != nil {
+			return nil, o, nil, err
+		}
+		w.Vocab = t.Vocab
+	}
 	if w.Kind.Counts != workload.NotUsed {
 		if w.Count, err = counter(ctx, t); err != nil {
 			return nil, o, nil, err
@@ -48,10 +55,18 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 	return src, o, notes, err
 }
 
-// counter counts tokens by the server's tokenizer; nil where it has none.
+// FindVocab finds out how many ids the server's model has, where it does not list
+// that: see [server.Server.FindVocab].
+func FindVocab(ctx context.Context, t *server.Server) error {
+	_, above := workload.Random{}.IDs()
+	return t.FindVocab(ctx, server.Retry{Each: time.Minute}, above-1)
+}
+
+// counter counts tokens by the server's tokenizer, or by TOKENIZER; nil where there
+// is neither.
 func counter(ctx context.Context, t *server.Server) (workload.Counter, error) {
 	count := func(ctx context.Context, text string) (int, error) {
-		ids, err := t.Tokenize(ctx, server.Retry{}, text, true)
+		ids, err := t.Tokens(ctx, server.Retry{}, text, true)
 		return len(ids), err
 	}
 	switch _, err := count(ctx, "a"); {

@@ -31,6 +31,9 @@ var (
 const LongerContext = "start the server with a longer context (vLLM: --max-model-len, SGLang: --context-length, llama.cpp: -c), " +
 	"or choose a smaller ISL or OSL"
 
+// Gone is what to do where the server does not answer any more.
+const Gone = "the server has gone: look into its log, start it again, then go on with make resume"
+
 const (
 	moreMemory = "the server ran out of KV cache: lower CONC, or give it more " +
 		"(vLLM: --gpu-memory-utilization, SGLang: --mem-fraction-static)"
@@ -38,7 +41,6 @@ const (
 		"(SGLang: --max-queued-requests, vLLM: --max-num-queued-reqs)"
 	anotherModel = "set MODEL to a name that the server's /v1/models lists"
 	aKey         = "the server wants a key: put it into API_KEY or a file named by API_KEY_FILE"
-	goOn         = "the server has gone: look into its log, start it again, then go on with make resume"
 	slowOrHung   = "if the server is merely slow, raise REQUEST_TIMEOUT or lower CONC; if it hangs, its log says why"
 	itsLog       = "the server's log says why"
 	closed       = "look into the server's log, and into that of any proxy before it, for why it closed the connection"
@@ -74,6 +76,9 @@ func forWords(says string) string {
 func forAnswer(status int, path, says string) string {
 	if do := forWords(says); do != "" {
 		return do
+	}
+	if outOfVocabulary.MatchString(says) {
+		return "set VOCAB_SIZE to how many token ids the model has, or DATASET=text"
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -125,7 +130,7 @@ func forNetwork(err error) string {
 	case errors.As(err, &dns):
 		return "see to this machine's name server, or give the server's IP address in BASE_URL"
 	case is(err, syscall.ECONNREFUSED):
-		return goOn
+		return Gone
 	case is(err, syscall.EHOSTUNREACH, syscall.ENETUNREACH), errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		return theWay
 	case is(err, syscall.EMFILE, syscall.ENFILE):

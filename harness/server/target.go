@@ -34,6 +34,8 @@ type Server struct {
 	Profile  string // of the embedded engine
 	Within   bool   // that engine runs in this process: whoever starts it says so
 
+	TokenizerFile string // path of the model's tokenizer.json, for a server without one; may be empty
+
 	// Headers go with every request, beside the target's own. Their values may be
 	// secrets. Set them before the first request.
 	Headers http.Header
@@ -41,6 +43,7 @@ type Server struct {
 	key    string
 	listed string // the model's name as the server lists it; see ModelSent
 	http   *http.Client
+	file   tokenizerFile
 }
 
 // ModelSent returns the model's name as requests have it: to the letter what the

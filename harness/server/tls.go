@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
+
+	"inferbench/harness/textfile"
 )
 
 // Client is an HTTP client whose connections trust the system's roots and, where
@@ -32,7 +33,7 @@ func Client(caFile string) (*http.Client, error) {
 
 // Roots are the system's root certificates and those in caFile.
 func Roots(caFile string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(caFile)
+	pem, err := textfile.Read(caFile)
 	if err != nil {
 		return nil, err // names the file
 	}

@@ -86,6 +86,9 @@ func (t *Server) gaveUp(waited time.Duration, last error) error {
 	return hint.New(err, "look into the server's log, and give it longer with READY_TIMEOUT if it is merely loading")
 }
 
+// sideLimit is how long a question may take whose answer one can do without.
+const sideLimit = 10 * time.Second
+
 // hopeless is an error that waiting longer cannot mend.
 type hopeless struct{ error }
 

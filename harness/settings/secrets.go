@@ -3,10 +3,11 @@ package settings
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
+
+	"inferbench/harness/textfile"
 )
 
 // secret reads a key or a token. It goes into a header, so it is one word.
@@ -24,11 +25,11 @@ func secret(field func(*Settings) *string) func(*Settings, string) error {
 // secretFile reads a secret that was not given by itself from a file.
 func secretFile(field func(*Settings) *string) func(*Settings, string) error {
 	return func(s *Settings, name string) error {
-		b, err := os.ReadFile(name)
+		b, err := textfile.Read(name)
 		if err != nil {
 			return err
 		}
-		v := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff"))
+		v := strings.TrimSpace(string(b))
 		if v == "" {
 			return errors.New("the file is empty: want the key in it")
 		}

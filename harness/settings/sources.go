@@ -1,15 +1,15 @@
 package settings
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/joho/godotenv"
+
+	"inferbench/harness/textfile"
 )
 
 // sources are the places that a setting may be given in, by name.
@@ -35,14 +35,14 @@ func readSources(flags *flag.FlagSet, environ []string, dotenv string) (sources,
 
 // readDotenv reads the file's settings; none where there is no such file.
 func readDotenv(name string) (map[string]string, error) {
-	b, err := os.ReadFile(name)
+	b, err := textfile.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
-	m, err := godotenv.UnmarshalBytes(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))) // Windows' editors begin a file so
+	m, err := godotenv.UnmarshalBytes(b)
 	if err != nil {
 		// godotenv's error quotes the line it failed on, which may hold a key.
 		return nil, fmt.Errorf("%s: want NAME=value lines (see .env.example)", name)

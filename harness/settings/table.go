@@ -92,6 +92,10 @@ var groups = []group{
 		{Env: "TP", Default: "8", Elsewhere: []string{"TP_SIZE", "TENSOR_PARALLEL_SIZE"},
 			set:  whole(1, func(s *Settings) *int { return &s.Server.TP }),
 			Help: "GPUs of the server; throughput is divided by it"},
+		{Env: "VOCAB_SIZE",
+			set: whole(4, func(s *Settings) *int { return &s.Server.VocabSize }),
+			Help: "how many token ids the model has, for random prompts; none takes what the server or TOKENIZER " +
+				"says, or finds out"},
 		{Env: "READY_TIMEOUT", Default: "45m", MayChange: true, set: setReadyTimeout,
 			Help: "how long a server may take to come up, as 90s or 45m"},
 		{Env: "REQUEST_TIMEOUT", Default: "30m", MayChange: true, set: setRequestTimeout,
@@ -203,8 +207,9 @@ var groups = []group{
 			set:  whole(8, func(s *Settings) *int { return &s.Accuracy.MaxLength }),
 			Help: "model length in tokens that the scoring windows follow from"},
 		{Env: "TOKENIZER", Input: true,
-			set:  existing(func(s *Settings) *string { return &s.Accuracy.Tokenizer }),
-			Help: "path of the model's tokenizer.json, for a server that has no /tokenize"},
+			set: existing(func(s *Settings) *string { return &s.Accuracy.Tokenizer }),
+			Help: "path of the model's tokenizer.json, for a server that has no /tokenize: counts, scoring, the " +
+				"decode audit, the range of random ids"},
 		{Env: "ACC_PREFIX_TOKEN", set: setAccuracyPrefix,
 			Help: "id of the token that stands before a text (BOS, or EOS where the model has none); none asks the " +
 				"server or the tokenizer"},

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"inferbench/harness/textfile"
 )
 
 // The functions below read one value into its field. Their errors say what
@@ -157,7 +159,7 @@ func setDryRun(s *Settings, v string) error {
 // setCAFile looks at the file at once, so that a wrong one stops a run before it
 // starts.
 func setCAFile(s *Settings, v string) error {
-	b, err := os.ReadFile(v)
+	b, err := textfile.Read(v)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,16 @@ func (s SLO) met(metric string, t Timing) bool {
 	return ns <= s[metric]*float64(time.Millisecond)
 }
 
+// Good reports whether a request succeeded and kept within every limit.
+func (s SLO) Good(t Timing) bool {
+	for metric := range s {
+		if t.Err != "" || !s.met(metric, t) {
+			return false
+		}
+	}
+	return t.Err == ""
+}
+
 // Goodput is how much of the load was served within the [SLO].
 type Goodput struct {
 	SLO           SLO                `json:"goodput_slos_ms"`
@@ -76,15 +86,12 @@ func goodput(ts []Timing, slo SLO, seconds float64) *Goodput {
 		if t.Err != "" {
 			continue
 		}
-		all := true
 		for metric := range slo {
 			if slo.met(metric, t) {
 				g.AttainmentFor[metric]++
-			} else {
-				all = false
 			}
 		}
-		if all {
+		if slo.Good(t) {
 			good++
 		}
 	}

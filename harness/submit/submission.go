@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"inferbench/harness/textfile"
 )
 
 // Status says how far a submission got.
@@ -70,7 +72,7 @@ func (s *Submission) readResult() error {
 		return nil
 	}
 	path := filepath.Join(filepath.Dir(s.path), filepath.Base(s.Figures.ResultFile))
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
 		return fmt.Errorf("submission of %s: its result file: %w", s.Figures.Name(), err)
 	}
@@ -98,7 +100,7 @@ func (s *Submission) write() error {
 }
 
 func readSubmission(path string) (*Submission, error) {
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
 		return nil, err
 	}

@@ -28,10 +28,13 @@ func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *s
 		set.Server.BaseURL = e.URL()
 	}
 	t = server.New(set.Server.BaseURL, set.Server.Model, set.Server.APIKey, client)
-	t.Headers = set.Workload.Headers
+	t.Headers, t.TokenizerFile = set.Workload.Headers, set.Accuracy.Tokenizer
 	if err := t.Wait(ctx, server.WaitOptions{Timeout: set.Server.ReadyTimeout, OnWait: waiting(plain, set.Server.BaseURL)}); err != nil {
 		disconnect()
 		return nil, func() {}, err
+	}
+	if set.Server.VocabSize > 0 {
+		t.Vocab = set.Server.VocabSize
 	}
 	if t.Within = within; !within {
 		set.Engine.Profile = t.Profile // of an engine in a process of its own

@@ -1,10 +1,16 @@
 package suite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/settings"
 )
 
@@ -13,8 +19,9 @@ import (
 var errNothingLeft = errors.New("nothing is left to run: every cell has PASSED")
 
 // resume narrows the settings to the cells that the batch to resume has left
-// (see [batch.Unfinished]). Without RESUME they stay as they are.
-func resume(s settings.Settings) (settings.Settings, error) {
+// (see [batch.Unfinished]), and says on w which these are. Without RESUME they
+// stay as they are.
+func resume(w io.Writer, s settings.Settings) (settings.Settings, error) {
 	if s.Resume == "" {
 		return s, nil
 	}
@@ -22,26 +29,32 @@ func resume(s settings.Settings) (settings.Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	if len(left) == 0 {
-		return s, finished(s.Resume)
+	f, err := batch.Open(s.Resume)
+	if err != nil {
+		return s, err
 	}
 	s.Selection.Conc = nil
+	var runs, failed []string // failed are those that stay as they are
 	for _, c := range left {
 		s.Selection.Conc = append(s.Selection.Conc, c.Conc)
-	}
-	return s, nil
-}
-
-// finished says that nothing is left, and how to run again what failed.
-func finished(dir string) error {
-	f, err := batch.Open(dir)
-	if err != nil {
-		return err
+		runs = append(runs, fmt.Sprintf("%d (%s)", c.Conc, cmp.Or(f.Status(c.Conc), batch.Incomplete)))
 	}
 	for _, c := range f.Cells {
-		if c.Status == batch.Failed {
-			return fmt.Errorf("%s: every cell is finished; to run the one that FAILED again: make resume BATCH=%s CONC=%d", dir, dir, c.Conc)
+		if c.Status == batch.Failed && !slices.Contains(s.Selection.Conc, c.Conc) {
+			failed = append(failed, strconv.Itoa(c.Conc))
 		}
 	}
-	return fmt.Errorf("%s: %w", dir, errNothingLeft)
+	others := fmt.Sprintf("make resume BATCH=%s CONC=%s", s.Resume, strings.Join(failed, ","))
+	switch {
+	case len(left) == 0 && len(failed) == 0:
+		return s, fmt.Errorf("%s: %w", s.Resume, errNothingLeft)
+	case len(left) == 0:
+		return s, hint.New(fmt.Errorf("%s: every cell is finished", s.Resume), "to run what FAILED again: "+others)
+	}
+	fmt.Fprintf(w, "%s: goes on with CONC %s", s.Resume, strings.Join(runs, ", "))
+	if len(failed) > 0 {
+		fmt.Fprintf(w, "; what else FAILED runs again with %s", others)
+	}
+	fmt.Fprintln(w)
+	return s, nil
 }

@@ -10,9 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"inferbench/harness/estimate"
@@ -27,23 +25,12 @@ import (
 // is one.
 type Runner interface{ Run() int }
 
-// stopped is a context that ends with Ctrl+C, SIGTERM or a closed terminal.
-// A second such signal ends the process at once.
-func stopped() (context.Context, context.CancelFunc) {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup has it ignored
-		signals = append(signals, syscall.SIGHUP)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
-
 // Main runs what the parsed flags, the environment and .env ask for, and returns
 // the exit code: 0 when every cell passed, 1 when one did not, 2 when nothing
 // could be run.
 func Main(flags *flag.FlagSet, m Runner) int {
 	begin := time.Now()
+	keepWriting()
 	ctx, stop := stopped()
 	defer stop()
 	line, err := readCommandLine(flags)
@@ -61,7 +48,7 @@ func Main(flags *flag.FlagSet, m Runner) int {
 		}
 	}
 	if err == nil {
-		set, err = resume(set)
+		set, err = resume(os.Stderr, set)
 	}
 	if errors.Is(err, errNothingLeft) {
 		fmt.Println("inferbench:", err)

@@ -144,7 +144,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 	case errors.As(err, &unmeasured):
 		return &Accuracy{Verdict: accuracy.Verdict{Status: accuracy.NotRun, Reason: unmeasured.Reason}}
 	case err != nil:
-		return &Accuracy{Err: err}
+		return &Accuracy{Err: sw.Target.ExplainGone(ctx, err)}
 	}
 	base, err := accuracy.Baseline(s.Baseline, sw.Target.Model, r)
 	if err != nil {
@@ -155,7 +155,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 
 // endUnmeasured ends a cell whose speed is not measured.
 func (sw *Sweep) endUnmeasured(c matrix.Cell, st *state, a *Accuracy, status batch.Status, reason string) error {
-	r := &batch.Result{Status: status, Reason: reason, Args: sw.args(c, sw.plan(pass{Cell: c}))}
+	r := &batch.Result{Status: status, Reason: reason, RunAgain: server.HasGone(a.Err), Args: sw.args(c, sw.plan(pass{Cell: c}))}
 	if err := addAccuracy(r, a); err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package sweep
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 )
 
@@ -80,8 +82,37 @@ func (sw *Sweep) verdict() error {
 		return nil
 	}
 	err := fmt.Errorf("of %d cells %d failed and %d did not finish", total, failed, incomplete)
-	if len(earlier) > 0 { // one batch, then: a sweep resumes no more
-		return fmt.Errorf("%s: %w; from before this run: %s", sw.Settings.Resume, err, strings.Join(earlier, ", "))
+	do, readErr := sw.goOn()
+	if readErr != nil {
+		return errors.Join(err, readErr)
 	}
-	return err
+	if len(earlier) > 0 { // one batch, then: a sweep resumes no more
+		err = fmt.Errorf("%s: %w; from before this run: %s", sw.Settings.Resume, err, strings.Join(earlier, ", "))
+	}
+	return hint.New(err, do)
+}
+
+// goOn returns how to go on with what a resumed sweep would run of the batches;
+// "" where it would run nothing.
+func (sw *Sweep) goOn() (string, error) {
+	var resume []string
+	begin := "go on with "
+	for _, b := range sw.Batches() {
+		left, err := batch.Unfinished(b.Dir, nil)
+		if err != nil {
+			return "", err
+		}
+		for _, c := range left {
+			if b.Status(c) == batch.Failed {
+				begin = "see to the server or the disk, then go on with "
+			}
+		}
+		if len(left) > 0 {
+			resume = append(resume, "make resume BATCH="+b.Dir)
+		}
+	}
+	if len(resume) == 0 {
+		return "", nil
+	}
+	return begin + strings.Join(resume, ", then "), nil
 }

@@ -13,6 +13,7 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -61,7 +62,7 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	}
 	if rec != nil {
 		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
-			r.Status, r.Reason = batch.Failed, hint.Line(err)
+			r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), true
 		}
 	}
 	return r, sw.finish(c, st, r)
@@ -75,7 +76,8 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	r := &batch.Result{Args: sw.args(c, p)}
 	fail := func(err error) {
 		if r.Status != batch.Failed {
-			r.Status, r.Reason = batch.Failed, hint.Line(err)
+			err = sw.Target.ExplainGone(ctx, err)
+			r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), server.HasGone(err)
 		}
 	}
 	src, o, notes, err := load.Open(ctx, sw.Target, p)
@@ -83,9 +85,10 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		fail(err)
 		return r, nil
 	}
-	server := sw.watchServer(ctx, &o)
+	r.Args.VocabSize = sw.Target.Vocab
+	look := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
-	seen := server()
+	seen := look()
 	if err != nil {
 		fail(err)
 		return r, nil

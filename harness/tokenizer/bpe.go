@@ -118,6 +118,13 @@ func (m *mergeRule) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+func (m *bpe) top() (top int32) {
+	for _, id := range m.vocab {
+		top = max(top, id)
+	}
+	return top
+}
+
 func (m *bpe) id(name string) (int32, bool) {
 	id, ok := m.vocab[name]
 	return id, ok

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"inferbench/harness/textfile"
 )
 
 // Tokenizer is a loaded tokenizer.json. It may be used by several goroutines.
@@ -35,6 +37,8 @@ type model interface {
 	encode(ids []int32, piece string) []int32
 	// id is the id of a token by its name.
 	id(name string) (int32, bool)
+	// top is the highest id.
+	top() int32
 }
 
 // file is tokenizer.json, as far as it is read.
@@ -53,7 +57,7 @@ func Load(path string) (*Tokenizer, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "tokenizer.json")
 	}
-	b, err := os.ReadFile(path)
+	b, err := textfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +65,7 @@ func Load(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c, err := os.ReadFile(filepath.Join(filepath.Dir(path), "tokenizer_config.json")); err == nil {
+	if c, err := textfile.Read(filepath.Join(filepath.Dir(path), "tokenizer_config.json")); err == nil {
 		var config struct {
 			BOS name `json:"bos_token"`
 			EOS name `json:"eos_token"`
@@ -130,6 +134,15 @@ func (t *Tokenizer) ID(name string) (int32, bool) {
 		return id, true
 	}
 	return t.model.id(name)
+}
+
+// Size is how many ids there are, from 0 to the highest: some may name nothing.
+func (t *Tokenizer) Size() int {
+	top := t.model.top()
+	for _, id := range t.added.ids {
+		top = max(top, id)
+	}
+	return int(top) + 1
 }
 
 // ErrNoPrefix: the files do not say which token begins or ends a text.

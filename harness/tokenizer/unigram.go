@@ -108,6 +108,8 @@ func serdeFloat(s string) (float64, error) {
 	return math.Copysign(f, exact), nil
 }
 
+func (m *unigram) top() int32 { return int32(len(m.scores)) - 1 }
+
 func (m *unigram) id(name string) (int32, bool) {
 	id, ok := m.ids[name]
 	return id, ok

@@ -16,6 +16,7 @@ type Kind struct {
 	File     bool // it reads a file, its prompts as they are: without range ratio or shared prefix
 	Times    bool // its requests can say when they are to be sent
 	IDs      bool // its prompts are token ids, which chat endpoints do not take
+	Vocab    bool // it makes up token ids, and so wants to know how many there are
 	Standard bool // it is what the competition and the hardware baselines are measured with
 	OneSeed  bool // the seed picks among its prompts, so that all cells of a sweep use the same one
 

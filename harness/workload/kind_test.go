@@ -84,5 +84,7 @@ func TestKinds(t *testing.T) {
 		})
 	}
 	_, err = workload.KindNamed("sonnet")
-	assert.EqualError(t, err, "want random, text, sharegpt or jsonl")
+	assert.ErrorContains(t, err, "want random, text, ")
+	files := workload.KindNames(func(k *workload.Kind) bool { return k == workload.ShareGPT || k == workload.JSONL })
+	assert.Equal(t, "sharegpt or jsonl", files)
 }

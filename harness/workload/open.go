@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"inferbench/harness/textfile"
 )
 
 // Counter is how many tokens the server counts in a prompt of this text,
@@ -68,7 +70,7 @@ func (s Spec) check() error {
 	case !k.File && s.MaxLen > 0 && s.ISL+s.OSL > s.MaxLen:
 		return fmt.Errorf("ISL %d + OSL %d is more than the server's context of %d tokens", s.ISL, s.OSL, s.MaxLen)
 	case k.Counts == Needed && s.Count == nil:
-		return fmt.Errorf("workload %s: the server has no tokenizer to measure text with (/tokenize); use DATASET=%s", k, Kinds[0])
+		return fmt.Errorf("workload %s: the server has no tokenizer to measure text with (/tokenize): name the model's tokenizer.json with TOKENIZER, or use DATASET=%s", k, Kinds[0])
 	case !(s.SharedPrefix >= 0 && s.SharedPrefix <= 1):
 		return fmt.Errorf("workload: shared prefix %v is not from 0 to 1", s.SharedPrefix)
 	}
@@ -83,7 +85,11 @@ func fromFile(read func(context.Context, io.Reader, Spec) (Source, []string, err
 			return nil, nil, fmt.Errorf("open the data set: %w", err)
 		}
 		defer f.Close()
-		return read(ctx, f, s)
+		text, err := textfile.NewReader(f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", s.Path, err)
+		}
+		return read(ctx, text, s)
 	}
 }
 

@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
+
+	"inferbench/harness/textfile"
 )
 
 //go:embed profiles/*.json
@@ -47,7 +48,7 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 	var b []byte
 	var err error
 	if strings.HasSuffix(nameOrPath, ".json") {
-		b, err = os.ReadFile(nameOrPath)
+		b, err = textfile.Read(nameOrPath)
 	} else if b, err = files.ReadFile("profiles/" + nameOrPath + ".json"); err != nil {
 		err = fmt.Errorf("none of that name; there are: %s, or give the path of a .json file", strings.Join(Profiles(), ", "))
 	}

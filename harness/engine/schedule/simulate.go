@@ -24,6 +24,14 @@ type Simulated struct {
 	InputTokens, OutputTokens          int
 	Steps                              int
 	MedianTTFT, MedianTPOT, MedianE2EL time.Duration
+	Requests                           []Seen // of the measured part, in the order in which they ended
+}
+
+// Seen is one request as a client would see it. Instants count from the start of
+// the measured part.
+type Seen struct {
+	Sent, First, Last time.Duration
+	Input, Output     int // tokens
 }
 
 // TotalTokens is the throughput, input and output, in tokens a second.
@@ -91,6 +99,7 @@ func Simulate(p *Profile, w Workload) Simulated {
 					if q.Output > 1 {
 						tpot = append(tpot, (now-c.first)/time.Duration(q.Output-1))
 					}
+					out.Requests = append(out.Requests, Seen{c.sent - begin, c.first - begin, now - begin, q.Prompt, q.Output})
 					out.InputTokens += q.Prompt
 					out.OutputTokens += q.Output
 				}
