@@ -227,7 +227,8 @@ parity: parity-client .venv-parity/ready $(MODEL_TOKENIZERS)/ready ## the suite 
 golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own answers to the hard cases that CI holds
 	.venv-parity/bin/python scripts/parity/golden.py harness/accuracy/testdata/lmeval.json
 	.venv-parity/bin/python scripts/parity/parquet_golden.py harness/accuracy/texts/heldout.txt harness/corpus/testdata
-	.venv-parity/bin/python scripts/parity/lm_eval_gsm8k.py --model dummy --test harness/accuracy/texts/sums-test.jsonl --train harness/accuracy/texts/sums-train.jsonl --out harness/accuracy/testdata/lmeval-gsm8k.json
+	.venv-parity/bin/python scripts/parity/lm_eval_gsm8k.py --model dummy --test harness/sums/test.jsonl --train harness/sums/train.jsonl --out harness/accuracy/testdata/lmeval-gsm8k.json
+	.venv-parity/bin/python scripts/parity/lm_eval_chat.py --test harness/sums/test.jsonl --train harness/sums/train.jsonl --shots 3 --out harness/accuracy/testdata/lmeval-gsm8k-chat.json
 	.venv-parity/bin/python scripts/parity/byte_tokenizer.py harness/tokenizer/testdata/bytes
 	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py train . $(CURDIR)/harness/accuracy/texts/heldout.txt
 	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py golden golden.json $(CURDIR)/harness/accuracy/texts/heldout.txt

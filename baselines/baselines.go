@@ -93,7 +93,7 @@ func (h *Hardware) Differences(ratio float64, gpus int) []string {
 // in windows of one length, or a share of right answers.
 type Accuracy struct {
 	Name           string   `json:"name"`   // the file's name without .json
-	Models         []string `json:"models"` // patterns of path.Match, without regard to case, on the model name's last path element
+	Models         []string `json:"models"` // none: taken by its name alone. Patterns of path.Match, without regard to case, on the model name's last path element
 	Task           string   `json:"task"`   // as ACC_TASK has it
 	Corpus         string   `json:"corpus"`
 	CorpusSHA256   string   `json:"corpus_sha256"` // of the raw file
@@ -107,7 +107,7 @@ type Accuracy struct {
 
 	// Of a task that counts right answers, in place of the perplexities.
 	ExactMatch float64 `json:"exact_match,omitempty"` // share of right answers, 0 to 1; the floor is this less the tolerance
-	Filter     string  `json:"filter,omitempty"`      // which of the task's shares it is of, as strict-match
+	Filter     string  `json:"filter,omitempty"`      // which of the task's shares it is asked of, with commas between
 	Shots      int     `json:"shots,omitempty"`       // worked examples before each question
 	// ExamplesSHA256 is of the file that the examples are drawn from; empty
 	// where it is not known.
@@ -313,8 +313,6 @@ func (a *Accuracy) validate() error {
 		}
 	}
 	switch {
-	case len(a.Models) == 0:
-		return wrong("must be given", "models")
 	case len(a.CorpusSHA256) != 64:
 		return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256)), "corpus_sha256")
 	case !(a.DecodeArgmaxFloor >= 0 && a.DecodeArgmaxFloor <= 1):

@@ -194,6 +194,22 @@ func TestWhereTheGateStands(t *testing.T) {
 	assert.NotEqual(t, took(1), took(3))
 }
 
+// The chat gate, on an engine that knows the answers and on a damaged one.
+func TestTheGateByChat(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-acc-task", "gsm8k-chat", "-test.v")...)
+	require.Zero(t, exit, out)
+	r := result(t, dir, "result_isl16_osl8_conc2.json")
+	assert.Equal(t, 1.0, r["accuracy"].(map[string]any)["exact_match_strict"])
+	v := r["accuracy_validation"].(map[string]any)
+	assert.Equal(t, "PASSED", v["status"])
+	assert.Equal(t, "inferbench-ngram-gsm8k-chat", v["baseline"])
+	assert.Contains(t, batchFile(t, dir, "summary.md"), "exact_match_strict 1.0000 (limits 1.0000 to 1.0000)")
+
+	exit, dir, out = finish(t, nil, append(small, "-acc-task", "gsm8k-chat", "-engine-noise", "1")...)
+	assert.Equal(t, 1, exit, out)
+	assert.NotContains(t, result(t, dir, "result_isl16_osl8_conc1.json"), "tput_per_gpu")
+}
+
 func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {
 	base, err := os.ReadFile("../baselines/accuracy/inferbench-ngram.json")
 	require.NoError(t, err)

@@ -127,10 +127,10 @@ func TestLlamaServerCannotScore(t *testing.T) {
 // measured there, and a whole sweep passes: gsm8k, of which the model knows
 // nothing, so that there is no baseline to fail.
 func TestLlamaServer(t *testing.T) {
-	questions, err := filepath.Abs("../../harness/accuracy/texts")
+	questions, err := filepath.Abs("../../harness/sums")
 	require.NoError(t, err)
 	exit, out, results := sweep(t, "BASE_URL="+serve(t, "llama-server"), "ACC_TASK=gsm8k", "ACC_GEN_TOKENS=32", "ACC_MAX_LENGTH=4096",
-		"GSM8K="+filepath.Join(questions, "sums-test.jsonl"), "GSM8K_TRAIN="+filepath.Join(questions, "sums-train.jsonl"))
+		"GSM8K="+filepath.Join(questions, "test.jsonl"), "GSM8K_TRAIN="+filepath.Join(questions, "train.jsonl"))
 	require.Zero(t, exit, out)
 	require.Len(t, results, 2)
 	for name, r := range results {

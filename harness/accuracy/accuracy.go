@@ -38,7 +38,7 @@ type Options struct {
 	Retry     server.Retry      // of each request
 
 	Shots     int // worked examples before each question; 0 = those of Baseline, else DefaultShots
-	GenTokens int // most tokens of an answer; 0 = DefaultGenTokens
+	GenTokens int // most tokens of an answer; 0 = the task's own
 
 	Baseline *baselines.Accuracy // that the user names; nil = the shipped one for the model
 
@@ -77,7 +77,6 @@ func (o *Options) defaults() {
 		}
 	}
 	fill(&o.MaxLength, DefaultMaxLength)
-	fill(&o.GenTokens, DefaultGenTokens)
 	o.Conc = max(o.Conc, 1)
 }
 

@@ -56,7 +56,7 @@ func TestScoreEqualsItsDefinition(t *testing.T) {
 	assert.InEpsilon(t, math.Exp(-ll/float64(words)), perplexity(r).WordPerplexity, 1e-12)
 	assert.Equal(t, TextID{Name: "text.raw", SHA256: r.Text.SHA256, Documents: 2, Words: words, Bytes: bytes, Tokens: tokens}, r.Text)
 	assert.Equal(t, windows, perplexity(r).Windows)
-	assert.EqualValues(t, fakeBOS, r.Prefix)
+	assert.EqualValues(t, fakeBOS, *r.Prefix)
 	assert.Equal(t, "/v1/completions", r.Path)
 	assert.Equal(t, []int{1, windows}, calls[:2])
 	assert.Equal(t, []int{windows, windows}, calls[len(calls)-2:])
@@ -228,7 +228,7 @@ func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 	r, err = Score(context.Background(), serve(t, &fake{noPrefix: true}), o)
 	require.NoError(t, err)
 	assert.Equal(t, "the server's /tokenize", r.Tokenizer, "also where only the file knows the prefix")
-	assert.EqualValues(t, fakeBOS, r.Prefix)
+	assert.EqualValues(t, fakeBOS, *r.Prefix)
 	_, err = Score(context.Background(), serve(t, &fake{tokenize: "503 busy"}), o)
 	assert.ErrorContains(t, err, "HTTP 503: busy (tried 3 times)")
 }

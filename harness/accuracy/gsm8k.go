@@ -3,7 +3,6 @@ package accuracy
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"inferbench/baselines"
 	"inferbench/harness/corpus"
 	"inferbench/harness/server"
+	"inferbench/harness/sums"
 	"inferbench/harness/textfile"
 )
 
@@ -101,15 +101,6 @@ const (
 	fewShotSeed = 1234
 )
 
-// A small set of the suite's own, for the embedded engine and for tests: it
-// takes the task's whole way without the public data.
-//
-//go:embed texts/sums-test.jsonl
-var ownTest string
-
-//go:embed texts/sums-train.jsonl
-var ownTrain string
-
 // until ends an answer: the model has begun a question of its own, or is done.
 var until = []string{"Question:", "</s>", "<|im_end|>"}
 
@@ -123,21 +114,65 @@ func prompt(examples []Question, q Question) string {
 	return b.String()
 }
 
-// prompts is every question's prompt. The examples are drawn anew for each, from
-// one generator, so that question i has the same ones everywhere.
-func prompts(test, train []Question, shots int) []string {
+// gsm8kSet is the questions and the rows that examples are drawn from.
+type gsm8kSet struct {
+	test, train     []Question
+	testID, trainID TextID
+}
+
+// gsm8kRows reads both files and refuses a number of examples that there are not.
+func gsm8kRows(ctx context.Context, t *server.Server, o Options) (s gsm8kSet, err error) {
+	if s.test, s.testID, err = questions(ctx, t, o, corpus.GSM8KTest, sums.Test); err != nil {
+		return s, err
+	}
+	if s.train, s.trainID, err = questions(ctx, t, o, corpus.GSM8KTrain, sums.Train); err != nil {
+		return s, err
+	}
+	if o.Shots < 0 || o.Shots > len(s.train) {
+		return s, fmt.Errorf("ACC_SHOTS=%d: there are %d examples to draw from", o.Shots, len(s.train))
+	}
+	return s, nil
+}
+
+// examples lists the worked examples of every question. They are drawn anew for
+// each, from one generator, so that question i has the same ones everywhere.
+func (s gsm8kSet) examples(shots int) [][]Question {
 	random := newPyRandom(fewShotSeed)
-	out := make([]string, len(test))
-	for i, q := range test {
-		var examples []Question
+	out := make([][]Question, len(s.test))
+	for i := range s.test {
 		if shots > 0 {
-			for _, at := range random.sample(len(train), shots) {
-				examples = append(examples, train[at])
+			for _, at := range random.sample(len(s.train), shots) {
+				out[i] = append(out[i], s.train[at])
 			}
 		}
-		out[i] = prompt(examples, q)
 	}
 	return out
+}
+
+// prompts is every question's prompt.
+func (s gsm8kSet) prompts(shots int) []string {
+	out := make([]string, len(s.test))
+	for i, examples := range s.examples(shots) {
+		out[i] = prompt(examples, s.test[i])
+	}
+	return out
+}
+
+// match compares what was written with the answers, strict being the way to find
+// the number that the examples' form asks for.
+func (s gsm8kSet) match(wrote []string, strict func(string) string) (m ExactMatch) {
+	hits, flexible := 0, 0
+	for i, text := range wrote {
+		if right(strict(text), s.test[i].Answer) {
+			hits++
+		}
+		if right(extractFlexible(text), s.test[i].Answer) {
+			flexible++
+		}
+	}
+	m.Strict, m.StrictStdErr = shareAndError(hits, len(wrote))
+	m.Flexible, m.FlexibleStdErr = shareAndError(flexible, len(wrote))
+	return m
 }
 
 var (
@@ -157,6 +192,15 @@ func extractStrict(text string) string {
 		return strings.TrimFunc(m[1], isSpace)
 	}
 	return noAnswer
+}
+
+// extractLast is the last number after "#### ", as InferenceX takes it.
+func extractLast(text string) string {
+	all := strictPattern.FindAllStringSubmatch(text, -1)
+	if all == nil {
+		return noAnswer
+	}
+	return strings.TrimFunc(all[len(all)-1][1], isSpace)
 }
 
 // extractFlexible is the last number.
@@ -242,44 +286,27 @@ func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string,
 	if err := o.stateShots(gsm8k{}.Name(), t.Model); err != nil {
 		return nil, nil, err
 	}
-	if o.Shots < 0 {
-		return nil, nil, fmt.Errorf("ACC_SHOTS=%d: want 0 or more", o.Shots)
+	if o.GenTokens == 0 {
+		o.GenTokens = DefaultGenTokens
 	}
 	if o.GenTokens < 1 || o.GenTokens+2 > o.MaxLength {
 		return nil, nil, fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d", o.GenTokens, o.MaxLength)
 	}
-	test, id, err := questions(ctx, t, o, corpus.GSM8KTest, ownTest)
+	rows, err := gsm8kRows(ctx, t, o)
 	if err != nil {
 		return nil, nil, err
-	}
-	train, examples, err := questions(ctx, t, o, corpus.GSM8KTrain, ownTrain)
-	if err != nil {
-		return nil, nil, err
-	}
-	if o.Shots > len(train) {
-		return nil, nil, fmt.Errorf("ACC_SHOTS=%d: there are %d examples to draw from", o.Shots, len(train))
 	}
 	tok, err := tokenizerFor(ctx, t, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	wrote, err := answersOf(ctx, t, tok, prompts(test, train, o.Shots), o)
+	wrote, err := answersOf(ctx, t, tok, rows.prompts(o.Shots), o)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &ExactMatch{Shots: o.Shots, Examples: examples, GenTokens: o.GenTokens}
-	strict, flexible := 0, 0
-	for i, text := range wrote {
-		if right(extractStrict(text), test[i].Answer) {
-			strict++
-		}
-		if right(extractFlexible(text), test[i].Answer) {
-			flexible++
-		}
-	}
-	m.Strict, m.StrictStdErr = shareAndError(strict, len(test))
-	m.Flexible, m.FlexibleStdErr = shareAndError(flexible, len(test))
-	return &Result{Measured: m, Text: id, MaxLength: o.MaxLength, Prefix: tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, wrote, nil
+	m := rows.match(wrote, extractStrict)
+	m.Shots, m.Examples, m.GenTokens = o.Shots, rows.trainID, o.GenTokens
+	return &Result{Measured: &m, Text: rows.testID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, wrote, nil
 }
 
 // questions reads the rows that the user names, else those that fit the server:

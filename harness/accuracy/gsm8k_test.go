@@ -22,13 +22,14 @@ import (
 	"inferbench/harness/corpus"
 	"inferbench/harness/engine"
 	"inferbench/harness/server"
+	"inferbench/harness/sums"
 )
 
 func ownRows(t *testing.T) (test, train []Question) {
 	tg := &server.Server{Loopback: true}
-	test, _, err := questions(context.Background(), tg, Options{}, corpus.GSM8KTest, ownTest)
+	test, _, err := questions(context.Background(), tg, Options{}, corpus.GSM8KTest, sums.Test)
 	require.NoError(t, err)
-	train, _, err = questions(context.Background(), tg, Options{}, corpus.GSM8KTest, ownTrain)
+	train, _, err = questions(context.Background(), tg, Options{}, corpus.GSM8KTest, sums.Train)
 	require.NoError(t, err)
 	return test, train
 }
@@ -68,7 +69,7 @@ func TestGSM8KEqualsLMEval(t *testing.T) {
 	}
 	test, train := ownRows(t)
 	for shots, want := range g.Prompts {
-		assert.Equal(t, want, prompts(test, train, shots), "%d-shot", shots)
+		assert.Equal(t, want, gsm8kSet{test: test, train: train}.prompts(shots), "%d-shot", shots)
 	}
 	require.Len(t, g.Prompts, 2)
 }
@@ -106,7 +107,7 @@ func TestGSM8KScoresWhatWasWritten(t *testing.T) {
 	assert.Equal(t, 7.0/8, exact(r).Flexible)
 	assert.InDelta(t, 0.1637, exact(r).StrictStdErr, 1e-4)
 	assert.Equal(t, 8, r.Text.Documents)
-	assert.Equal(t, TextID{Name: "inferbench sums", SHA256: corpus.Digest([]byte(ownTrain)), Documents: 9, Bytes: len(ownTrain)}, exact(r).Examples)
+	assert.Equal(t, TextID{Name: "inferbench sums", SHA256: corpus.Digest([]byte(sums.Train)), Documents: 9, Bytes: len(sums.Train)}, exact(r).Examples)
 	b, err := json.Marshal(r)
 	require.NoError(t, err)
 	for _, other := range []string{"bits_per_byte", `"words"`, `"tokens"`} {
@@ -166,7 +167,7 @@ func TestGSM8KKeepsTheEndOfALongPrompt(t *testing.T) {
 	tg.Loopback = true
 	_, err := Score(context.Background(), tg, Options{Task: "gsm8k", MaxLength: 200, GenTokens: 50, Shots: 3})
 	require.NoError(t, err)
-	for i, p := range prompts(test, train, 3) {
+	for i, p := range (gsm8kSet{test: test, train: train}).prompts(3) {
 		require.Greater(t, len(p), 149)
 		assert.Equal(t, p[len(p)-149:], <-asked, "question %d", i)
 	}
@@ -264,7 +265,7 @@ func TestParityGSM8KWithLMEval(t *testing.T) {
 			tg.Loopback = true // the own questions
 			out := filepath.Join(t.TempDir(), "out.json")
 			run(t, py, "../../scripts/parity/lm_eval_gsm8k.py", "--model", "local-completions", "--url", c.url+"/v1/completions", "--served", engine.ModelName,
-				"--test", "texts/sums-test.jsonl", "--train", "texts/sums-train.jsonl", "--shots", fmt.Sprint(shots), "--out", out)
+				"--test", "../sums/test.jsonl", "--train", "../sums/train.jsonl", "--shots", fmt.Sprint(shots), "--out", out)
 			var their struct {
 				Wrote            []string
 				Strict, Flexible float64

@@ -122,41 +122,52 @@ type Share struct {
 	StdErr float64 // over questions
 }
 
-// judgeShare is the rule of tasks that count right answers: the share that the
+// judgeShare is the rule of tasks that count right answers: each share that the
 // baseline is of must be at least the baseline's less the tolerance. More is not
 // wrong.
 func judgeShare(r *Result, shares []Share, b *baselines.Accuracy, tolerance float64) Verdict {
 	if tolerance == 0 {
 		tolerance = b.Tolerance
 	}
-	at := slices.IndexFunc(shares, func(s Share) bool { return s.Limit == shareLimit(b.Filter) })
-	s := shares[at] // Differs has seen to it
 	floor, most := b.ExactMatch-tolerance, 1.0
-	ok := s.Value >= floor
-	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance,
-		Limits: map[string]Limit{s.Limit: {Value: s.Value, Baseline: b.ExactMatch, Lower: &floor, Upper: &most, StdErr: s.StdErr, OK: &ok}}}
-	v.Reason = fmt.Sprintf("exact_match (%s) %.4f, at least %.4f is asked for by %s", b.Filter, s.Value, floor, b.Name)
-	if !ok {
-		v.Status = Failed
+	v := Verdict{Status: Passed, Baseline: b.Name, Tolerance: tolerance, Limits: map[string]Limit{}}
+	var words []string
+	for _, s := range shares {
+		filter := strings.TrimPrefix(s.Limit, shareLimit(""))
+		if !slices.Contains(filters(b), filter) {
+			continue
+		}
+		ok := s.Value >= floor
+		v.Limits[s.Limit] = Limit{Value: s.Value, Baseline: b.ExactMatch, Lower: &floor, Upper: &most, StdErr: s.StdErr, OK: &ok}
+		words = append(words, fmt.Sprintf("exact_match (%s) %.4f", filter, s.Value))
+		if !ok {
+			v.Status = Failed
+		}
+		if math.Abs(s.Value-floor) < 2*s.StdErr && v.Warnings == nil {
+			v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: exact_match lies within two standard errors over questions of the floor, so that other questions might have given another verdict; ask more questions, or run it again before you quote it", r.Text.Name)}
+		}
 	}
-	if math.Abs(s.Value-floor) < 2*s.StdErr {
-		v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: exact_match lies within two standard errors over questions of the floor, so that other questions might have given another verdict; ask more questions, or run it again before you quote it", r.Text.Name)}
-	}
+	v.Reason = fmt.Sprintf("%s, at least %.4f is asked for by %s", strings.Join(words, " and "), floor, b.Name)
 	return v
 }
+
+// filters lists the shares that a baseline's exact_match is asked of.
+func filters(b *baselines.Accuracy) []string { return strings.Split(b.Filter, ",") }
 
 // shareLimit is a share's key among the limits: lm-evaluation-harness's name of
 // the metric with that of the filter.
 func shareLimit(filter string) string { return "exact_match," + filter }
 
 // otherShare says that a baseline is of a share that was not measured.
-func otherShare(shares []Share, b *baselines.Accuracy) []string {
+func otherShare(shares []Share, b *baselines.Accuracy) (diffs []string) {
 	var have []string
 	for _, s := range shares {
-		if s.Limit == shareLimit(b.Filter) {
-			return nil
-		}
 		have = append(have, strings.TrimPrefix(s.Limit, shareLimit("")))
 	}
-	return []string{fmt.Sprintf("its filter is %q, the run has %s", b.Filter, strings.Join(have, " and "))}
+	for _, f := range filters(b) {
+		if !slices.Contains(have, f) {
+			diffs = append(diffs, fmt.Sprintf("its filter is %q, the run has %s", f, strings.Join(have, " and ")))
+		}
+	}
+	return diffs
 }

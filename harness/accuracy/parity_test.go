@@ -119,7 +119,7 @@ func TestParityWithLMEval(t *testing.T) {
 			seconds, cpu := time.Since(begin).Seconds(), cpuSeconds()-used
 			require.Equal(t, c.path, ours.Path)
 
-			assert.Equal(t, their.Prefix, ours.Prefix, "prefix")
+			assert.Equal(t, their.Prefix, *ours.Prefix, "prefix")
 			require.Equal(t, len(their.Documents), len(docs), "documents")
 			for i, d := range docs {
 				they := their.Documents[i]
@@ -129,7 +129,7 @@ func TestParityWithLMEval(t *testing.T) {
 				assert.Equal(t, they.Windows, d.Windows, "document %d, windows", i)
 				tokens, err := tg.Tokenize(context.Background(), server.Retry{}, d.Target, false)
 				require.NoError(t, err)
-				assert.Equal(t, they.WindowsSHA256, digestOfWindows(RollingWindows(tokens, ours.Prefix, WindowLength(ours.MaxLength))), "document %d, windows", i)
+				assert.Equal(t, they.WindowsSHA256, digestOfWindows(RollingWindows(tokens, *ours.Prefix, WindowLength(ours.MaxLength))), "document %d, windows", i)
 				assert.InEpsilon(t, they.LogLikelihood, d.LogLikelihood, 1e-6, "document %d, log-likelihood", i)
 			}
 			assert.InEpsilon(t, their.BitsPerByte, perplexity(ours).BitsPerByte, 1e-6)

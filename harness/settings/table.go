@@ -188,8 +188,8 @@ var groups = []group{
 	}},
 	{Title: "Accuracy", Rows: []row{
 		{Env: "ACC_TASK", Default: "wikitext", set: setAccuracyTask,
-			Help: "what is asked of the model: wikitext (perplexity of a text), gsm8k (word problems), or none: " +
-				"speed alone, which no public board takes"},
+			Help: "what is asked of the model: wikitext (perplexity of a text), gsm8k (word problems), gsm8k-chat (the " +
+				"same in a chat, with room to reason), or none: speed alone, which no public board takes"},
 		{Env: "WIKITEXT", Input: true,
 			set: accuracyFile("WIKITEXT"),
 			Help: "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or " +
@@ -216,10 +216,10 @@ var groups = []group{
 		{Env: "ACC_SHOTS",
 			set:  whole(1, func(s *Settings) *int { return &s.Accuracy.Shots }),
 			Help: "worked examples before each question of gsm8k; none takes the baseline's number, else 5"},
-		{Env: "ACC_GEN_TOKENS", Default: "256",
+		{Env: "ACC_GEN_TOKENS",
 			set: whole(1, func(s *Settings) *int { return &s.Accuracy.GenTokens }),
-			Help: "most tokens that an answer to gsm8k may take; a model that reasons first needs thousands, and " +
-				"ACC_MAX_LENGTH with them"},
+			Help: "most tokens that an answer may take; none means 256 for gsm8k, and in a chat what the server's " +
+				"context leaves, 16384 at most"},
 		{Env: "GSM8K", Input: true, set: accuracyFile("GSM8K"),
 			Help: "path of gsm8k's test.jsonl; none fetches it once, or for the embedded engine takes a few of the " +
 				"suite's own"},

@@ -231,7 +231,7 @@ func setWarmUp(s *Settings, v string) error {
 // AccuracyTasks lists what ACC_TASK may be, the default first. Package accuracy,
 // which these settings do not import, has a task of each name; a test of the
 // sweep compares the two.
-var AccuracyTasks = []string{"wikitext", "gsm8k", "none"}
+var AccuracyTasks = []string{"wikitext", "gsm8k", "gsm8k-chat", "none"}
 
 func setAccuracyTask(s *Settings, v string) error {
 	if !slices.Contains(AccuracyTasks, v) {
