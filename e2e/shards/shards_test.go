@@ -73,6 +73,9 @@ func whole(t *testing.T, dir string) {
 		assert.EqualValues(t, 100, r["successful_requests"])
 		assert.EqualValues(t, 100*64, r["total_input_tokens"])
 		assert.EqualValues(t, 100*32, r["total_generated_tokens"])
+		together := r["client_audit"].(map[string]any)["shards"].(map[string]any)
+		assert.EqualValues(t, count, together["count"])
+		assert.EqualValues(t, conc, together["peak_in_flight"])
 		reqs, err := batch.ReadRequests(batchFile(t, dir, fmt.Sprintf("requests_isl64_osl32_conc%d.jsonl.gz", conc)))
 		require.NoError(t, err)
 		require.Len(t, reqs.Timings, 100)
@@ -126,6 +129,30 @@ func TestALostShardFailsTheCell(t *testing.T) {
 	b, err = os.ReadFile(batchFile(t, dir, "result_isl64_osl32_conc6.json"))
 	require.NoError(t, err)
 	assert.NotContains(t, string(b), `"successful_requests"`)
+}
+
+// A shard that was told something else takes no part, says so by its exit code
+// too, and makes the cell FAILED.
+func TestARefusedShardExitsNonZero(t *testing.T) {
+	dir := t.TempDir()
+	env := append(environment(t, dir), "CONC=6", "NUM_PROMPTS=12")
+	var all [count]*process
+	for i := range all {
+		own := env
+		if i == 1 {
+			own = append(env[:len(env):len(env)], "SEED=7")
+		}
+		all[i] = start(t, i, dir, own)
+	}
+	for i, p := range all {
+		assert.Error(t, p.cmd.Wait(), "shard %d: %s", i, p.out.String())
+		assert.Equal(t, 1, p.cmd.ProcessState.ExitCode(), p.out.String())
+	}
+	assert.Contains(t, all[1].out.String(), `SEED is "7" here and "" at the leader`)
+	assert.Contains(t, all[0].out.String(), `shard 1 of 3 failed: SEED is "7" here`)
+	b, err := os.ReadFile(batchFile(t, dir, "summary.txt"))
+	require.NoError(t, err)
+	assert.Contains(t, string(b), "CONC=6: FAILED")
 }
 
 func TestSettingsThatCannotBe(t *testing.T) {

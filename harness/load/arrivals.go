@@ -50,8 +50,8 @@ type Shape struct {
 // not cost the client all its memory and files.
 const MaxInFlight = 16384
 
-// open reports whether requests have scheduled times.
-func (s Shape) open() bool { return s.Rate > 0 || s.Trace }
+// Open reports whether requests have scheduled times.
+func (s Shape) Open() bool { return s.Rate > 0 || s.Trace }
 
 func (s Shape) check() error {
 	switch {
@@ -63,7 +63,7 @@ func (s Shape) check() error {
 		return errors.New("load: a negative duration")
 	case s.Trace && s.Rate > 0:
 		return errors.New("load: a trace has its own times: give no request rate")
-	case s.Uncapped && !s.open():
+	case s.Uncapped && !s.Open():
 		return errors.New("load: only an open loop (a request rate or a trace) can be without a cap")
 	}
 	return nil

@@ -64,7 +64,7 @@ func (p *phase) execute(ctx context.Context) {
 
 	var helpers, slots sync.WaitGroup
 	helpers.Go(supply)
-	if shape.open() {
+	if shape.Open() {
 		p.ready = released
 	}
 	for _, s := range p.slots { // also those that get no request: what they did before does not count
@@ -72,7 +72,7 @@ func (p *phase) execute(ctx context.Context) {
 	}
 	for i, s := range p.slots[:min(len(p.slots), total)] {
 		delay := time.Duration(0)
-		if !shape.open() {
+		if !shape.Open() {
 			shares := max(shape.Shares, 1)
 			delay = shape.RampUp * time.Duration(i*shares+shape.Share) / time.Duration(len(p.slots)*shares)
 		}
@@ -83,7 +83,7 @@ func (p *phase) execute(ctx context.Context) {
 			}
 		})
 	}
-	if shape.open() {
+	if shape.Open() {
 		slots.Go(func() { p.pace(work, made, released, func(s *slot) { slots.Go(func() { p.serve(ctx, s) }) }) })
 	}
 	done := make(chan struct{})
@@ -200,12 +200,12 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		if ctx.Err() != nil || p.count.stopped.Load() > 0 {
 			return
 		}
-		if shape.Duration > 0 && !shape.open() && time.Since(p.base) >= shape.Duration {
+		if shape.Duration > 0 && !shape.Open() && time.Since(p.base) >= shape.Duration {
 			return
 		}
 		p.count.inFlight.Add(1)
-		t := s.do(ctx, next, shape.open())
-		if !shape.open() && t.Sent < t.Done {
+		t := s.do(ctx, next, shape.Open())
+		if !shape.Open() && t.Sent < t.Done {
 			s.idle += t.Sent - free
 		}
 		free = t.Done

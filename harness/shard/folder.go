@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"inferbench/harness/clock"
 	"inferbench/harness/load"
 	"inferbench/harness/stats"
 )
@@ -28,7 +30,7 @@ type folder struct{ Place }
 const (
 	pollEvery  = 50 * time.Millisecond // a shared folder is asked this often
 	beatEvery  = time.Second           // a shard says this often that it lives
-	aliveFile  = "alive-%d"            // of shard i: a number that grows
+	aliveFile  = "alive-%d"            // of shard i: this machine's time, in Unix nanoseconds
 	orderFile  = "order-%d.json"       // pass n: what to run, or that the run is over
 	readyFile  = "ready-%d-%d"         // pass n, shard i is warmed up
 	startFile  = "start-%d"            // pass n: the agreed instant, Unix nanoseconds
@@ -75,16 +77,48 @@ func (f folder) read(name string, of ...any) (string, bool, error) {
 	return string(b), err == nil, err
 }
 
-// beat says that this shard lives, until ctx ends.
-func (f folder) beat(ctx context.Context) {
-	for n := 1; ; n++ {
-		f.write(strconv.Itoa(n), aliveFile, f.Index)
-		select {
-		case <-ctx.Done():
+// beat says that this shard lives, and what its clock shows, until ctx ends.
+func (f folder) beat(ctx context.Context, now func() time.Time) {
+	for {
+		f.write(strconv.FormatInt(now().UnixNano(), 10), aliveFile, f.Index)
+		if clock.Sleep(ctx, beatEvery) != nil {
 			return
-		case <-time.After(beatEvery):
 		}
 	}
+}
+
+// offset returns how far a shard's clock is behind that of the folder, which
+// dates a sign of life when it is written. False is a folder that does not tell.
+func (f folder) offset(shard int) (time.Duration, bool) {
+	file, err := os.Open(f.path(aliveFile, shard))
+	if err != nil {
+		return 0, false
+	}
+	defer file.Close()
+	info, serr := file.Stat() // of this sign of life, not of the next
+	text, rerr := io.ReadAll(file)
+	ns, perr := strconv.ParseInt(string(text), 10, 64)
+	if errors.Join(serr, rerr, perr) != nil {
+		return 0, false
+	}
+	return info.ModTime().Sub(time.Unix(0, ns)), true
+}
+
+// offsets returns how far each shard's clock is behind the leader's; nil where
+// that of one is not known.
+func (f folder) offsets() []time.Duration {
+	out := make([]time.Duration, f.Count)
+	for shard := range out {
+		var ok bool
+		if out[shard], ok = f.offset(shard); !ok {
+			return nil
+		}
+	}
+	for shard := range out[1:] {
+		out[1+shard] -= out[0]
+	}
+	out[0] = 0
+	return out
 }
 
 // pulse watches another shard's signs of life by this process's own clock, so

@@ -14,6 +14,7 @@ import (
 
 	"inferbench/harness/clock"
 	"inferbench/harness/load"
+	"inferbench/harness/stats"
 )
 
 // Limits of waiting for each other. Every shard obeys them by its own clock.
@@ -21,11 +22,9 @@ type Limits struct {
 	Meet time.Duration // for all shards to come, and to be warmed up; default 10 minutes
 	Lost time.Duration // without a sign of life a shard is lost; default 30 s
 	Lead time.Duration // from the leader's word to the agreed start; default 2 s, the same in all shards
-}
 
-// slack is how far a clock may be behind the leader's. Latencies are not of it,
-// but the load would come up unevenly.
-const slack = 500 * time.Millisecond
+	now func() time.Time // this machine's clock; default time.Now
+}
 
 func (l Limits) withDefaults() Limits {
 	if l.Meet <= 0 {
@@ -36,6 +35,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Lead <= 0 {
 		l.Lead = 2 * time.Second
+	}
+	if l.now == nil {
+		l.now = time.Now
 	}
 	return l
 }
@@ -63,6 +65,7 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("SHARD_DIR: %w", err)
 	}
+	l = l.withDefaults()
 	f := folder{p}
 	if _, used, err := f.read(orderFile, 1); err != nil {
 		return nil, fmt.Errorf("SHARD_DIR: %w", err)
@@ -80,8 +83,8 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var beating sync.WaitGroup
-	beating.Go(func() { f.beat(ctx) })
-	return &Group{f: f, limits: l.withDefaults(), settings: settings,
+	beating.Go(func() { f.beat(ctx, l.now) })
+	return &Group{f: f, limits: l, settings: settings,
 		stop: func() { cancel(); beating.Wait() }}, nil
 }
 
@@ -135,7 +138,14 @@ func (g *Group) Lead(ctx context.Context, cell any, measure Measure) (*load.Reco
 		}
 		parts = append(parts, p)
 	}
-	return Merge(parts), nil
+	var timings [][]stats.Timing
+	for _, p := range parts {
+		timings = append(timings, p.Recording.Timings)
+	}
+	together := stats.TogetherOf(timings, g.f.offsets())
+	rec := Merge(parts)
+	rec.Audit.Shards = together
+	return rec, nil
 }
 
 // Follow runs what the leader says until it says that no pass follows. measure
@@ -181,14 +191,14 @@ func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Con
 		if err != nil {
 			return err
 		}
-		if late = time.Since(start); late > 0 {
+		if late = g.limits.now().Sub(start); late > 0 {
 			return fmt.Errorf("the agreed start was %s ago by this machine's clock: are the machines' clocks in step, and does SHARD_DIR show new files at once?", late.Round(time.Millisecond))
 		}
-		if ahead := -late; ahead > g.limits.Lead+slack {
+		if ahead := -late; ahead > 2*g.limits.Lead {
 			return fmt.Errorf("the agreed start is in %s by this machine's clock, and the leader named it %s before: are the machines' clocks in step?", ahead.Round(time.Millisecond), g.limits.Lead)
 		}
 		err = clock.Sleep(ctx, -late)
-		late = max(time.Since(start), 0)
+		late = max(g.limits.now().Sub(start), 0)
 		return err
 	})
 	if cause := context.Cause(ctx); cause != nil {
@@ -242,7 +252,7 @@ func (g *Group) agree(ctx context.Context) (time.Time, error) {
 		}
 	}
 	// Without the monotonic reading: it is the wall clock that is agreed on.
-	start := time.Now().Add(g.limits.Lead).Round(0)
+	start := g.limits.now().Add(g.limits.Lead).Round(0)
 	return start, g.f.write(strconv.FormatInt(start.UnixNano(), 10), startFile, g.pass)
 }
 

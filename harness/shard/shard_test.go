@@ -360,3 +360,43 @@ func TestAPassThatIsLostEndsEverywhere(t *testing.T) {
 		})
 	}
 }
+
+// A clock that is out of step by less than the lead lets the shard start, but
+// late: that is measured against the folder's own clock, and is in the figures.
+func TestASkewedClockIsMeasured(t *testing.T) {
+	const skew = 200 * time.Millisecond
+	dir := filepath.Join(t.TempDir(), "run")
+	limits := Limits{Meet: time.Minute, Lost: time.Minute, Lead: 600 * time.Millisecond}
+	does := func(i int) Measure {
+		return func(ctx context.Context, gate func(context.Context) error) (*load.Recording, error) {
+			if err := gate(ctx); err != nil {
+				return nil, err
+			}
+			// A run of 100 ms, as each sees it from the agreed start.
+			return &load.Recording{Timings: []stats.Timing{{Index: 0, Sent: 1, Done: 100 * time.Millisecond}}}, nil
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		behind := limits
+		behind.now = func() time.Time { return time.Now().Add(-skew) }
+		g, err := Join(t.Context(), Place{1, 2, dir}, nil, behind)
+		if assert.NoError(t, err) {
+			defer g.Leave()
+			assert.NoError(t, g.Follow(t.Context(), func(json.RawMessage) Measure { return does(1) }))
+			assert.NoError(t, g.Failed())
+		}
+	})
+	g, err := Join(t.Context(), Place{0, 2, dir}, nil, limits)
+	require.NoError(t, err)
+	rec, err := g.Lead(t.Context(), nil, does(0))
+	require.NoError(t, g.Leave())
+	require.NoError(t, err)
+	together := rec.Audit.Shards
+	require.NotNil(t, together.ClockSkewMs)
+	assert.InDelta(t, 200, *together.ClockSkewMs, 90)
+	assert.Equal(t, 1, together.PeakInFlight)
+	assert.Zero(t, together.Overlap)
+	assert.Contains(t, together.Contradicts(2, 0), "at most 1 requests were in flight at once where 2 should have been")
+}

@@ -42,6 +42,10 @@ type Audit struct {
 	// instant: their gaps count as zero. The server may have sent them so.
 	BundledChunks int64   `json:"bundled_chunks"`
 	BundledShare  float64 `json:"bundled_share"` // of all chunks
+
+	// Shards tells whether the clients of a run that several shared out ran
+	// together; null for a run of one client.
+	Shards *Together `json:"shards,omitempty"`
 }
 
 // The limits past which a client counts as limited: docs/client.md gives the

@@ -34,7 +34,18 @@ func (sw *Sweep) load(ctx context.Context, p pass, src workload.Source, o load.O
 	if sw.Shards == nil {
 		return load.Run(ctx, sw.Target, src, o)
 	}
-	return sw.Shards.Lead(ctx, p, sw.part(src, o))
+	rec, err := sw.Shards.Lead(ctx, p, sw.part(src, o))
+	if err != nil {
+		return nil, err
+	}
+	inFlight := 0
+	if !o.Shape.Open() {
+		inFlight = min(o.Conc, len(rec.Timings))
+	}
+	if why := rec.Audit.Shards.Contradicts(inFlight, o.Shape.RampUp); why != "" {
+		rec.Contradictions = append(rec.Contradictions, why)
+	}
+	return rec, nil
 }
 
 // part is this shard's part of a pass.
