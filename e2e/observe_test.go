@@ -100,7 +100,7 @@ func TestEstimate(t *testing.T) {
 	exit, dir, out := finish(t, nil, append(small, "-estimate")...)
 	require.Zero(t, exit, out)
 	assert.Regexp(t, `(?m)^ +16 +8 +1 +4 +\d+s$`, out)
-	assert.Contains(t, out, "on inferbench-ngram, accuracy not counted.")
+	assert.Contains(t, out, "on inferbench-ngram, accuracy not counted")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)

@@ -55,7 +55,7 @@ const (
 	Report                       // report.html and summary.md
 )
 
-// In reports whether the figure is shown in an output.
+// In reports whether the figure is shown in one of the outputs.
 func (f Figure) In(o Outputs) bool { return f.Outputs&o != 0 }
 
 // Ratio is the figure of a result over the hardware baseline's; nil where
@@ -93,14 +93,6 @@ func (f Figure) Print(v *float64) string {
 		return f.Format(*v)
 	}
 	return Digits(*v)
-}
-
-// PrintUnit is Print with the unit.
-func (f Figure) PrintUnit(v *float64) string {
-	if v == nil || f.Unit == "" {
-		return f.Print(v)
-	}
-	return f.Print(v) + " " + f.Unit
 }
 
 // Value is a figure with what it is in one result.

@@ -101,7 +101,14 @@ var outputs = []output{
 		func(text string, f figures.Figure, _ float64) bool {
 			return strings.Contains(text, fmt.Sprintf("Unit %s better=%s\n", f.Bench, f.Better))
 		}},
-	{"the table on the terminal", in(figures.Terminal), terminal, printed},
+	{"the table on the terminal", in(figures.Terminal | figures.Wide), terminal, func(text string, f figures.Figure, v float64) bool {
+		for _, word := range strings.Fields(f.Label() + " " + f.Unit + " " + f.Print(&v)) { // a head has two lines
+			if !strings.Contains(text, word) {
+				return false
+			}
+		}
+		return true
+	}},
 	{"make compare", in(figures.Compare), compared, printed},
 	{"the CSV table", every, csvTable, func(text string, f figures.Figure, v float64) bool {
 		return strings.Contains(text, fmt.Sprintf("%s=%g\n", f.Key, v))
@@ -213,7 +220,7 @@ func benchmarkLine(_ *testing.T, r *batch.Result) string {
 
 func terminal(t *testing.T, r *batch.Result) string {
 	var b strings.Builder
-	require.NoError(t, report.WriteTable(&b, []report.Row{{Conc: 8, Accuracy: "-", Result: r}, {Conc: 16, Accuracy: "-"}}, "B200"))
+	require.NoError(t, report.WriteTable(&b, []report.Row{{Conc: 8, Accuracy: "-", Result: r}, {Conc: 16, Accuracy: "-"}}, "B200", 1000))
 	return b.String()
 }
 

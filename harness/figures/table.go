@@ -66,10 +66,10 @@ var Table = []Figure{
 
 	{Key: "request_goodput", Name: "goodput", Unit: "req/s", Bench: "good-req/s", Better: Higher,
 		Means: "requests a second that kept every limit of GOODPUT",
-		Of:    goodput(func(g *stats.Goodput) float64 { return g.Request }), Outputs: Wide | Report},
+		Of:    goodput(func(g *stats.Goodput) float64 { return g.Request }), Outputs: Terminal | Report},
 	{Key: "slo_attainment", Name: "SLO attainment", Better: Higher, Format: Percent,
 		Means: "share of the requests sent that kept every limit of GOODPUT",
-		Of:    goodput(func(g *stats.Goodput) float64 { return g.Attainment }), Outputs: Report},
+		Of:    goodput(func(g *stats.Goodput) float64 { return g.Attainment }), Outputs: Terminal | Report},
 }
 
 // summary takes a figure from a result's performance, where it has one.

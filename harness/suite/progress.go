@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/term"
+
 	"inferbench/harness/matrix"
 	"inferbench/harness/metrics"
 	"inferbench/harness/progress"
@@ -40,6 +42,18 @@ func progressOutput() (tty *os.File, plain io.Writer) {
 		return tty, tty
 	}
 	return nil, os.Stderr
+}
+
+// terminalWidth is the width of the controlling terminal in columns; 80 where
+// there is none.
+func terminalWidth() int {
+	if tty, _ := progressOutput(); tty != nil {
+		defer tty.Close()
+		if width, _, err := term.GetSize(int(tty.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
 }
 
 // waiting tells a person, every few seconds, that the server is not up yet.

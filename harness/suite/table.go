@@ -15,8 +15,9 @@ import (
 // writeTables writes, for every batch of the sweep, a table that a person can
 // read, under a line that says whose figures these are.
 func writeTables(w io.Writer, sw *sweep.Sweep) {
+	width := terminalWidth()
 	for _, b := range sw.Batches() {
-		writeTable(w, sw, b)
+		writeTable(w, sw, b, width)
 	}
 	doubts := &notes{} // each once a sweep, not once a cell
 	for _, c := range sw.Cells {
@@ -29,7 +30,7 @@ func writeTables(w io.Writer, sw *sweep.Sweep) {
 	doubts.write(w)
 }
 
-func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch) {
+func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, width int) {
 	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
 	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name, t.Version)
 	if t.Loopback {
@@ -42,7 +43,7 @@ func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch) {
 			rows = append(rows, tableRow(c.Conc, sw.Scored(c), sw.Result(c), notes))
 		}
 	}
-	report.WriteTable(w, rows, strings.ToUpper(sw.Hardware().KeyPrefix))
+	report.WriteTable(w, rows, strings.ToUpper(sw.Hardware().KeyPrefix), width)
 	notes.write(w)
 	if !combo.IsStandard() {
 		fmt.Fprintf(w, "ISL %d, OSL %d is a pair of your own: it has no baseline and no public leaderboard.\n", combo.ISL, combo.OSL)
