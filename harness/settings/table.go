@@ -154,7 +154,8 @@ var groups = []group{
 		{Env: "EXTRA_BODY", Elsewhere: []string{"EXTRA_REQUEST_BODY"}, set: setExtraBody,
 			Help: "JSON object whose keys go into every request's body; null leaves a key out"},
 		{Env: "HEADERS", Secret: true, set: setHeaders,
-			Help: "headers of every request to the server, as Name: value; Name: value"},
+			Help: "headers of every request to the server, as Name: value; Name: value, or as a JSON object, in which " +
+				"a value may hold a semicolon"},
 	}},
 	{Title: "How the load is put on", Alike: true, Rows: []row{
 		{Env: "REQUEST_RATE", Default: "inf", Arg: "request_rate", set: setRate,
@@ -164,7 +165,9 @@ var groups = []group{
 			Help: "how a REQUEST_RATE is spread: 1 is Poisson, less burstier, more evener (gamma distribution), or " +
 				"constant"},
 		{Env: "TRACE", Default: "false", set: truth(func(s *Settings, b bool) { s.Shape.Trace = b }),
-			Help: "true: send at the times that the lines of a jsonl data set give (timestamp, ms)"},
+			Help: "true: send at the times that the lines of a jsonl data set give (timestamp)"},
+		{Env: "TRACE_UNIT", Default: "auto", set: setTraceUnit,
+			Help: "unit of a TRACE's timestamps: s, ms, us, ns, or auto: told by a time of day since 1970, else ms"},
 		{Env: "CONC_CAP", Default: "true", set: truth(func(s *Settings, b bool) { s.Shape.Uncapped = !b }),
 			Help: "false: a REQUEST_RATE or TRACE may have more than CONC requests in flight"},
 		{Env: "RAMP_UP", Default: "0s",

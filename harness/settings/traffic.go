@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/textproto"
 	"slices"
@@ -31,10 +32,11 @@ type Workload struct {
 
 // Shape says when it is sent.
 type Shape struct {
-	Rate       float64 // requests a second on average; 0: a closed loop of CONC
-	Burstiness float64 // shape of the gamma distribution of gaps; +Inf: constant
-	Trace      bool    // send at the times that the data set says
-	Uncapped   bool    // let a rate or a trace have more than CONC in flight
+	Rate       float64       // requests a second on average; 0: a closed loop of CONC
+	Burstiness float64       // shape of the gamma distribution of gaps; +Inf: constant
+	Trace      bool          // send at the times that the data set says
+	TraceUnit  time.Duration // of these times; 0: told by their size
+	Uncapped   bool          // let a rate or a trace have more than CONC in flight
 	RampUp     time.Duration
 	Duration   time.Duration // 0: as many requests as there are
 	SLO        stats.SLO     // for goodput; nil: none
@@ -54,6 +56,8 @@ func (s Settings) checkTraffic() error {
 	case t.Trace && !w.Dataset.Times:
 		return fmt.Errorf("TRACE needs DATASET=%s, a file whose lines have a timestamp",
 			workloads.KindNames(func(k *workloads.Kind) bool { return k.Times }))
+	case t.TraceUnit != 0 && !t.Trace:
+		return errors.New("TRACE_UNIT is of a TRACE's timestamps: set TRACE=true, or leave it out")
 	case t.Trace && t.Rate > 0:
 		return errors.New("TRACE has its own times: leave REQUEST_RATE at inf")
 	case t.Trace && t.RampUp > 0:
@@ -102,25 +106,55 @@ func setEndpoint(s *Settings, v string) error {
 // ownHeaders say how a request is sent, which is not for a setting to change.
 var ownHeaders = []string{"Host", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Encoding"}
 
-// setHeaders reads NAME: VALUE pairs with semicolons or line ends between them.
-// Its errors do not quote values, which may be secrets.
+// setHeaders reads Name: value pairs with semicolons or line ends between them, or
+// a JSON object of names and values, in which a value may hold a semicolon. Its
+// errors do not quote values, which may be secrets.
 func setHeaders(s *Settings, v string) error {
 	s.Workload.Headers = map[string][]string{}
+	if strings.HasPrefix(v, "{") {
+		var m map[string]string
+		if json.Unmarshal([]byte(v), &m) != nil {
+			return errors.New(`want a JSON object of texts, as {"Name": "value"}, or Name: value; Name: value`)
+		}
+		for i, name := range slices.Sorted(maps.Keys(m)) {
+			if err := s.Workload.addHeader(i, name, m[name]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for i, pair := range strings.FieldsFunc(v, func(r rune) bool { return r == ';' || r == '\n' }) {
 		if strings.TrimSpace(pair) == "" {
 			continue
 		}
 		name, value, ok := strings.Cut(pair, ":")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if !ok || name == "" || strings.ContainsFunc(name, notToken) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			return fmt.Errorf("header %d: want Name: value, with a semicolon between two", i+1)
+		if !ok {
+			return errHeader(i)
 		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
-		if slices.Contains(ownHeaders, name) {
-			return fmt.Errorf("header %d: %s is the client's own (of %s)", i+1, name, strings.Join(ownHeaders, ", "))
+		if err := s.Workload.addHeader(i, name, value); err != nil {
+			return err
 		}
-		s.Workload.Headers[name] = append(s.Workload.Headers[name], value)
 	}
+	return nil
+}
+
+func errHeader(i int) error {
+	return fmt.Errorf("header %d: want Name: value, with a semicolon between two; "+
+		`where a value has a semicolon in it, a JSON object: {"Name": "value"}`, i+1)
+}
+
+// addHeader adds the i-th header, from 0.
+func (w *Workload) addHeader(i int, name, value string) error {
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+	if name == "" || strings.ContainsFunc(name, notToken) || strings.ContainsFunc(value, control) {
+		return errHeader(i)
+	}
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	if slices.Contains(ownHeaders, name) {
+		return fmt.Errorf("header %d: %s is the client's own (of %s)", i+1, name, strings.Join(ownHeaders, ", "))
+	}
+	w.Headers[name] = append(w.Headers[name], value)
 	return nil
 }
 
@@ -152,6 +186,20 @@ func setRate(s *Settings, v string) error {
 		return errors.New("want requests a second, above 0 and at most 1000000, or inf")
 	}
 	s.Shape.Rate = f
+	return nil
+}
+
+// traceUnits are the units that a trace's timestamps may have.
+var traceUnits = map[string]time.Duration{
+	"auto": 0, "s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": time.Nanosecond,
+}
+
+func setTraceUnit(s *Settings, v string) error {
+	unit, ok := traceUnits[v]
+	if !ok {
+		return errors.New("want s, ms, us, ns or auto")
+	}
+	s.Shape.TraceUnit = unit
 	return nil
 }
 

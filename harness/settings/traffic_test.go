@@ -66,6 +66,12 @@ func TestBadTraffic(t *testing.T) {
 		"want a JSON object":         {"EXTRA_BODY": "[1]"},
 		"want a number from 0 to 1":  {"SHARED_PREFIX": "1.1"},
 		"header 2: want Name: value": {"HEADERS": "A: 1; s3cret"},
+		"a JSON object of texts":     {"HEADERS": `{"A": 5, "s3cret"}`},
+		"header 1: want Name: value": {"HEADERS": `{"A b": "s3cret"}`},
+		"header 1: Host is the clie": {"HEADERS": `{"host": "s3cret"}`},
+		"where a value has a semico": {"HEADERS": "Cookie: a=s3cret; b=s3cret"},
+		"TRACE_UNIT is of a TRACE's": {"TRACE_UNIT": "s"},
+		"want s, ms, us, ns or auto": {"TRACE_UNIT": "minutes"},
 		"HEADERS (from the environ":  {"HEADERS": "Authorization s3cret"},
 		"PREFIXES":                   {"PREFIXES": "0"},
 		"max_tokens\" is the client": {"EXTRA_BODY": `{"max_tokens":5}`},
@@ -75,5 +81,22 @@ func TestBadTraffic(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "\n")
 		assert.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	for text, want := range map[string]map[string][]string{
+		"A: 1; b: 2;":                         {"A": {"1"}, "B": {"2"}},
+		"A: 1\nB: 2; C: x:y":                  {"A": {"1"}, "B": {"2"}, "C": {"x:y"}},
+		"A: 1; a: 2":                          {"A": {"1", "2"}},
+		`{"Cookie": "a=1; b=2", "x-y": "z:"}`: {"Cookie": {"a=1; b=2"}, "X-Y": {"z:"}},
+		"{}":                                  {},
+	} {
+		s, err := load(t, nil, map[string]string{"HEADERS": text}, "")
+		require.NoError(t, err, text)
+		assert.Equal(t, want, s.Workload.Headers, text)
+		s, err = load(t, nil, nil, "HEADERS='"+text+"'\n")
+		require.NoError(t, err, text)
+		assert.Equal(t, want, s.Workload.Headers, text)
 	}
 }

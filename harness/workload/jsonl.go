@@ -3,13 +3,17 @@ package workload
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,21 +32,152 @@ type row struct {
 	Text     *string         `json:"text"`
 	Messages json.RawMessage `json:"messages"`
 
-	InputLength *int    `json:"input_length"`
-	HashIDs     []int64 `json:"hash_ids"` // of blocks of 512 tokens: equal ids are equal blocks
+	InputLength *whole  `json:"input_length"`
+	HashIDs     []whole `json:"hash_ids"` // of blocks of 512 tokens: equal ids are equal blocks
 
-	OutputLen    *int `json:"output_len"`
-	MaxTokens    *int `json:"max_tokens"`
-	OutputTokens *int `json:"output_tokens"`
-	OutputLength *int `json:"output_length"`
+	OutputLen    *whole `json:"output_len"`
+	MaxTokens    *whole `json:"max_tokens"`
+	OutputTokens *whole `json:"output_tokens"`
+	OutputLength *whole `json:"output_length"`
 
-	Timestamp *float64 `json:"timestamp"` // ms from the start of the trace
+	Timestamp *float64 `json:"timestamp"` // see [unitOf]
+}
+
+// unread are keys by which others' tools change what is sent or when, and that are
+// not followed here. A file that has one would be measured as another workload
+// than it is, so it is refused.
+var unread = []string{
+	"session_id", "session", "conversation_id", "turn", "turns", "parent", "parent_id", "depends_on", "delay", "delay_ms",
+	"think_time", "tools", "raw_tools", "tool_choice", "functions", "extra", "extra_body", "extra_args", "body",
+	"system", "system_prompt", "prefix", "suffix", "image", "images", "image_url", "audio", "audios", "video", "videos",
+	"multi_modal_data", "mm_content", "temperature", "top_p", "top_k", "min_p", "stop", "n", "best_of",
+	"response_format", "structured_outputs", "guided_json", "guided_regex", "json_schema", "lora", "lora_name", "lora_path",
+	"priority", "texts",
+}
+
+// errUnread is for a line with one of the unread keys.
+type errUnread struct{ key string }
+
+func (e errUnread) Error() string {
+	return fmt.Sprintf("%q changes what is sent, and it is not followed here: take it out where it may be left out "+
+		"(for all requests alike, EXTRA_BODY adds keys)", e.key)
+}
+
+// checkKeys is an error where the line has an unread key with something in it, or
+// hash_ids beside a prompt, which they do not make.
+func (x row) checkKeys(line []byte) error {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(line, &keys); err != nil {
+		return err
+	}
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if slices.Contains(unread, strings.ToLower(k)) && !idle(strings.ToLower(k), string(keys[k])) {
+			return errUnread{k}
+		}
+	}
+	if len(x.HashIDs) > 0 && x.InputLength == nil {
+		return errUnread{"hash_ids"}
+	}
+	return nil
+}
+
+// idle reports whether a key has a value that changes nothing.
+func idle(key, value string) bool {
+	switch value {
+	case "null", "false", `""`, "[]", "{}":
+		return true
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	return err == nil && (n == 0 || n == 1 && (key == "n" || key == "best_of" || key == "top_p"))
+}
+
+// whole is a whole number, also as Python writes one that came of a division: 8.0.
+type whole int64
+
+func (w *whole) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	if n, err := strconv.ParseInt(string(b), 10, 64); err == nil {
+		*w = whole(n)
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return fmt.Errorf("%s is not a whole number", b)
+	}
+	*w = whole(f)
+	return nil
+}
+
+// tokenIDs reads a list of token ids.
+func tokenIDs(list json.RawMessage) ([]int32, error) {
+	var ids []int32
+	if json.Unmarshal(list, &ids) == nil {
+		return ids, nil
+	}
+	var numbers []whole
+	if err := json.Unmarshal(list, &numbers); err != nil {
+		return nil, err
+	}
+	ids = make([]int32, len(numbers))
+	for i, n := range numbers {
+		if ids[i] = int32(n); whole(ids[i]) != n {
+			return nil, fmt.Errorf("%d is not a token id", n)
+		}
+	}
+	return ids, nil
+}
+
+// unitOf is the unit of a trace's timestamps, by the size of the first: a time of
+// day since 1970 tells it, and whatever is smaller counts milliseconds from the
+// start, as in Mooncake's traces.
+func unitOf(first float64) time.Duration {
+	switch {
+	case first >= 1e17:
+		return time.Nanosecond
+	case first >= 1e14:
+		return time.Microsecond
+	case first >= 1e9 && first < 1e11:
+		return time.Second
+	}
+	return time.Millisecond
+}
+
+// stampUnits are the names of a trace's units.
+var stampUnits = map[time.Duration]string{
+	time.Nanosecond: "ns", time.Microsecond: "µs", time.Millisecond: "ms", time.Second: "s",
+}
+
+// stamped is a request and its timestamp.
+type stamped struct {
+	Request
+	stamp float64
+}
+
+// inTime sorts a trace's requests, gives each its time from the first one's, and
+// says how long the first n of them take.
+func inTime(trace []stamped, unit time.Duration, n int) (requests []Request, note string) {
+	slices.SortStableFunc(trace, func(a, b stamped) int { return cmp.Compare(a.stamp, b.stamp) })
+	first := trace[0].stamp
+	if unit == 0 {
+		unit = unitOf(first)
+	}
+	for _, r := range trace {
+		r.At = time.Duration((r.stamp - first) * float64(unit))
+		requests = append(requests, r.Request)
+	}
+	n = min(n, len(requests))
+	span := requests[n-1].At
+	return requests, fmt.Sprintf("the trace's %d requests span %s, its timestamps read as %s (TRACE_UNIT)",
+		n, span.Round(max(span/1000, 1)), stampUnits[unit])
 }
 
 // readJSONL reads a file of one JSON object a line. Prompts keep the file's
 // order, those of a trace their times'.
 func readJSONL(ctx context.Context, f io.Reader, s Spec) (Source, []string, error) {
 	d := &dataset{n: s.N}
+	var trace []stamped
 	skipped := unused{what: "line"}
 	in := bufio.NewReaderSize(f, 1<<20)
 	lines, total := 0, 0
@@ -58,10 +193,17 @@ func readJSONL(ctx context.Context, f io.Reader, s Spec) (Source, []string, erro
 		lines++
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			total++
-			if r, why := parseRow(line, lines, s); why != nil {
+			r, why := parseRow(line, lines, s)
+			switch {
+			case errors.As(why, new(errUnread)):
+				return nil, nil, fmt.Errorf("read %s: line %d: %w", s.Path, lines, why)
+			case why != nil:
 				skipped.add(lines, why.Error())
-			} else {
-				d.requests = append(d.requests, r)
+			default:
+				d.requests = append(d.requests, r.Request)
+				if s.Trace {
+					trace = append(trace, r)
+				}
 			}
 		}
 		// Without a trace, later lines than are needed are not looked at.
@@ -74,11 +216,9 @@ func readJSONL(ctx context.Context, f io.Reader, s Spec) (Source, []string, erro
 	}
 	notes := skipped.note(total)
 	if s.Trace {
-		slices.SortStableFunc(d.requests, func(a, b Request) int { return int(min(max(a.At-b.At, -1), 1)) })
-		start := d.requests[0].At
-		for i := range d.requests {
-			d.requests[i].At -= start
-		}
+		var span string
+		d.requests, span = inTime(trace, s.TraceUnit, s.N)
+		notes = append(notes, span)
 		if d.n = min(s.N, len(d.requests)); d.n < s.N && s.N != Endless {
 			notes = append(notes, fmt.Sprintf("the trace has %d requests where %d were asked for", d.n, s.N))
 		}
@@ -111,12 +251,14 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 }
 
 // parseRow makes a line's request, or says why it cannot be used.
-func parseRow(line []byte, number int, s Spec) (Request, error) {
+func parseRow(line []byte, number int, s Spec) (r stamped, err error) {
 	var x row
 	if err := json.Unmarshal(line, &x); err != nil {
-		return Request{}, errors.New("not a JSON object of a prompt: " + jsonReason(err))
+		return r, errors.New("not a JSON object of a prompt: " + jsonReason(err))
 	}
-	var r Request
+	if err := x.checkKeys(line); err != nil {
+		return r, err
+	}
 	switch {
 	case x.Messages != nil && string(x.Messages) != "null":
 		var list []map[string]any
@@ -125,8 +267,10 @@ func parseRow(line []byte, number int, s Spec) (Request, error) {
 		}
 		r.Messages = x.Messages
 	case x.Prompt != nil && string(x.Prompt) != "null":
-		if json.Unmarshal(x.Prompt, &r.Text) != nil && json.Unmarshal(x.Prompt, &r.Tokens) != nil {
-			return r, errors.New(`"prompt" is neither text nor a list of token ids`)
+		if json.Unmarshal(x.Prompt, &r.Text) != nil {
+			if r.Tokens, err = tokenIDs(x.Prompt); err != nil {
+				return r, errors.New(`"prompt" is neither text nor a list of token ids`)
+			}
 		}
 		if r.Tokens != nil && slices.Min(append(r.Tokens, 0)) < 0 {
 			return r, errors.New(`"prompt" has a negative token id`)
@@ -134,7 +278,7 @@ func parseRow(line []byte, number int, s Spec) (Request, error) {
 	case x.Text != nil:
 		r.Text = *x.Text
 	case x.InputLength != nil:
-		n := *x.InputLength
+		n := int(*x.InputLength)
 		if n < 1 || n > maxLine/8 {
 			return r, fmt.Errorf(`"input_length" %d is not a prompt's`, n)
 		}
@@ -150,9 +294,9 @@ func parseRow(line []byte, number int, s Spec) (Request, error) {
 		return r, errors.New("token ids are not for ENDPOINT=chat")
 	}
 	r.OutputLen = s.OSL
-	for _, n := range []*int{x.OutputLen, x.MaxTokens, x.OutputTokens, x.OutputLength} {
+	for _, n := range []*whole{x.OutputLen, x.MaxTokens, x.OutputTokens, x.OutputLength} {
 		if n != nil {
-			r.OutputLen = *n
+			r.OutputLen = int(*n)
 			break
 		}
 	}
@@ -163,10 +307,10 @@ func parseRow(line []byte, number int, s Spec) (Request, error) {
 		return r, fmt.Errorf("%d + %d tokens are more than the server's context of %d", len(r.Tokens), r.OutputLen, s.MaxLen)
 	}
 	if s.Trace {
-		if x.Timestamp == nil || !(*x.Timestamp >= 0 && *x.Timestamp < 1e12) {
-			return r, errors.New("no timestamp (ms)")
+		if x.Timestamp == nil || !(*x.Timestamp >= 0 && *x.Timestamp < 1e19) {
+			return r, errors.New("no timestamp")
 		}
-		r.At = time.Duration(*x.Timestamp * float64(time.Millisecond))
+		r.stamp = *x.Timestamp
 	}
 	return r, nil
 }
@@ -177,7 +321,7 @@ const blockLen = 512
 
 // blocks makes up a prompt of n ids in which blocks of equal hash are equal.
 // Tokens past the last hash are the line's own.
-func blocks(n int, hashes []int64, line int, s Spec) []int32 {
+func blocks(n int, hashes []whole, line int, s Spec) []int32 {
 	low, high := Random{Vocab: s.Vocab}.IDs()
 	out := make([]int32, 0, n)
 	for _, hash := range hashes {
@@ -190,10 +334,14 @@ func blocks(n int, hashes []int64, line int, s Spec) []int32 {
 func jsonReason(err error) string {
 	var t *json.UnmarshalTypeError
 	if errors.As(err, &t) {
-		if t.Field == "" {
-			return "a " + t.Value
+		what := "a " + t.Value
+		if strings.ContainsAny(t.Value[:1], "aeiou") {
+			what = "an " + t.Value
 		}
-		return fmt.Sprintf("%q is a %s", t.Field, t.Value)
+		if t.Field == "" {
+			return what
+		}
+		return fmt.Sprintf("%q is %s", t.Field, what)
 	}
 	return err.Error()
 }

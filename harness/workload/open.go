@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"inferbench/harness/textfile"
 )
@@ -31,11 +32,12 @@ type Spec struct {
 	SharedPrefix float64
 	Prefixes     int
 
-	Chat   bool // the chat endpoint is asked: it takes text and messages, the other one text and ids
-	Trace  bool // requests carry the times at which they are to be sent
-	Vocab  int  // size of the server's vocabulary, 0 where not known
-	MaxLen int  // context length of the server in tokens, 0 where not known
-	Count  Counter
+	Chat      bool          // the chat endpoint is asked: it takes text and messages, the other one text and ids
+	Trace     bool          // requests carry the times at which they are to be sent
+	TraceUnit time.Duration // of their timestamps; 0: told by their size
+	Vocab     int           // size of the server's vocabulary, 0 where not known
+	MaxLen    int           // context length of the server in tokens, 0 where not known
+	Count     Counter
 }
 
 // Open makes the source that s describes. The notes say what a reader of the

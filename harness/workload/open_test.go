@@ -191,7 +191,8 @@ func TestTrace(t *testing.T) {
 `)
 	src, notes := open(t, workload.Spec{Kind: workload.JSONL, Path: path, N: 100, Trace: true, MaxLen: 4096})
 	assert.Equal(t, []string{
-		"2 of 5 lines could not be used: line 3: no timestamp (ms); line 4: 700 + 90000 tokens are more than the server's context of 4096",
+		"2 of 5 lines could not be used: line 3: no timestamp; line 4: 700 + 90000 tokens are more than the server's context of 4096",
+		"the trace's 3 requests span 2s, its timestamps read as ms (TRACE_UNIT)",
 		"the trace has 3 requests where 100 were asked for",
 	}, notes)
 	require.Equal(t, 3, src.Len())
@@ -224,7 +225,7 @@ func TestShareGPT(t *testing.T) {
 	}
 	assert.Equal(t, map[string]int{"one two three four": 6, "five six seven eight": 5}, got)
 	require.Len(t, notes, 1)
-	assert.Contains(t, notes[0], "of 6 entries could not be used: entry 2: 1 turns where two are needed; entry 4: ")
+	assert.Contains(t, notes[0], "of 6 entries could not be used: entry 2: 1 turns where the user's and its answer are needed; entry 4: ")
 
 	src, notes = open(t, workload.Spec{Kind: workload.ShareGPT, Path: path, N: 3, OSL: 99})
 	assert.Equal(t, 99, request(t, src, 0).OutputLen)
@@ -262,5 +263,114 @@ func TestWorkloadsThatCannotBe(t *testing.T) {
 		_, _, err := workload.Open(t.Context(), s)
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "\n")
+	}
+}
+
+// A trace's times count from its first request, in the unit that their size or a
+// setting tells; the span is told, since a wrong unit is another load.
+func TestUnitsOfATrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		stamps string
+		unit   time.Duration
+		last   time.Duration
+		told   string
+	}{
+		"ms":                   {"0 500 2000.5", 0, 2000500 * time.Microsecond, "span 2.0005s, its timestamps read as ms"},
+		"ms since 1970":        {"1764115200000 1764115200250 1764115201500", 0, 1500 * time.Millisecond, "span 1.5s, its timestamps read as ms"},
+		"s since 1970":         {"1764115200.5 1764115201 1764115260.5", 0, time.Minute, "span 1m0s, its timestamps read as s"},
+		"µs since 1970":        {"1764115200000000 1764115200500000 1764115202000000", 0, 2 * time.Second, "read as µs"},
+		"ns since 1970":        {"1764115200000000000 1764115201000000000 1764115202000000000", 0, 2 * time.Second, "read as ns"},
+		"s":                    {"0.0 0.5 3.25", time.Second, 3250 * time.Millisecond, "span 3.25s, its timestamps read as s"},
+		"small ones are ms":    {"0.0 0.5 3.25", 0, 3250 * time.Microsecond, "span 3.25ms, its timestamps read as ms"},
+		"a setting goes first": {"1764115200000 1764115201000 1764115202000", time.Microsecond, 2 * time.Millisecond, "read as µs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var lines []string
+			for _, s := range strings.Fields(c.stamps) {
+				lines = append(lines, `{"prompt":"x","timestamp":`+s+`}`)
+			}
+			src, notes := open(t, workload.Spec{Kind: workload.JSONL, Path: file(t, strings.Join(lines, "\n")), N: 3, OSL: 1, Trace: true, TraceUnit: c.unit})
+			assert.Equal(t, time.Duration(0), request(t, src, 0).At)
+			assert.InDelta(t, c.last, request(t, src, 2).At, float64(time.Microsecond))
+			require.Len(t, notes, 1)
+			assert.Contains(t, notes[0], c.told)
+		})
+	}
+	src, notes := open(t, workload.Spec{Kind: workload.JSONL, N: 2, OSL: 1, Trace: true,
+		Path: file(t, `{"prompt":"x","timestamp":0}`+"\n"+`{"prompt":"x","timestamp":10}`+"\n"+`{"prompt":"x","timestamp":999}`)})
+	assert.Equal(t, 2, src.Len())
+	assert.Equal(t, []string{"the trace's 2 requests span 10ms, its timestamps read as ms (TRACE_UNIT)"}, notes, "of those that are sent")
+}
+
+// Whole numbers are read as Python writes them.
+func TestWholeNumbers(t *testing.T) {
+	src, notes := open(t, workload.Spec{Kind: workload.JSONL, N: 4, OSL: 1, Vocab: 256, Path: file(t, strings.Join([]string{
+		`{"input_length":1024.0,"output_length":8.0,"hash_ids":[1.0,2.0]}`,
+		`{"input_length":1024,"output_length":8,"hash_ids":[1,2]}`,
+		`{"prompt":[7.0,8.0],"max_tokens":1e1}`,
+		`{"prompt":"x","output_len":3,"timestamp":null,"input_length":null}`,
+	}, "\n"))})
+	assert.Empty(t, notes)
+	assert.Equal(t, request(t, src, 1).Tokens, request(t, src, 0).Tokens)
+	assert.Equal(t, 8, request(t, src, 0).OutputLen)
+	assert.Equal(t, []int32{7, 8}, request(t, src, 2).Tokens)
+	assert.Equal(t, 10, request(t, src, 2).OutputLen)
+	for _, bad := range []string{`{"prompt":"x","output_len":8.5}`, `{"prompt":[1.5]}`, `{"prompt":[4294967296.0]}`, `{"prompt":"x","output_len":"8"}`} {
+		_, _, err := workload.Open(t.Context(), workload.Spec{Kind: workload.JSONL, N: 1, OSL: 1, Path: file(t, bad)})
+		require.ErrorContains(t, err, "line 1: ", bad)
+		assert.NotContains(t, err.Error(), "\n")
+	}
+}
+
+// A key that would make another workload of a line is refused by name, not
+// dropped; one that changes nothing is let through.
+func TestKeysThatAreNotFollowed(t *testing.T) {
+	for _, key := range []string{
+		`"session_id":"s1"`, `"delay":250`, `"Delay":0.5`, `"tools":[{"type":"function"}]`, `"extra":{"top_k":5}`, `"hash_ids":[1,2]`,
+		`"temperature":0.7`, `"system":"Be brief."`, `"turns":[{}]`, `"images":["x"]`, `"n":2`, `"lora_name":"a"`, `"response_format":{"type":"json_object"}`,
+		`"body":{"prompt":"y"}`, `"stop":["\n"]`, `"parent_id":3`,
+	} {
+		name, _, _ := strings.Cut(key, ":")
+		_, _, err := workload.Open(t.Context(), workload.Spec{Kind: workload.JSONL, N: 2, OSL: 1, Path: file(t, `{"prompt":"x"}`+"\n"+`{"prompt":"x",`+key+`}`)})
+		require.ErrorContains(t, err, "line 2: "+name+" changes what is sent", key)
+	}
+	for _, key := range []string{
+		`"session_id":null`, `"delay":0`, `"delay":0.0`, `"tools":[]`, `"extra":{}`, `"id":7`, `"category":"x"`, `"n":1`, `"top_p":1.0`, `"temperature":0`, `"system":""`,
+		`"answer":"x"`, `"hash_ids":[]`,
+	} {
+		_, notes := open(t, workload.Spec{Kind: workload.JSONL, N: 1, OSL: 1, Path: file(t, `{"prompt":"x",`+key+`}`)})
+		assert.Empty(t, notes, key)
+	}
+}
+
+// Roles decide which turn is the prompt, under whichever keys they stand.
+func TestRolesOfAConversation(t *testing.T) {
+	for name, c := range map[string]struct{ entry, prompt, why, note string }{
+		"as it is":        {`{"conversations":[{"from":"human","value":"p"},{"from":"gpt","value":"a b c"}]}`, "p", "", ""},
+		"system first":    {`{"conversations":[{"from":"system","value":"be"},{"from":"human","value":"p"},{"from":"gpt","value":"a b c"}]}`, "p", "", "1 of 1 entries have a system prompt, which is left out"},
+		"assistant first": {`{"conversations":[{"from":"gpt","value":"hi"},{"from":"human","value":"p"},{"from":"gpt","value":"a b c"}]}`, "p", "", ""},
+		"role, content":   {`{"conversations":[{"role":"user","content":"p"},{"role":"assistant","content":"a b c"}]}`, "p", "", ""},
+		"messages":        {`{"messages":[{"role":"system","content":""},{"role":"User","content":"p"},{"role":"assistant","content":"a b c"}]}`, "p", "", ""},
+		"no roles":        {`{"conversations":[{"value":"p"},{"value":"a b c"}]}`, "p", "", ""},
+		"no user":         {`{"conversations":[{"from":"system","value":"x"},{"from":"gpt","value":"a b c"}]}`, "", "no turn of a user", ""},
+		"no answer":       {`{"conversations":[{"from":"gpt","value":"x"},{"from":"human","value":"p"}]}`, "", "1 turns where the user's and its answer", ""},
+		"two of a user":   {`{"conversations":[{"from":"human","value":"p"},{"from":"human","value":"q"}]}`, "", "no answer to the user's first turn", ""},
+		"nothing said":    {`{"conversations":[{"from":"human","value":""},{"from":"gpt","value":"a"}]}`, "", "an empty prompt", ""},
+		"parts":           {`{"messages":[{"role":"user","content":[{"type":"text"}]},{"role":"assistant","content":"a"}]}`, "", "is an array", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src, notes, err := workload.Open(t.Context(), workload.Spec{Kind: workload.ShareGPT, N: 1, OSL: 1, Path: file(t, "["+c.entry+"]"),
+				Count: func(_ context.Context, text string) (int, error) { return 3 + len(strings.Fields(text)), nil }})
+			if c.why != "" {
+				require.ErrorContains(t, err, c.why)
+				return
+			}
+			require.NoError(t, err)
+			r := request(t, src, 0)
+			assert.Equal(t, c.prompt, r.Text)
+			assert.Equal(t, 6, r.OutputLen)
+			assert.Contains(t, strings.Join(notes, "\n"), c.note)
+			assert.Equal(t, c.note == "", len(notes) == 0)
+		})
 	}
 }

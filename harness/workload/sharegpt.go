@@ -1,21 +1,68 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // ShareGPT is the kind of files in ShareGPT's format.
 var ShareGPT = &Kind{Name: "sharegpt", What: "a file of conversations", File: true, OneSeed: true, Counts: Used, Open: fromFile(readShareGPT)}
 
-// conversation is an entry of a ShareGPT file.
+// conversation is an entry of a ShareGPT file. OpenAI's keys are read too.
 type conversation struct {
-	Conversations []struct {
-		Value string `json:"value"`
-	} `json:"conversations"`
+	Conversations []turn `json:"conversations"`
+	Messages      []turn `json:"messages"`
+}
+
+// turn is what one side said, and which: human or user, gpt or assistant, system.
+type turn struct {
+	From    string `json:"from"`
+	Value   string `json:"value"`
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+func (t turn) role() string { return strings.ToLower(cmp.Or(t.From, t.Role)) }
+
+func (t turn) text() string { return cmp.Or(t.Value, t.Content) }
+
+// byUser reports whether the turn is the user's; system whether it is nobody's.
+func (t turn) byUser() bool { return t.role() == "human" || t.role() == "user" }
+func (t turn) system() bool { return t.role() == "system" }
+
+// exchange finds the first thing that the user says and what is answered. Where
+// no turn says whose it is, the first two are taken.
+func (c conversation) exchange() (prompt, answer string, err error) {
+	turns := c.Conversations
+	if turns == nil {
+		turns = c.Messages
+	}
+	begin := 0
+	if slices.ContainsFunc(turns, func(t turn) bool { return t.role() != "" }) {
+		begin = slices.IndexFunc(turns, turn.byUser)
+	}
+	switch {
+	case begin < 0:
+		return "", "", errors.New("no turn of a user")
+	case len(turns) < begin+2:
+		return "", "", fmt.Errorf("%d turns where the user's and its answer are needed", len(turns)-begin)
+	case turns[begin+1].byUser() || turns[begin+1].system():
+		return "", "", errors.New("no answer to the user's first turn")
+	case turns[begin].text() == "":
+		return "", "", errors.New("an empty prompt")
+	}
+	return turns[begin].text(), turns[begin+1].text(), nil
+}
+
+// withoutSystem reports whether the exchange leaves a system prompt out.
+func (c conversation) withoutSystem() bool {
+	return slices.ContainsFunc(append(c.Conversations, c.Messages...), func(t turn) bool { return t.system() && t.text() != "" })
 }
 
 // minTurn is the fewest tokens of a prompt or an answer that are used, as in
@@ -23,22 +70,22 @@ type conversation struct {
 const minTurn = 4
 
 // readShareGPT reads a JSON list of conversations, as in
-// ShareGPT_V3_unfiltered_cleaned_split.json. The first turn of each is the
-// prompt; the second gives the output its length, where the server can count
-// its tokens, else OSL does. Entries are taken in a random order that the seed
-// fixes.
+// ShareGPT_V3_unfiltered_cleaned_split.json. The first turn of the user in each is
+// the prompt; the answer to it gives the output its length, where the server can
+// count its tokens, else OSL does. Entries are taken in a random order that the
+// seed fixes.
 func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, error) {
-	type turns struct {
+	type pair struct {
 		entry          int
 		prompt, answer string
 	}
-	var all []turns
+	var all []pair
 	skipped := unused{what: "entry"}
 	dec := json.NewDecoder(f)
 	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
 		return nil, nil, fmt.Errorf("read %s: this is not a JSON list of conversations", s.Path)
 	}
-	total := 0
+	total, system := 0, 0
 	for dec.More() {
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
@@ -52,12 +99,16 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 			skipped.add(total, jsonReason(err))
 		case err != nil:
 			return nil, nil, fmt.Errorf("read %s: entry %d: %w", s.Path, total, err)
-		case len(c.Conversations) < 2:
-			skipped.add(total, fmt.Sprintf("%d turns where two are needed", len(c.Conversations)))
-		case c.Conversations[0].Value == "":
-			skipped.add(total, "an empty prompt")
 		default:
-			all = append(all, turns{total, c.Conversations[0].Value, c.Conversations[1].Value})
+			prompt, answer, err := c.exchange()
+			if err != nil {
+				skipped.add(total, err.Error())
+				continue
+			}
+			if c.withoutSystem() {
+				system++
+			}
+			all = append(all, pair{total, prompt, answer})
 		}
 	}
 	if _, err := dec.Token(); err != nil {
@@ -77,7 +128,7 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 		got := make([]Request, len(batch))
 		why := make([]string, len(batch))
 		err := parallel(ctx, len(batch), func(ctx context.Context, i int) (err error) {
-			got[i], why[i], err = turn(ctx, batch[i].prompt, batch[i].answer, s)
+			got[i], why[i], err = counted(ctx, batch[i].prompt, batch[i].answer, s)
 			return err
 		})
 		if err != nil {
@@ -95,15 +146,18 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 		return nil, nil, fmt.Errorf("read %s: %w%s", s.Path, errNoPrompt, first(skipped))
 	}
 	notes := skipped.note(total)
+	if system > 0 {
+		notes = append(notes, fmt.Sprintf("%d of %d entries have a system prompt, which is left out: the user's first turn alone is sent", system, total))
+	}
 	if s.Count == nil {
 		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is %d tokens", s.OSL))
 	}
 	return d, append(notes, d.repeats(s.WarmUp)...), nil
 }
 
-// turn makes the request of a prompt and its answer, or says why it cannot be
+// counted makes the request of a prompt and its answer, or says why it cannot be
 // used.
-func turn(ctx context.Context, prompt, answer string, s Spec) (r Request, why string, err error) {
+func counted(ctx context.Context, prompt, answer string, s Spec) (r Request, why string, err error) {
 	r = Request{Text: prompt, OutputLen: s.OSL}
 	if s.Count == nil {
 		return r, "", nil
