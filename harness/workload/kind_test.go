@@ -24,15 +24,15 @@ var kindCases = map[string]struct {
 	},
 	"text": {
 		spec:  workload.Spec{ISL: 5, OSL: 2, Seed: 1, Count: byWord},
-		first: workload.Request{Text: "show have home is", OutputLen: 2},
-		warm:  workload.Request{Text: "said went had example", OutputLen: 2},
+		first: workload.Request{Text: "show have home is", TextLen: 5, OutputLen: 2},
+		warm:  workload.Request{Text: "said went had example", TextLen: 5, OutputLen: 2},
 	},
 	"sharegpt": {
 		file: `[{"conversations":[{"from":"human","value":"one two three"},{"from":"gpt","value":"a b c d"}]},
 			{"conversations":[{"from":"human","value":"four five six"},{"from":"gpt","value":"a b c d e"}]}]`,
 		spec:  workload.Spec{OSL: 2, Seed: 1, Count: byWord},
-		first: workload.Request{Text: "one two three", OutputLen: 5},
-		warm:  workload.Request{Text: "four five six", OutputLen: 6},
+		first: workload.Request{Text: "one two three", TextLen: 4, OutputLen: 5},
+		warm:  workload.Request{Text: "four five six", TextLen: 4, OutputLen: 6},
 	},
 	"jsonl": {
 		file:  `{"prompt":[7,8],"output_len":3}` + "\n" + `{"prompt":"hello"}`,
