@@ -41,8 +41,17 @@ func measure(t *testing.T, url string) *load.Recording {
 	t.Helper()
 	s := server.New(url, "inferbench-ngram", "", nil)
 	require.NoError(t, s.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute, Every: 200 * time.Millisecond}))
-	rec, err := load.Run(t.Context(), s, workload.Random{N: 24, ISL: 32, OSL: 32, RangeRatio: 1, Vocab: 256, Seed: 1},
-		load.Options{Conc: 4, WarmUp: 8, RequestTimeout: time.Minute})
+	require.NoError(t, s.FindTextOnly(t.Context(), server.Retry{Each: time.Minute}))
+	s.Vocab, s.TokenizerFile = 256, "../../harness/tokenizer/testdata/bytes/tokenizer.json"
+	kind := workload.RandomIDs
+	if s.TextOnly {
+		kind = kind.InWords
+	}
+	src, o, _, err := load.Open(t.Context(), s, load.Plan{
+		Workload: workload.Spec{Kind: kind, N: 24, ISL: 32, OSL: 32, RangeRatio: 1, Seed: 1},
+		Options:  load.Options{Conc: 4, WarmUp: 8, RequestTimeout: time.Minute}})
+	require.NoError(t, err)
+	rec, err := load.Run(t.Context(), s, src, o)
 	require.NoError(t, err)
 	return rec
 }

@@ -34,8 +34,8 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 	if w.Kind == nil {
 		w.Kind = workload.Kinds[0]
 	}
-	if t.Dialect.TextOnly && !o.Chat && w.Kind.IDs {
-		return nil, o, nil, fmt.Errorf("%s takes prompts as text alone: set DATASET=text (random words, as many tokens as ISL by the server's count)", t.Dialect.Name)
+	if t.TextOnly && !o.Chat && w.Kind.IDs {
+		return nil, o, nil, fmt.Errorf("%s takes prompts as text alone, not the token ids of DATASET=%s", t.BaseURL, w.Kind)
 	}
 	if o.Chat && w.Kind.IDs {
 		return nil, o, nil, errChatNeedsText

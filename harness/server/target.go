@@ -30,6 +30,7 @@ type Server struct {
 	Version  string // the engine's own version, empty where it gives none
 	MaxLen   int    // context length in tokens, 0 where the server does not say
 	Vocab    int    // size of the vocabulary, 0 where the server does not say
+	TextOnly bool   // it takes prompts as text alone, not as token ids: see [Server.FindTextOnly]
 	Loopback bool   // the server is the suite's own embedded engine
 	Profile  string // of the embedded engine
 	Within   bool   // that engine runs in this process: whoever starts it says so

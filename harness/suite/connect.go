@@ -29,7 +29,11 @@ func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *s
 	}
 	t = server.New(set.Server.BaseURL, set.Server.Model, set.Server.APIKey, client)
 	t.Headers, t.TokenizerFile = set.Workload.Headers, set.Accuracy.Tokenizer
-	if err := t.Wait(ctx, server.WaitOptions{Timeout: set.Server.ReadyTimeout, OnWait: waiting(plain, set.Server.BaseURL)}); err != nil {
+	err = t.Wait(ctx, server.WaitOptions{Timeout: set.Server.ReadyTimeout, OnWait: waiting(plain, set.Server.BaseURL)})
+	if err == nil && !t.Loopback {
+		err = t.FindTextOnly(ctx, server.Retry{Each: set.Server.RequestTimeout})
+	}
+	if err != nil {
 		disconnect()
 		return nil, func() {}, err
 	}

@@ -97,6 +97,9 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		fail(err)
 	}
 	r.Notes = append(notes, rec.Notes...)
+	if n := sw.inWords(); n != "" {
+		r.Notes = append(r.Notes, n)
+	}
 	if n := cached(seen, sw.Settings.Workload.SharedPrefix); n != "" {
 		r.Notes = append(r.Notes, n)
 	}

@@ -52,12 +52,26 @@ func (sw *Sweep) plan(p pass) load.Plan {
 	}
 }
 
-// kind is the kind of data set that is sent.
+// kind is the kind of data set that is sent. To a server that takes no token ids
+// the random ones are sent as random words.
 func (sw *Sweep) kind() *workload.Kind {
-	if k := sw.Settings.Workload.Dataset; k != nil {
-		return k
+	k := sw.Settings.Workload.Dataset
+	if k == nil {
+		k = workload.Kinds[0]
 	}
-	return workload.Kinds[0]
+	if sw.Target.TextOnly && !sw.Settings.Workload.Chat && k.InWords != nil {
+		return k.InWords
+	}
+	return k
+}
+
+// inWords is the note on prompts that are sent in words, not as the settings have
+// it; "" where they are.
+func (sw *Sweep) inWords() string {
+	if k := sw.kind(); k != sw.Settings.Workload.Dataset && sw.Settings.Workload.Dataset != nil {
+		return fmt.Sprintf("the server takes prompts as text alone: DATASET=%s is sent in its place", k)
+	}
+	return ""
 }
 
 // rangeRatio is 1 where prompts come from a file as they are.

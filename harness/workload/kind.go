@@ -13,12 +13,13 @@ type Kind struct {
 	Name string // as DATASET names it and results record it
 	What string // in a few words, for the help
 
-	File     bool // it reads a file, its prompts as they are: without range ratio or shared prefix
-	Times    bool // its requests can say when they are to be sent
-	IDs      bool // its prompts are token ids, which chat endpoints do not take
-	Vocab    bool // it makes up token ids, and so wants to know how many there are
-	Standard bool // it is what the competition and the hardware baselines are measured with
-	OneSeed  bool // the seed picks among its prompts, so that all cells of a sweep use the same one
+	File     bool  // it reads a file, its prompts as they are: without range ratio or shared prefix
+	Times    bool  // its requests can say when they are to be sent
+	IDs      bool  // its prompts are token ids, which chat endpoints and some servers do not take
+	InWords  *Kind // what is sent in its place to a server that takes no ids; nil where nothing can
+	Vocab    bool  // it makes up token ids, and so wants to know how many there are
+	Standard bool  // it is what the competition and the hardware baselines are measured with
+	OneSeed  bool  // the seed picks among its prompts, so that all cells of a sweep use the same one
 
 	// Counts says whether it counts tokens by the server's tokenizer.
 	Counts Need
