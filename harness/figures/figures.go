@@ -26,7 +26,7 @@ type Figure struct {
 	Bench string // its unit on a benchmark line, which benchstat tells figures by, and its name in JUnit; empty: in neither
 	Means string // what it is, in a few words
 
-	Better Better
+	Better Better // empty: neither is; such a figure is not compared and not on benchmark lines
 
 	Of      func(*batch.Result) *float64         // takes it from a result; nil: not measured
 	Format  func(float64) string                 // prints it without its unit; nil: [Digits]

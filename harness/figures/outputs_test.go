@@ -2,6 +2,7 @@ package figures_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -135,7 +136,7 @@ func docsRow(f figures.Figure) string {
 	if f.Bench != "" {
 		unit = "`" + f.Bench + "`"
 	}
-	return fmt.Sprintf("\n| `%s` | %s | %s | %s | %s |\n", f.Key, f.LabelUnit(), unit, f.Better, f.Means)
+	return fmt.Sprintf("\n| `%s` | %s | %s | %s | %s |\n", f.Key, f.LabelUnit(), unit, cmp.Or(f.Better, "–"), f.Means)
 }
 
 // TestEveryFigureReachesEveryOutput renders each output from a result in which
@@ -201,7 +202,11 @@ func TestTheTableIsWhole(t *testing.T) {
 	for _, f := range figures.Table {
 		assert.NotEmpty(t, f.Name, f.Key)
 		assert.NotEmpty(t, f.Means, f.Key)
-		assert.Contains(t, []figures.Better{figures.Higher, figures.Lower}, f.Better, f.Key)
+		if f.Better == "" {
+			assert.False(t, f.In(figures.Compare) || f.Bench != "", "%s is judged, and nobody knows which way", f.Key)
+		} else {
+			assert.Contains(t, []figures.Better{figures.Higher, figures.Lower}, f.Better, f.Key)
+		}
 		for _, name := range []string{f.Key, f.LabelUnit(), f.Bench} {
 			if name != "" {
 				assert.Empty(t, seen[name], "%s has a name of %s", f.Key, seen[name])

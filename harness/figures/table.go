@@ -54,6 +54,15 @@ var Table = []Figure{
 	{Key: "p99_itl_ms", Name: "ITL", Stat: "p99", Unit: "ms", Bench: "itl-p99-ms", Better: Lower,
 		Means: "gap between chunks that 99 % of gaps kept",
 		Of:    summary(func(s *stats.Summary) *float64 { return s.ITL.P99 }), Outputs: Report},
+	{Key: "median_itl_per_token_ms", Name: "ITL/token", Stat: "p50", Unit: "ms", Bench: "itl-per-token-p50-ms", Better: Lower,
+		Means: "gap between chunks, spread over the tokens of the later one, where chunks carry several",
+		Of:    itlPerToken(func(d *stats.Dist) *float64 { return d.Median }), Outputs: Report},
+	{Key: "p99_itl_per_token_ms", Name: "ITL/token", Stat: "p99", Unit: "ms", Bench: "itl-per-token-p99-ms", Better: Lower,
+		Means: "gap a token that 99 % of tokens kept, where chunks carry several",
+		Of:    itlPerToken(func(d *stats.Dist) *float64 { return d.P99 }), Outputs: Report},
+	{Key: "tokens_per_chunk", Name: "tokens/chunk",
+		Means: "output tokens in a chunk of the stream, on average",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.PerChunk })},
 	{Key: "median_e2el_ms", Name: "E2EL", Stat: "p50", Unit: "ms", Bench: "e2el-p50-ms", Better: Lower,
 		Means: "end-to-end latency, to the last token",
 		Of:    summary(func(s *stats.Summary) *float64 { return s.E2EL.Median }), Sample: quantile(stats.Timing.E2EL, 0.5),
@@ -80,6 +89,17 @@ func summary(of func(*stats.Summary) *float64) func(*batch.Result) *float64 {
 		}
 		return of(r.Performance)
 	}
+}
+
+// itlPerToken takes a figure of the gaps a token, which there are only where
+// chunks carry several tokens.
+func itlPerToken(of func(*stats.Dist) *float64) func(*batch.Result) *float64 {
+	return summary(func(s *stats.Summary) *float64 {
+		if s.ITLPerToken == nil {
+			return nil
+		}
+		return of(s.ITLPerToken)
+	})
 }
 
 // rate takes a rate from a summary: 0 is of a run in which nothing succeeded,

@@ -106,20 +106,17 @@ func unmarshalFlat(b []byte, v any) error {
 	}
 	fields := reflect.ValueOf(v).Elem()
 	for i := range fields.NumField() {
-		tag, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
-		var d *Dist
+		d := new(Dist)
+		optional := false
 		switch field := fields.Field(i).Addr().Interface().(type) {
 		case *Dist:
 			d = field
 		case **Dist:
-			if _, there := keys[strings.Replace(tag, "*", "mean", 1)]; !there {
-				continue
-			}
-			d = new(Dist)
-			*field = d
+			optional = true
 		default:
 			continue
 		}
+		tag, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("json"), ",")
 		for _, s := range d.statistics() {
 			raw, there := keys[strings.Replace(tag, "*", s.name, 1)]
 			if !there {
@@ -128,6 +125,9 @@ func unmarshalFlat(b []byte, v any) error {
 			if err := json.Unmarshal(raw, s.value); err != nil {
 				return err
 			}
+		}
+		if optional && *d != (Dist{}) {
+			fields.Field(i).Set(reflect.ValueOf(d))
 		}
 	}
 	return nil
