@@ -19,6 +19,7 @@ type session struct {
 	sweep  *sweep.Sweep
 	plan   plan
 	budget *estimate.Budget
+	count  int // passes over each cell; 0 is 1
 }
 
 // current is what the tests run, which package testing hands nothing to. It is

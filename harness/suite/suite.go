@@ -106,7 +106,7 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if err != nil {
 		return refuse(ctx, err)
 	}
-	current = &session{ctx, sw, sel.plan, budget}
+	current = &session{ctx, sw, sel.plan, budget, line.count}
 	if line.bench != "" {
 		fmt.Print(figures.Units())
 	}

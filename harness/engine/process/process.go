@@ -27,20 +27,20 @@ type Engine struct {
 // patience is how long an engine may take to end once it was asked to.
 const patience = 10 * time.Second
 
-// Build compiles the engine into dir and returns the binary's path. It needs
-// Go, and this module around the current folder.
+// Build compiles the command inferbench into dir and returns the binary's path.
+// It needs Go, and this module around the current folder.
 func Build(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "engine")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "inferbench/cmd/engine").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the engine: %w: %s", err, strings.Join(strings.Fields(string(out)), " "))
+	binary := filepath.Join(dir, "inferbench")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "inferbench/cmd/inferbench").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build inferbench: %w: %s", err, strings.Join(strings.Fields(string(out)), " "))
 	}
 	return binary, nil
 }
 
-// Start runs the engine's binary on a free port, with args besides, and waits
-// until it says where it listens. ctx ends it, as [Engine.Stop] does.
+// Start runs `inferbench engine` on a free port, with args besides, and waits
+// until it says where it listens. binary is the command's path. ctx ends it, as [Engine.Stop] does.
 func Start(ctx context.Context, binary string, args ...string) (*Engine, error) {
-	cmd := exec.CommandContext(ctx, binary, append([]string{"-port", "0"}, args...)...)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"engine", "-port", "0"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = patience
 	cmd.Stderr = os.Stderr

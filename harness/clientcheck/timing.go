@@ -1,4 +1,4 @@
-package main
+package clientcheck
 
 import (
 	"bufio"
@@ -22,13 +22,13 @@ type seen struct {
 	Gaps  []int64 `json:"gaps"`
 }
 
-// timing compares the client's TTFT and gaps with the engine's own: from the
+// Timing compares the client's TTFT and gaps with the engine's owN: from the
 // request's first byte read to the first token handed to the socket, and
 // between tokens handed to the socket. The difference holds the way through the
 // kernel in both directions, and what either process waited for a core, as well
 // as the client's own delay; the last column is how late the client's timers
 // were meanwhile, which is what the machine does to any process.
-func timing(ctx context.Context) error {
+func Timing(ctx context.Context) error {
 	fmt.Printf("%8s %-20s %8s %9s | %-25s | %-25s | %s\n", "streams", "pace", "tokens", "bundled", "TTFT error, ms: p50, p99", "ITL error, ms: p50, p99", "timers late, ms: p99")
 	for _, level := range []struct {
 		conc int
@@ -48,7 +48,7 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 	}
 	defer e.stop()
 	const osl = 48
-	out, err := child(ctx, e.self, "ours", job{url: e.URL, conc: conc, n: 2 * conc, isl: 64, osl: osl}, "-ids")
+	out, err := child(ctx, e.self, "ours", Job{URL: e.URL, Conc: conc, N: 2 * conc, ISL: 64, OSL: osl}, "-ids")
 	if err != nil {
 		return err
 	}
@@ -131,9 +131,9 @@ func traces(ctx context.Context, url string) (map[string]trace, error) {
 }
 
 // child runs a client in a process of its own and returns what it printed.
-func child(ctx context.Context, self, kind string, j job, more ...string) ([]byte, error) {
-	args := append([]string{kind, "-url", j.url, "-conc", strconv.Itoa(j.conc), "-n", strconv.Itoa(j.n),
-		"-isl", strconv.Itoa(j.isl), "-osl", strconv.Itoa(j.osl)}, more...)
+func child(ctx context.Context, self, kind string, j Job, more ...string) ([]byte, error) {
+	args := append([]string{"client", kind, "-url", j.URL, "-conc", strconv.Itoa(j.Conc), "-n", strconv.Itoa(j.N),
+		"-isl", strconv.Itoa(j.ISL), "-osl", strconv.Itoa(j.OSL)}, more...)
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

@@ -1,4 +1,4 @@
-package main
+package clientcheck
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ import (
 	"inferbench/harness/workload"
 )
 
-// ours is the suite's client.
-func ours(ctx context.Context, j job) error {
-	t := server.New(j.url, "", "", nil)
+// Ours is the suite's client.
+func Ours(ctx context.Context, j Job) error {
+	t := server.New(j.URL, "", "", nil)
 	if err := t.Wait(ctx, server.WaitOptions{Timeout: time.Minute}); err != nil {
 		return err
 	}
-	src := workload.Random{N: j.n, ISL: j.isl, OSL: j.osl, RangeRatio: 1, Vocab: t.Vocab, Seed: 1}
-	o := load.Options{Conc: j.conc}
-	if j.ids {
+	src := workload.Random{N: j.N, ISL: j.ISL, OSL: j.OSL, RangeRatio: 1, Vocab: t.Vocab, Seed: 1}
+	o := load.Options{Conc: j.Conc}
+	if j.IDs {
 		o.RequestIDs = "clientcheck-"
 	}
 	rec, err := load.Run(ctx, t, src, o)
@@ -37,7 +37,7 @@ func ours(ctx context.Context, j job) error {
 		why, _ := s.WhyFailed()
 		return fmt.Errorf("%d requests failed: %s", s.Failed, why)
 	}
-	if j.ids {
+	if j.IDs {
 		out := json.NewEncoder(os.Stdout)
 		for _, x := range rec.Timings {
 			line := seen{Index: x.Index, TTFT: int64(x.TTFT())}
@@ -66,23 +66,23 @@ func mostMemory() int64 {
 	return 0
 }
 
-// bare is the least that a client can do: it writes a request, and reads until
+// Bare is the least that a client can do: it writes a request, and reads until
 // the chunk that ends the answer, looking at nothing else.
-func bare(ctx context.Context, j job) error {
-	addr := strings.TrimPrefix(j.url, "http://")
-	ids := strings.Repeat("65,", j.isl-1) + "65"
-	body := fmt.Sprintf(`{"model":"inferbench-ngram","prompt":[%s],"max_tokens":%d,"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}}`, ids, j.osl)
+func Bare(ctx context.Context, j Job) error {
+	addr := strings.TrimPrefix(j.URL, "http://")
+	ids := strings.Repeat("65,", j.ISL-1) + "65"
+	body := fmt.Sprintf(`{"model":"inferbench-ngram","prompt":[%s],"max_tokens":%d,"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}}`, ids, j.OSL)
 	request := fmt.Appendf(nil, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", addr, len(body), body)
 
-	work := make(chan struct{}, j.n)
-	for range j.n {
+	work := make(chan struct{}, j.N)
+	for range j.N {
 		work <- struct{}{}
 	}
 	close(work)
 	begin := time.Now()
-	errs := make(chan error, j.conc)
+	errs := make(chan error, j.Conc)
 	var slots sync.WaitGroup
-	for range j.conc {
+	for range j.Conc {
 		slots.Go(func() { errs <- readAll(ctx, addr, request, work) })
 	}
 	slots.Wait()
@@ -92,7 +92,7 @@ func bare(ctx context.Context, j job) error {
 			return err
 		}
 	}
-	fmt.Printf("%.0f output tok/s, %d KiB at most\n", float64(j.n*j.osl)/time.Since(begin).Seconds(), mostMemory())
+	fmt.Printf("%.0f output tok/s, %d KiB at most\n", float64(j.N*j.OSL)/time.Since(begin).Seconds(), mostMemory())
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package calibration
 
 import (
 	"bytes"
@@ -33,8 +33,8 @@ func TestB200ProfileReproducesItsBaseline(t *testing.T) {
 	assert.Equal(t, 13, regular)
 
 	var page bytes.Buffer
-	require.NoError(t, writeCalibration(&page, p, h))
-	const file = "../../docs/engine-calibration.md"
+	require.NoError(t, writePage(&page, p, h))
+	const file = "../../../docs/engine-calibration.md"
 	if *update {
 		require.NoError(t, os.WriteFile(file, page.Bytes(), 0o644))
 	}

@@ -1,4 +1,4 @@
-package main
+package clientcheck
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// cost measures the processor time of whole client processes, their children
+// Cost measures the processor time of whole client processes, their children
 // included, for each token that they stream: a bare loop that reads the same
 // bytes off the same sockets and does nothing with them, the suite's own
 // client, and the Python clients that are installed, in turn on one engine.
@@ -19,14 +19,14 @@ import (
 // Each client runs twice, with n and with 5·n requests: the difference is what
 // tokens cost without the start of an interpreter and the loading of its
 // modules, which the first column leaves in.
-func cost(ctx context.Context, j job, step time.Duration, only string) error {
+func Cost(ctx context.Context, j Job, step time.Duration, only string) error {
 	e, err := startEngine(ctx, step)
 	if err != nil {
 		return err
 	}
 	defer e.stop()
-	j.url, j.dir = e.URL, e.dir
-	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests\n\n", j.conc, pace(step), j.isl, j.osl, j.n, 5*j.n)
+	j.URL, j.dir = e.URL, e.dir
+	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests\n\n", j.Conc, pace(step), j.ISL, j.OSL, j.N, 5*j.N)
 	fmt.Printf("%-22s %14s %14s %12s %12s\n", "client", "µs/token whole", "µs/token", "× bare loop", "× ours")
 	var bareCost, oursCost float64
 	var best struct {
@@ -42,19 +42,19 @@ func cost(ctx context.Context, j job, step time.Duration, only string) error {
 			continue
 		}
 		short, long := j, j
-		long.n = 5 * j.n
+		long.N = 5 * j.N
 		a, err := c.cpu(ctx, short)
 		if err != nil {
-			fmt.Printf("%-22s did not run: %v\n", c.name, err)
+			fmt.Printf("%-22s did not ruN: %v\n", c.name, err)
 			continue
 		}
 		b, err := c.cpu(ctx, long)
 		if err != nil {
-			fmt.Printf("%-22s did not run: %v\n", c.name, err)
+			fmt.Printf("%-22s did not ruN: %v\n", c.name, err)
 			continue
 		}
-		whole := us(b) / float64(long.n*j.osl)
-		each := us(b-a) / float64((long.n-short.n)*j.osl)
+		whole := us(b) / float64(long.N*j.OSL)
+		each := us(b-a) / float64((long.N-short.N)*j.OSL)
 		switch c.name {
 		case "bare loop":
 			bareCost = each
@@ -80,13 +80,13 @@ func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond)
 type client struct {
 	name    string
 	missing string // why it cannot be measured
-	command func(j job) []string
+	command func(j Job) []string
 }
 
 func clients(self string) []client {
-	own := func(kind string) func(job) []string {
-		return func(j job) []string {
-			return []string{self, kind, "-url", j.url, "-conc", strconv.Itoa(j.conc), "-n", strconv.Itoa(j.n), "-isl", strconv.Itoa(j.isl), "-osl", strconv.Itoa(j.osl)}
+	own := func(kind string) func(Job) []string {
+		return func(j Job) []string {
+			return []string{self, "client", kind, "-url", j.URL, "-conc", strconv.Itoa(j.Conc), "-n", strconv.Itoa(j.N), "-isl", strconv.Itoa(j.ISL), "-osl", strconv.Itoa(j.OSL)}
 		}
 	}
 	list := []client{{name: "bare loop", command: own("bare")}, {name: "inferbench", command: own("ours")}}
@@ -97,8 +97,8 @@ func clients(self string) []client {
 		{"AIPerf", ".venv-aiperf", "scripts/peers/aiperf_client.py"},
 	} {
 		python := filepath.Join(p.venv, "bin", "python")
-		c := client{name: p.name, command: func(j job) []string {
-			return []string{python, p.script, j.url, strconv.Itoa(j.conc), strconv.Itoa(j.n), strconv.Itoa(j.isl), strconv.Itoa(j.osl), j.dir}
+		c := client{name: p.name, command: func(j Job) []string {
+			return []string{python, p.script, j.URL, strconv.Itoa(j.Conc), strconv.Itoa(j.N), strconv.Itoa(j.ISL), strconv.Itoa(j.OSL), j.dir}
 		}}
 		if _, err := os.Stat(python); err != nil {
 			c.missing = "is not installed: make cost-deps"
@@ -110,7 +110,7 @@ func clients(self string) []client {
 
 // cpu runs the client and returns the processor time, user and system, of its
 // process and all that it waited for.
-func (c client) cpu(ctx context.Context, j job) (time.Duration, error) {
+func (c client) cpu(ctx context.Context, j Job) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	args := c.command(j)

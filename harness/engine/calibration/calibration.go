@@ -1,4 +1,6 @@
-package main
+// Package calibration shows how near the embedded engine's B200 profile comes to
+// the baseline that it was made after.
+package calibration
 
 import (
 	"fmt"
@@ -59,8 +61,21 @@ func worst(cells []compared) compared {
 	return w
 }
 
-// writeCalibration writes the table of docs/engine-calibration.md.
-func writeCalibration(w io.Writer, p *schedule.Profile, h *baselines.Hardware) error {
+// Write writes docs/engine-calibration.md: the profile b200-dsr1-fp4, simulated,
+// beside the baseline b200-nv1126.
+func Write(w io.Writer) error {
+	p, err := schedule.LoadProfile("b200-dsr1-fp4")
+	if err != nil {
+		return err
+	}
+	h, err := baselines.LoadHardware("b200-nv1126")
+	if err != nil {
+		return err
+	}
+	return writePage(w, p, h)
+}
+
+func writePage(w io.Writer, p *schedule.Profile, h *baselines.Hardware) error {
 	cells := calibrate(p, h)
 	var b strings.Builder
 	fmt.Fprintf(&b, `# How near the profile %s comes to %s

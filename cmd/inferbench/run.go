@@ -1,0 +1,103 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"inferbench/harness/settings"
+	"inferbench/harness/suite"
+)
+
+func runCommand() *cobra.Command {
+	c := sweepCommand("run", nil)
+	c.Short = "Run a sweep: accuracy, then speed, of every selected cell"
+	c.Long = `Run measures the cells that the settings select, one after another, and leaves a
+batch folder for each pair of ISL and OSL: what "go test -run
+'TestAccuracy|TestServing'" does, without Go. Settings come from flags, then the
+environment, then .env. With neither BASE_URL nor PORT the embedded engine is
+measured. The exit code is 0 when every cell passed, 1 when one did not, 2 when
+nothing could be run.`
+	c.Example = `  inferbench run -conc 4
+  inferbench run -base-url http://host:8888 -isl 1024 -osl 1024 -conc 16,32
+  inferbench run -mode acc -isl 1024 -osl 1024            accuracy alone
+  inferbench run -run TestServing/isl=1024/osl=1024/conc=16
+  inferbench run -resume batch_isl1024_osl1024_20251125_150000
+  MODE=submit TEAM=x inferbench run                       all fifteen cells, then the leaderboard`
+	return c
+}
+
+func estimateCommand() *cobra.Command {
+	c := sweepCommand("estimate", map[string]string{"estimate": "true"})
+	c.Short = "Say how long the selected cells would take, and run nothing"
+	c.Long = `Estimate sends the server one short request for each ISL and says how long the
+selected cells would take on it. It takes the settings of run.`
+	c.Example = `  inferbench estimate -base-url http://host:8888 -isl 1024 -osl 1024`
+	return c
+}
+
+// sweepCommand is a command that takes the settings of a sweep; given are those
+// that it gives itself.
+func sweepCommand(name string, given map[string]string) *cobra.Command {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.String("run", "", "tests and cells to run, a pattern as of go test: TestAccuracy, TestServing/isl=1024/osl=1024/conc=4")
+	flags.String("skip", "", "tests and cells to leave out, likewise")
+	flags.Int("count", 1, "passes over each cell")
+	own := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	own.AddGoFlagSet(flags)
+	settings.Register(flags)
+	c := &cobra.Command{Use: name + " [-SETTING value ...]", RunE: func(c *cobra.Command, args []string) error {
+		for name, value := range given {
+			if err := flags.Set(name, value); err != nil {
+				return err
+			}
+		}
+		var err error
+		c.Flags().Visit(func(f *pflag.Flag) {
+			if flags.Lookup(f.Name) != nil && err == nil {
+				err = flags.Set(f.Name, f.Value.String()) // so that the settings see that it was given
+			}
+		})
+		if err != nil {
+			return usageError{err}
+		}
+		if err := flags.Parse(append([]string{"--"}, args...)); err != nil {
+			return usageError{err}
+		}
+		if code := suite.Main(flags, suite.Tests{Out: c.OutOrStdout()}); code != 0 {
+			return exit(code)
+		}
+		return nil
+	}}
+	c.Flags().AddGoFlagSet(flags)
+	c.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		var table strings.Builder
+		if err := settings.WriteHelp(&table); err != nil {
+			return
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s\n\nUsage:\n  inferbench %s\n\nExamples:\n%s\n\nFlags:\n%s\nSettings: name, flag, default, meaning\n%s",
+			c.Long, c.Use, c.Example, own.FlagUsages(), table.String())
+	})
+	return c
+}
+
+func settingsCommand() *cobra.Command {
+	var example bool
+	c := &cobra.Command{
+		Use: "settings", Short: "List every setting, its default and its meaning",
+		Example: `  inferbench settings
+  inferbench settings -example > .env`,
+		Args: want(0, 0, "no words: flags only"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if example {
+				return settings.WriteExample(c.OutOrStdout())
+			}
+			return settings.WriteHelp(c.OutOrStdout())
+		},
+	}
+	c.Flags().BoolVar(&example, "example", false, "print them as the text of .env.example")
+	return c
+}
