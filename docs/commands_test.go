@@ -47,6 +47,9 @@ func TestBothLanguagesShowTheSameCommands(t *testing.T) {
 func TestCommandsExist(t *testing.T) {
 	makefile, err := os.ReadFile("../Makefile")
 	require.NoError(t, err)
+	dev, err := os.ReadFile("../dev.mk")
+	require.NoError(t, err)
+	makefile = append(makefile, dev...)
 	example, err := os.ReadFile("../.env.example")
 	require.NoError(t, err)
 	verb := func(name string) bool {
@@ -149,7 +152,7 @@ func TestPagesThatTheCodeNamesExist(t *testing.T) {
 		if d.IsDir() && path != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules") {
 			return fs.SkipDir
 		}
-		if ext := filepath.Ext(path); ext != ".go" && ext != ".sh" && d.Name() != "Makefile" {
+		if ext := filepath.Ext(path); ext != ".go" && ext != ".sh" && d.Name() != "Makefile" && d.Name() != "dev.mk" {
 			return nil
 		}
 		b, err := os.ReadFile(path)

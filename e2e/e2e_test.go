@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -21,14 +22,46 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/e2e/suite"
 	"inferbench/harness/batch"
 	"inferbench/harness/figures"
 )
 
-var binary string // the root package's test binary
+var (
+	binary  string // the root package's test binary
+	command string // the command inferbench
+)
 
-func TestMain(m *testing.M) { os.Exit(suite.Main(m, &binary)) }
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "inferbench-e2e")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	binary, command = filepath.Join(dir, "suite.test"), filepath.Join(dir, "inferbench")
+	for _, args := range [][]string{{"test", "-c", "-o", binary, "inferbench"}, {"build", "-o", command, "inferbench/cmd/inferbench"}} {
+		build := exec.Command("go", args...)
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			panic(err)
+		}
+	}
+	forgetSettings()
+	return m.Run()
+}
+
+// forgetSettings takes the settings out of the environment: what a user has
+// exported is none of the tests' business.
+func forgetSettings() {
+	example, err := os.ReadFile("../.env.example")
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z0-9_]+)=`).FindAllSubmatch(example, -1) {
+		os.Unsetenv(string(m[1]))
+	}
+}
 
 // small is a sweep of two cells that takes about a second.
 var small = []string{"-isl", "16", "-osl", "8", "-conc", "1,2", "-num-prompts", "4"}

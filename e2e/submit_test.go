@@ -12,19 +12,13 @@ import (
 
 // A batch that was measured to look at can be submitted later, as it is.
 func TestSubmitABatchOfBefore(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the leaderboard")
-	}
-	board := filepath.Join(t.TempDir(), "leaderboard")
-	out, err := exec.Command("go", "build", "-o", board, "inferbench/cmd/leaderboard").CombinedOutput()
-	require.NoError(t, err, string(out))
 	dir := t.TempDir()
 	exit, text := finishIn(t, dir, nil, "-test.run", "TestServing", "-mode", "perf", "-isl", "64", "-osl", "16", "-conc", "1,2", "-num-prompts", "20", "-results-dir", dir)
 	require.Zero(t, exit, text)
 	b := theBatch(t, dir)
 
 	submit := func(team string, args ...string) (int, string) {
-		cmd := exec.Command(board, append([]string{"submit"}, args...)...)
+		cmd := exec.Command(command, append([]string{"board", "submit"}, args...)...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "TEAM="+team, "LEADERBOARD_LISTEN=127.0.0.1:0", "LEADERBOARD_DB="+filepath.Join(dir, "board.db"))
 		out, _ := cmd.CombinedOutput()

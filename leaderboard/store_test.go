@@ -24,7 +24,7 @@ import (
 // TestMain is the tests, or, started by one of them, a board to be killed.
 func TestMain(m *testing.M) {
 	if db := os.Getenv("INFERBENCH_TEST_BOARD"); db != "" {
-		debug.SetGCPercent(400) // as cmd/leaderboard
+		debug.SetGCPercent(400) // as inferbench board serve
 		s, err := Start(context.Background(), Config{DB: db}, "127.0.0.1:0")
 		if err != nil {
 			fmt.Println(err)

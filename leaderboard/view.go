@@ -188,7 +188,7 @@ type kept struct {
 }
 
 // recheck is how long a view is believed although this process changed nothing:
-// another one (board issue) may have.
+// another one (inferbench board issue) may have.
 const recheck = 2 * time.Second
 
 // board is the board of one combination as of now or later: a view that was

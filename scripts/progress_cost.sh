@@ -5,9 +5,8 @@
 set -euo pipefail
 rounds=${ROUNDS:-3} conc=${CONC:-16} prompts=${NUM_PROMPTS:-160} port=${PORT:-8897}
 work=$(mktemp -d)
-go build -o "$work/engine" ./cmd/engine
-go test -c -o "$work/suite" .
-"$work/engine" -port "$port" -profile "${ENGINE_PROFILE:-fast}" >"$work/engine.log" 2>&1 &
+go build -o "$work/inferbench" ./cmd/inferbench
+"$work/inferbench" engine -port "$port" -profile "${ENGINE_PROFILE:-fast}" >"$work/engine.log" 2>&1 &
 engine=$!
 trap 'kill "$engine" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work"
@@ -17,7 +16,7 @@ for _ in $(seq "$rounds"); do
 	for shown in none lines live; do
 		rm -rf batch_*
 		# script(1) gives the run a terminal, which live needs.
-		script -qec "./suite -test.timeout=0 -test.run TestServing -base-url http://127.0.0.1:$port -isl 1024 -osl 1024 -conc $conc -num-prompts $prompts -progress $shown" /dev/null >run.log 2>&1 ||
+		script -qec "./inferbench run -run TestServing -base-url http://127.0.0.1:$port -isl 1024 -osl 1024 -conc $conc -num-prompts $prompts -progress $shown" /dev/null >run.log 2>&1 ||
 			{ cat run.log >&2; exit 1; }
 		printf '%-6s %16.3f %14.1f %14.3f %14.3f\n' "$shown" "$(figure cpu_us_per_token)" "$(figure tput_per_gpu)" "$(figure median_ttft_ms)" "$(figure p99_itl_ms)"
 	done

@@ -41,23 +41,27 @@ LEADERBOARD_* come from the environment or .env; flags go first.`,
 }
 
 func serveCommand() *cobra.Command {
-	var teams string
-	var rate float64
+	c := leaderboard.Config{Quota: leaderboard.DefaultQuota}
 	var load func() (settings.Settings, error)
-	c := &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the board", Args: want(0, 0, "no words: flags only"),
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := load()
 			if err != nil {
 				return err
 			}
-			return serveBoard(c.Context(), s, leaderboard.Policy(teams), rate)
+			return serveBoard(cmd.Context(), s, c)
 		},
 	}
-	load = boardSettings(c, "listen", "leaderboard-listen")
-	c.Flags().StringVar(&teams, "teams", "", "who may submit: open (no token needed), claim (the first token under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
-	c.Flags().Float64Var(&rate, "rate", 20, "submissions a second and address; 0: no limit")
-	return c
+	load = boardSettings(cmd, "listen", "leaderboard-listen")
+	f, q := cmd.Flags(), &c.Quota
+	f.StringVar((*string)(&c.Policy), "teams", "", "who may submit: open (no token needed), claim (the first token under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
+	f.Float64Var(&q.Rate, "rate", q.Rate, "submissions a second and address; 0: no limit, as for the next three")
+	f.IntVar(&q.Submissions, "day-submissions", q.Submissions, "submissions a day and address")
+	f.IntVar(&q.Teams, "day-teams", q.Teams, "new teams a day and address")
+	f.Int64Var(&q.Bytes, "day-bytes", q.Bytes, "bytes of result files, compressed, a day and address")
+	f.Int64Var(&c.MaxBytes, "max-bytes", 8<<30, "size in bytes at which the database takes no more; 0: no limit")
+	return cmd
 }
 
 func backupCommand() *cobra.Command {
@@ -164,21 +168,20 @@ func boardEnviron() (out []string) {
 	return out
 }
 
-func serveBoard(ctx context.Context, s settings.Settings, policy leaderboard.Policy, rate float64) error {
+func serveBoard(ctx context.Context, s settings.Settings, c leaderboard.Config) error {
 	host, _, err := net.SplitHostPort(s.Board.Listen)
 	if err != nil {
 		return fmt.Errorf("-listen %q: %w", s.Board.Listen, err)
 	}
-	if ip := net.ParseIP(host); policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
-		policy = leaderboard.Claim
+	if ip := net.ParseIP(host); c.Policy == "" && !(host == "localhost" || ip != nil && ip.IsLoopback()) {
+		c.Policy = leaderboard.Claim
 	}
 	// A board's live memory is small and what passes through it is not: with the
 	// default of 100 the collector runs all the time under load.
 	debug.SetGCPercent(400)
-	server, err := leaderboard.Start(ctx, leaderboard.Config{
-		DB: s.Board.DB, Policy: policy, AdminToken: s.Board.AdminToken, Rate: rate, Baseline: s.Results.HardwareBaseline,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}, s.Board.Listen)
+	c.DB, c.AdminToken, c.Baseline = s.Board.DB, s.Board.AdminToken, s.Results.HardwareBaseline
+	c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	server, err := leaderboard.Start(ctx, c, s.Board.Listen)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func sweepCommand(name string, given map[string]string) *cobra.Command {
 	flags.Int("count", 1, "passes over each cell")
 	own := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	own.AddGoFlagSet(flags)
-	settings.Register(flags)
+	suite.Register(flags)
 	c := &cobra.Command{Use: name + " [-SETTING value ...]", RunE: func(c *cobra.Command, args []string) error {
 		for name, value := range given {
 			if err := flags.Set(name, value); err != nil {

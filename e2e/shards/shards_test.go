@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +17,39 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/e2e/suite"
 	"inferbench/harness/batch"
 	"inferbench/harness/engine"
 )
 
-var binary string // the root package's test binary
+var binary string // the command inferbench
 
-func TestMain(m *testing.M) { os.Exit(suite.Main(m, &binary)) }
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "inferbench-shards")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "inferbench")
+	if out, err := exec.Command("go", "build", "-o", binary, "inferbench/cmd/inferbench").CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	forgetSettings()
+	return m.Run()
+}
+
+// forgetSettings takes the settings out of the environment: what a user has
+// exported is none of the tests' business.
+func forgetSettings() {
+	example, err := os.ReadFile("../../.env.example")
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z0-9_]+)=`).FindAllSubmatch(example, -1) {
+		os.Unsetenv(string(m[1]))
+	}
+}
 
 const count = 3
 
@@ -44,7 +70,7 @@ type process struct {
 
 func start(t *testing.T, i int, dir string, env []string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary, "-test.timeout=0", "-test.run=TestServing", "-test.v")}
+	p := &process{cmd: exec.Command(binary, "run", "-run", "TestServing")}
 	p.cmd.Dir, p.cmd.Env = dir, append(env, fmt.Sprintf("SHARD=%d/%d", i, count))
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	require.NoError(t, p.cmd.Start())
@@ -166,7 +192,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		if env == nil {
 			env = append(environment(t, dir), "CONC=4", "SHARD=0/8")
 		}
-		cmd := exec.Command(binary, "-test.run=TestServing")
+		cmd := exec.Command(binary, "run", "-run", "TestServing")
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 		out, err := cmd.CombinedOutput()
 		assert.Error(t, err)

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -162,8 +164,9 @@ func serve(t *testing.T, sc scenario) string {
 }
 
 func serveAlone(t *testing.T, profile string) *process.Engine {
-	binary, err := process.Build(t.Context(), t.TempDir())
-	require.NoError(t, err)
+	binary := filepath.Join(t.TempDir(), "inferbench")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "inferbench/cmd/inferbench").CombinedOutput()
+	require.NoError(t, err, string(out))
 	e, err := process.Start(context.Background(), binary, "-profile", profile, "-trace-tokens", "4194304")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, e.Stop()) })

@@ -53,7 +53,7 @@ func folder(t *testing.T, ts []stats.Timing, keep bool, change func(*batch.Resul
 	b, err := batch.Create(t.TempDir(), batch.Header{Combination: cell.Combination, Mode: "perf", Time: time.Now(), Cells: []matrix.Cell{cell}})
 	require.NoError(t, err)
 	end := ts[len(ts)-1].Last
-	sum := stats.Summarize(ts, end, 8)
+	sum := stats.Run{Timings: ts, Duration: end, GPUs: 8}.Summary()
 	r := batch.Result{Status: batch.Passed, Performance: &sum, Args: batch.Args{
 		Model: "m", DatasetName: "random", RandomInputLen: 64, RandomOutputLen: 32, RandomRangeRatio: 1, MaxConcurrency: 8, NumPrompts: 400,
 	}}

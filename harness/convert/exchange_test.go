@@ -60,7 +60,7 @@ func TestVLLM(t *testing.T) {
 
 	// Its own figures follow from the requests as they were read.
 	require.Len(t, r.Timings, 20)
-	own := stats.Summarize(r.Timings, r.Duration, 8)
+	own := stats.Run{Timings: r.Timings, Duration: r.Duration, GPUs: 8}.Summary()
 	assert.InDelta(t, *p.TTFT.Mean, *own.TTFT.Mean, 1e-3)
 	assert.InDelta(t, *p.TTFT.P99, *own.TTFT.P99, 1e-3)
 	assert.InDelta(t, *p.TPOT.Median, *own.TPOT.Median, 0.01)

@@ -33,7 +33,7 @@ func oddBatch(t *testing.T) string {
 			end := sent + time.Duration(c.Conc)*time.Millisecond
 			ts = append(ts, stats.Timing{Index: n, Sent: sent, First: end, Last: end, Done: end, Chunks: 1, InputTokens: 64, OutputTokens: 1})
 		}
-		sum := stats.Summarize(ts, time.Second, 1)
+		sum := stats.Run{Timings: ts, Duration: time.Second, GPUs: 1}.Summary()
 		r := batch.Result{Status: batch.Passed, Performance: &sum, Args: batch.Args{
 			Model: strings.Repeat("long</script><script>document.title=1</script>", 6), RandomInputLen: 64, RandomOutputLen: 1, MaxConcurrency: c.Conc, NumPrompts: 40,
 		}}

@@ -35,7 +35,7 @@ func sample(t *testing.T) string {
 	require.NoError(t, err)
 	for i, c := range cells[:4] {
 		ts, duration := requests(c, uint64(i))
-		sum := stats.Summarize(ts, duration, 8)
+		sum := stats.Run{Timings: ts, Duration: duration, GPUs: 8}.Summary()
 		cmp := hw.Compare(baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: 1, GPUs: 8, MedianE2E: *sum.E2EL.Median, TputPerGPU: *sum.TputPerGPU})
 		r := batch.Result{
 			Status: batch.Passed, Performance: &sum, Baseline: &cmp,

@@ -20,15 +20,6 @@ type Gaps struct {
 
 const longGap = math.MaxUint32
 
-// NewGaps is a list of the given gaps.
-func NewGaps(gaps ...time.Duration) Gaps {
-	var g Gaps
-	for _, d := range gaps {
-		g.Append(d)
-	}
-	return g
-}
-
 // Reserve makes room for n gaps in all, so that appending allocates nothing.
 func (g *Gaps) Reserve(n int) {
 	if n > cap(g.ns) {

@@ -81,13 +81,6 @@ type Wait struct {
 	Max    *float64 `json:"max_client_wait_ms"`
 }
 
-// Summarize takes the figures of a run: the timings of all its requests,
-// failed ones included, and how long it took. gpus divides the throughput;
-// less than one counts as one.
-func Summarize(ts []Timing, duration time.Duration, gpus int) Summary {
-	return Run{Timings: ts, Duration: duration, GPUs: gpus}.Summary()
-}
-
 // Run is what a summary is taken of.
 type Run struct {
 	Timings  []Timing

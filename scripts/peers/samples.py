@@ -1,7 +1,7 @@
 """Result files of vLLM's and SGLang's clients, as they write them: ENGINE DIR.
 
 Runs `vllm bench serve --save-result` and `sglang.bench_serving --output-file`
-on the embedded engine (the program ENGINE), each with its own command line and
+on the embedded engine (`inferbench engine`; PROGRAM is the command), each with its own command line and
 its own code (see lone.py), and leaves their files in DIR. Of vLLM's it makes
 what InferenceMAX and InferenceX publish. See `make exchange-samples`.
 """
@@ -80,7 +80,7 @@ def aggregate(source, name, before, gpus, **told):
         json.dump(made, f, indent=2)
 
 
-engine = subprocess.Popen([program, "-port", "0", "-profile", "b200-dsr1-fp4"], stdout=subprocess.PIPE, text=True)
+engine = subprocess.Popen([program, "engine", "-port", "0", "-profile", "b200-dsr1-fp4"], stdout=subprocess.PIPE, text=True)
 try:
     url = re.search(r"http://\S+", engine.stdout.readline())[0]
     for old in ("vllm.json", "vllm-detailed.json", "sglang.jsonl"):  # SGLang's appends

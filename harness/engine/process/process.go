@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -26,16 +25,6 @@ type Engine struct {
 
 // patience is how long an engine may take to end once it was asked to.
 const patience = 10 * time.Second
-
-// Build compiles the command inferbench into dir and returns the binary's path.
-// It needs Go, and this module around the current folder.
-func Build(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "inferbench")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "inferbench/cmd/inferbench").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build inferbench: %w: %s", err, strings.Join(strings.Fields(string(out)), " "))
-	}
-	return binary, nil
-}
 
 // Start runs `inferbench engine` on a free port, with args besides, and waits
 // until it says where it listens. binary is the command's path. ctx ends it, as [Engine.Stop] does.

