@@ -90,8 +90,10 @@ func timings(ms ...float64) []stats.Timing {
 	var out []stats.Timing
 	for _, v := range ms {
 		at := time.Duration(v * 1e6)
-		out = append(out, stats.Timing{First: at, Last: at + 100*time.Millisecond, OutputTokens: 11,
-			ITL: stats.NewGaps(10*time.Millisecond, 20*time.Millisecond)})
+		var gaps stats.Gaps
+		gaps.Append(10 * time.Millisecond)
+		gaps.Append(20 * time.Millisecond)
+		out = append(out, stats.Timing{First: at, Last: at + 100*time.Millisecond, OutputTokens: 11, ITL: gaps})
 	}
 	return out
 }
