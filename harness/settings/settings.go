@@ -54,7 +54,7 @@ type Settings struct {
 // Server says where the server is and how to talk to it.
 type Server struct {
 	BaseURL        string // empty: the embedded engine starts
-	noPort         bool   // BASE_URL=embedded: a PORT does not count
+	embedded       bool   // BASE_URL=embedded: what belongs to a server does not count
 	APIKey         string
 	CAFile         string        // PEM certificates trusted besides the system's
 	Model          string        // empty: the one model that the server lists
@@ -156,7 +156,7 @@ func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error
 				return Settings{}, g.wrong(r, err)
 			}
 		}
-		if g.value == "" {
+		if g.value == "" || r.OfServer && s.Server.embedded {
 			continue
 		}
 		if err := r.set(&s, g.value); err != nil {

@@ -188,3 +188,41 @@ func TestResumeTakesWhatTheBatchWasRunWith(t *testing.T) {
 		assert.ErrorContains(t, err, strings.ReplaceAll(want, `"/no/such": want`, `"/no/such" (from the environment): want a batch folder`))
 	}
 }
+
+// A bare go test is no sweep, whatever the competition's guide had people export.
+func TestAsks(t *testing.T) {
+	for _, c := range []struct {
+		flags, env []string
+		file       string
+		want       bool
+	}{
+		{nil, nil, "", false},
+		{nil, []string{"MODEL=x", "PORT=8888", "TP=4", "BASE_URL=http://h:1", "RESULTS_DIR=r", "API_KEY=k", "HF_TOKEN=t", "TEAM=x", "HOME=/"}, "", false},
+		{nil, []string{"ISL=1024"}, "", true},
+		{nil, []string{"SEED=1", "ISL="}, "", false},
+		{nil, []string{"MODE=acc"}, "", true},
+		{nil, []string{"ENGINE_NOISE=1"}, "", true},
+		{[]string{"-port", "8888"}, nil, "", true},
+		{nil, nil, "PORT=8888", true},
+		{nil, nil, "TP=8\nMODE=perf\nISL=\n", false},
+	} {
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		Register(flags)
+		require.NoError(t, flags.Parse(c.flags))
+		file := filepath.Join(t.TempDir(), ".env")
+		require.NoError(t, os.WriteFile(file, []byte(c.file), 0o600))
+		got, err := Asks(flags, c.env, file)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, got, "%v", c)
+	}
+}
+
+// The guide has people export the server of the competition; make bench measures
+// the embedded engine all the same.
+func TestEmbeddedOutweighsAServersSettings(t *testing.T) {
+	s, err := Load(flag.NewFlagSet("", flag.ContinueOnError), []string{"BASE_URL=embedded", "MODEL=x", "PORT=8888"}, "")
+	require.NoError(t, err)
+	assert.True(t, s.Embedded())
+	assert.Empty(t, s.Server.Model)
+	assert.NotContains(t, s.Given, "MODEL")
+}

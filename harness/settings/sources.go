@@ -53,6 +53,9 @@ func readDotenv(name string) (map[string]string, error) {
 	return m, nil
 }
 
+// environment is where a setting comes from that an export gave.
+const environment = "the environment"
+
 // found is a setting's value, the name it was found under, and where.
 type found struct {
 	name, value, where string
@@ -67,7 +70,7 @@ func (from sources) find(r row) found {
 	names := append([]string{r.Env}, r.Also...)
 	for _, name := range names {
 		if v := from.env[name]; v != "" {
-			return found{name, v, "the environment", false}
+			return found{name, v, environment, false}
 		}
 	}
 	for _, name := range names {
@@ -88,4 +91,22 @@ func (f found) wrong(r row, err error) error {
 		shown = f.name
 	}
 	return fmt.Errorf("%s (from %s): %w", shown, f.where, err)
+}
+
+// Asks reports whether the sources, as for [Load], ask for a sweep: a flag or a
+// line of the file does that is not the default, and so does the environment,
+// but for what may stand there for other programs' sake (MODEL, PORT, keys, …).
+func Asks(flags *flag.FlagSet, environ []string, dotenv string) (bool, error) {
+	from, err := readSources(flags, environ, dotenv)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range table {
+		g := from.find(r)
+		exported := r.Exported || r.Secret
+		if !g.fallback && g.value != r.Default && !(g.where == environment && exported) {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -19,6 +19,8 @@ type row struct {
 	Also      []string // names that are read for it too, where it is not given itself
 	Elsewhere []string // what other tools call it: not read, but not passed over in silence
 
+	Exported  bool   // may stand in the environment for other programs' sake: alone there it asks for no sweep; so do secrets
+	OfServer  bool   // belongs to a server, so that BASE_URL=embedded outweighs it
 	Secret    bool   // from the environment or a file only, and never shown or recorded
 	MayChange bool   // when a batch is resumed: it touches neither what is measured nor what it is measured on
 	Input     bool   // names a file whose content a batch depends on, so that a resumed one must find it unchanged
@@ -70,26 +72,26 @@ var groups = []group{
 		{Env: "ESTIMATE", Default: "false", MayChange: true,
 			set:  truth(func(s *Settings, b bool) { s.Estimate = b }),
 			Help: "true: say how long the selected cells would take on this server, and run nothing (make estimate)"},
-		{Env: "TEAM", MayChange: true, Also: []string{"TEAM_NAME_ENV"}, Elsewhere: []string{"TEAM_NAME"},
+		{Env: "TEAM", Exported: true, MayChange: true, Also: []string{"TEAM_NAME_ENV"}, Elsewhere: []string{"TEAM_NAME"},
 			set:  setTeam,
 			Help: "team name on the leaderboard; needed by submit"},
 	}},
 	{Title: "The server", Rows: []row{
-		{Env: "BASE_URL", set: setBaseURL,
-			Help: "address of the server, http://host:port; embedded, or neither BASE_URL nor PORT: the embedded " +
-				"engine starts"},
-		{Env: "PORT", set: setPort,
+		{Env: "BASE_URL", Exported: true, set: setBaseURL,
+			Help: "address of the server, http://host:port; embedded (whatever PORT and MODEL say), or neither " +
+				"BASE_URL nor PORT: the embedded engine starts"},
+		{Env: "PORT", Exported: true, OfServer: true, set: setPort,
 			Help: "port of a server on this machine, usually 8888; BASE_URL goes before it"},
 		{Env: "API_KEY", Secret: true, set: secret(apiKey),
 			Help: "key sent as a bearer token"},
-		{Env: "API_KEY_FILE", MayChange: true, set: secretFile(apiKey),
+		{Env: "API_KEY_FILE", Exported: true, MayChange: true, set: secretFile(apiKey),
 			Help: "file that holds the key, instead of API_KEY"},
-		{Env: "CA_FILE", MayChange: true, set: setCAFile,
+		{Env: "CA_FILE", Exported: true, MayChange: true, set: setCAFile,
 			Help: "PEM file of certificates to trust besides the system's, for a server or a board behind a " +
 				"private CA"},
-		{Env: "MODEL", set: text(func(s *Settings) *string { return &s.Server.Model }),
+		{Env: "MODEL", Exported: true, OfServer: true, set: text(func(s *Settings) *string { return &s.Server.Model }),
 			Help: "model name as the server lists it; none takes the one model it lists"},
-		{Env: "TP", Default: "8", Elsewhere: []string{"TP_SIZE", "TENSOR_PARALLEL_SIZE"},
+		{Env: "TP", Exported: true, Default: "8", Elsewhere: []string{"TP_SIZE", "TENSOR_PARALLEL_SIZE"},
 			set:  whole(1, func(s *Settings) *int { return &s.Server.TP }),
 			Help: "GPUs of the server; throughput is divided by it"},
 		{Env: "VOCAB_SIZE",
@@ -209,7 +211,7 @@ var groups = []group{
 		{Env: "ACC_MAX_LENGTH", Default: "2048",
 			set:  whole(8, func(s *Settings) *int { return &s.Accuracy.MaxLength }),
 			Help: "model length in tokens that the scoring windows follow from"},
-		{Env: "TOKENIZER", Input: true,
+		{Env: "TOKENIZER", Exported: true, Input: true,
 			set: existing(func(s *Settings) *string { return &s.Accuracy.Tokenizer }),
 			Help: "path of the model's tokenizer.json, for a server that has no /tokenize: counts, scoring, the " +
 				"decode audit, the range of random ids"},
@@ -229,7 +231,7 @@ var groups = []group{
 		{Env: "GSM8K_TRAIN", Input: true,
 			set:  accuracyFile("GSM8K_TRAIN"),
 			Help: "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise"},
-		{Env: "CACHE_DIR", set: text(func(s *Settings) *string { return &s.Accuracy.CacheDir }),
+		{Env: "CACHE_DIR", Exported: true, set: text(func(s *Settings) *string { return &s.Accuracy.CacheDir }),
 			Help: "folder in which fetched data files are kept; none means inferbench in your cache folder"},
 	}},
 	{Title: "Results", Rows: []row{
@@ -242,15 +244,15 @@ var groups = []group{
 			set: listen(func(s *Settings) *string { return &s.Results.MetricsListen }),
 			Help: "host:port on which a running sweep serves Prometheus metrics of itself, as 127.0.0.1:9464; none " +
 				"serves none"},
-		{Env: "PROGRESS", Default: "auto", MayChange: true, set: setProgress,
+		{Env: "PROGRESS", Exported: true, Default: "auto", MayChange: true, set: setProgress,
 			Help: "how progress is shown: live (on the terminal), lines (every few seconds), none, or auto: live " +
 				"where there is a terminal"},
-		{Env: "RESULTS_DIR", Default: ".", MayChange: true,
+		{Env: "RESULTS_DIR", Exported: true, Default: ".", MayChange: true,
 			set:  text(func(s *Settings) *string { return &s.Results.Dir }),
 			Help: "folder in which the batch folders are made"},
 		{Env: "RESULT_FILENAME", Elsewhere: []string{"RESULT_FILE"}, set: setResultFilename,
 			Help: "name of the result file, where a single cell is run"},
-		{Env: "HW_BASELINE", Default: "b200-nv1126",
+		{Env: "HW_BASELINE", Exported: true, Default: "b200-nv1126",
 			set:  text(func(s *Settings) *string { return &s.Results.HardwareBaseline }),
 			Help: "hardware baseline to compare with, by name or .json path"},
 		{Env: "GPU_HOUR_USD", MayChange: true,
@@ -260,20 +262,20 @@ var groups = []group{
 			set: amount(func(s *Settings) *float64 { return &s.Results.GPUWatts }),
 			Help: "power of one GPU in W, as you know it (it is not measured); the report then shows tokens per " +
 				"joule"},
-		{Env: "LEADERBOARD_URL", MayChange: true, Also: []string{"LB_URL_OVERRIDE"},
+		{Env: "LEADERBOARD_URL", Exported: true, MayChange: true, Also: []string{"LB_URL_OVERRIDE"},
 			Elsewhere: []string{"LB_URL"}, set: setLeaderboardURL,
 			Help: "leaderboard that submit sends to; none means the public board, or for the embedded engine a " +
 				"board on this machine"},
 		{Env: "LEADERBOARD_TOKEN", Secret: true, set: secret(leaderboardToken),
 			Help: "team token for a board of yours; the first submission under a name claims the name for it"},
-		{Env: "LEADERBOARD_TOKEN_FILE", MayChange: true, set: secretFile(leaderboardToken),
+		{Env: "LEADERBOARD_TOKEN_FILE", Exported: true, MayChange: true, set: secretFile(leaderboardToken),
 			Help: "file that holds the token, instead of LEADERBOARD_TOKEN"},
 		{Env: "HF_TOKEN", Secret: true, set: secret(func(s *Settings) *string { return &s.Board.HFToken }),
 			Help: "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else"},
-		{Env: "LEADERBOARD_DB", Default: "leaderboard.db", MayChange: true,
+		{Env: "LEADERBOARD_DB", Exported: true, Default: "leaderboard.db", MayChange: true,
 			set:  text(func(s *Settings) *string { return &s.Board.DB }),
 			Help: "SQLite file of the board on this machine"},
-		{Env: "LEADERBOARD_LISTEN", Default: "127.0.0.1:8090", MayChange: true,
+		{Env: "LEADERBOARD_LISTEN", Exported: true, Default: "127.0.0.1:8090", MayChange: true,
 			set:  listen(func(s *Settings) *string { return &s.Board.Listen }),
 			Help: "host:port of the board on this machine"},
 		{Env: "LEADERBOARD_ADMIN_TOKEN", Secret: true,

@@ -93,7 +93,7 @@ func duration(v string) (time.Duration, error) {
 // setBaseURL also takes the form that OpenAI's clients use, which ends in /v1,
 // and the word that outweighs a server in .env.
 func setBaseURL(s *Settings, v string) error {
-	if s.Server.noPort = v == "embedded"; s.Server.noPort {
+	if s.Server.embedded = v == "embedded"; s.Server.embedded {
 		return nil
 	}
 	u, err := address(v)
@@ -130,7 +130,7 @@ func setPort(s *Settings, v string) error {
 	if err != nil || n < 1 || n > 65535 {
 		return errors.New("want a port number, 1 to 65535")
 	}
-	if s.Server.BaseURL == "" && !s.Server.noPort {
+	if s.Server.BaseURL == "" {
 		s.Server.BaseURL = fmt.Sprintf("http://127.0.0.1:%d", n)
 	}
 	return nil

@@ -3,9 +3,12 @@ package suite
 import (
 	"flag"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"inferbench/harness/settings"
 )
@@ -16,6 +19,7 @@ type commandLine struct {
 	run, bench, skip, list string
 	count                  int
 	limit                  time.Duration // -timeout, which kills the process; 0 is never
+	goTest, verbose        bool
 }
 
 // Register defines the suite's flags. Parse them before [Main].
@@ -44,6 +48,7 @@ func readCommandLine(flags *flag.FlagSet) (c commandLine, err error) {
 		return ""
 	}
 	c.run, c.bench, c.skip, c.list = value("run"), value("bench"), value("skip"), value("list")
+	c.goTest, c.verbose = flags.Lookup("test.run") != nil, value("v") != "false"
 	c.count, _ = strconv.Atoi(value("count"))
 	c.limit, _ = time.ParseDuration(value("timeout"))
 	if value("benchtime") == "1s" {
@@ -55,4 +60,15 @@ func readCommandLine(flags *flag.FlagSet) (c commandLine, err error) {
 		flags.Set("test.testlogfile", "")
 	}
 	return c, nil
+}
+
+// heldBack is the terminal, where go test holds back what this process prints and
+// drops it when the exit code is 0, as it does for a package that it is given by
+// name; else nil. Close it.
+func (c commandLine) heldBack(code int) *os.File {
+	if !c.goTest || c.verbose || c.bench != "" || code != 0 || term.IsTerminal(int(os.Stdout.Fd())) {
+		return nil
+	}
+	tty, _ := progressOutput()
+	return tty
 }

@@ -41,6 +41,15 @@ func Main(flags *flag.FlagSet, m Runner) int {
 	if err != nil {
 		return m.Run() // which says what is wrong with the pattern
 	}
+	if line.goTest && line.list == "" {
+		asked, err := asksForASweep(flags, line)
+		if err != nil {
+			return refuse(ctx, err)
+		}
+		if !asked {
+			return selfTest(ctx, plan, line, begin, m)
+		}
+	}
 	set, err := settings.Load(flags, os.Environ(), ".env")
 	if line.list == "" {
 		for _, note := range set.Notes {
@@ -110,16 +119,20 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if line.bench != "" {
 		fmt.Print(figures.Units())
 	}
-	return finish(ctx, sw, m.Run())
+	return finish(ctx, sw, line, m.Run())
 }
 
 // finish ends a sweep whose cells have run, and returns the exit code.
-func finish(ctx context.Context, sw *sweep.Sweep, code int) int {
+func finish(ctx context.Context, sw *sweep.Sweep, line commandLine, code int) int {
 	err := sw.Close()
 	for _, b := range sw.Batches() {
 		err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
 	}
 	writeTables(os.Stdout, sw)
+	if tty := line.heldBack(code); tty != nil && err == nil {
+		writeTables(tty, sw)
+		tty.Close()
+	}
 	if err == nil || ctx.Err() == nil {
 		err = errors.Join(err, submitAll(ctx, sw))
 	}
