@@ -52,6 +52,7 @@ type Mark string
 // The marks.
 const (
 	ClientLimited  Mark = "client_limited"       // the client, not the server, may have been the limit
+	HeldBack       Mark = "held_back"            // something before the server holds tokens back
 	AccuracyNotRun Mark = "accuracy_not_run"     // no accuracy was measured, or nothing judged it
 	Embedded       Mark = "embedded"             // measured on the suite's own engine
 	Synthetic      Mark = "synthetic_acceptance" // the server accepts speculated tokens unseen, so its text is not the model's

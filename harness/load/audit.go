@@ -57,7 +57,7 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 	a := stats.Audit{WithEngine: withEngine, CPUShare: cpu.Seconds() / wall.Seconds() / float64(runtime.GOMAXPROCS(0))}
 	if len(late) > 0 {
 		slices.Sort(late)
-		a.LatenessP99Ms, a.LatenessMaxMs = ms(late[(len(late)*99+99)/100-1]), ms(late[len(late)-1])
+		a.LatenessP50Ms, a.LatenessP99Ms, a.LatenessMaxMs = ms(late[len(late)/2]), ms(late[(len(late)*99+99)/100-1]), ms(late[len(late)-1])
 	}
 	var paused float64
 	a.GCPauseP99Ms, a.GCPauseMaxMs, paused = between(w.before.pauses, after.pauses)
@@ -65,7 +65,8 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 	a.SchedulingP99Ms, _, _ = between(w.before.scheduling, after.scheduling)
 
 	var chunks int64
-	var idle time.Duration
+	var answers int
+	var idle, waited time.Duration
 	for _, s := range p.slots {
 		a.Dials += s.dials
 		a.Retries += s.retries
@@ -74,13 +75,21 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 		a.BundledChunks += s.bundled
 		chunks += s.chunks
 		idle += s.idle
+		answers += s.answers
+		a.FirstBundled += s.firstBundled
+		a.LateEnds += s.lingered
+		waited += s.waited
+		a.EndWaitMaxMs = max(a.EndWaitMaxMs, ms(s.most))
 	}
 	if chunks > 0 {
 		a.BundledShare = float64(a.BundledChunks) / float64(chunks)
 		a.CPUPerTokenUs = cpu.Seconds() * 1e6 / float64(chunks)
 	}
+	if answers > 0 {
+		a.FirstBundledShare = float64(a.FirstBundled) / float64(answers)
+	}
 	if all := p.duration * time.Duration(min(len(p.slots), p.supply.total)); all > 0 {
-		a.IdleShare = idle.Seconds() / all.Seconds()
+		a.IdleShare, a.EndWaitShare = idle.Seconds()/all.Seconds(), waited.Seconds()/all.Seconds()
 	}
 	a.Judge()
 	return a

@@ -30,8 +30,11 @@ type endpoint struct {
 	redact func(string) string // takes out what a server may echo of the header
 	says   func([]byte) string // the message of an error answer, likewise
 
-	mu     sync.Mutex
+	tidying sync.WaitGroup // of connections whose answers have not ended
+
+	mu     sync.Mutex // guards what follows
 	open   map[net.Conn]struct{}
+	idle   []net.Conn // of those, connections that no slot has
 	closed bool
 }
 
@@ -151,7 +154,7 @@ func (e *endpoint) stop() {
 	e.mu.Lock()
 	e.closed = true
 	open := e.open
-	e.open = map[net.Conn]struct{}{}
+	e.open, e.idle = map[net.Conn]struct{}{}, nil
 	e.mu.Unlock()
 	for c := range open {
 		if t, ok := c.(*tls.Conn); ok {
@@ -159,6 +162,17 @@ func (e *endpoint) stop() {
 		}
 		c.Close()
 	}
+	e.tidying.Wait()
+}
+
+// stamped is the connection that tells of arrivals, under TLS or not; nil for one
+// that is not of this package's making.
+func stamped(c net.Conn) *timedconn.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	t, _ := c.(*timedconn.Conn)
+	return t
 }
 
 // plain takes the local address out of a network error, so that the same

@@ -23,9 +23,8 @@ type phase struct {
 	count  counts
 	late   bool // the time was over before all that was due in it could be sent
 
-	duration time.Duration
-
-	mu        sync.Mutex // guards what follows while the phase runs
+	mu        sync.Mutex    // guards what follows while the phase runs
+	duration  time.Duration // to the end of the last request
 	slots     []*slot
 	collector stats.Collector
 	ttft      *stats.Histogram // so far; nil where nobody is told of it
@@ -94,7 +93,6 @@ func (p *phase) execute(ctx context.Context) {
 		helpers.Go(func() { p.report(done) })
 	}
 	slots.Wait()
-	p.duration = time.Since(p.base)
 	close(done)
 	cancel()
 	helpers.Wait()
@@ -208,12 +206,13 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		if !shape.Open() && t.Sent < t.Done {
 			s.idle += t.Sent - free
 		}
-		free = t.Done
+		free = time.Since(p.base)
 		p.count.inFlight.Add(-1)
 		p.count.finished.Add(1)
 		p.judge(t, ctx.Err() != nil)
 		p.mu.Lock()
 		p.collector.Add(t)
+		p.duration = max(p.duration, t.Done)
 		if p.ttft != nil && t.Err == "" {
 			p.ttft.Record(t.TTFT())
 		}

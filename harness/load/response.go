@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +36,7 @@ type response struct {
 	at    time.Duration // arrival of the latest read's bytes, from base
 	stamp time.Duration // which arrival that was
 	got   bool          // any byte of the response came
+	early bool          // the first came before the request was sent
 
 	status    int
 	notEvents string // the Content-Type, where that is not an event stream's
@@ -67,10 +67,7 @@ func (s *response) start(conn net.Conn) {
 		buf = make([]byte, bufferSize)
 	}
 	*s = response{conn: conn, buf: buf, base: base}
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	s.arrival, _ = conn.(*timedconn.Conn)
+	s.arrival = stamped(conn)
 }
 
 // read takes what the connection has, at least a byte, into the buffer.
@@ -96,6 +93,7 @@ func (s *response) read() error {
 			at, s.stamp = at-s.arrival.Ago(now), stamp
 		}
 	}
+	s.early = s.early || !s.got && n > 0 && at < s.at
 	s.at = max(s.at, at) // never before the read that came before, or the request
 	if n > 0 {
 		s.got = true

@@ -127,6 +127,13 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 			due-len(rec.Timings), due, r.opts.Shape.Duration)
 	}
 	rec.Audit = watch.stop(p, withEngine)
+	if n := rec.Audit.LateEnds; n > 0 {
+		r.note("%d of %d answers had not ended %v after their last token: the slots went on, on other connections", n, len(rec.Timings), tidyGrace)
+	}
+	if rec.Audit.HeldBack {
+		r.note("something between here and the server holds tokens back (%s): turn that off, as proxy_buffering off in nginx and option http-no-delay in HAProxy, or measure the server itself",
+			rec.Audit.HeldBackReason)
+	}
 	var odd oddities
 	for _, s := range p.slots {
 		odd.add(s.odd)

@@ -41,7 +41,10 @@ type slotAudit struct {
 
 	retries         int
 	chunks, bundled int64
+	answers         int           // of two chunks or more
+	firstBundled    int           // of those, answers whose first two chunks came together
 	idle            time.Duration // in a closed loop, without a request in flight
+	tidying                       // after the last token
 	odd             oddities
 }
 
@@ -81,6 +84,7 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 	if err == nil {
 		err = s.attempt(ctx, p, &t)
 	}
+	t.Done = time.Since(s.resp.base)
 	if err != nil {
 		s.drop()
 		if ctx.Err() != nil {
@@ -88,29 +92,45 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 		}
 		err = server.AdviseNetwork(err)
 		t.Err, t.Advice = s.end.redact(describe(s.end.url, err)), hint.For(err)
+	} else {
+		s.finish()
 	}
-	t.Done = time.Since(s.resp.base)
 	if t.Sent == 0 {
 		t.Sent = t.Done // it failed before it could be sent
 	}
 	if scheduled {
 		t.Waited = max(t.Sent-p.due, 0)
 	}
-	s.chunks += int64(t.Chunks)
-	s.bundled += int64(t.Bundled)
+	s.account(&t)
 	return t
 }
 
-// attempt sends the request, once more on a new connection if the server had
-// closed the kept-alive one before it answered anything.
+// account adds a request to the audit.
+func (s *slot) account(t *stats.Timing) {
+	s.chunks += int64(t.Chunks)
+	s.bundled += int64(t.Bundled)
+	if t.Chunks < 2 || t.Err != "" {
+		return
+	}
+	s.answers++
+	for gap := range t.ITL.All() {
+		if gap == 0 {
+			s.firstBundled++
+		}
+		break
+	}
+}
+
+// attempt sends the request, and again on another connection where a kept-alive
+// one had been closed, or brought an answer that was not this request's.
 func (s *slot) attempt(ctx context.Context, p prepared, t *stats.Timing) error {
 	for {
-		reused := s.conn != nil
-		if err := s.connect(ctx); err != nil {
+		reused, err := s.connect(ctx)
+		if err != nil {
 			return err
 		}
-		err := s.exchange(p, t)
-		if err != nil && reused && !s.resp.got && isClosed(err) && ctx.Err() == nil {
+		err = s.exchange(p, t, reused)
+		if err != nil && reused && ctx.Err() == nil && (errors.Is(err, errNotItsAnswer) || !s.resp.got && isClosed(err)) {
 			s.drop()
 			s.retries++
 			again := s.supply.body(p.index)
@@ -123,24 +143,41 @@ func (s *slot) attempt(ctx context.Context, p prepared, t *stats.Timing) error {
 	}
 }
 
+// errNotItsAnswer is the error of a kept-alive connection on which the server
+// said something that is no answer to the request: it was said before, or is the
+// time-out of an idle connection (RFC 9110, 15.5.9), which can cross a request.
+var errNotItsAnswer = errors.New("the server had spoken on the idle connection")
+
 func isClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// connect opens the slot's connection where it has none.
-func (s *slot) connect(ctx context.Context) error {
-	if s.conn != nil {
-		return nil
+// connect sees to it that the slot has a connection: its own, one that is idle,
+// or a new one. A kept-alive one on which the server has spoken, or that it has
+// closed, is of no use.
+func (s *slot) connect(ctx context.Context) (reused bool, err error) {
+	for {
+		if s.conn == nil {
+			s.conn = s.end.idleConn()
+		}
+		if s.conn == nil {
+			break
+		}
+		if c := stamped(s.conn); c == nil || !c.Pending() {
+			return true, nil
+		}
+		s.drop()
+		s.retries++
 	}
 	c, dial, handshake, err := s.end.dial(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.conn = c
 	s.dials++
 	s.dialMax, s.tlsMax = max(s.dialMax, dial), max(s.tlsMax, handshake)
-	return nil
+	return false, nil
 }
 
 // drop closes the slot's connection.
@@ -152,7 +189,7 @@ func (s *slot) drop() {
 }
 
 // exchange writes the request and reads the answer.
-func (s *slot) exchange(p prepared, t *stats.Timing) error {
+func (s *slot) exchange(p prepared, t *stats.Timing, reused bool) error {
 	// One deadline for every read and write of the request.
 	if err := s.conn.SetDeadline(time.Now().Add(s.timeout)); err != nil {
 		return err
@@ -175,14 +212,13 @@ func (s *slot) exchange(p prepared, t *stats.Timing) error {
 	if err := s.resp.header(); err != nil {
 		return fmt.Errorf("read the answer's header: %w", plain(err))
 	}
-	if s.resp.status != 200 {
+	switch {
+	case reused && (s.resp.early || s.resp.status == http.StatusRequestTimeout):
+		return errNotItsAnswer
+	case s.resp.status != 200:
 		return s.httpError()
 	}
-	if err := s.stream(p, t); err != nil {
-		return err
-	}
-	s.finish()
-	return nil
+	return s.stream(p, t)
 }
 
 // refused is the answer of a server that closed the connection before it had
@@ -218,34 +254,6 @@ func (s *slot) httpError() error {
 // drainTimeout is how long the rest of an answer is waited for whose outcome is
 // known.
 const drainTimeout = time.Second
-
-// finish reads what is left of the body, so that the connection can carry the
-// next request. All tokens are there: nothing of it is the request's failure.
-func (s *slot) finish() {
-	r := &s.resp
-	if !r.keepAlive || r.framing == byClose {
-		s.drop()
-		return
-	}
-	if !r.ended {
-		r.r, r.w = 0, 0
-		s.conn.SetReadDeadline(time.Now().Add(drainTimeout))
-	}
-	for total := 0; !r.ended; {
-		r.r = r.w
-		if err := r.more(); err != nil && !errors.Is(err, io.EOF) {
-			s.drop()
-			return
-		}
-		if total += r.w - r.r; total > bufferSize {
-			s.drop()
-			return
-		}
-	}
-	if r.rawR != r.rawW { // bytes behind the body: out of step
-		s.drop()
-	}
-}
 
 // describe is a failure in one line: what was tried, on what, what happened.
 func describe(url string, err error) string {

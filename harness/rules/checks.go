@@ -49,6 +49,7 @@ var table = []struct {
 	{"workload", none, (*checker).workload},
 	{"engine", none, (*checker).engine},
 	{"client", none, (*checker).clientLimited},
+	{"tokens held back", none, (*checker).heldBack},
 	{"speculation", none, (*checker).synthetic},
 	{"length of the run", none, (*checker).precision},
 	{"marks", (*checker).unknownMarks, nil},
@@ -576,6 +577,13 @@ func (k *checker) engine() (mark, why string) {
 func (k *checker) clientLimited() (mark, why string) {
 	if k.file.flag("client_limited") || k.file.flag("client_audit", "client_limited") || k.marked(ClientLimited) {
 		return ClientLimited, "the client was the limit, not the server: give it more CPU and measure again"
+	}
+	return "", ""
+}
+
+func (k *checker) heldBack() (mark, why string) {
+	if k.file.flag("client_audit", "held_back") || k.marked(HeldBack) {
+		return HeldBack, "something between the client and the server held tokens back, so that latencies are not the server's"
 	}
 	return "", ""
 }

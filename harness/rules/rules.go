@@ -26,6 +26,7 @@ import (
 // The marks that a result can carry.
 const (
 	ClientLimited       = "client_limited"       // the client, not the server, was the limit
+	HeldBack            = "held_back"            // something between the client and the server held tokens back
 	WarmCache           = "warm_cache"           // prompts came from the server's prefix cache
 	SyntheticAcceptance = "synthetic_acceptance" // speculation was accepted at a fixed length: the text is not the model's
 	Precision           = "precision"            // the run ended early, when its figures were precise enough
@@ -35,7 +36,7 @@ const (
 )
 
 // Marks lists the marks in the order in which they are shown.
-var Marks = []string{Embedded, Workload, ClientLimited, WarmCache, SyntheticAcceptance, Precision, AccuracyNotRun}
+var Marks = []string{Embedded, Workload, ClientLimited, HeldBack, WarmCache, SyntheticAcceptance, Precision, AccuracyNotRun}
 
 // Claim is what a submission says of itself beside the result file. Zero values
 // are not compared.

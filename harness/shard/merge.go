@@ -70,6 +70,7 @@ func Merge(parts []Part) *load.Recording {
 func mergeAudits(parts []Part) stats.Audit {
 	var out stats.Audit
 	var chunks, cpu float64
+	var answers int
 	for _, p := range parts {
 		a := p.Recording.Audit
 		out.ClientLimited = out.ClientLimited || a.ClientLimited
@@ -78,6 +79,7 @@ func mergeAudits(parts []Part) stats.Audit {
 		}
 		out.CPUShare = max(out.CPUShare, a.CPUShare)
 		out.WithEngine = out.WithEngine || a.WithEngine
+		out.LatenessP50Ms = max(out.LatenessP50Ms, a.LatenessP50Ms)
 		out.LatenessP99Ms = max(out.LatenessP99Ms, a.LatenessP99Ms)
 		out.LatenessMaxMs = max(out.LatenessMaxMs, a.LatenessMaxMs)
 		out.SchedulingP99Ms = max(out.SchedulingP99Ms, a.SchedulingP99Ms)
@@ -90,12 +92,24 @@ func mergeAudits(parts []Part) stats.Audit {
 		out.Dials += a.Dials
 		out.Retries += a.Retries
 		out.BundledChunks += a.BundledChunks
+		out.FirstBundled += a.FirstBundled
+		out.LateEnds += a.LateEnds
+		out.EndWaitShare, out.EndWaitMaxMs = max(out.EndWaitShare, a.EndWaitShare), max(out.EndWaitMaxMs, a.EndWaitMaxMs)
+		if a.HeldBack && !out.HeldBack {
+			out.HeldBack, out.HeldBackReason = true, fmt.Sprintf("shard %d: %s", p.Index, a.HeldBackReason)
+		}
 		n := 0
 		for _, t := range p.Recording.Timings {
 			n += t.Chunks
+			if t.Err == "" && t.Chunks > 1 {
+				answers++
+			}
 		}
 		chunks += float64(n)
 		cpu += a.CPUPerTokenUs * float64(n)
+	}
+	if answers > 0 {
+		out.FirstBundledShare = float64(out.FirstBundled) / float64(answers)
 	}
 	if chunks > 0 {
 		out.BundledShare = float64(out.BundledChunks) / chunks

@@ -15,6 +15,7 @@ type Audit struct {
 	// How late the client was. A goroutine that could run had to wait for a
 	// core (Go's scheduler), and so had its thread (the system's): a timer's
 	// lateness holds both.
+	LatenessP50Ms   float64 `json:"timer_lateness_p50_ms"`
 	LatenessP99Ms   float64 `json:"timer_lateness_p99_ms"`
 	LatenessMaxMs   float64 `json:"timer_lateness_max_ms"`
 	SchedulingP99Ms float64 `json:"scheduling_delay_p99_ms"` // of Go's scheduler alone
@@ -38,14 +39,38 @@ type Audit struct {
 	// closed loop had no request in flight though there were more to send.
 	IdleShare float64 `json:"slot_idle_share"`
 
-	// Chunks that came in one read with the chunk before them, and so share its
-	// instant: their gaps count as zero. The server may have sent them so.
-	BundledChunks int64   `json:"bundled_chunks"`
-	BundledShare  float64 `json:"bundled_share"` // of all chunks
+	Bundles
+	Ends
 
 	// Shards tells whether the clients of a run that several shared out ran
 	// together; null for a run of one client.
 	Shards *Together `json:"shards,omitempty"`
+}
+
+// Bundles are chunks that came in one read with the chunk before them, and so
+// share its instant: their gaps count as zero. The client may have read late, or
+// whatever is between here and the server, or the server itself, sent them so.
+type Bundles struct {
+	BundledChunks int64   `json:"bundled_chunks"`
+	BundledShare  float64 `json:"bundled_share"` // of all chunks
+
+	// FirstBundled are the answers whose first two chunks came together, so that
+	// the first had been held back: TTFT is too long.
+	FirstBundled      int     `json:"first_bundled_answers"`
+	FirstBundledShare float64 `json:"first_bundled_share"` // of the answers of two chunks or more
+
+	// HeldBack says that something between here and the server holds tokens back,
+	// since the client was not late.
+	HeldBack       bool   `json:"held_back"`
+	HeldBackReason string `json:"held_back_reason,omitempty"`
+}
+
+// Ends is how answers ended on the wire after their last token. No figure holds
+// what the client waited for that.
+type Ends struct {
+	LateEnds     int     `json:"late_answer_ends"`      // answers that had not ended when the slot went on with another connection
+	EndWaitShare float64 `json:"answer_end_wait_share"` // of the slots' time, 0 to 1, in which they waited for an answer's end
+	EndWaitMaxMs float64 `json:"answer_end_wait_max_ms"`
 }
 
 // The limits past which a client counts as limited: docs/client.md gives the
@@ -57,6 +82,8 @@ const (
 	MaxGCPauses   = 0.01                 // share of the time: above it a 99th percentile can be made of pauses
 	MaxIdleShare  = 0.02                 // of the slots' time
 	MaxBundled    = 0.50                 // of all chunks
+
+	MaxFirstBundled = 0.10 // of the answers
 )
 
 // Judge sets ClientLimited and its reasons from the other figures.
@@ -73,6 +100,26 @@ func (a *Audit) Judge() {
 	over(a.SchedulingP99Ms > ms(MaxScheduling), "what was ready to run waited %.1f ms for a core at the 99th percentile (limit %v)", a.SchedulingP99Ms, MaxScheduling)
 	over(a.GCPauseShare > MaxGCPauses, "garbage collection had stopped it for %.1f %% of the time (limit %.0f %%)", a.GCPauseShare*100, MaxGCPauses*100)
 	over(a.IdleShare > MaxIdleShare, "for %.1f %% of their time its slots had no request in flight (limit %.0f %%)", a.IdleShare*100, MaxIdleShare*100)
-	over(a.BundledShare > MaxBundled, "%.0f %% of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit %.0f %%)", a.BundledShare*100, MaxBundled*100)
+	a.judgeBundles(over)
 	a.ClientLimited = len(a.Reasons) > 0
+}
+
+// judgeBundles tells what the client did of the chunks that came together from
+// what was done to them. A client that is late now and then reads a few of them
+// together; to read most so it must be late, or out of CPU, most of the time.
+func (a *Audit) judgeBundles(over func(is bool, format string, args ...any)) {
+	a.HeldBack, a.HeldBackReason = false, ""
+	chunks := fmt.Sprintf("%.0f %% of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit %.0f %%)",
+		a.BundledShare*100, MaxBundled*100)
+	first := a.FirstBundledShare > MaxFirstBundled && a.FirstBundledShare > 2*a.BundledShare
+	late := a.CPUShare > MaxCPUShare || a.LatenessP50Ms > MaxLateness.Seconds()*1e3/5 || a.GCPauseShare > MaxGCPauses
+	switch {
+	case a.BundledShare > MaxBundled && late:
+		over(true, "%s", chunks)
+	case a.BundledShare > MaxBundled:
+		a.HeldBack, a.HeldBackReason = true, chunks
+	case first && !late:
+		a.HeldBack = true
+		a.HeldBackReason = fmt.Sprintf("in %.0f %% of the answers the first token came together with the second (limit %.0f %%)", a.FirstBundledShare*100, MaxFirstBundled*100)
+	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAuditJudge(t *testing.T) {
-	calm := stats.Audit{CPUShare: 0.8, LatenessP99Ms: 5, SchedulingP99Ms: 5, GCPauseShare: 0.01, IdleShare: 0.02, BundledShare: 0.5,
+	calm := stats.Audit{CPUShare: 0.8, LatenessP99Ms: 5, SchedulingP99Ms: 5, GCPauseShare: 0.01, IdleShare: 0.02, Bundles: stats.Bundles{BundledShare: 0.5, FirstBundledShare: 0.1},
 		GCPauseP99Ms: 1000, GCPauseMaxMs: 1000, LatenessMaxMs: 1000, DialMaxMs: 1000, Retries: 9}
 	for name, c := range map[string]struct {
 		change func(*stats.Audit)
@@ -22,7 +22,7 @@ func TestAuditJudge(t *testing.T) {
 		"scheduler":      {func(a *stats.Audit) { a.SchedulingP99Ms = 12 }, "what was ready to run waited 12.0 ms for a core at the 99th percentile (limit 5ms)"},
 		"gc":             {func(a *stats.Audit) { a.GCPauseShare = 0.03 }, "garbage collection had stopped it for 3.0 % of the time (limit 1 %)"},
 		"idle slots":     {func(a *stats.Audit) { a.IdleShare = 0.034 }, "for 3.4 % of their time its slots had no request in flight (limit 2 %)"},
-		"bundled":        {func(a *stats.Audit) { a.BundledShare = 0.75 }, "75 % of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit 50 %)"},
+		"bundled":        {func(a *stats.Audit) { a.BundledShare, a.LatenessP50Ms = 0.75, 1.1 }, "75 % of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit 50 %)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := calm
@@ -34,6 +34,33 @@ func TestAuditJudge(t *testing.T) {
 				assert.Empty(t, a.Reasons)
 			} else {
 				assert.Equal(t, []string{c.want}, a.Reasons)
+			}
+		})
+	}
+}
+
+// What the client did of the chunks that came together is told from what was done
+// to them: whatever was in between.
+func TestAuditTellsWhoHeldTokensBack(t *testing.T) {
+	const first = "in 90 % of the answers the first token came together with the second (limit 10 %)"
+	for name, c := range map[string]struct {
+		audit stats.Audit
+		held  string
+	}{
+		"all chunks":              {stats.Audit{Bundles: stats.Bundles{BundledShare: 0.9, FirstBundledShare: 0.9}}, "90 % of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit 50 %)"},
+		"the first token":         {stats.Audit{Bundles: stats.Bundles{BundledShare: 0.01, FirstBundledShare: 0.9}}, first},
+		"a late machine's few":    {stats.Audit{LatenessP99Ms: 30, Bundles: stats.Bundles{BundledShare: 0.01, FirstBundledShare: 0.9}}, first},
+		"as many as later ones":   {stats.Audit{Bundles: stats.Bundles{BundledShare: 0.2, FirstBundledShare: 0.2}}, ""},
+		"a client that is late":   {stats.Audit{LatenessP50Ms: 4, Bundles: stats.Bundles{BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
+		"a client without cores":  {stats.Audit{CPUShare: 0.95, WithEngine: true, Bundles: stats.Bundles{BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
+		"a client that collected": {stats.Audit{GCPauseShare: 0.2, Bundles: stats.Bundles{FirstBundledShare: 0.9}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.audit.Judge()
+			assert.Equal(t, c.held != "", c.audit.HeldBack)
+			assert.Equal(t, c.held, c.audit.HeldBackReason)
+			if c.held != "" && c.audit.LatenessP99Ms == 0 {
+				assert.False(t, c.audit.ClientLimited, "it is not the client's doing")
 			}
 		})
 	}

@@ -117,6 +117,9 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		r.Mark(batch.ClientLimited)
 		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
 	}
+	if rec.Audit.HeldBack {
+		r.Mark(batch.HeldBack)
+	}
 	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {
 		fail(err)
 	}
