@@ -38,6 +38,7 @@ type Config struct {
 	APIKey  string // asked of clients as a bearer token; "" asks none
 	Model   string // the name to serve under; "" is inferbench-ngram
 	Dialect Dialect
+	GPUs    int // that it says it runs on; 0 says nothing
 
 	// Noise is the standard deviation, in nats, of noise on all logits: a model
 	// damaged. DecodeNoise is the same on decode steps alone, on top of Noise:

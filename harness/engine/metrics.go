@@ -90,6 +90,10 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s{%s} %v\n", name, help, name, kind, name, model, v)
 	}
 	if e.cfg.Dialect != SGLang {
+		l := e.profile.Limits
+		fmt.Fprintf(&b, "# HELP vllm:cache_config_info How the KV cache is configured.\n# TYPE vllm:cache_config_info gauge\n"+
+			"vllm:cache_config_info{block_size=\"%d\",cache_dtype=\"auto\",enable_prefix_caching=\"%v\",engine=\"0\",num_gpu_blocks=\"%d\"} 1\n",
+			l.BlockTokens, l.PrefixCaching, l.KVTokens/max(l.BlockTokens, 1))
 		one("gauge", "vllm:num_requests_running", "Requests in the running batch.", g.running)
 		one("gauge", "vllm:num_requests_waiting", "Requests that wait to run.", g.waiting)
 		one("gauge", "vllm:kv_cache_usage_perc", "KV cache in use, 1 is all.", g.kvUsage)

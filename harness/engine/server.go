@@ -25,6 +25,9 @@ func (e *Engine) handler() http.Handler {
 	mux.HandleFunc("POST /v1/chat/completions", e.chat)
 	if e.cfg.Dialect != SGLang {
 		mux.HandleFunc("GET /version", e.version)
+		if e.cfg.Dialect == VLLM { // SGLang has another page under that name
+			mux.HandleFunc("GET /server_info", e.vllmConfig)
+		}
 		mux.HandleFunc("POST /tokenize", e.tokenize)
 		mux.HandleFunc("POST /detokenize", e.detokenize)
 		mux.HandleFunc("GET /tokenizer_info", e.tokenizerInfo)

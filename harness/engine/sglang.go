@@ -265,10 +265,14 @@ func (e *Engine) modelInfo(w http.ResponseWriter, _ *http.Request) {
 // serverInfo is SGLang's GET /get_server_info, as far as it makes sense here.
 func (e *Engine) serverInfo(w http.ResponseWriter, _ *http.Request) {
 	l := e.profile.Limits
-	answer(w, map[string]any{"model_path": e.cfg.Model, "served_model_name": e.cfg.Model, "version": "inferbench-" + Version,
+	out := map[string]any{"model_path": e.cfg.Model, "served_model_name": e.cfg.Model, "version": "inferbench-" + Version,
 		"context_length": e.profile.MaxModelLen, "max_running_requests": l.MaxRunning, "chunked_prefill_size": l.TokenBudget,
 		"max_total_num_tokens": l.KVTokens, "page_size": l.BlockTokens, "disable_radix_cache": !l.PrefixCaching,
-		"num_continuous_decode_steps": max(l.DecodeRounds, 1), "speculative_num_steps": l.SpecTokens})
+		"num_continuous_decode_steps": max(l.DecodeRounds, 1), "speculative_num_steps": l.SpecTokens}
+	if e.cfg.GPUs > 0 {
+		out["tp_size"], out["dp_size"], out["pp_size"], out["ep_size"] = e.cfg.GPUs, 1, 1, 1
+	}
+	answer(w, out)
 }
 
 // healthGenerate is SGLang's GET /health_generate: healthy is what makes a

@@ -84,6 +84,21 @@ func (e *Engine) tokenizerInfo(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
+// vllmConfig is vLLM's GET /server_info, as far as it makes sense here.
+func (e *Engine) vllmConfig(w http.ResponseWriter, _ *http.Request) {
+	l := e.profile.Limits
+	parallel := map[string]any{"data_parallel_size": 1, "pipeline_parallel_size": 1}
+	if e.cfg.GPUs > 0 {
+		parallel["tensor_parallel_size"] = e.cfg.GPUs
+	}
+	answer(w, map[string]any{"vllm_config": map[string]any{
+		"model_config":     map[string]any{"model": e.cfg.Model, "max_model_len": e.profile.MaxModelLen},
+		"cache_config":     map[string]any{"block_size": l.BlockTokens, "enable_prefix_caching": l.PrefixCaching},
+		"scheduler_config": map[string]any{"max_num_seqs": l.MaxRunning, "max_num_batched_tokens": l.TokenBudget},
+		"parallel_config":  parallel,
+	}})
+}
+
 func checkIDs(param string, ids []int32) *apiError {
 	for i, t := range ids {
 		if t < 0 || t >= vocab {

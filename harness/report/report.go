@@ -58,6 +58,7 @@ type Report struct {
 	Time      time.Time
 	Model     string
 	Backend   string
+	Label     string   // what the batch is of, for people
 	Counts    []string // how many cells ended how: "4 PASSED"
 	Cells     []Cell
 	Baseline  *Baseline
@@ -179,7 +180,7 @@ func (r *Report) head(res *batch.Result) {
 	if r.Model != "" {
 		return
 	}
-	r.Model, r.Backend = a.Model, a.Backend
+	r.Model, r.Backend, r.Label = a.Model, a.Backend, a.Label
 	r.Embedded = a.Embedded()
 	if a.BackendVersion != "" {
 		r.Backend += " " + a.BackendVersion

@@ -168,6 +168,9 @@ func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "### %s, ISL %d, OSL %d: %s\n\n", escape(orUnknown(r.Model, "no model")), r.ISL, r.OSL, strings.Join(r.Counts, ", "))
 	fmt.Fprintf(&b, "%s · mode %s · %s · %s\n\n", escape(orUnknown(r.Backend, "unknown server")), escape(r.Mode), r.Time.Format("2006-01-02 15:04"), escape(r.Dir))
+	if r.Label != "" {
+		fmt.Fprintf(&b, "%s\n\n", escape(r.Label))
+	}
 	cols, rows := r.table()
 	for _, c := range cols {
 		head := c.Head

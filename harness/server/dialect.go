@@ -35,6 +35,10 @@ type Dialect struct {
 	// Left out, there is nothing more.
 	Describe func(t *Server, ctx context.Context)
 
+	// Pages lists where it says how it was started; see [Server.About]. Left out,
+	// they are those of [OpenAI].
+	Pages []Page
+
 	// Metrics names the figures of its /metrics page.
 	Metrics scrape.Names
 }

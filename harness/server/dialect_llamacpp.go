@@ -1,6 +1,10 @@
 package server
 
-import "context"
+import (
+	"context"
+
+	"github.com/tidwall/gjson"
+)
 
 // LlamaCpp is llama.cpp's own server, llama-server. It tokenizes "content", and
 // its context is shared out among its slots.
@@ -10,6 +14,9 @@ var LlamaCpp = &Dialect{
 	Tokenize:          (*Server).contentTokenize,
 	RepetitionPenalty: "repeat_penalty",
 	Describe:          (*Server).slotContext,
+	Pages: []Page{{[]string{"/props"}, func(body []byte) []map[string]string {
+		return []map[string]string{leaves(gjson.ParseBytes(body), map[string]string{})}
+	}}},
 }
 
 func (t *Server) contentTokenize(ctx context.Context, r Retry, text string, special bool) ([]int32, error) {

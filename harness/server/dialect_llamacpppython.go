@@ -21,6 +21,7 @@ var LlamaCppPython = &Dialect{
 	Name:              "llama-cpp-python",
 	OwnedBy:           []string{"me"}, // no other server says so
 	TextOnly:          true,
+	Pages:             []Page{}, // it has none
 	Tokenize:          (*Server).extrasTokenize,
 	RepetitionPenalty: "repeat_penalty",
 	Prefix:            (*Server).lineBreak,

@@ -1,11 +1,14 @@
 package server
 
+import "slices"
+
 // OpenAI is the API as OpenAI wrote it down, and what a server is taken to
 // speak that is not recognised. Both ways of scoring are tried, since a router
 // may hide whose server it is.
 var OpenAI = &Dialect{
-	Name: "unknown",
-	Ways: []Way{echo, generate},
+	Name:  "unknown",
+	Ways:  []Way{echo, generate},
+	Pages: slices.Concat(sglangPages, vllmPages),
 }
 
 var echo = Way{Path: "/v1/completions", score: (*Scorer).echo, greedy: (*Scorer).greedyCompletion}

@@ -17,12 +17,32 @@ var SGLang = &Dialect{
 	Name:    "sglang",
 	OwnedBy: []string{"sglang"},
 	Ways:    []Way{generate, echo},
+	Pages:   sglangPages,
 	Metrics: scrape.Names{
 		Running: []string{"sglang:num_running_reqs"},
 		Waiting: []string{"sglang:num_queue_reqs"},
 		KVCache: []string{"sglang:token_usage"},
 		TTFT:    []string{"sglang:time_to_first_token_seconds"},
 	},
+}
+
+// sglangPages is where its arguments stand: under its newer name, then its older.
+var sglangPages = []Page{{[]string{"/server_info", "/get_server_info"}, sglangArguments}}
+
+// sglangArguments reads a server's arguments, or those of the workers behind a
+// router that tells prefill from decode.
+func sglangArguments(body []byte) (instances []map[string]string) {
+	page := gjson.ParseBytes(body)
+	workers := append(page.Get("prefill").Array(), page.Get("decode").Array()...)
+	if len(workers) == 0 {
+		workers = []gjson.Result{page}
+	}
+	for _, w := range workers {
+		if w.Get("tp_size").Exists() || w.Get("model_path").Exists() {
+			instances = append(instances, leaves(w, map[string]string{}))
+		}
+	}
+	return instances
 }
 
 var generate = Way{Path: "/generate", score: (*Scorer).generate, greedy: (*Scorer).greedyGenerate}

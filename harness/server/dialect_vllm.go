@@ -1,12 +1,20 @@
 package server
 
-import "inferbench/harness/scrape"
+import (
+	"regexp"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"inferbench/harness/scrape"
+)
 
 // VLLM speaks as [OpenAI] does. Its /metrics page has had other names before
 // its V1 engine.
 var VLLM = &Dialect{
 	Name:    "vllm",
 	OwnedBy: []string{"vllm"},
+	Pages:   vllmPages,
 	Metrics: scrape.Names{
 		Running:     []string{"vllm:num_requests_running"},
 		Waiting:     []string{"vllm:num_requests_waiting"},
@@ -16,4 +24,29 @@ var VLLM = &Dialect{
 		CacheLooked: []string{"vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total", "vllm:prefix_cache_queries"},
 		CacheHits:   []string{"vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total", "vllm:prefix_cache_hits"},
 	},
+}
+
+// vllmPages are /server_info, which only a server in development mode has, and
+// the configuration of the cache, which every one shows.
+var vllmPages = []Page{
+	{[]string{"/server_info?config_format=json"}, vllmConfig},
+	{[]string{"/metrics"}, infoSeries("vllm:cache_config_info")},
+}
+
+var assignment = regexp.MustCompile(`(\w+)=('[^']*'|"[^"]*"|[^\s,()]+)`)
+
+// vllmConfig reads vllm_config, an object or, of older versions, Python's way of
+// writing one.
+func vllmConfig(body []byte) []map[string]string {
+	config := gjson.GetBytes(body, "vllm_config")
+	if config.IsObject() {
+		return []map[string]string{leaves(config, map[string]string{})}
+	}
+	flags := map[string]string{}
+	for _, m := range assignment.FindAllStringSubmatch(config.String(), -1) {
+		if _, ok := flags[m[1]]; !ok {
+			flags[m[1]] = strings.Trim(m[2], `'"`)
+		}
+	}
+	return []map[string]string{flags}
 }

@@ -33,6 +33,7 @@ type Server struct {
 	TextOnly bool   // it takes prompts as text alone, not as token ids: see [Server.FindTextOnly]
 	Loopback bool   // the server is the suite's own embedded engine
 	Profile  string // of the embedded engine
+	About    About  // what it says of how it was started
 	Within   bool   // that engine runs in this process: whoever starts it says so
 
 	TokenizerFile string // path of the model's tokenizer.json, for a server without one; may be empty

@@ -131,6 +131,7 @@ func (t *Server) describe(ctx context.Context, owner string, limit time.Duration
 	if t.Get(ctx, "/version", &v) == nil { // vLLM's and the embedded engine's; others have none
 		t.Version = t.name(v.Version)
 	}
+	t.About = t.about(ctx)
 }
 
 // refused makes an error that waiting cannot mend hopeless.

@@ -89,6 +89,7 @@ type Accuracy struct {
 
 // Results says what is written and shown, and where.
 type Results struct {
+	Label, Remarks   string        // for people
 	Dir              string        // folder of the batch folders
 	Filename         string        // of the only result; empty: the cell's own name
 	HardwareBaseline string        // name or path

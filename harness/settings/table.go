@@ -73,7 +73,7 @@ var groups = []group{
 			set:  truth(func(s *Settings, b bool) { s.Estimate = b }),
 			Help: "true: say how long the selected cells would take on this server, and run nothing (make estimate)"},
 		{Env: "TEAM", Exported: true, MayChange: true, Also: []string{"TEAM_NAME_ENV"}, Elsewhere: []string{"TEAM_NAME"},
-			set:  setTeam,
+			set:  caption(64, func(s *Settings) *string { return &s.Team }),
 			Help: "team name on the leaderboard; needed by submit"},
 	}},
 	{Title: "The server", Rows: []row{
@@ -235,6 +235,10 @@ var groups = []group{
 			Help: "folder in which fetched data files are kept; none means inferbench in your cache folder"},
 	}},
 	{Title: "Results", Rows: []row{
+		{Env: "LABEL", MayChange: true, set: caption(100, func(s *Settings) *string { return &s.Results.Label }),
+			Help: "what the batch is of, for people: the report and the table show it"},
+		{Env: "NOTES", MayChange: true, set: caption(2000, func(s *Settings) *string { return &s.Results.Remarks }),
+			Help: "whatever else is worth knowing of the batch, for people; results record it"},
 		{Env: "GOODPUT", set: setGoodput,
 			Help: "service levels in ms that a good request keeps, as ttft:500 tpot:50 e2el:9000"},
 		{Env: "SCRAPE_EVERY", Default: "1s", MayChange: true,

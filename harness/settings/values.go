@@ -179,12 +179,15 @@ func setMode(s *Settings, v string) error {
 	return errors.New("want acc, perf or submit")
 }
 
-func setTeam(s *Settings, v string) error {
-	if len([]rune(v)) > 64 || strings.ContainsFunc(v, unicode.IsControl) {
-		return errors.New("want at most 64 characters on one line")
+// caption is a text that people read, of at most so many characters.
+func caption(most int, field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		if len([]rune(v)) > most || strings.ContainsFunc(v, unicode.IsControl) {
+			return fmt.Errorf("want at most %d characters on one line", most)
+		}
+		*field(s) = v
+		return nil
 	}
-	s.Team = v
-	return nil
 }
 
 func setConc(s *Settings, v string) (err error) {

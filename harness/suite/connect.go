@@ -2,9 +2,11 @@ package suite
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"inferbench/harness/engine"
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
 )
@@ -40,14 +42,33 @@ func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *s
 	if set.Server.VocabSize > 0 {
 		t.Vocab = set.Server.VocabSize
 	}
+	if err := agreeOnGPUs(set, t.About.GPUs); err != nil {
+		disconnect()
+		return nil, func() {}, err
+	}
 	if t.Within = within; !within {
 		set.Engine.Profile = t.Profile // of an engine in a process of its own
 	}
 	return t, disconnect, nil
 }
 
+// agreeOnGPUs takes the number of GPUs that throughput is divided by from the
+// server, where it tells and TP says nothing else. A TP that differs is an error:
+// it would make every figure a GPU wrong, and nobody would see it.
+func agreeOnGPUs(set *settings.Settings, told int) error {
+	switch {
+	case told == 0 || told == set.Server.TP:
+		return nil
+	case set.Given["TP"] == "":
+		set.Server.TP = told
+		return nil
+	}
+	return hint.New(fmt.Errorf("TP=%d, but the server says that it runs on %d GPUs", set.Server.TP, told),
+		fmt.Sprintf("set TP=%d, or leave TP out", told))
+}
+
 // startEngine starts the embedded engine as the settings describe it.
 func startEngine(set settings.Settings) (*engine.Engine, error) {
 	return engine.Start(engine.Config{Profile: set.Engine.Profile, APIKey: set.Server.APIKey, Dialect: engine.Dialect(set.Engine.Dialect),
-		Noise: set.Engine.Noise, DecodeNoise: set.Engine.DecodeNoise, Faults: set.Engine.Faults})
+		Noise: set.Engine.Noise, DecodeNoise: set.Engine.DecodeNoise, Faults: set.Engine.Faults, GPUs: set.Server.TP})
 }

@@ -33,6 +33,9 @@ func writeTables(w io.Writer, sw *sweep.Sweep) {
 func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, width int) {
 	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
 	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name, t.Version)
+	if s.Results.Label != "" {
+		fmt.Fprintln(w, s.Results.Label)
+	}
 	if t.Loopback {
 		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any hardware.\n", s.Engine.Profile)
 	}

@@ -203,6 +203,8 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.Mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
 		AccuracyMaxLength: s.Accuracy.MaxLength, Settings: s.Given}
+	a.Label, a.Remarks = s.Results.Label, s.Results.Remarks
+	a.Server, _ = batch.Section(t.About) // texts and numbers, which JSON has
 	if p.Chat {
 		a.Endpoint = "/v1/chat/completions"
 	}
