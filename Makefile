@@ -17,7 +17,7 @@ RUN := $(GO) tool gotestsum --format standard-verbose --hide-summary all --junit
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: help bench acc perf submit estimate resume ci test serve engine settings install dist $(BIN)
+.PHONY: help bench acc perf submit estimate fetch resume ci test serve engine settings install dist $(BIN)
 .PHONY: report compare csv import baseline baselines leaderboard leaderboard-backup resubmit real-engine
 
 help: ## these verbs; make help-dev lists the maintainers'
@@ -44,6 +44,9 @@ submit: $(if $(BATCH),$(BIN)) ## perf, then the leaderboard; needs TEAM=x. All f
 
 estimate: $(BIN) ## how long the selected cells would take on this server; runs nothing
 	@$(BIN) estimate
+
+fetch: $(BIN) ## the public data files that accuracy needs into CACHE_DIR, for a machine without network
+	@$(BIN) fetch
 
 resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
 	@test -n '$(BATCH)' || { echo 'make resume: want a batch folder, as in make resume BATCH=batch_…' >&2; exit 2; }

@@ -66,6 +66,8 @@ func (readCloser) Close() error { return nil }
 
 // No secret is in anything that a run prints or writes, whichever way it fails.
 func TestSecretsAreNowhere(t *testing.T) {
+	text, err := filepath.Abs("../harness/accuracy/texts/heldout.txt")
+	require.NoError(t, err)
 	stream := func(_ *http.Request, body string) bool { return strings.Contains(body, `"stream":true`) }
 	for name, c := range map[string]struct {
 		fails  func(*http.Request, string) bool
@@ -81,7 +83,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := append(os.Environ(), "BASE_URL="+tattler(t, c.fails), "API_KEY="+apiKey, "HEADERS=X-Gateway: Token "+header,
-				"LEADERBOARD_TOKEN="+board, "READY_TIMEOUT=1s", "REQUEST_TIMEOUT=2s", "TP=1")
+				"LEADERBOARD_TOKEN="+board, "READY_TIMEOUT=1s", "REQUEST_TIMEOUT=2s", "TP=1", "WIKITEXT="+text)
 			exit, dir, out := finish(t, env, append(small, "-test.run=TestServing", "-test.v")...)
 			if !c.passes {
 				assert.NotZero(t, exit)

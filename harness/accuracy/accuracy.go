@@ -30,7 +30,7 @@ type Options struct {
 	Task string // by its name, see [Names]; "" = the default
 
 	Files     map[string]string // paths of data files by the setting that names them (WIKITEXT, GSM8K, …); without one, what fits the server
-	CacheDir  string            // where fetched data files are kept; "" = inferbench in the user's cache folder
+	Cache     corpus.Cache      // where fetched data files are kept, and come from
 	MaxLength int               // tokens that a window and the generated token take at most; 0 = DefaultMaxLength
 	Conc      int               // requests in flight; 0 = 1
 	Tokenizer string            // path of the model's tokenizer.json, for a server that has no /tokenize

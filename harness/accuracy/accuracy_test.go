@@ -191,7 +191,7 @@ func TestWhatCannotBeScoredIsSaidBeforeAnyIsScored(t *testing.T) {
 		"ACC_MAX_LENGTH=3":       {&fake{}, Options{Files: wikitextAt(good), MaxLength: 3}, 0},
 		"than the 1024 tokens":   {&fake{}, Options{Files: wikitextAt(good)}, 1024},
 		"no such file":           {&fake{}, Options{Files: wikitextAt("/no/such/file")}, 0},
-		"cache (CACHE_DIR)":      {&fake{}, Options{CacheDir: good}, 0},
+		"cache (CACHE_DIR)":      {&fake{}, Options{Cache: corpus.Cache{Dir: good}}, 0},
 		"cannot score a prompt:": {&fake{completions: refuse, generate: refuse}, Options{Files: wikitextAt(good)}, 0},
 	} {
 		tg := serve(t, c.f)
@@ -301,7 +301,7 @@ func TestOtherServersAreScoredOnTheTextOfRecordAlone(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "wiki.test.raw"), []byte(twoArticles), 0o644))
 	f := &fake{}
-	_, err := Score(context.Background(), serve(t, f), Options{CacheDir: dir})
+	_, err := Score(context.Background(), serve(t, f), Options{Cache: corpus.Cache{Dir: dir}})
 	require.ErrorIs(t, err, corpus.ErrDigest)
 	assert.Zero(t, f.scores.Load())
 }
@@ -313,7 +313,7 @@ func TestACopyOfTheTextOfRecordIsCalledThat(t *testing.T) {
 	corpus.WikiText2.SHA256 = corpus.Digest([]byte(twoArticles))
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "wiki.test.raw"), []byte(twoArticles), 0o644))
-	for _, o := range []Options{{Files: wikitextAt(writeText(t, twoArticles))}, {CacheDir: dir}} {
+	for _, o := range []Options{{Files: wikitextAt(writeText(t, twoArticles))}, {Cache: corpus.Cache{Dir: dir}}} {
 		r, err := Score(context.Background(), serve(t, &fake{}), o)
 		require.NoError(t, err)
 		assert.Equal(t, "wikitext-2-raw-v1 test", r.Text.Name)

@@ -23,9 +23,11 @@ var Decode Task = decode{}
 
 type decode struct{}
 
-func (decode) Name() string         { return "decode" }
-func (decode) Needs() []corpus.File { return nil }
-func (decode) measured() Measured   { return new(DecodeAudit) }
+func (decode) Name() string                               { return "decode" }
+func (decode) Needs() []corpus.File                       { return nil }
+func (decode) Ready(context.Context, Options, bool) error { return nil }
+
+func (decode) measured() Measured { return new(DecodeAudit) }
 
 // Measure audits o.Workload at o.Conc. Where the server cannot be audited the
 // result's audit is NOT_RUN and says why.

@@ -29,6 +29,14 @@ func (gsm8k) Name() string         { return "gsm8k" }
 func (gsm8k) Needs() []corpus.File { return []corpus.File{corpus.GSM8KTest, corpus.GSM8KTrain} }
 func (gsm8k) measured() Measured   { return new(ExactMatch) }
 
+func (gsm8k) Ready(ctx context.Context, o Options, own bool) error {
+	if o.GenTokens > 0 && o.GenTokens+2 > o.MaxLength {
+		return fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d", o.GenTokens, o.MaxLength)
+	}
+	_, err := gsm8kRows(ctx, &server.Server{Loopback: own}, o)
+	return err
+}
+
 func (gsm8k) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	r, _, err := solve(ctx, t, o)
 	return r, orChatOnly(ctx, t, o, err)

@@ -24,6 +24,11 @@ type ChatMatch struct {
 	Unanswered
 }
 
+func (gsm8kChat) Ready(ctx context.Context, o Options, own bool) error {
+	_, err := gsm8kRows(ctx, &server.Server{Loopback: own}, o)
+	return err
+}
+
 func (gsm8kChat) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	r, _, err := solveByChat(ctx, t, o)
 	return r, err

@@ -12,9 +12,11 @@ import (
 // none asks nothing: a run for speed alone.
 type none struct{}
 
-func (none) Name() string         { return "none" }
-func (none) Needs() []corpus.File { return nil }
-func (none) measured() Measured   { return nil }
+func (none) Name() string                               { return "none" }
+func (none) Needs() []corpus.File                       { return nil }
+func (none) Ready(context.Context, Options, bool) error { return nil }
+
+func (none) measured() Measured { return nil }
 
 func (none) Measure(context.Context, *server.Server, Options) (*Result, error) {
 	return nil, &Unmeasured{"accuracy was not asked for"}

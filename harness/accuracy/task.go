@@ -20,6 +20,11 @@ type Task interface {
 	Name() string
 	// Needs lists the data files that are fetched where no setting names them.
 	Needs() []corpus.File
+	// Ready reads what will be needed, before a server is asked for anything, and
+	// refuses what cannot be measured: a file that is not one, a setting that
+	// contradicts another. With own the suite's own data takes the place of what
+	// would be fetched.
+	Ready(ctx context.Context, o Options, own bool) error
 	// Measure asks the server. An error means that there is no figure.
 	Measure(ctx context.Context, t *server.Server, o Options) (*Result, error)
 	// Judge lays a result beside a baseline, nil where there is none. A tolerance

@@ -95,5 +95,7 @@ func loadText(ctx context.Context, t *server.Server, o Options) (*Text, error) {
 }
 
 func (o Options) cache() *corpus.Cache {
-	return &corpus.Cache{Dir: o.CacheDir, OnProgress: o.OnFetch}
+	c := o.Cache
+	c.OnProgress = o.OnFetch
+	return &c
 }

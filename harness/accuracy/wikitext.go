@@ -19,6 +19,11 @@ func (wikitext) Name() string         { return "wikitext" }
 func (wikitext) Needs() []corpus.File { return []corpus.File{corpus.WikiText2} }
 func (wikitext) measured() Measured   { return new(Metrics) }
 
+func (wikitext) Ready(ctx context.Context, o Options, own bool) error {
+	_, err := loadText(ctx, &server.Server{Loopback: own}, o)
+	return err
+}
+
 func (wikitext) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	r, _, err := scoreText(ctx, t, o)
 	return r, orChatOnly(ctx, t, o, err)

@@ -17,9 +17,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"inferbench/harness/hint"
 )
 
 // File is a public data file.
@@ -50,6 +53,10 @@ type Cache struct {
 	Client *http.Client  // nil: one that gives up connecting after 10 s
 	Stall  time.Duration // gives up on a source that sends nothing for so long; default 30 s
 
+	Mirror     string // address of a folder that has the files by their Base; asked first
+	HFEndpoint string // where Hugging Face's files are fetched from; "" is https://huggingface.co
+	Offline    bool   // fetch nothing
+
 	// OnProgress is told how many bytes have come, of how many (-1 where the
 	// source does not say).
 	OnProgress func(f File, got, total int64)
@@ -77,8 +84,11 @@ func (c *Cache) Get(ctx context.Context, f File) ([]byte, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cache (CACHE_DIR): %w", err)
 	}
+	if c.Offline {
+		return nil, c.missing(f, path, errOffline)
+	}
 	var first error
-	for _, s := range f.Sources {
+	for _, s := range c.sources(f) {
 		b, err := c.fetch(ctx, f, s)
 		if err == nil {
 			return b, c.keep(path, b)
@@ -90,8 +100,43 @@ func (c *Cache) Get(ctx context.Context, f File) ([]byte, error) {
 			first = err
 		}
 	}
-	return nil, fmt.Errorf("%s (%d bytes, SHA-256 %s) %w from any of %d addresses (%w): put it at %s, or set %s to where it is",
-		f.Base, f.Size, f.SHA256, ErrUnavailable, len(f.Sources), first, path, f.Setting)
+	return nil, c.missing(f, path, fmt.Errorf("%w from any of %d addresses (%w)", ErrUnavailable, len(c.sources(f)), first))
+}
+
+var errOffline = fmt.Errorf("%w: HF_HUB_OFFLINE forbids it", ErrUnavailable)
+
+// missing says why a file is not here, and the ways to bring it.
+func (c *Cache) missing(f File, path string, err error) error {
+	return hint.New(fmt.Errorf("%s (%d bytes, SHA-256 %s) %w", f.Base, f.Size, f.SHA256, err),
+		fmt.Sprintf("run make fetch CACHE_DIR=DIR on a machine that has network and carry DIR over (CACHE_DIR), or put the file at %s, "+
+			"or set %s to where it is, or DATA_MIRROR to a folder on a web server that has it", path, f.Setting))
+}
+
+// sources lists where a file may be had, in the order in which they are asked.
+func (c *Cache) sources(f File) (out []Source) {
+	if c.Mirror != "" {
+		out = append(out, Source{URL: strings.TrimRight(c.Mirror, "/") + "/" + f.Base})
+	}
+	for _, s := range f.Sources {
+		if rest, ok := strings.CutPrefix(s.URL, huggingFace); ok && c.HFEndpoint != "" {
+			s.URL = strings.TrimRight(c.HFEndpoint, "/") + rest
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+const huggingFace = "https://huggingface.co"
+
+// Has reports whether the cache has the file, so that [Cache.Get] needs no
+// network.
+func (c *Cache) Has(f File) bool {
+	path, err := c.path(f)
+	if err != nil {
+		return false
+	}
+	b, err := os.ReadFile(path)
+	return err == nil && f.Check(b) == nil
 }
 
 // Check holds b to the file's size and digest; the error wraps [ErrDigest].
@@ -106,6 +151,12 @@ func (f File) Check(b []byte) error {
 func Digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+// Path is where the cache keeps the file.
+func (c *Cache) Path(f File) string {
+	path, _ := c.path(f)
+	return path
 }
 
 func (c *Cache) path(f File) (string, error) {

@@ -17,6 +17,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/hint"
 )
 
 const text = " \n = A = \n \n Some words . \n"
@@ -90,10 +92,37 @@ func TestWithoutNetworkOneLineSaysWhatToPutWhere(t *testing.T) {
 	_, err := c.Get(context.Background(), fileAt("http://127.0.0.1:1/a.raw", "http://127.0.0.1:1/b.raw"))
 	require.ErrorIs(t, err, ErrUnavailable)
 	assert.ErrorContains(t, err, fmt.Sprintf("a.raw (%d bytes, SHA-256 %s) could not be fetched from any of 2 addresses", len(text), Digest([]byte(text))))
-	assert.ErrorContains(t, err, "put it at "+filepath.Join(c.Dir, "a.raw")+", or set WIKITEXT to where it is")
-	assert.NotContains(t, err.Error(), "\n")
+	line := hint.Line(err)
+	assert.Contains(t, line, "run make fetch CACHE_DIR=DIR on a machine that has network and carry DIR over")
+	assert.Contains(t, line, "put the file at "+filepath.Join(c.Dir, "a.raw")+", or set WIKITEXT to where it is")
+	assert.NotContains(t, line, "\n")
 	entries, _ := os.ReadDir(c.Dir)
 	assert.Empty(t, entries, "nothing half-written")
+}
+
+// A mirror is asked first, Hugging Face where HF_ENDPOINT says it is, and nobody
+// where HF_HUB_OFFLINE forbids it.
+func TestWhereFilesAreFetchedFrom(t *testing.T) {
+	f := fileAt(huggingFace+"/a/text", "http://127.0.0.1:1/b.raw")
+	s, asked := hub(t, map[string][]byte{"/folder/a.raw": []byte(text)})
+	c := &Cache{Dir: t.TempDir(), Mirror: s.URL + "/folder/"}
+	assert.False(t, c.Has(f))
+	_, err := c.Get(context.Background(), f)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, asked.Load())
+	assert.True(t, c.Has(f))
+
+	s, asked = hub(t, map[string][]byte{"/hf/a/text": []byte(text)})
+	c = &Cache{Dir: t.TempDir(), HFEndpoint: s.URL + "/hf"}
+	_, err = c.Get(context.Background(), f)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, asked.Load())
+
+	c = &Cache{Dir: t.TempDir(), HFEndpoint: s.URL + "/hf", Offline: true}
+	_, err = c.Get(context.Background(), f)
+	require.ErrorIs(t, err, ErrUnavailable)
+	assert.ErrorContains(t, err, "could not be fetched: HF_HUB_OFFLINE forbids it")
+	assert.EqualValues(t, 1, asked.Load(), "nobody was asked")
 }
 
 func TestWhatIsNotTheFileIsNeverHandedOut(t *testing.T) {

@@ -84,7 +84,15 @@ type Accuracy struct {
 	GenTokens int               // most tokens of an answer to one
 	Tokenizer string            // path of a tokenizer.json, for a server without /tokenize
 	Prefix    *int32            // id of the token before a text; nil: ask
-	CacheDir  string            // where fetched data files are kept; empty: the user's cache folder
+	Fetch     Fetch             // how public data files are had
+}
+
+// Fetch says where public data files come from, and where they are kept.
+type Fetch struct {
+	CacheDir   string // empty: the user's cache folder
+	Mirror     string // address of a folder that has them; asked first
+	HFEndpoint string // in place of https://huggingface.co
+	Offline    bool   // fetch nothing
 }
 
 // Results says what is written and shown, and where.

@@ -231,8 +231,16 @@ var groups = []group{
 		{Env: "GSM8K_TRAIN", Input: true,
 			set:  accuracyFile("GSM8K_TRAIN"),
 			Help: "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise"},
-		{Env: "CACHE_DIR", Exported: true, set: text(func(s *Settings) *string { return &s.Accuracy.CacheDir }),
-			Help: "folder in which fetched data files are kept; none means inferbench in your cache folder"},
+		{Env: "CACHE_DIR", Exported: true, set: text(func(s *Settings) *string { return &s.Accuracy.Fetch.CacheDir }),
+			Help: "folder in which fetched data files are kept (make fetch fills it); none means inferbench in your " +
+				"cache folder"},
+		{Env: "DATA_MIRROR", MayChange: true, set: webFolder(func(s *Settings) *string { return &s.Accuracy.Fetch.Mirror }),
+			Help: "address of a folder that has the public data files by their names in CACHE_DIR; it is asked before " +
+				"their homes are"},
+		{Env: "HF_ENDPOINT", Exported: true, MayChange: true, set: webFolder(func(s *Settings) *string { return &s.Accuracy.Fetch.HFEndpoint }),
+			Help: "where Hugging Face's files are fetched from, in place of https://huggingface.co"},
+		{Env: "HF_HUB_OFFLINE", Default: "0", Exported: true, MayChange: true, set: setOffline,
+			Help: "1: fetch nothing; what is needed must be in CACHE_DIR or named"},
 	}},
 	{Title: "Results", Rows: []row{
 		{Env: "LABEL", MayChange: true, set: caption(100, func(s *Settings) *string { return &s.Results.Label }),

@@ -319,3 +319,28 @@ func setProgress(s *Settings, v string) error {
 	}
 	return errors.New("want live, lines, none or auto")
 }
+
+// webFolder is the address of a folder on a web server.
+func webFolder(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		a, err := address(v)
+		if err != nil {
+			return err
+		}
+		*field(s) = a
+		return nil
+	}
+}
+
+// setOffline takes the words that Hugging Face's own tools take.
+func setOffline(s *Settings, v string) error {
+	switch strings.ToLower(v) {
+	case "1", "true", "yes", "on":
+		s.Accuracy.Fetch.Offline = true
+	case "0", "false", "no", "off":
+		s.Accuracy.Fetch.Offline = false
+	default:
+		return errors.New("want 1 or 0")
+	}
+	return nil
+}

@@ -6,17 +6,21 @@ package suite
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
 
+	"inferbench/harness/accuracy"
 	"inferbench/harness/estimate"
 	"inferbench/harness/figures"
 	"inferbench/harness/hint"
 	"inferbench/harness/report"
+	"inferbench/harness/server"
 	"inferbench/harness/settings"
 	"inferbench/harness/sweep"
 )
@@ -79,6 +83,9 @@ func Main(flags *flag.FlagSet, m Runner) int {
 // run connects to the server and has the selected cells run on it.
 func run(ctx context.Context, set settings.Settings, sel selection, line commandLine, begin time.Time, m Runner) int {
 	tty, plain := progressOutput()
+	if err := accuracyReady(ctx, set); err != nil {
+		return refuse(ctx, err)
+	}
 	t, disconnect, err := connect(ctx, &set, plain)
 	if err != nil {
 		return refuse(ctx, err)
@@ -105,6 +112,11 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 		if err := estimate.Write(ctx, os.Stdout, t, set, sel.measured()); err != nil {
 			return refuse(ctx, err)
 		}
+		if o, err := sweep.AccuracyOptions(set); err == nil {
+			for _, f := range accuracy.Missing(o, t.Loopback) {
+				fmt.Printf("Accuracy will fetch %s (%d bytes), which is not in CACHE_DIR: without network, make fetch on a machine that has some.\n", f.Base, f.Size)
+			}
+		}
 		return 0
 	}
 	budget := budget(ctx, t, set, sel, line, begin)
@@ -120,6 +132,41 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 		fmt.Print(figures.Units())
 	}
 	return finish(ctx, sw, line, m.Run())
+}
+
+// accuracyReady checks, before the server is waited for, that all is here that
+// accuracy will need; what is not is fetched. A following shard measures none,
+// and an estimate only says what will be fetched.
+func accuracyReady(ctx context.Context, set settings.Settings) error {
+	o, err := sweep.AccuracyOptions(set)
+	if err != nil || set.Estimate || set.Shard.Index > 0 {
+		return err
+	}
+	own := set.Embedded()
+	if !own {
+		err := askEmbedded(ctx, set)
+		var refusal *server.HTTPError
+		var untrusted *tls.CertificateVerificationError
+		if errors.As(err, &untrusted) || errors.As(err, &refusal) && (refusal.Status == http.StatusUnauthorized || refusal.Status == http.StatusForbidden) {
+			return nil // the server will not be measured at all: connecting to it says why
+		}
+		own = err == nil
+	}
+	return accuracy.Ready(ctx, o, own)
+}
+
+// askEmbedded is nil where the embedded engine answers at the settings' address:
+// accuracy on it needs no public data.
+func askEmbedded(ctx context.Context, set settings.Settings) error {
+	client, err := server.Client(set.Server.CAFile)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	t := server.New(set.Server.BaseURL, set.Server.Model, set.Server.APIKey, client)
+	t.Headers = set.Workload.Headers
+	return t.Get(ctx, "/inferbench/info", nil)
 }
 
 // finish ends a sweep whose cells have run, and returns the exit code.

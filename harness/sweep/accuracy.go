@@ -14,6 +14,7 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
+	"inferbench/harness/settings"
 )
 
 // Accuracy is how a cell's accuracy run ended.
@@ -124,21 +125,14 @@ func (sw *Sweep) retry() server.Retry {
 // score scores at conc, for a cell. It never returns nil.
 func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 	s := sw.Settings.Accuracy
-	var named *baselines.Accuracy
-	if s.Baseline != "" {
-		var err error
-		if named, err = baselines.LoadAccuracy(s.Baseline); err != nil {
-			return &Accuracy{Err: err}
-		}
+	o, err := AccuracyOptions(sw.Settings)
+	if err != nil {
+		return &Accuracy{Err: err}
 	}
-	r, err := accuracy.Score(ctx, sw.Target, accuracy.Options{
-		Task: s.Task, Files: s.Files, CacheDir: s.CacheDir, MaxLength: s.MaxLength, Conc: conc, Retry: sw.retry(),
-		Tokenizer: s.Tokenizer, Prefix: s.Prefix, Shots: s.Shots, GenTokens: s.GenTokens, Baseline: named,
-		OnProgress: func(done, total int) { sw.Watch.Accuracy(c, done, total) },
-		OnFetch: func(f corpus.File, got, total int64) {
-			sw.Watch.Fetching(c, f.Base, got, total)
-		},
-	})
+	o.Conc, o.Retry = conc, sw.retry()
+	o.OnProgress = func(done, total int) { sw.Watch.Accuracy(c, done, total) }
+	o.OnFetch = func(f corpus.File, got, total int64) { sw.Watch.Fetching(c, f.Base, got, total) }
+	r, err := accuracy.Score(ctx, sw.Target, o)
 	var unmeasured *accuracy.Unmeasured
 	switch {
 	case errors.As(err, &unmeasured):
@@ -151,6 +145,25 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 		return &Accuracy{Result: r, Err: err}
 	}
 	return &Accuracy{Result: r, Baseline: base, Verdict: accuracy.Judge(r, base, s.Tolerance)}
+}
+
+// AccuracyOptions are the options of an accuracy run that the settings ask for.
+func AccuracyOptions(set settings.Settings) (accuracy.Options, error) {
+	s := set.Accuracy
+	o := accuracy.Options{Task: s.Task, Files: s.Files, MaxLength: s.MaxLength, Tokenizer: s.Tokenizer, Prefix: s.Prefix,
+		Shots: s.Shots, GenTokens: s.GenTokens, Cache: Cache(s.Fetch)}
+	if s.Baseline != "" {
+		var err error
+		if o.Baseline, err = baselines.LoadAccuracy(s.Baseline); err != nil {
+			return o, fmt.Errorf("ACC_BASELINE: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// Cache is the cache of public data files that the settings ask for.
+func Cache(f settings.Fetch) corpus.Cache {
+	return corpus.Cache{Dir: f.CacheDir, Mirror: f.Mirror, HFEndpoint: f.HFEndpoint, Offline: f.Offline}
 }
 
 // endUnmeasured ends a cell whose speed is not measured.
