@@ -99,6 +99,7 @@ type Fetch struct {
 type Results struct {
 	Label, Remarks   string        // for people
 	Dir              string        // folder of the batch folders
+	JUnit            string        // path of the JUnit report; empty: none
 	Filename         string        // of the only result; empty: the cell's own name
 	HardwareBaseline string        // name or path
 	GPUHourUSD       float64       // 0: not given
@@ -146,13 +147,15 @@ func Register(flags *flag.FlagSet) {
 // the default. An empty value counts as not given. With RESUME, what the batch
 // was run with stands in place of dotenv and default, and a flag or variable must
 // agree with it. The error is one line that names the setting, its value, where
-// it came from and what would be right.
+// it came from and what would be right; the settings that are right are there
+// all the same.
 func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error) {
 	from, err := readSources(flags, environ, dotenv)
 	if err != nil {
 		return Settings{}, err
 	}
 	var s Settings
+	var wrong error // the first
 	for _, r := range table {
 		g := from.find(r)
 		if r.Env == "RESUME" && g.value != "" {
@@ -169,7 +172,10 @@ func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error
 			continue
 		}
 		if err := r.set(&s, g.value); err != nil {
-			return Settings{}, g.wrong(r, err)
+			if wrong == nil {
+				wrong = g.wrong(r, err)
+			}
+			continue
 		}
 		if g.value != r.Default && !r.Secret {
 			if s.Given == nil {
@@ -179,6 +185,9 @@ func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error
 		}
 	}
 	s.Notes = from.nearMisses()
+	if wrong != nil {
+		return s, wrong
+	}
 	return s, s.check()
 }
 

@@ -37,7 +37,7 @@ type Benchmark[B any] interface {
 // Accuracy scores the model at every cell's CONC and judges it against its
 // baseline: a sub-test a cell.
 func Accuracy[T Test[T]](t T) {
-	eachCell(t, func(t T, c matrix.Cell) {
+	eachCell(&recorded[T]{Test: t, name: "TestAccuracy"}, func(t *recorded[T], c matrix.Cell) {
 		a, err := current.score(c)
 		if err != nil {
 			t.Fatal(hint.Line(err))
@@ -104,7 +104,9 @@ const (
 
 // Serving is [Bench] as tests: the figures are attributes of the sub-tests, and
 // of a cell that passed the benchmark's line goes to standard output.
-func Serving[T Test[T]](t T) { Bench(&benchTest[T]{Test: t}) }
+func Serving[T Test[T]](t T) {
+	Bench(&benchTest[*recorded[T]]{Test: &recorded[T]{Test: t, name: "TestServing"}})
+}
 
 // benchTest makes a benchmark of a test: one pass.
 type benchTest[T Test[T]] struct {

@@ -19,7 +19,8 @@ type session struct {
 	sweep  *sweep.Sweep
 	plan   plan
 	budget *estimate.Budget
-	count  int // passes over each cell; 0 is 1
+	count  int          // passes over each cell; 0 is 1
+	report []*junitCase // of the cells so far
 }
 
 // current is what the tests run, which package testing hands nothing to. It is

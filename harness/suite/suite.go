@@ -72,7 +72,7 @@ func Main(flags *flag.FlagSet, m Runner) int {
 		err = sel.misses(set)
 	}
 	if err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
 	if len(sel.cells) == 0 || line.list != "" {
 		return m.Run()
@@ -88,16 +88,16 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	}
 	t, disconnect, err := connect(ctx, &set, plain)
 	if err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
 	defer disconnect()
 	shards, err := sweep.JoinShards(ctx, set)
 	if err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
 	watch, unwatch, err := watcher(set, tty, plain, sel.cells, line)
 	if err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
 	defer unwatch()
 	config := sweep.Config{Settings: set, Target: t, Shards: shards, Watch: watch, Begin: begin,
@@ -110,7 +110,7 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	}
 	if set.Estimate {
 		if err := estimate.Write(ctx, os.Stdout, t, set, sel.measured()); err != nil {
-			return refuse(ctx, err)
+			return refuseWith(ctx, set, err)
 		}
 		if o, err := sweep.AccuracyOptions(set); err == nil {
 			for _, f := range accuracy.Missing(o, t.Loopback) {
@@ -121,13 +121,13 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	}
 	budget := budget(ctx, t, set, sel, line, begin)
 	if err := budget.Fits(); err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
 	sw, err := sweep.Open(config)
 	if err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
-	current = &session{ctx, sw, sel.plan, budget, line.count}
+	current = &session{ctx: ctx, sweep: sw, plan: sel.plan, budget: budget, count: line.count}
 	if line.bench != "" {
 		fmt.Print(figures.Units())
 	}
@@ -175,6 +175,7 @@ func finish(ctx context.Context, sw *sweep.Sweep, line commandLine, code int) in
 	for _, b := range sw.Batches() {
 		err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
 	}
+	err = errors.Join(err, writeJUnit(sw.Settings.Results.JUnit, sw.Begin, junitOfSweep(sw), current.report))
 	writeTables(os.Stdout, sw)
 	if tty := line.heldBack(code); tty != nil && err == nil {
 		writeTables(tty, sw)
@@ -188,6 +189,13 @@ func finish(ctx context.Context, sw *sweep.Sweep, line commandLine, code int) in
 		code = max(code, 1)
 	}
 	return code
+}
+
+// refuseWith is [refuse], and leaves a JUnit report that says the same.
+func refuseWith(ctx context.Context, set settings.Settings, err error) int {
+	why := &junitReason{Message: hint.Line(err), Text: hint.Line(err)}
+	failed := writeJUnit(set.Results.JUnit, time.Now(), nil, []*junitCase{{Class: "inferbench", Name: "start", Time: "0.000", Failure: why}})
+	return refuse(ctx, errors.Join(err, failed))
 }
 
 // refuse says in one line why nothing runs. Whatever was cut short by Ctrl+C has
