@@ -74,7 +74,9 @@ func TestTheCommandLeavesTheSameBatch(t *testing.T) {
 			var v map[string]any
 			if filepath.Ext(f.Name()) == ".json" && json.Unmarshal(text, &v) == nil && !strings.HasPrefix(f.Name(), "server_") {
 				// What a measurement may or may not find to say:
-				maps.DeleteFunc(v, func(k string, _ any) bool { return k == "notes" || k == "steady" || k == "server_metrics" || k == "client_audit" })
+				maps.DeleteFunc(v, func(k string, _ any) bool {
+					return k == "notes" || k == "steady" || k == "server_metrics" || k == "client_audit"
+				})
 				b.keys[f.Name()] = keys(v, "")
 				if args, ok := v["benchmark_args"].(map[string]any); ok {
 					b.args = args
