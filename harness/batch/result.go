@@ -105,6 +105,7 @@ type Args struct {
 	NumPrompts        int             `json:"num_prompts"`
 	WarmUp            int             `json:"warmup_requests"`
 	RequestRate       *float64        `json:"request_rate"` // requests/s; null is as fast as max_concurrency allows
+	Temperature       *float64        `json:"temperature"`  // as sent; null where it is left to the server
 	Seed              int64           `json:"seed"`
 	Label             string          `json:"label,omitempty"`  // for people: what the batch is of
 	Remarks           string          `json:"notes,omitempty"`  // for people

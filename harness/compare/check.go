@@ -133,6 +133,7 @@ func differences(a, b batch.Args) []difference {
 	for _, name := range settings.TrafficNames() {
 		add(name, or(a.Settings[name], "default"), or(b.Settings[name], "default"), true)
 	}
+	add("temperature", temperature(a.Temperature), temperature(b.Temperature), true)
 	add("endpoint", a.Endpoint, b.Endpoint, true)
 	add("seed", a.Seed, b.Seed, false)
 	add("tp", a.TP, b.TP, false)
@@ -142,6 +143,14 @@ func differences(a, b batch.Args) []difference {
 	add("warmup_requests", a.WarmUp, b.WarmUp, false)
 	add("client_version", a.ClientVersion, b.ClientVersion, false)
 	return out
+}
+
+// temperature is "" where the file does not tell it.
+func temperature(t *float64) any {
+	if t == nil {
+		return ""
+	}
+	return fmt.Sprintf("%g", *t)
 }
 
 func or(s, instead string) string {

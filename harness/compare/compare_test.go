@@ -54,7 +54,7 @@ func folder(t *testing.T, ts []stats.Timing, keep bool, change func(*batch.Resul
 	require.NoError(t, err)
 	end := ts[len(ts)-1].Last
 	sum := stats.Run{Timings: ts, Duration: end, GPUs: 8}.Summary()
-	r := batch.Result{Status: batch.Passed, Performance: &sum, Args: batch.Args{
+	r := batch.Result{Status: batch.Passed, Performance: &sum, Args: batch.Args{Temperature: new(0.0),
 		Model: "m", DatasetName: "random", RandomInputLen: 64, RandomOutputLen: 32, RandomRangeRatio: 1, MaxConcurrency: 8, NumPrompts: 400,
 	}}
 	if change != nil {
@@ -169,6 +169,7 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 	rate := 3.0
 	for want, change := range map[string]func(*batch.Result){
 		"model: m against n":                    func(r *batch.Result) { r.Args.Model = "n" },
+		"temperature: 0 against 0.7":            func(r *batch.Result) { r.Args.Temperature = new(0.7) },
 		"random_range_ratio: 1 against 0.8":     func(r *batch.Result) { r.Args.RandomRangeRatio = 0.8 },
 		"num_prompts: 400 against 40":           func(r *batch.Result) { r.Args.NumPrompts = 40 },
 		"request_rate: unlimited against 3":     func(r *batch.Result) { r.Args.RequestRate = &rate },

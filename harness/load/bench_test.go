@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -129,7 +130,7 @@ func TestNoAllocationPerToken(t *testing.T) {
 func BenchmarkBody(b *testing.B) {
 	for name, isl := range map[string]int{"1K": 1024, "8K": 8192, "128K": 131072} {
 		b.Run(name, func(b *testing.B) {
-			e, _ := newEncoder("m", Options{})
+			e, _ := newEncoder(server.New("http://h", "m", "", nil), Options{})
 			src := workload.Random{N: 1, ISL: isl, OSL: 1, RangeRatio: 1, Seed: 1}
 			var buf []byte
 			b.ReportAllocs()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"inferbench/harness/server"
 	"inferbench/harness/workload"
 )
 
@@ -29,12 +30,13 @@ type encoder struct {
 	model      []byte                     // JSON
 	body       map[string]json.RawMessage // what is the same in every request but for the model
 	chat       bool
-	ignoreEOS  bool // the server was asked to go on to the full length
+	maxTokens  string // what the server calls max_tokens; empty: it is left out
+	ignoreEOS  bool   // the server was asked to go on to the full length
 }
 
-func newEncoder(model string, o Options) (encoder, error) {
+func newEncoder(t *server.Server, o Options) (encoder, error) {
 	body := map[string]json.RawMessage{
-		"temperature":    json.RawMessage("0"),
+		"temperature":    strconv.AppendFloat(nil, o.Temperature, 'g', -1, 64),
 		"ignore_eos":     json.RawMessage("true"),
 		"stream":         json.RawMessage("true"),
 		"stream_options": json.RawMessage(`{"include_usage":true}`),
@@ -42,8 +44,17 @@ func newEncoder(model string, o Options) (encoder, error) {
 	if err := workload.CheckExtraBody(o.ExtraBody); err != nil {
 		return encoder{}, fmt.Errorf("load: extra body: %w", err)
 	}
+	maxTokens := t.Keys.Called("max_tokens")
+	if v, ok := o.ExtraBody["max_tokens"]; ok && workload.LeavesOut(v) {
+		maxTokens = ""
+	}
+	for k := range body {
+		if t.Keys.Called(k) == "" {
+			delete(body, k)
+		}
+	}
 	for k, v := range o.ExtraBody {
-		if isNull(v) {
+		if workload.LeavesOut(v) {
 			delete(body, k)
 			continue
 		}
@@ -52,19 +63,19 @@ func newEncoder(model string, o Options) (encoder, error) {
 		}
 		body[k] = v
 	}
-	m, err := json.Marshal(model)
+	m, err := json.Marshal(t.ModelSent())
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: model name: %w", err)
 	}
-	return encodeBody(m, body, o.Chat)
+	return encodeBody(m, maxTokens, body, o.Chat)
 }
 
-func encodeBody(model []byte, body map[string]json.RawMessage, chat bool) (encoder, error) {
+func encodeBody(model []byte, maxTokens string, body map[string]json.RawMessage, chat bool) (encoder, error) {
 	rest, err := json.Marshal(body) // in order of key
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: extra body: %w", err)
 	}
-	e := encoder{model: model, body: body, chat: chat, ignoreEOS: string(body["ignore_eos"]) == "true"}
+	e := encoder{model: model, maxTokens: maxTokens, body: body, chat: chat, ignoreEOS: string(body["ignore_eos"]) == "true"}
 	e.head = append(append([]byte(`{"model":`), model...), ',')
 	e.tail = append([]byte{','}, rest[1:]...)
 	return e, nil
@@ -80,7 +91,7 @@ func (e encoder) withCounts() (encoder, bool) {
 	}
 	body := maps.Clone(e.body)
 	body["stream_options"] = json.RawMessage(`{"include_usage":true,"continuous_usage_stats":true}`)
-	counting, err := encodeBody(e.model, body, e.chat)
+	counting, err := encodeBody(e.model, e.maxTokens, body, e.chat)
 	return counting, err == nil
 }
 
@@ -119,8 +130,8 @@ func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 		}
 		buf = append(append(buf, `"prompt":`...), text...)
 	}
-	if r.OutputLen > 0 {
-		buf = append(buf, `,"max_tokens":`...)
+	if r.OutputLen > 0 && e.maxTokens != "" {
+		buf = append(strconv.AppendQuote(append(buf, ','), e.maxTokens), ':')
 		buf = strconv.AppendInt(buf, int64(r.OutputLen), 10)
 	}
 	return append(buf, e.tail...), nil

@@ -25,10 +25,11 @@ type Options struct {
 
 	Shape // when they are sent; the zero Shape is a closed loop of Conc
 
-	Chat       bool                       // ask /v1/chat/completions instead of /v1/completions
-	RequestIDs string                     // where set, requests carry an X-Request-Id: this and their index
-	ExtraBody  map[string]json.RawMessage // keys of every request's body, over the client's own; null removes one
-	SLO        stats.SLO                  // for goodput; may be nil
+	Chat        bool                       // ask /v1/chat/completions instead of /v1/completions
+	RequestIDs  string                     // where set, requests carry an X-Request-Id: this and their index
+	Temperature float64                    // of sampling
+	ExtraBody   map[string]json.RawMessage // keys of every request's body, over the client's own; null removes one
+	SLO         stats.SLO                  // for goodput; may be nil
 
 	// Gate, where set, is called between the warm-up and the measured run, whose
 	// clock starts when it returns: clients on several machines start together

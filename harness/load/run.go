@@ -30,7 +30,7 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 		return nil, fmt.Errorf("load: the workload has no requests")
 	}
 	r := &runner{src: src, opts: o, slots: newSlots(o.Conc), rec: &Recording{SLO: o.SLO}}
-	if r.enc, err = newEncoder(t.ModelSent(), o); err != nil {
+	if r.enc, err = newEncoder(t, o); err != nil {
 		return nil, err
 	}
 	if r.end, err = newEndpoint(t, o); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -298,7 +299,7 @@ func TestExtraBody(t *testing.T) {
 		defer mu.Unlock()
 		stream(w, 2, 8, 0)
 	})
-	body, err := newEncoder("m", Options{ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.5"), "temperature": []byte("0.7"), "ignore_eos": []byte("null")}})
+	body, err := newEncoder(server.New("http://h", "m", "", nil), Options{ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.5"), "temperature": []byte("0.7"), "ignore_eos": []byte("null")}})
 	require.NoError(t, err)
 	b, err := body.encode(nil, workload.Request{Tokens: []int32{1}, OutputLen: 4})
 	require.NoError(t, err)
@@ -309,10 +310,51 @@ func TestExtraBody(t *testing.T) {
 	rec := run(t, tg, 1, Options{Conc: 1, ExtraBody: map[string]json.RawMessage{"ignore_eos": []byte("false")}})
 	assert.Equal(t, 1, rec.Summary(1).Successful, "fewer tokens than the most are no failure where the end is not ignored")
 
-	for k, v := range map[string]string{"stream": "false", "prompt": `"x"`, "x": "{"} {
+	for k, v := range map[string]string{"stream": "false", "prompt": `"x"`, "x": "{", "model": "null", "max_tokens": "5", "stream_options": "{}"} {
 		_, err := Run(t.Context(), tg, random(1), Options{Conc: 1, ExtraBody: map[string]json.RawMessage{k: []byte(v)}})
 		assert.ErrorContains(t, err, `"`+k+`"`)
 	}
+}
+
+// Each of the client's own keys that some servers refuse can be left out or has
+// another name, on both endpoints.
+func TestKeysThatServersRefuse(t *testing.T) {
+	all := map[string]any{"max_tokens": 4.0, "temperature": 0.0, "ignore_eos": true, "stream_options": map[string]any{"include_usage": true}}
+	for _, chat := range []bool{false, true} {
+		for key := range all {
+			for name, c := range map[string]struct {
+				keys server.Keys
+				o    Options
+			}{
+				"by the run":    {server.Keys{}, Options{ExtraBody: map[string]json.RawMessage{key: []byte("null")}}},
+				"by the server": {server.Keys{LeftOut: []string{key}}, Options{}},
+			} {
+				got := bodyOf(t, c.keys, c.o, chat)
+				assert.NotContains(t, got, key, name)
+				for other, v := range all {
+					if other != key {
+						assert.Equal(t, v, got[other], name)
+					}
+				}
+			}
+		}
+		got := bodyOf(t, server.Keys{MaxTokens: "max_completion_tokens"}, Options{Temperature: 0.7}, chat)
+		assert.NotContains(t, got, "max_tokens")
+		assert.Equal(t, 4.0, got["max_completion_tokens"])
+		assert.Equal(t, 0.7, got["temperature"])
+	}
+}
+
+func bodyOf(t *testing.T, keys server.Keys, o Options, chat bool) (got map[string]any) {
+	t.Helper()
+	tg := server.New("http://h", "m", "", nil)
+	tg.Keys, o.Chat = keys, chat
+	enc, err := newEncoder(tg, o)
+	require.NoError(t, err)
+	b, err := enc.encode(nil, workload.Request{Text: "x", OutputLen: 4})
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &got))
+	return got
 }
 
 func TestGoodputOfARun(t *testing.T) {

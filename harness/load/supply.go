@@ -84,7 +84,11 @@ func (s *supply) body(i int) prepared {
 	if err == nil {
 		*buf, err = s.enc.encode((*buf)[:0], r)
 	}
-	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: r.OutputLen, due: r.At, body: buf, err: err}
+	asked := r.OutputLen
+	if s.enc.maxTokens == "" {
+		asked = 0
+	}
+	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: asked, due: r.At, body: buf, err: err}
 }
 
 // sent takes a body back that was written: while the server is busy with the

@@ -80,6 +80,9 @@ func forAnswer(status int, path, says string) string {
 	if outOfVocabulary.MatchString(says) {
 		return "set VOCAB_SIZE to how many token ids the model has, or DATASET=text"
 	}
+	if status == http.StatusBadRequest || status == http.StatusUnprocessableEntity {
+		return forKey(says)
+	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return aKey

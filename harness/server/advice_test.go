@@ -44,7 +44,13 @@ func TestAdviceForAnswers(t *testing.T) {
 		{502, "/v1/completions", "Bad Gateway", "the server behind it"},
 		{500, "/v1/completions", "Internal Server Error", "log says why"},
 		{404, "/tokenize", "Not Found", ""},
-		{400, "/v1/completions", "temperature: must be above 0", ""},
+		{400, "/v1/completions", "temperature: must be above 0", "set TEMPERATURE to what the server takes"},
+		{400, "/v1/chat/completions", "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.", "set MAX_TOKENS_KEY=max_completion_tokens"},
+		{422, "/v1/completions", "Extra inputs are not permitted: max_tokens", "set MAX_TOKENS_KEY to what the server calls"},
+		{422, "/v1/completions", "Extra inputs are not permitted: stream_options", `EXTRA_BODY='{"stream_options":null}'`},
+		{400, "/v1/completions", "body.ignore_eos: unknown field", `EXTRA_BODY='{"ignore_eos":null}'`},
+		{400, "/v1/completions", "'max_tokens' is too large: 9000. This model's maximum context length is 4096 tokens", LongerContext},
+		{500, "/v1/completions", "max_tokens", itsLog},
 	} {
 		err := AdviseAnswer(errors.New(c.says), c.status, c.path, c.says)
 		if assert.EqualError(t, err, c.says); c.want == "" {

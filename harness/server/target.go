@@ -42,6 +42,9 @@ type Server struct {
 	// secrets. Set them before the first request.
 	Headers http.Header
 
+	// Keys are those of a request's body that the server does not take as they are.
+	Keys Keys
+
 	key    string
 	listed string // the model's name as the server lists it; see ModelSent
 	http   *http.Client
@@ -137,6 +140,9 @@ func (t *Server) Page(ctx context.Context, path string) ([]byte, error) {
 
 // Post sends in as JSON to path and decodes the JSON answer into out, as Get does.
 func (t *Server) Post(ctx context.Context, path string, in, out any) error {
+	if body, ok := in.(map[string]any); ok && strings.HasPrefix(path, "/v1/") {
+		in = t.Keys.fit(body)
+	}
 	return t.gate(t.do(ctx, http.MethodPost, path, in, out, maxAnswer))
 }
 

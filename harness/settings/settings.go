@@ -59,6 +59,7 @@ type Server struct {
 	CAFile         string        // PEM certificates trusted besides the system's
 	Model          string        // empty: the one model that the server lists
 	TP             int           // GPUs that throughput is divided by
+	MaxTokensKey   string        // what the server calls max_tokens; empty: so
 	VocabSize      int           // ids of the model's vocabulary; 0: ask
 	ReadyTimeout   time.Duration // how long a server may take to come up
 	RequestTimeout time.Duration // one request, from first byte to last

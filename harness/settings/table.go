@@ -94,6 +94,8 @@ var groups = []group{
 		{Env: "TP", Exported: true, Default: "8", Elsewhere: []string{"TP_SIZE", "TENSOR_PARALLEL_SIZE"},
 			set:  whole(1, func(s *Settings) *int { return &s.Server.TP }),
 			Help: "GPUs of the server; throughput is divided by it"},
+		{Env: "MAX_TOKENS_KEY", set: setMaxTokensKey,
+			Help: "what the server calls max_tokens, as max_completion_tokens; none means max_tokens"},
 		{Env: "VOCAB_SIZE",
 			set: whole(4, func(s *Settings) *int { return &s.Server.VocabSize }),
 			Help: "how many token ids the model has, for random prompts; none takes what the server or TOKENIZER " +
@@ -153,8 +155,11 @@ var groups = []group{
 			Help: "how many different shared prefixes there are"},
 		{Env: "ENDPOINT", Default: "completions", Arg: "endpoint", set: setEndpoint,
 			Help: "completions, or chat, where the server applies its chat template"},
+		{Env: "TEMPERATURE", Default: "0", Arg: "temperature", set: setTemperature,
+			Help: "sampling temperature of the timed requests; EXTRA_BODY={\"temperature\":null} leaves it to the server"},
 		{Env: "EXTRA_BODY", Elsewhere: []string{"EXTRA_REQUEST_BODY"}, set: setExtraBody,
-			Help: "JSON object whose keys go into every request's body; null leaves a key out"},
+			Help: "JSON object whose keys go into every timed request's body, as top_p; null leaves a key out, of " +
+				"max_tokens, stream_options, ignore_eos and temperature too"},
 		{Env: "HEADERS", Secret: true, set: setHeaders,
 			Help: "headers of every request to the server, as Name: value; Name: value, or as a JSON object, in which " +
 				"a value may hold a semicolon"},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"net/textproto"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type Workload struct {
 	Prefixes     int     // how many different ones
 	Chat         bool    // ask the chat endpoint
 	Headers      map[string][]string
+	Temperature  float64 // of sampling, where ExtraBody does not leave it out
 	ExtraBody    map[string]json.RawMessage
 }
 
@@ -64,6 +66,11 @@ func (s Settings) checkTraffic() error {
 		return errors.New("TRACE has its own times: leave RAMP_UP at 0s")
 	case t.Burstiness != 1 && t.Rate == 0:
 		return errors.New("BURSTINESS is how a REQUEST_RATE is spread: give one, or leave BURSTINESS at 1")
+	case s.Server.MaxTokensKey != "" && w.ExtraBody[s.Server.MaxTokensKey] != nil:
+		return fmt.Errorf("EXTRA_BODY has %s, which MAX_TOKENS_KEY sets for each request: leave it out of one",
+			s.Server.MaxTokensKey)
+	case workloads.LeavesOut(w.ExtraBody["temperature"]) && w.Temperature != 0:
+		return errors.New("EXTRA_BODY leaves temperature out, and TEMPERATURE sets it: give one of them")
 	case w.Prefixes > 1 && w.SharedPrefix == 0:
 		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave PREFIXES at 1")
 	case t.Uncapped && !t.Trace && t.Rate == 0:
@@ -172,9 +179,43 @@ func setExtraBody(s *Settings, v string) error {
 	if err := workloads.CheckExtraBody(m); err != nil {
 		return err
 	}
+	if v, ok := m["temperature"]; ok && !workloads.LeavesOut(v) {
+		return errors.New("temperature is a setting of its own: set TEMPERATURE")
+	}
 	s.Workload.ExtraBody = m
 	return nil
 }
+
+// LeftOut lists the keys that EXTRA_BODY leaves out of every request.
+func (w Workload) LeftOut() []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(w.ExtraBody)) {
+		if workloads.LeavesOut(w.ExtraBody[k]) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func setTemperature(s *Settings, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f >= 0 && f <= 100) {
+		return errors.New("want a number from 0 to 100")
+	}
+	s.Workload.Temperature = f
+	return nil
+}
+
+func setMaxTokensKey(s *Settings, v string) error {
+	taken := workloads.CheckExtraBody(map[string]json.RawMessage{v: json.RawMessage("0")})
+	if !keyName.MatchString(v) || taken != nil && v != "max_tokens" {
+		return errors.New("want the name of a key, as max_completion_tokens")
+	}
+	s.Server.MaxTokensKey = v
+	return nil
+}
+
+var keyName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
 func setRate(s *Settings, v string) error {
 	if v == "inf" {

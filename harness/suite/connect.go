@@ -31,6 +31,7 @@ func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *s
 	}
 	t = server.New(set.Server.BaseURL, set.Server.Model, set.Server.APIKey, client)
 	t.Headers, t.TokenizerFile = set.Workload.Headers, set.Accuracy.Tokenizer
+	t.Keys = server.Keys{LeftOut: set.Workload.LeftOut(), MaxTokens: set.Server.MaxTokensKey}
 	err = t.Wait(ctx, server.WaitOptions{Timeout: set.Server.ReadyTimeout, OnWait: waiting(plain, set.Server.BaseURL)})
 	if err == nil && !t.Loopback {
 		err = t.FindTextOnly(ctx, server.Retry{Each: set.Server.RequestTimeout})

@@ -23,6 +23,7 @@ import (
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
 	"inferbench/harness/shard"
+	"inferbench/harness/workload"
 )
 
 // Version is the suite's own version, as CHANGELOG.md lists it and as every
@@ -207,6 +208,9 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	a.Server, _ = batch.Section(t.About) // texts and numbers, which JSON has
 	if p.Chat {
 		a.Endpoint = "/v1/chat/completions"
+	}
+	if v, ok := p.ExtraBody["temperature"]; !ok || !workload.LeavesOut(v) {
+		a.Temperature = &p.Temperature
 	}
 	if p.Rate > 0 {
 		a.RequestRate = &p.Rate

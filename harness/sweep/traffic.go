@@ -47,7 +47,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.Server.RequestTimeout,
 			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
 				RampUp: shape.RampUp, Duration: shape.Duration, Trace: shape.Trace, Seed: w.Seed},
-			Chat: w.Chat, ExtraBody: w.ExtraBody, SLO: shape.SLO,
+			Chat: w.Chat, Temperature: w.Temperature, ExtraBody: w.ExtraBody, SLO: shape.SLO,
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
 }
@@ -88,6 +88,7 @@ func (sw *Sweep) unlike() []string {
 	w, shape := sw.Settings.Workload, sw.Settings.Shape
 	for what, differs := range map[string]bool{
 		"DATASET is " + sw.kind().Name:                                 !sw.kind().Standard,
+		fmt.Sprintf("TEMPERATURE is %g", w.Temperature):                w.Temperature > 0,
 		"ENDPOINT is chat":                                             w.Chat,
 		fmt.Sprintf("SHARED_PREFIX is %g", w.SharedPrefix):             w.SharedPrefix > 0,
 		fmt.Sprintf("REQUEST_RATE is %g", shape.Rate):                  shape.Rate > 0,

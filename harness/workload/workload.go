@@ -5,9 +5,11 @@
 package workload
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,20 +33,32 @@ func (r Request) InputTokens() int {
 	return r.TextLen
 }
 
-// ownKeys are the keys of a request's body that follow from the request, or
-// that the timing of its tokens depends on: nobody else may set them.
-var ownKeys = []string{"model", "prompt", "messages", "max_tokens", "stream", "stream_options"}
+// ownKeys are the keys of a request's body that follow from the request, or that
+// the timing of its tokens depends on: nobody else may set them. Of a server that
+// refuses them, the droppable ones may be left out.
+var (
+	ownKeys   = []string{"model", "prompt", "messages", "stream", "max_tokens", "stream_options"}
+	droppable = []string{"max_tokens", "stream_options"}
+)
 
 // CheckExtraBody is an error where keys that are to go into every request's body
 // are among those that the client sets itself.
 func CheckExtraBody(extra map[string]json.RawMessage) error {
 	for _, k := range ownKeys {
-		if _, ok := extra[k]; ok {
+		v, ok := extra[k]
+		switch {
+		case !ok, LeavesOut(v) && slices.Contains(droppable, k):
+		case slices.Contains(droppable, k):
+			return fmt.Errorf("%q is the client's own: it can be left out (null), not set", k)
+		default:
 			return fmt.Errorf("%q is the client's own (of %s)", k, strings.Join(ownKeys, ", "))
 		}
 	}
 	return nil
 }
+
+// LeavesOut reports whether a value in an extra body, null, leaves its key out.
+func LeavesOut(v json.RawMessage) bool { return string(bytes.TrimSpace(v)) == "null" }
 
 // Endless is the length of a source that does not end: the run must be bound
 // by its duration.
