@@ -13,6 +13,7 @@ import (
 	"inferbench/harness/charts"
 	"inferbench/harness/pareto"
 	"inferbench/harness/scrape"
+	"inferbench/harness/stats"
 )
 
 //go:embed page.html
@@ -35,8 +36,8 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return "mid"
 	},
-	// A narrow window may break these words; html/template keeps the soft hyphen.
-	"soft": strings.NewReplacer("attainment", "attain\u00adment", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
+	// A narrow window may break these words; html/template keeps soft hyphens and spaces of no width.
+	"soft": strings.NewReplacer("tok/s/", "tok/s/\u200b", "attainment", "attain\u00adment", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
 	// status is in two lines where the client was the limit, so that the table keeps its width.
 	"status": func(v string) (parts struct{ Word, Mark string }) {
 		parts.Word, parts.Mark, _ = strings.Cut(v, " ")
@@ -50,6 +51,10 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(pageHTML))
 
+// statistics are those of a distribution that a reader can choose to see, by
+// their fields in [stats.Dist].
+var statistics = []Setting{{"Mean", "mean"}, {"Median", "p50"}, {"P90", "p90"}, {"P95", "p95"}, {"P99", "p99"}, {"P99_9", "p99.9"}, {"Max", "max"}}
+
 // HTML is the report as one page that needs nothing beside it.
 func (r *Report) HTML() ([]byte, error) {
 	view := struct {
@@ -58,7 +63,9 @@ func (r *Report) HTML() ([]byte, error) {
 		Warnings                         []string
 		Columns                          []column
 		Rows                             []row
-		CostNote                         string
+		CostNote, BestLine               string
+		Failures                         []failureRow
+		Statistics                       []Setting
 		HasFigures, HasSeries, HasServer bool
 		AuditRows                        []tableRow
 		ServerHeads                      []string
@@ -70,7 +77,7 @@ func (r *Report) HTML() ([]byte, error) {
 		Data                             any
 	}{
 		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(),
-		CostNote: r.costNote(), AuditRows: r.auditRows(), ChartsVersion: charts.Version,
+		CostNote: r.costNote(), BestLine: r.bestLine(), Failures: r.failures(), Statistics: statistics, AuditRows: r.auditRows(), ChartsVersion: charts.Version,
 		CSS: template.CSS(pageCSS), ChartJS: template.JS(charts.JS), PageJS: template.JS(pageJS), Data: r.data(),
 	}
 	view.Columns, view.Rows = r.table()
@@ -179,43 +186,86 @@ func (r *Report) costNote() string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// pageCell is a cell as the page's script draws it.
+type pageCell struct {
+	Conc               int             `json:"conc"`
+	Failed             bool            `json:"failed"`
+	Tput               *float64        `json:"tput"`
+	Interactivity      *float64        `json:"interactivity"`
+	E2E                *float64        `json:"e2e"`
+	InteractivityFront bool            `json:"interactivity_front"`
+	E2EFront           bool            `json:"e2e_front"`
+	Latency            *latencies      `json:"latency"` // null where there are no figures
+	Series             *Series         `json:"series"`
+	Server             []scrape.Sample `json:"server,omitempty"`
+}
+
+// latencies are the distributions of a cell that the page draws over CONC.
+type latencies struct {
+	TTFT stats.Dist `json:"TTFT"`
+	TPOT stats.Dist `json:"TPOT"`
+	ITL  stats.Dist `json:"ITL"`
+	E2EL stats.Dist `json:"E2EL"`
+}
+
+type pagePoint struct {
+	Conc          int     `json:"conc"`
+	Tput          float64 `json:"tput"`
+	Interactivity float64 `json:"interactivity"`
+	E2E           float64 `json:"e2e"`
+}
+
+type pageBaseline struct {
+	Label  string      `json:"label"`
+	Points []pagePoint `json:"points"`
+}
+
 // data is what the page's script draws from.
 func (r *Report) data() any {
-	type cell struct {
-		Conc               int             `json:"conc"`
-		Failed             bool            `json:"failed"`
-		Tput               *float64        `json:"tput"`
-		Interactivity      *float64        `json:"interactivity"`
-		E2E                *float64        `json:"e2e"`
-		InteractivityFront bool            `json:"interactivity_front"`
-		E2EFront           bool            `json:"e2e_front"`
-		Series             *Series         `json:"series"`
-		Server             []scrape.Sample `json:"server,omitempty"`
-	}
-	type point struct {
-		Conc          int     `json:"conc"`
-		Tput          float64 `json:"tput"`
-		Interactivity float64 `json:"interactivity"`
-		E2E           float64 `json:"e2e"`
-	}
-	type baseline struct {
-		Label  string  `json:"label"`
-		Points []point `json:"points"`
-	}
 	var out struct {
-		Cells    []cell    `json:"cells"`
-		Baseline *baseline `json:"baseline"`
+		Cells    []pageCell    `json:"cells"`
+		Best     []Best        `json:"best"`
+		Baseline *pageBaseline `json:"baseline"`
 	}
+	out.Best = r.best()
 	byInteractivity := front(r.Cells, "interactivity", pareto.High)
 	byE2E := front(r.Cells, "median_e2el_ms", pareto.Low)
 	for i, c := range r.Cells {
-		out.Cells = append(out.Cells, cell{c.Conc, c.Status == batch.Failed, c.Figure("tput_per_gpu"), c.Figure("interactivity"),
-			c.Figure("median_e2el_ms"), byInteractivity[i], byE2E[i], c.Series, c.Server})
+		cell := pageCell{Conc: c.Conc, Failed: c.Status == batch.Failed, Tput: c.Figure("tput_per_gpu"),
+			Interactivity: c.Figure("interactivity"), E2E: c.Figure("median_e2el_ms"),
+			InteractivityFront: byInteractivity[i], E2EFront: byE2E[i], Series: c.Series, Server: c.Server}
+		if c.Result != nil && c.Result.Performance != nil {
+			p := c.Result.Performance
+			cell.Latency = &latencies{p.TTFT, p.TPOT, p.ITL, p.E2EL}
+		}
+		out.Cells = append(out.Cells, cell)
 	}
 	if b := r.Baseline; b != nil {
-		out.Baseline = &baseline{Label: b.Hardware}
+		out.Baseline = &pageBaseline{Label: b.Hardware}
 		for _, p := range b.Points {
-			out.Baseline.Points = append(out.Baseline.Points, point{p.Conc, p.TputPerGPU, p.Interactivity, p.MedianE2E})
+			out.Baseline.Points = append(out.Baseline.Points, pagePoint{p.Conc, p.TputPerGPU, p.Interactivity, p.MedianE2E})
+		}
+	}
+	return out
+}
+
+// failureRow is one kind of failure of a cell.
+type failureRow struct {
+	Conc, Requests int
+	Error, Advice  string
+}
+
+// failures lists the kinds of failure of every cell.
+func (r *Report) failures() (out []failureRow) {
+	for _, c := range r.Cells {
+		if c.Result == nil || c.Result.Performance == nil {
+			continue
+		}
+		for _, e := range c.Result.Performance.Errors {
+			out = append(out, failureRow{c.Conc, e.Requests, e.Error, e.Advice})
+		}
+		if o := c.Result.Performance.OtherErrors; o != nil {
+			out = append(out, failureRow{Conc: c.Conc, Requests: o.Requests, Error: fmt.Sprintf("%d more kinds", o.Kinds)})
 		}
 	}
 	return out

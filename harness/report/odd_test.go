@@ -55,7 +55,7 @@ func TestOddBatchInABrowser(t *testing.T) {
 	p.Screenshot("report-odd")
 	assert.Zero(t, p.Overflow())
 	assert.Contains(t, browsertest.Eval[string](p, `document.title`), "<script>", "a name is text")
-	assert.Equal(t, "c-intvty c-itl", browsertest.Eval[string](p, `[...document.querySelectorAll("figure[hidden] canvas")].map((c) => c.id).join(" ")`), "no chart without a point")
+	assert.Equal(t, "c-intvty c-tpot c-itl c-itls c-heat c-fail", browsertest.Eval[string](p, `[...document.querySelectorAll("figure[hidden] canvas")].map((c) => c.id).join(" ")`), "no chart without a point")
 	assert.Equal(t, 12, browsertest.Eval[int](p, `new Set(Chart.getChart("c-ttft").data.datasets.map((d) => d.borderColor + d.borderDash)).size`), "every line has a look of its own")
 	assert.LessOrEqual(t, browsertest.Eval[int](p, `(() => { const s = document.getElementById("configurations").parentElement; return s.scrollWidth - s.clientWidth })()`), 0)
 	assert.Empty(t, p.Axe())

@@ -17,11 +17,52 @@
     drawn[id] = new Chart(canvas, config);
   }
 
-  // A chart without a point is not shown: OSL 1 has no gaps between tokens.
-  function absent(id) {
+  // A chart without a point is not shown, nor a section without a chart: OSL 1
+  // has no gaps between tokens.
+  function show(id, some) {
     const canvas = document.getElementById(id);
-    if (canvas) canvas.closest("figure").hidden = true;
+    if (!canvas) return;
+    canvas.closest("figure").hidden = !some;
+    const section = canvas.closest("section");
+    section.hidden = !section.querySelector("figure:not([hidden])");
+    if (!some && drawn[id]) {
+      drawn[id].destroy();
+      delete drawn[id];
+    }
   }
+  const absent = (id) => show(id, false);
+
+  // Writes each point's CONC beside it, and what it is best in, where there is
+  // room for that.
+  const pointLabels = {
+    id: "pointLabels",
+    afterDatasetsDraw(chart) {
+      const ctx = chart.ctx, area = chart.chartArea;
+      chart.data.datasets.forEach((set, i) => {
+        if (!set.labelled || !chart.isDatasetVisible(i)) return;
+        chart.getDatasetMeta(i).data.forEach((dot, k) => {
+          const p = set.data[k];
+          const best = data.best ? data.best.filter((b) => set.ours && b.conc === p.conc && set.bestKeys.includes(b.key)) : [];
+          const long = [p.conc].concat(best.map((b) => b.words)).join(", ");
+          ctx.save();
+          ctx.font = (best.length ? "600 " : "") + "12px system-ui, sans-serif";
+          ctx.fillStyle = set.borderColor;
+          ctx.textBaseline = "bottom";
+          const right = dot.x + 7 + ctx.measureText(long).width <= area.right;
+          const left = dot.x - 7 - ctx.measureText(long).width >= area.left;
+          ctx.textAlign = right || !left ? "left" : "right";
+          const text = right || left ? long : String(p.conc);
+          const y = Math.max(dot.y - 4, area.top + 12);
+          const x = ctx.textAlign === "left" ? dot.x + 7 : dot.x - 7;
+          ctx.strokeStyle = color("--card"); // lines behind the words would make them hard to read
+          ctx.lineWidth = 3;
+          ctx.strokeText(text, x, y);
+          ctx.fillText(text, x, y);
+          ctx.restore();
+        });
+      });
+    },
+  };
 
   const axis = (text, more) => Object.assign({
     title: { display: true, text: text, color: color("--dim") },
@@ -39,30 +80,31 @@
   const spread = (values) => (apart(values, 30) ? { type: "logarithmic" } : { beginAtZero: true });
 
   // A scatter of our cells, the baseline's curve, and a line along our front.
-  function frontier(id, x, xTitle, unit) {
+  function frontier(id, x, key, xTitle, unit) {
     const ours = data.cells.filter((c) => c.tput !== null && c[x] !== null)
       .map((c) => ({ x: c[x], y: c.tput, conc: c.conc, front: c[x + "_front"], failed: c.failed }));
     if (!ours.length) return absent(id);
     const sets = [{
       label: "this batch", data: ours.filter((p) => !p.failed), backgroundColor: color("--s1"), borderColor: color("--s1"),
-      pointRadius: 5, pointHoverRadius: 7, showLine: false,
+      pointRadius: 5, pointHoverRadius: 7, showLine: false, labelled: true, ours: true, bestKeys: ["tput_per_gpu", key],
     }, {
       label: "Pareto front", data: ours.filter((p) => p.front).sort((a, b) => a.x - b.x),
       borderColor: color("--s1"), borderDash: [6, 4], borderWidth: 1.5, pointRadius: 0, pointHitRadius: 0, showLine: true,
     }];
     const failed = ours.filter((p) => p.failed);
     if (failed.length) {
-      sets.push({ label: "failed", data: failed, borderColor: color("--bad"), borderWidth: 2, pointStyle: "crossRot", pointRadius: 6, showLine: false });
+      sets.push({ label: "failed", data: failed, borderColor: color("--bad"), borderWidth: 2, pointStyle: "crossRot", pointRadius: 6, showLine: false, labelled: true });
     }
     if (data.baseline) {
       sets.push({
         label: data.baseline.label, data: data.baseline.points.map((p) => ({ x: p[x], y: p.tput, conc: p.conc })),
-        borderColor: color("--s2"), backgroundColor: color("--s2"), borderWidth: 1.5, pointStyle: "rectRot", pointRadius: 5, showLine: true,
+        borderColor: color("--s2"), backgroundColor: color("--s2"), borderWidth: 1.5, pointStyle: "rectRot", pointRadius: 5, showLine: true, labelled: true,
       });
     }
     const all = sets.flatMap((s) => s.data);
+    show(id, true);
     draw(id, {
-      type: "scatter", data: { datasets: sets },
+      type: "scatter", data: { datasets: sets }, plugins: [pointLabels],
       options: {
         scales: { x: axis(xTitle, spread(all.map((p) => p.x))), y: axis("tok/s/GPU", spread(all.map((p) => p.y))) },
         plugins: {
@@ -76,6 +118,7 @@
   function cumulative(id, key) {
     const cells = data.cells.filter((c) => c.series && c.series[key]);
     if (!cells.length) return absent(id);
+    show(id, true);
     const wide = apart(cells.flatMap((c) => c.series[key].map((p) => p.x)), 8);
     draw(id, {
       type: "scatter",
@@ -96,7 +139,35 @@
     });
   }
 
+  // The latencies of every cell, over CONC.
+  function latencyOverLoad() {
+    const select = document.getElementById("stat");
+    if (!select) return;
+    const cells = data.cells.filter((c) => c.latency);
+    const metrics = ["TTFT", "TPOT", "ITL", "E2EL"].filter((m) => cells.some((c) => c.latency[m][select.value] !== null));
+    show("c-load", cells.length > 1 && metrics.length > 0);
+    if (cells.length < 2 || !metrics.length) return;
+    draw("c-load", {
+      type: "line",
+      data: {
+        labels: cells.map((c) => "CONC " + c.conc),
+        datasets: metrics.map((m, i) => ({
+          label: m, data: cells.map((c) => c.latency[m][select.value]), spanGaps: true, borderWidth: 2, pointRadius: 4,
+          borderDash: dashes[i % dashes.length], order: -i, // ITL often lies on TPOT
+          borderColor: color(palette[i]), backgroundColor: color(palette[i]),
+        })),
+      },
+      options: {
+        scales: { x: axis(""), y: axis("ms", { type: "logarithmic" }) },
+        plugins: { legend: legend(true), tooltip: { callbacks: { label: (t) => `${t.dataset.label} ${select.selectedOptions[0].text}: ${fmt(t.raw)} ms` } } },
+      },
+    });
+  }
+
   function overTime(id, sets, unit, end, options) {
+    const some = sets.some((s) => s.data.some((p) => p.y !== null));
+    show(id, some);
+    if (!some) return;
     draw(id, {
       type: "scatter",
       data: {
@@ -108,6 +179,60 @@
       options: {
         scales: { x: axis("s", { min: 0, max: end }), y: axis(unit, Object.assign({ beginAtZero: true }, options)) },
         plugins: { legend: legend(sets.length > 1), tooltip: { callbacks: { label: (t) => `${t.dataset.label}: ${fmt(t.raw.y)} at ${fmt(t.raw.x)} s` } } },
+      },
+    });
+  }
+
+  // How gaps were spread over time: a rectangle for each slice and band.
+  function heatMap(id, heat, step, end) {
+    show(id, Boolean(heat));
+    if (!heat) return;
+    const most = Math.max(...heat.counts.map((row) => Math.max(...row)));
+    const edge = (band) => heat.low_ms * Math.pow(heat.factor, band);
+    const fill = color("--s1");
+    draw(id, {
+      type: "scatter", data: { datasets: [{ data: [{ x: 0, y: edge(0) }, { x: end, y: edge(heat.counts[0].length) }], pointRadius: 0, pointHitRadius: 0 }] },
+      plugins: [{
+        id: "heat",
+        beforeDatasetsDraw(chart) {
+          const { ctx, scales: { x, y } } = chart;
+          ctx.save();
+          ctx.fillStyle = fill;
+          heat.counts.forEach((row, i) => row.forEach((n, band) => {
+            if (!n) return;
+            ctx.globalAlpha = 0.12 + 0.88 * Math.sqrt(n / most);
+            const left = x.getPixelForValue(i * step), top = y.getPixelForValue(edge(band + 1));
+            ctx.fillRect(left, top, x.getPixelForValue((i + 1) * step) - left + 0.5, y.getPixelForValue(edge(band)) - top + 0.5);
+          }));
+          ctx.restore();
+        },
+      }],
+      options: {
+        scales: { x: axis("s", { min: 0, max: end }), y: axis("ms", { type: "logarithmic", min: edge(0), max: edge(heat.counts[0].length) }) },
+        plugins: { legend: legend(false), tooltip: { enabled: false } },
+      },
+    });
+  }
+
+  // When each request was sent, began to answer and ended: a bar in two parts.
+  function timeline(id, spans) {
+    show(id, spans && spans.length > 0);
+    if (!spans || !spans.length) return;
+    const bar = (label, name, from, to) => ({
+      label: label, backgroundColor: color(name), grouped: false, barPercentage: 1, categoryPercentage: 0.9,
+      data: spans.map((s) => (from(s) === null || to(s) === null ? null : [from(s), to(s)])),
+    });
+    const sets = [
+      bar("waiting for the first token", "--s2", (s) => (s.failed ? null : s.sent), (s) => s.first),
+      bar("receiving", "--s1", (s) => s.first, (s) => s.end),
+    ];
+    if (spans.some((s) => s.failed)) sets.push(bar("failed", "--bad", (s) => (s.failed ? s.sent : null), (s) => s.end));
+    draw(id, {
+      type: "bar", data: { labels: spans.map((_, i) => i + 1), datasets: sets },
+      options: {
+        indexAxis: "y",
+        scales: { x: axis("s", { beginAtZero: true }), y: axis("request", { reverse: false }) },
+        plugins: { legend: legend(true), tooltip: { callbacks: { label: (t) => `${t.dataset.label}: ${fmt(t.raw[0])} to ${fmt(t.raw[1])} s` } } },
       },
     });
   }
@@ -127,14 +252,21 @@
     if (told("waiting").length) flight.push({ label: "waiting (server)", data: told("waiting") });
     overTime("c-flight", flight, "requests", end);
     overTime("c-tokens", [{ label: "output tokens", data: over(s.tokens_per_s) }], "tok/s", end);
-    overTime("c-fail", [{ label: "failed", data: over(s.failures), borderColor: color("--bad"), stepped: "middle" }], "requests", end, { suggestedMax: 1, ticks: { color: color("--dim"), precision: 0 } });
-    overTime("c-kv", [{ label: "KV cache in use", data: told("kv_cache") }], "share", end, { max: 1 });
+    overTime("c-ttfts", [{ label: "TTFT p50", data: over(s.ttft_ms), spanGaps: true }], "ms", end);
+    overTime("c-itls", [{ label: "ITL p50", data: over(s.itl_ms), spanGaps: true }], "ms", end);
+    heatMap("c-heat", s.itl_heat, s.step_s, end);
+    timeline("c-spans", s.requests);
+    overTime("c-kv", [{ label: "KV cache in use", data: told("kv_cache") }], "share", end);
+    const failures = (s.failures || []).some((n) => n > 0) ? over(s.failures) : [];
+    overTime("c-fail", [{ label: "failed", data: failures, borderColor: color("--bad"), stepped: "middle" }], "requests", end, { ticks: { color: color("--dim"), precision: 0 } });
   }
 
   function drawAll() {
-    frontier("c-intvty", "interactivity", "tok/s/user", "tok/s/user");
-    frontier("c-e2e", "e2e", "E2EL p50 (ms)", "ms");
+    frontier("c-intvty", "interactivity", "interactivity", "tok/s/user", "tok/s/user");
+    frontier("c-e2e", "e2e", "median_e2el_ms", "E2EL p50 (ms)", "ms");
+    latencyOverLoad();
     cumulative("c-ttft", "ttft");
+    cumulative("c-tpot", "tpot");
     cumulative("c-itl", "itl");
     cumulative("c-e2el", "e2el");
     drawCell();
@@ -142,6 +274,8 @@
 
   const select = document.getElementById("cell");
   if (select) select.addEventListener("change", drawCell);
+  const stat = document.getElementById("stat");
+  if (stat) stat.addEventListener("change", latencyOverLoad);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   drawAll();
   document.documentElement.dataset.drawn = Object.keys(drawn).length;

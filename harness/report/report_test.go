@@ -170,6 +170,77 @@ func TestSeriesAddUp(t *testing.T) {
 	}
 }
 
+func gaps(each ...time.Duration) (g stats.Gaps) {
+	for _, d := range each {
+		g.Append(d)
+	}
+	return g
+}
+
+func TestSeriesOverTime(t *testing.T) {
+	const ms = time.Millisecond
+	kept := &batch.Requests{Timings: []stats.Timing{
+		{Sent: 600 * ms, Err: "x", Done: 1200 * ms},
+		{Sent: 0, First: 102 * ms, Last: 114 * ms, Done: 114 * ms, Chunks: 4, OutputTokens: 4, ITL: gaps(4*ms, 4*ms, 4*ms)},
+		{Sent: 0, First: 103 * ms, Last: 203 * ms, Done: 203 * ms, Chunks: 2, OutputTokens: 2, ITL: gaps(100 * ms)},
+	}}
+	s := newSeries(kept) // slices of 10 ms
+	assert.Equal(t, 102.5, *s.TTFTs[10], "the median of what came from 100 to 110 ms")
+	assert.Nil(t, s.TTFTs[11])
+	assert.InEpsilon(t, 4, *s.ITLs[10], 0.011, "two gaps of 4 ms")
+	assert.InEpsilon(t, 100, *s.ITLs[20], 0.011)
+	assert.Nil(t, s.ITLs[15])
+	assert.Equal(t, []Point{{4, 0}, {4, 0.02}}, s.TPOT[:2])
+
+	var n uint32
+	for _, row := range s.Heat.Counts {
+		for band, count := range row {
+			n += count
+			if low := s.Heat.Low * math.Pow(s.Heat.Factor, float64(band)); count > 0 {
+				assert.True(t, low <= 4 && 4 < low*s.Heat.Factor || low <= 100 && 100 < low*s.Heat.Factor, "a band from %g ms", low)
+			}
+		}
+	}
+	assert.EqualValues(t, 4, n, "every gap is in a band")
+
+	require.Len(t, s.Requests, 3)
+	assert.Equal(t, 0.102, *s.Requests[0].First)
+	assert.Equal(t, Span{Sent: 0.6, End: 1.2, Failed: true}, s.Requests[2])
+
+	none := newSeries(&batch.Requests{Timings: kept.Timings[:1]})
+	assert.Nil(t, none.Heat)
+	assert.Nil(t, none.ITLs)
+}
+
+func TestTheBestIsNamed(t *testing.T) {
+	cell := func(conc int, tput, user, e2e float64) Cell {
+		return Cell{Conc: conc, Status: batch.Passed, Result: &batch.Result{Performance: &stats.Summary{TputPerGPU: &tput, Interactivity: &user, E2EL: stats.Dist{Median: &e2e}}}}
+	}
+	failed := cell(64, 900, 900, 1)
+	failed.Status = batch.Failed
+	limited := cell(32, 300, 10, 900)
+	limited.ClientLimited = true
+	r := &Report{Cells: []Cell{cell(4, 100, 50, 700), cell(8, 200, 50, 800), limited, failed, {Conc: 128}}}
+	assert.Equal(t, "Most tok/s/GPU: CONC 32 (300.0, client-limited); most tok/s/user: CONC 4 (50.00); lowest E2EL p50: CONC 4 (700.0 ms).", r.bestLine())
+	assert.Contains(t, string(r.Markdown()), "* Most tok/s/GPU: CONC 32")
+	r.Cells = r.Cells[:1]
+	assert.Empty(t, r.bestLine(), "of one there is no best")
+}
+
+// What failed is told by kind, with what to do about it.
+func TestWhatFailedIsToldByKind(t *testing.T) {
+	p := &stats.Summary{Failed: 43, Errors: stats.Failures{{Error: "HTTP 500: <boom>", Requests: 19, Advice: "look at its log"}, {Error: "cut off", Requests: 21}},
+		OtherErrors: &stats.OtherErrors{Kinds: 2, Requests: 3}}
+	r := &Report{Cells: []Cell{{Conc: 8, Status: batch.Failed, Result: &batch.Result{Performance: p}}}}
+	html, err := r.HTML()
+	require.NoError(t, err)
+	assert.Contains(t, string(html), `<th scope="row">8</th><td>19</td><td>HTTP 500: &lt;boom&gt;<br><small>look at its log</small></td>`)
+	assert.Contains(t, string(html), `<td>3</td><td>2 more kinds</td>`)
+	html, err = (&Report{Cells: []Cell{{Conc: 8}}}).HTML()
+	require.NoError(t, err)
+	assert.NotContains(t, string(html), "What failed")
+}
+
 func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
 	cell := func(x, tput float64) Cell {
 		return Cell{Result: &batch.Result{Performance: &stats.Summary{TputPerGPU: &tput, Interactivity: &x}}}
@@ -236,6 +307,8 @@ func TestReportInABrowser(t *testing.T) {
 	require.NoError(t, Write(dir, Options{GPUHourUSD: 3.6, GPUWatts: 1000}))
 	file, err := filepath.Abs(filepath.Join(dir, HTMLName))
 	require.NoError(t, err)
+	r, err := Read(dir, Options{})
+	require.NoError(t, err)
 	look := func(name string, width int, dark bool, more func(*browsertest.Page)) {
 		p := browsertest.Open(t, "file://"+file, width, dark)
 		more(p)
@@ -246,13 +319,18 @@ func TestReportInABrowser(t *testing.T) {
 		assert.Empty(t, p.Errors())
 	}
 	look("report-light", 1280, false, func(p *browsertest.Page) {
-		assert.Equal(t, "9", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts")
+		assert.Equal(t, "14", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts of CONC 4")
+		assert.True(t, browsertest.Eval[bool](p, `document.getElementById("c-fail").closest("figure").hidden`), "nothing of CONC 4 failed")
 		assert.Equal(t, 4, browsertest.Eval[int](p, `document.getElementById("cell").options.length`), "cells with requests")
-		for _, id := range []string{"c-intvty", "c-e2e", "c-ttft", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-fail", "c-kv"} {
+		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("stat"); s.value = "P99"; return s.dispatchEvent(new Event("change")) })()`)
+		assert.Equal(t, 4, browsertest.Eval[int](p, `Chart.getChart("c-load").data.datasets.length`), "TTFT, TPOT, ITL and E2EL")
+		assert.InDelta(t, *r.Cells[2].Result.Performance.E2EL.P99, browsertest.Eval[float64](p, `Chart.getChart("c-load").data.datasets[3].data[2]`), 1e-6)
+		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("cell"); s.value = "32"; return s.dispatchEvent(new Event("change")) })()`)
+		for _, id := range []string{"c-intvty", "c-e2e", "c-load", "c-ttft", "c-tpot", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-ttfts", "c-itls",
+			"c-heat", "c-spans", "c-fail", "c-kv"} {
 			assert.True(t, browsertest.Eval[bool](p, `(() => { const c = document.getElementById("`+id+`");
 				return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) })()`), "%s is painted", id)
 		}
-		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("cell"); s.value = "32"; return s.dispatchEvent(new Event("change")) })()`)
 	})
 	fits := func(p *browsertest.Page) {
 		assert.LessOrEqual(t, browsertest.Eval[int](p, `(() => { const s = document.getElementById("configurations").parentElement; return s.scrollWidth - s.clientWidth })()`), 0,
@@ -262,4 +340,7 @@ func TestReportInABrowser(t *testing.T) {
 	look("report-narrow", 800, false, fits)
 	look("report-narrow-dark", 800, true, fits)
 	look("report-phone", 390, false, func(*browsertest.Page) {})
+	look("report-phone-dark", 390, true, func(*browsertest.Page) {})
+	look("report-wide", 1440, false, fits)
+	look("report-wide-dark", 1440, true, fits)
 }

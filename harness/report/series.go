@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,13 +12,19 @@ import (
 // Series are a cell's requests as the charts draw them.
 type Series struct {
 	TTFT []Point `json:"ttft"` // cumulative: the share (y) that took at most x ms
+	TPOT []Point `json:"tpot"`
 	ITL  []Point `json:"itl"`
 	E2EL []Point `json:"e2el"`
 
-	Step     float64   `json:"step_s"`       // length of a slice of time below
-	InFlight []float64 `json:"in_flight"`    // mean over each slice
-	Tokens   []float64 `json:"tokens_per_s"` // output tokens that arrived in it
-	Failures []int     `json:"failures"`     // requests that failed in it
+	Step     float64    `json:"step_s"`       // length of a slice of time below
+	InFlight []float64  `json:"in_flight"`    // mean over each slice
+	Tokens   []float64  `json:"tokens_per_s"` // output tokens that arrived in it
+	Failures []int      `json:"failures"`     // requests that failed in it
+	TTFTs    []*float64 `json:"ttft_ms"`      // median over the first tokens that came in it; null where none did
+	ITLs     []*float64 `json:"itl_ms"`       // likewise over the gaps that ended in it
+	Heat     *Heat      `json:"itl_heat"`     // null where gaps were not kept
+
+	Requests []Span `json:"requests"` // the first ones, in the order of sending
 }
 
 // Point is one point of a curve.
@@ -26,22 +33,51 @@ type Point struct {
 	Y float64 `json:"y"`
 }
 
+// Span is when one request was under way, in s from the start of the run.
+type Span struct {
+	Sent   float64  `json:"sent"`
+	First  *float64 `json:"first"` // the first token; null for a request that failed
+	End    float64  `json:"end"`
+	Failed bool     `json:"failed,omitempty"`
+}
+
+// maxSpans is how many requests the timeline has room for.
+const maxSpans = 120
+
+func spans(ts []stats.Timing) (out []Span) {
+	ts = slices.Clone(ts)
+	slices.SortStableFunc(ts, func(a, b stats.Timing) int { return cmp.Compare(a.Sent, b.Sent) })
+	for _, t := range ts[:min(len(ts), maxSpans)] {
+		s := Span{Sent: round(t.Sent.Seconds()), End: round(max(t.Last, t.Done).Seconds()), Failed: t.Err != ""}
+		if !s.Failed {
+			first := round(t.First.Seconds())
+			s.First, s.End = &first, round(t.Last.Seconds())
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // slices of time over a run: enough to see a stall, few enough to draw fast.
 const timeSlices = 120
 
 func newSeries(kept *batch.Requests) *Series {
 	s := &Series{}
-	var ttft, e2el, gaps []time.Duration
+	var ttft, tpot, e2el, gaps []time.Duration
 	for _, t := range kept.Timings {
 		if t.Err != "" {
 			continue
 		}
 		ttft, e2el = append(ttft, t.TTFT()), append(e2el, t.E2EL())
+		if t.OutputTokens > 1 {
+			tpot = append(tpot, t.TPOT())
+		}
 		for g := range t.ITL.All() {
 			gaps = append(gaps, g)
 		}
 	}
-	s.TTFT, s.ITL, s.E2EL = cumulative(ttft), cumulative(gaps), cumulative(e2el)
+	s.TTFT, s.TPOT, s.ITL, s.E2EL = cumulative(ttft), cumulative(tpot), cumulative(gaps), cumulative(e2el)
+	s.Requests = spans(kept.Timings)
 	s.overTime(kept)
 	return s
 }
@@ -80,6 +116,8 @@ func (s *Series) overTime(kept *batch.Requests) {
 	s.Step = step.Seconds()
 	s.InFlight, s.Tokens, s.Failures = make([]float64, timeSlices), make([]float64, timeSlices), make([]int, timeSlices)
 	slot := func(at time.Duration) int { return min(timeSlices-1, max(0, int(at/step))) }
+	ttfts := make([][]float64, timeSlices)
+	gaps := new(gapGrid)
 	for _, t := range kept.Timings {
 		until := max(t.Last, t.Done)
 		for i := slot(t.Sent); i <= slot(until); i++ {
@@ -93,10 +131,31 @@ func (s *Series) overTime(kept *batch.Requests) {
 		for at, n := range arrivals(t) {
 			s.Tokens[slot(at)] += n / s.Step
 		}
+		ttfts[slot(t.First)] = append(ttfts[slot(t.First)], t.TTFT().Seconds()*1e3)
+		at := t.First
+		for g := range t.ITL.All() {
+			at += g
+			gaps.add(slot(at), g)
+		}
 	}
+	s.TTFTs = medians(ttfts)
+	s.ITLs, s.Heat = gaps.medians(), gaps.heat()
 	for i := range s.InFlight {
 		s.InFlight[i], s.Tokens[i] = round(s.InFlight[i]), round(s.Tokens[i])
 	}
+}
+
+// medians are the medians of each slice; nil where it has no value.
+func medians(slots [][]float64) []*float64 {
+	out := make([]*float64, len(slots))
+	for i, values := range slots {
+		if len(values) > 0 {
+			slices.Sort(values)
+			m := round(stats.Percentile(values, 50))
+			out[i] = &m
+		}
+	}
+	return out
 }
 
 // arrivals yields when a request's output tokens arrived, and how many. Where

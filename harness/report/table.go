@@ -191,6 +191,9 @@ func (r *Report) Markdown() []byte {
 		b.WriteString("|\n")
 	}
 	b.WriteByte('\n')
+	if best := r.bestLine(); best != "" {
+		fmt.Fprintf(&b, "* %s\n", escape(best))
+	}
 	for i, row := range rows {
 		if row.Reason != "" {
 			fmt.Fprintf(&b, "* CONC %d: %s\n", r.Cells[i].Conc, escape(row.Reason))
