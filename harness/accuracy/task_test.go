@@ -2,6 +2,7 @@ package accuracy_test
 
 import (
 	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -10,20 +11,28 @@ import (
 	"inferbench/harness/accuracy"
 )
 
+// taskCases are sections of a result file, one of each task, with the figures
+// that stand in them.
+var taskCases = map[string]struct {
+	section string
+	figures map[string]float64
+}{
+	"wikitext": {`{"task":"wikitext","bits_per_byte":0.5,"byte_perplexity":1.4,"word_perplexity":3,"windows":7,"text":{"name":"x"},"max_length":2048}`,
+		map[string]float64{"bits_per_byte": 0.5, "byte_perplexity": 1.4, "word_perplexity": 3}},
+	"gsm8k":      {`{"task":"gsm8k","exact_match_strict":0,"exact_match_flexible":0.5,"shots":5}`, map[string]float64{"exact_match_strict": 0, "exact_match_flexible": 0.5}},
+	"decode":     {`{"task":"decode","argmax_share":0.5}`, map[string]float64{"argmax_share": 0.5}},
+	"no name":    {`{"bits_per_byte":0.5}`, map[string]float64{"bits_per_byte": 0.5}},
+	"gsm8k-chat": {`{"task":"gsm8k-chat","exact_match_strict":0.5,"exact_match_flexible":1,"shots":5,"answers_cut":2}`, map[string]float64{"exact_match_strict": 0.5, "exact_match_flexible": 1}},
+	"none":       {`null`, map[string]float64{}},
+}
+
 // A result file's section is read back as the result that it was written from,
 // whatever its task; the keys lie flat.
 func TestAResultIsReadBackFromItsFile(t *testing.T) {
-	for name, c := range map[string]struct {
-		section string
-		figures map[string]float64
-	}{
-		"wikitext": {`{"task":"wikitext","bits_per_byte":0.5,"byte_perplexity":1.4,"word_perplexity":3,"windows":7,"text":{"name":"x"},"max_length":2048}`,
-			map[string]float64{"bits_per_byte": 0.5, "byte_perplexity": 1.4, "word_perplexity": 3}},
-		"gsm8k":    {`{"task":"gsm8k","exact_match_strict":0,"exact_match_flexible":0.5,"shots":5}`, map[string]float64{"exact_match_strict": 0, "exact_match_flexible": 0.5}},
-		"decode":   {`{"task":"decode","argmax_share":0.5}`, map[string]float64{"argmax_share": 0.5}},
-		"no name":  {`{"bits_per_byte":0.5}`, map[string]float64{"bits_per_byte": 0.5}},
-		"no score": {`null`, map[string]float64{}},
-	} {
+	for _, name := range accuracy.Names() {
+		assert.Contains(t, taskCases, name, "a case for each task")
+	}
+	for name, c := range taskCases {
 		var r accuracy.Result
 		require.NoError(t, json.Unmarshal([]byte(c.section), &r), name)
 		got := map[string]float64{}
@@ -48,4 +57,13 @@ func TestAResultIsReadBackFromItsFile(t *testing.T) {
 	}
 	var r accuracy.Result
 	assert.ErrorContains(t, json.Unmarshal([]byte(`{"task":"sums"}`), &r), "want one of wikitext")
+}
+
+// What a task asks is said in one page.
+func TestEveryTaskIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/accuracy.md")
+	require.NoError(t, err)
+	for _, name := range accuracy.Names() {
+		assert.Regexp(t, "(?m)^\\*\\*"+name+"\\*\\*|ACC_TASK="+name, string(page), "docs/accuracy.md, What is measured")
+	}
 }

@@ -198,8 +198,7 @@ var groups = []group{
 	}},
 	{Title: "Accuracy", Rows: []row{
 		{Env: "ACC_TASK", Default: "wikitext", set: setAccuracyTask,
-			Help: "what is asked of the model: wikitext (perplexity of a text), gsm8k (word problems), gsm8k-chat (the " +
-				"same in a chat, with room to reason), or none: speed alone, which no public board takes"},
+			Help: "what is asked of the model: " + tasksHelp()},
 		{Env: "WIKITEXT", Input: true,
 			set: accuracyFile("WIKITEXT"),
 			Help: "path of a WikiText file to score: raw, zip or parquet; none takes WikiText-2, fetched once, or " +

@@ -231,14 +231,30 @@ func setWarmUp(s *Settings, v string) error {
 	return nil
 }
 
+// AccuracyTask is a value of ACC_TASK and what it asks, in a few words.
+type AccuracyTask struct{ Name, What string }
+
 // AccuracyTasks lists what ACC_TASK may be, the default first. Package accuracy,
 // which these settings do not import, has a task of each name; a test of the
 // sweep compares the two.
-var AccuracyTasks = []string{"wikitext", "gsm8k", "gsm8k-chat", "none"}
+var AccuracyTasks = []AccuracyTask{
+	{"wikitext", "perplexity of a text"},
+	{"gsm8k", "word problems"},
+	{"gsm8k-chat", "the same in a chat, with room to reason"},
+	{"none", "speed alone, which no public board takes"},
+}
+
+func tasksHelp() string {
+	var out []string
+	for _, t := range AccuracyTasks {
+		out = append(out, t.Name+" ("+t.What+")")
+	}
+	return strings.Join(out, ", ")
+}
 
 func setAccuracyTask(s *Settings, v string) error {
-	if !slices.Contains(AccuracyTasks, v) {
-		return errors.New("want one of " + strings.Join(AccuracyTasks, ", "))
+	if !slices.ContainsFunc(AccuracyTasks, func(t AccuracyTask) bool { return t.Name == v }) {
+		return errors.New("want one of " + tasksHelp())
 	}
 	s.Accuracy.Task = v
 	return nil
