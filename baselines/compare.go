@@ -1,5 +1,7 @@
 package baselines
 
+import "strings"
+
 // Comparison is one cell's figures beside a hardware baseline's. The ratios are
 // ours / theirs: throughput above 1 is better, latency below 1 is better. The
 // pointers are nil where the baseline has no point for the cell, or where we
@@ -12,6 +14,7 @@ type Comparison struct {
 	TputPerGPU    *float64 `json:"tput_per_gpu_tok_s"`
 	E2ERatio      *float64 `json:"median_e2e_ratio"`
 	TputRatio     *float64 `json:"tput_per_gpu_ratio"`
+	IntvtyRatio   *float64 `json:"interactivity_ratio"`
 
 	// WorkloadMatch is false where the two were not measured on the same
 	// lengths or divided by the same number of GPUs; Differences says what
@@ -19,8 +22,7 @@ type Comparison struct {
 	WorkloadMatch *bool    `json:"baseline_workload_match"`
 	Differences   []string `json:"baseline_workload_differences,omitempty"`
 
-	keys [4]string // of [Comparison.Flat]
-	key  string
+	of *Hardware // for [Comparison.Flat]; nil in a comparison that was read back
 }
 
 // Run is what a cell was and what it measured, as far as a hardware baseline
@@ -31,6 +33,7 @@ type Run struct {
 	GPUs             int
 	MedianE2E        float64 // ms
 	TputPerGPU       float64 // input and output tokens, tok/s
+	Interactivity    float64 // tok/s/user
 
 	// Unlike says in what else, besides lengths and GPUs, the run differs from
 	// the closed loop of random prompts that hardware baselines are measured
@@ -40,12 +43,7 @@ type Run struct {
 
 // Compare lays a run beside the baseline.
 func (h *Hardware) Compare(r Run) Comparison {
-	c := Comparison{Name: h.Name, Hardware: h.Hardware, key: h.ResultKey, keys: [4]string{
-		h.KeyPrefix + "_median_e2e_" + h.KeySuffix,
-		h.KeyPrefix + "_tput_pergpu_" + h.KeySuffix,
-		"tput_per_gpu_ratio_vs_" + h.KeyPrefix + "_" + h.KeySuffix,
-		"median_e2e_ratio_vs_" + h.KeyPrefix + "_" + h.KeySuffix,
-	}}
+	c := Comparison{Name: h.Name, Hardware: h.Hardware, of: h}
 	p, ok := h.Point(r.ISL, r.OSL, r.Conc)
 	if !ok {
 		return c
@@ -65,21 +63,38 @@ func (h *Hardware) Compare(r Run) Comparison {
 		ratio := r.TputPerGPU / p.TputPerGPU
 		c.TputRatio = &ratio
 	}
+	if Positive(r.Interactivity) && c.Interactivity != nil {
+		ratio := r.Interactivity / p.Interactivity
+		c.IntvtyRatio = &ratio
+	}
 	return c
 }
 
-// Flat is the comparison under the keys that a result file has carried since
-// the bounty (b200_baseline_nv1126 and the two ratios), named after the
-// baseline. It is for writing: a comparison that was read back has no keys.
+// Flat is the comparison under the keys of the competition, in both of its
+// forms: the first, named after the hardware (b200_baseline_nv1126,
+// tput_per_gpu_ratio_vs_b200_1126), and the later one, which says "baseline" in
+// its place and has interactivity too. Where the baseline has no such cell the
+// sections and ratios are null. It is for writing: a comparison that was read
+// back has no keys.
 func (c Comparison) Flat() map[string]any {
-	if c.key == "" {
+	h := c.of
+	if h == nil {
 		return nil
 	}
-	return map[string]any{
-		c.key:     map[string]any{c.keys[0]: c.MedianE2E, c.keys[1]: c.TputPerGPU},
-		c.keys[2]: c.TputRatio,
-		c.keys[3]: c.E2ERatio,
-
-		"baseline_workload_match": c.WorkloadMatch,
+	flat := map[string]any{
+		"tput_per_gpu_ratio_vs_" + h.KeyPrefix + "_" + h.KeySuffix: c.TputRatio,
+		"median_e2e_ratio_vs_" + h.KeyPrefix + "_" + h.KeySuffix:   c.E2ERatio,
+		"tput_per_gpu_ratio_vs_baseline_" + h.KeySuffix:            c.TputRatio,
+		"median_e2e_ratio_vs_baseline_" + h.KeySuffix:              c.E2ERatio,
+		"interactivity_ratio_vs_baseline_" + h.KeySuffix:           c.IntvtyRatio,
+		"baseline_workload_match":                                  c.WorkloadMatch,
 	}
+	first, later := h.ResultKey, strings.TrimPrefix(h.ResultKey, h.KeyPrefix+"_")
+	flat[first], flat[later] = nil, nil
+	if c.MedianE2E != nil {
+		flat[later] = map[string]any{"baseline_median_e2e_" + h.KeySuffix: c.MedianE2E,
+			"baseline_tput_pergpu_" + h.KeySuffix: c.TputPerGPU, "baseline_median_intvty_" + h.KeySuffix: c.Interactivity}
+		flat[first] = map[string]any{h.KeyPrefix + "_median_e2e_" + h.KeySuffix: c.MedianE2E, h.KeyPrefix + "_tput_pergpu_" + h.KeySuffix: c.TputPerGPU}
+	}
+	return flat
 }

@@ -120,23 +120,10 @@ func standingsOf(marks, unlike []string) string {
 
 // claim is what the result file has to agree with.
 func (e Entry) claim() rules.Claim {
-	c := rules.Claim{ISL: e.ISL, OSL: e.OSL, Conc: e.Conc, Figures: []rules.Figure{
-		{Name: "e2e_ms", Value: e.E2EMs, Key: []string{"median_e2el_ms"}},
-		{Name: "tput_per_gpu", Value: e.TputPerGPU, Key: []string{"tput_per_gpu"}},
-	}}
-	for _, f := range []rules.Figure{
-		{Name: "bits_per_byte", Value: e.BitsPerByte}, {Name: "byte_perplexity", Value: e.BytePerplexity}, {Name: "word_perplexity", Value: e.WordPerplexity},
-	} {
-		if f.Value != 0 {
-			f.Key = []string{"accuracy", f.Name}
-			c.Figures = append(c.Figures, f)
-		}
-	}
+	c := rules.Claim{ISL: e.ISL, OSL: e.OSL, Conc: e.Conc, E2EMs: e.E2EMs, TputPerGPU: e.TputPerGPU,
+		BitsPerByte: e.BitsPerByte, BytePerplexity: e.BytePerplexity, WordPerplexity: e.WordPerplexity, GSM8K: e.GSM8K}
 	if e.Interactivity != nil {
-		c.Figures = append(c.Figures, rules.Figure{Name: "interactivity", Value: *e.Interactivity, Key: []string{"interactivity"}})
-	}
-	if e.GSM8K != nil {
-		c.Figures = append(c.Figures, rules.Figure{Name: "gsm8k_metric", Value: *e.GSM8K, Key: []string{"accuracy", "gsm8k_metric"}})
+		c.Interactivity = *e.Interactivity
 	}
 	return c
 }

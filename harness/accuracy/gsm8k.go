@@ -47,7 +47,22 @@ func (gsm8k) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict 
 	if v, ok := unjudged(r, b, fmt.Sprintf("%d worked examples", m.Shots)); ok {
 		return v
 	}
-	return judgeShare(r, m.shares(), b, tolerance)
+	return judgeShare(r, m.shares(), b, tolerance).inGSM8K()
+}
+
+// inGSM8K says a verdict on the flexible share under the competition's keys too.
+func (v Verdict) inGSM8K() Verdict {
+	if l, ok := v.Limits[shareLimit("flexible-extract")]; ok && l.Lower != nil {
+		v.GSM8KGate = &GSM8KGate{Baseline: l.Baseline, Tolerance: v.Tolerance, Least: *l.Lower}
+	}
+	return v
+}
+
+// GSM8KGate is the verdict under the competition's keys.
+type GSM8KGate struct {
+	Baseline  float64 `json:"baseline_gsm8k_metric"`
+	Tolerance float64 `json:"gsm8k_tol"`        // how far the share may fall short
+	Least     float64 `json:"minimum_accepted"` // baseline less tolerance
 }
 
 // Question is a row of the data set: the answer ends in "#### 72".
@@ -65,6 +80,9 @@ type ExactMatch struct {
 	Shots          int     `json:"shots"`      // worked examples before each question
 	Examples       TextID  `json:"examples"`   // what they are drawn from
 	GenTokens      int     `json:"gen_tokens"` // most tokens that an answer may take
+
+	// GSM8K is Flexible under the competition's name for it.
+	GSM8K float64 `json:"gsm8k_metric"`
 }
 
 func (m *ExactMatch) shares() []Share {
@@ -180,6 +198,7 @@ func (s gsm8kSet) match(wrote []string, strict func(string) string) (m ExactMatc
 	}
 	m.Strict, m.StrictStdErr = shareAndError(hits, len(wrote))
 	m.Flexible, m.FlexibleStdErr = shareAndError(flexible, len(wrote))
+	m.GSM8K = m.Flexible
 	return m
 }
 

@@ -39,7 +39,7 @@ func (gsm8kChat) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verd
 	m := r.Measured.(*ChatMatch)
 	v, done := unjudged(r, b, fmt.Sprintf("%d worked examples", m.Shots))
 	if !done {
-		v = judgeShare(r, m.shares(), b, tolerance)
+		v = judgeShare(r, m.shares(), b, tolerance).inGSM8K()
 	}
 	if words := m.Unanswered.String(); words != "" {
 		v.Reason += fmt.Sprintf("; of %d answers %s", r.Text.Documents, words)

@@ -41,6 +41,8 @@ type Verdict struct {
 	Tolerance float64          `json:"tolerance,omitempty"` // relative, to both sides; of a share how far it may fall short
 	Limits    map[string]Limit `json:"limits,omitempty"`    // by metric
 	Warnings  []string         `json:"warnings,omitempty"`  // what makes the verdict doubtful, and what to do
+
+	*GSM8KGate // of gsm8k; nil for any other task
 }
 
 // ErrOtherBaseline: the baseline was measured on something else than the

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"inferbench/baselines"
+	"inferbench/harness/rules"
 	"inferbench/harness/stats"
 	"inferbench/harness/textfile"
 )
@@ -51,11 +52,11 @@ type Mark string
 
 // The marks.
 const (
-	ClientLimited  Mark = "client_limited"       // the client, not the server, may have been the limit
-	HeldBack       Mark = "held_back"            // something before the server holds tokens back
-	AccuracyNotRun Mark = "accuracy_not_run"     // no accuracy was measured, or nothing judged it
-	Embedded       Mark = "embedded"             // measured on the suite's own engine
-	Synthetic      Mark = "synthetic_acceptance" // the server accepts speculated tokens unseen, so its text is not the model's
+	ClientLimited  Mark = rules.ClientLimited       // the client, not the server, may have been the limit
+	HeldBack       Mark = "held_back"               // something before the server holds tokens back
+	AccuracyNotRun Mark = rules.AccuracyNotRun      // no accuracy was measured, or nothing judged it
+	Embedded       Mark = rules.Embedded            // measured on the suite's own engine
+	Synthetic      Mark = rules.SyntheticAcceptance // the server accepts speculated tokens unseen, so its text is not the model's
 )
 
 // Mark adds a mark once.

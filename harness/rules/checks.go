@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ var table = []struct {
 	{"tokens held back", none, (*checker).heldBack},
 	{"speculation", none, (*checker).synthetic},
 	{"length of the run", none, (*checker).precision},
-	{"marks", (*checker).unknownMarks, nil},
+	{"marks", (*checker).badMarks, (*checker).otherMarks},
 }
 
 func none(*checker) string { return "" }
@@ -238,12 +239,12 @@ func (k *checker) figures() string {
 
 // claimed holds the submission's own figures to the file's.
 func (k *checker) claimed() string {
-	for _, c := range k.claim.Figures {
-		got, ok := k.file.num(c.Key...)
-		if key := strings.Join(c.Key, "."); !ok {
-			return fmt.Sprintf("%s is %g, and the result has no %s", c.Name, c.Value, key)
-		} else if !near(c.Value, got, 1e-6) {
-			return fmt.Sprintf("%s and the result's %s differ: %g and %g", c.Name, key, c.Value, got)
+	for _, c := range k.claim.figures() {
+		got, ok := k.file.num(c.key...)
+		if key := strings.Join(c.key, "."); !ok {
+			return fmt.Sprintf("%s is %g, and the result has no %s", c.name, c.value, key)
+		} else if !near(c.value, got, 1e-6) {
+			return fmt.Sprintf("%s and the result's %s differ: %g and %g", c.name, key, c.value, got)
 		}
 	}
 	return ""
@@ -392,9 +393,9 @@ func (k *checker) gpus() string {
 			return fmt.Sprintf("throughput is divided by TP=%d, and the server says that it runs on %.0f GPUs", *tp, said)
 		}
 	}
-	// tp_size alone may be one of several ranks, so it is the least.
-	if said, ok := k.file.count("benchmark_args", "server", "tp_size"); ok && tp != nil && said > float64(*tp) {
-		return fmt.Sprintf("throughput is divided by TP=%d, and the server says tp_size %.0f", *tp, said)
+	// The GPUs of one layer are the least that there are.
+	if said, ok := k.file.count("benchmark_args", "server", "tp"); ok && tp != nil && said > float64(*tp) {
+		return fmt.Sprintf("throughput is divided by TP=%d, and the server splits each layer over %.0f GPUs", *tp, said)
 	}
 	return ""
 }
@@ -611,19 +612,36 @@ func (k *checker) marked(mark string) bool {
 	return slices.Contains(list, any(mark))
 }
 
-func (k *checker) unknownMarks() string {
+// aMark is what a mark looks like, also one that a later suite adds.
+var aMark = regexp.MustCompile(`^[a-z0-9_]{1,40}$`)
+
+func (k *checker) badMarks() string {
 	switch list := k.file.at("marks").(type) {
 	case nil:
 	case []any:
 		for _, m := range list {
-			if text, ok := m.(string); !ok || !slices.Contains(Marks, text) {
-				return fmt.Sprintf("%.40v is no mark that these rules know", m)
+			if text, ok := m.(string); !ok || !aMark.MatchString(text) || len(list) > 20 {
+				return fmt.Sprintf("%.40v is no mark", m)
 			}
 		}
 	default:
 		return "marks is not a list"
 	}
 	return ""
+}
+
+func (k *checker) otherMarks() (marks, why string) {
+	list, _ := k.file.at("marks").([]any)
+	var other []string
+	for _, m := range list {
+		if text := m.(string); !slices.Contains(Marks, text) {
+			other = append(other, text)
+		}
+	}
+	if other == nil {
+		return "", ""
+	}
+	return strings.Join(other, " "), "the result is marked " + strings.Join(other, ", ")
 }
 
 // result gathers what a board shows.

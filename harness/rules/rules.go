@@ -41,15 +41,38 @@ var Marks = []string{Embedded, Workload, ClientLimited, HeldBack, WarmCache, Syn
 // Claim is what a submission says of itself beside the result file. Zero values
 // are not compared.
 type Claim struct {
-	ISL, OSL, Conc int
-	Figures        []Figure
+	ISL, OSL, Conc                              int
+	E2EMs                                       float64 // median
+	TputPerGPU                                  float64 // input and output tokens, tok/s
+	Interactivity                               float64 // tok/s/user
+	BitsPerByte, BytePerplexity, WordPerplexity float64
+	GSM8K                                       *float64 // share of right answers; nil: not of that task
 }
 
-// Figure is a submitted figure and the path of the key that has to agree.
-type Figure struct {
-	Name  string
-	Value float64
-	Key   []string
+// figure is a submitted figure and the path of the key that has to agree.
+type figure struct {
+	name  string
+	value float64
+	key   []string
+}
+
+func (c Claim) figures() []figure {
+	var out []figure
+	for _, f := range []figure{
+		{"e2e_ms", c.E2EMs, []string{"median_e2el_ms"}}, {"tput_per_gpu", c.TputPerGPU, []string{"tput_per_gpu"}},
+		{"interactivity", c.Interactivity, []string{"interactivity"}},
+		{"bits_per_byte", c.BitsPerByte, []string{"accuracy", "bits_per_byte"}},
+		{"byte_perplexity", c.BytePerplexity, []string{"accuracy", "byte_perplexity"}},
+		{"word_perplexity", c.WordPerplexity, []string{"accuracy", "word_perplexity"}},
+	} {
+		if f.value != 0 {
+			out = append(out, f)
+		}
+	}
+	if c.GSM8K != nil {
+		out = append(out, figure{"gsm8k_metric", *c.GSM8K, []string{"accuracy", "gsm8k_metric"}})
+	}
+	return out
 }
 
 // Line is what one rule says.
@@ -102,6 +125,11 @@ func (r Report) Marks() []string {
 	for _, m := range Marks {
 		if slices.ContainsFunc(r, func(l Line) bool { return l.Mark == m }) {
 			out = append(out, m)
+		}
+	}
+	for _, l := range r { // marks that a later suite knows
+		if l.Mark != "" && !slices.Contains(Marks, l.Mark) {
+			out = append(out, strings.Fields(l.Mark)...)
 		}
 	}
 	return out

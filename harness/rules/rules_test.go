@@ -132,7 +132,7 @@ func TestBrokenRules(t *testing.T) {
 		"warm cache, counted":            {map[string]any{"cached_tokens": 20480}, "warm cache: 10 % of"},
 		"warm cache by metrics":          {map[string]any{"server_metrics.prefix_hits": 0.5}, "warm cache: 50 % of"},
 		"warm cache as it says":          {map[string]any{"marks": []string{"warm_cache"}}, "warm_cache"},
-		"a mark that nobody knows":       {map[string]any{"marks": []string{"fine"}}, "marks: fine is no mark"},
+		"a mark that is none":            {map[string]any{"marks": []string{"<b>fine</b>"}}, "marks: <b>fine</b> is no mark"},
 		"a start that is yet to come":    {map[string]any{"benchmark_args.started_at": "2031-01-01T00:00:00Z"}, "which is no moment that has been"},
 		"no cell":                        {map[string]any{"benchmark_args.max_concurrency": nil}, "cell: benchmark_args names no cell"},
 		"a baseline section of one text": {map[string]any{"hardware_baseline": "b200"}, ""},
@@ -164,6 +164,7 @@ func TestMarks(t *testing.T) {
 		"stopped early":        {map[string]any{"precision": map[string]any{"asked": 0.02, "reached": 0.01, "stopped_after": 120}}, []string{rules.Precision}, "length of the run: "},
 		"accuracy not run":     {map[string]any{"accuracy_validation.status": "NOT_RUN"}, []string{rules.AccuracyNotRun}, "accuracy: it was not gated"},
 		"embedded":             {map[string]any{"benchmark_args.backend": " Embedded"}, []string{rules.Embedded}, "engine: "},
+		"a mark to come":       {map[string]any{"marks": []string{"power_capped"}}, []string{"power_capped"}, "marks: the result is marked power_capped"},
 		"by its own word":      {map[string]any{"marks": []string{"precision", "embedded"}}, []string{rules.Embedded, rules.Precision}, "engine: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,7 +203,7 @@ func TestFilesThatSayTwoThings(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	c := rules.Claim{ISL: 1024, OSL: 1024, Conc: 4, Figures: []rules.Figure{{Name: "bits_per_byte", Value: 0.4485, Key: []string{"accuracy", "bits_per_byte"}}}}
+	c := rules.Claim{ISL: 1024, OSL: 1024, Conc: 4, BitsPerByte: 0.4485}
 	r, err := rules.Check(result(t, nil), c, hardware(t), now)
 	require.NoError(t, err)
 	assert.ErrorContains(t, r.Broken(), "bits_per_byte and the result's accuracy.bits_per_byte differ: 0.4485 and")

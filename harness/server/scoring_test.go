@@ -125,12 +125,12 @@ func TestATryThatHangsIsGivenUp(t *testing.T) {
 }
 
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
-	assert.Equal(t, 2*time.Second, retryAfter("2"))
-	assert.Equal(t, 1500*time.Millisecond, retryAfter("1.5"))
-	in := retryAfter(time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+	assert.Equal(t, 2*time.Second, RetryAfter("2"))
+	assert.Equal(t, 1500*time.Millisecond, RetryAfter("1.5"))
+	in := RetryAfter(time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 	assert.InDelta(t, time.Hour, in, float64(time.Minute))
 	for _, v := range []string{"", "0", "-3", "soon", "NaN", "2s", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)} {
-		assert.Zero(t, retryAfter(v), v)
+		assert.Zero(t, RetryAfter(v), v)
 	}
 }
 

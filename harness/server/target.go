@@ -234,10 +234,12 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 func (t *Server) newHTTPError(method, url string, resp *http.Response) *HTTPError {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, longestStart+1))
 	return &HTTPError{Method: method, URL: url, Status: resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After")), Body: t.ErrorMessage(start(b))}
+		RetryAfter: RetryAfter(resp.Header.Get("Retry-After")), Body: t.ErrorMessage(start(b))}
 }
 
-func retryAfter(v string) time.Duration {
+// RetryAfter reads the header of that name: seconds, or a moment as HTTP writes
+// it. It is 0 where there is none to wait for.
+func RetryAfter(v string) time.Duration {
 	if s, err := time.ParseDuration(v + "s"); err == nil && s > 0 {
 		return s
 	}

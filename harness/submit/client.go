@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
+	"inferbench/baselines"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
 )
@@ -37,7 +40,8 @@ type Options struct {
 	Queue    time.Duration // longest wait in a board's queue; 0: 5 minutes
 	Backoff  time.Duration // before the second try, doubled each time, ±50 %; 0: 1 second
 
-	HTTP *http.Client // as server.Client makes one; nil: the default
+	HTTP     *http.Client        // as server.Client makes one; nil: the default
+	Hardware *baselines.Hardware // what the rules compare workloads with; nil: nothing
 
 	public map[matrix.Combination]string
 }
@@ -115,6 +119,7 @@ type Outcome struct {
 	Board  string // where it went or would go
 	Answer string // the board's words, of a confirmed one
 	Reason string // of one that is not confirmed
+	Kept   string // the file that keeps a pending one
 }
 
 func (o Outcome) String() string {
@@ -125,25 +130,47 @@ func (o Outcome) String() string {
 	if text := o.Answer + o.Reason; text != "" {
 		s += ": " + text
 	}
+	if o.Kept != "" {
+		s += " (kept in " + o.Kept + ")"
+	}
 	return s
 }
 
 // Report is what became of each submission, in order.
 type Report []Outcome
 
-// Err is nil when every submission was confirmed (or printed by a dry run),
-// else one line that counts and gives the reasons.
+// Err is nil when every submission was confirmed (or shown by a dry run), else
+// one line that counts them and gives each reason once, with its cells. It
+// carries what to do.
 func (r Report) Err() error {
 	var reasons []string
+	cells := map[string][]string{}
+	not, pending := 0, 0
 	for _, o := range r {
-		if o.Status != Confirmed && o.Status != DryRun {
-			reasons = append(reasons, o.String())
+		switch o.Status {
+		case Confirmed, DryRun:
+			continue
+		case Pending:
+			pending++
 		}
+		not++
+		why := string(o.Status) + ": " + o.Reason
+		if cells[why] == nil {
+			reasons = append(reasons, why)
+		}
+		cells[why] = append(cells[why], o.Name())
 	}
-	if len(reasons) == 0 {
+	if not == 0 {
 		return nil
 	}
-	return fmt.Errorf("leaderboard: %d of %d submissions not confirmed: %s", len(reasons), len(r), strings.Join(reasons, "; "))
+	for i, why := range reasons {
+		reasons[i] = strings.Join(cells[why], ", ") + ": " + why
+	}
+	err := fmt.Errorf("%d of %d submissions not confirmed: %s", not, len(r), strings.Join(reasons, "; "))
+	if pending == 0 {
+		return hint.New(err, "")
+	}
+	return hint.New(err, "they are kept: once that is mended, make resubmit sends them")
 }
 
 // Submit stores figures in the batch folder and sends each that may go
@@ -153,20 +180,17 @@ func (r Report) Err() error {
 func (c *Client) Submit(ctx context.Context, batchDir string, figures []Figures) (Report, error) {
 	var report Report
 	for _, f := range figures {
-		if !f.hasBaseline() {
-			f.BaselineE2EMs, f.BaselineTputPerGPU = 0, 0 // half a baseline is none
-		}
-		if _, err := c.route(f); err != nil {
-			report = append(report, c.note(Outcome{Figures: f, Status: Refused, Reason: err.Error()}))
-			continue
-		}
 		if c.o.DryRun {
-			report = append(report, c.dryRun(ctx, batchDir, f))
+			report = append(report, c.dryRun(ctx, batchDir, half(f)))
 			continue
 		}
-		s, err := store(batchDir, f, time.Now())
+		s, refused, err := c.keep(batchDir, f)
 		if err != nil {
 			return report, err
+		}
+		if refused != nil {
+			report = append(report, c.note(*refused))
+			continue
 		}
 		o, err := c.deliver(ctx, s)
 		report = append(report, o)
@@ -177,6 +201,34 @@ func (c *Client) Submit(ctx context.Context, batchDir string, figures []Figures)
 	return report, nil
 }
 
+// half takes away half a baseline, which is none.
+func half(f Figures) Figures {
+	if !f.hasBaseline() {
+		f.BaselineE2EMs, f.BaselineTputPerGPU, f.BaselineInteractivity = 0, 0, 0
+	}
+	return f
+}
+
+// keep stores figures that may go somewhere as pending; what may not is refused,
+// with the reason. From its return on, nothing that happens to this process loses
+// them.
+func (c *Client) keep(batchDir string, f Figures) (s *Submission, refused *Outcome, err error) {
+	f = half(f)
+	address, err := c.route(f)
+	if err == nil {
+		s = &Submission{Figures: f, path: filepath.Join(batchDir, f.fileName())}
+		if err := s.readResult(); err != nil {
+			return nil, nil, err
+		}
+		_, err = c.legal(s, address)
+	}
+	if err != nil {
+		return nil, &Outcome{Figures: f, Status: Refused, Reason: err.Error()}, nil
+	}
+	s, err = store(batchDir, f, time.Now())
+	return s, nil, err
+}
+
 // Resubmit sends what is still pending in the batch folders.
 func (c *Client) Resubmit(ctx context.Context, batchDirs ...string) (Report, error) {
 	pending, err := Find(batchDirs...)
@@ -185,12 +237,16 @@ func (c *Client) Resubmit(ctx context.Context, batchDirs ...string) (Report, err
 	}
 	var report Report
 	for _, s := range pending {
-		if _, err := c.route(s.Figures); err != nil {
+		address, err := c.route(s.Figures)
+		if err == nil && !c.o.DryRun {
+			_, err = c.legal(s, address)
+		}
+		if err != nil {
 			report = append(report, c.note(Outcome{Figures: s.Figures, Status: Refused, Reason: err.Error()}))
 			continue
 		}
 		if c.o.DryRun {
-			report = append(report, c.printRequest(ctx, s))
+			report = append(report, c.show(ctx, s))
 			continue
 		}
 		o, err := c.deliver(ctx, s)
@@ -243,7 +299,7 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 		}))
 	var disk diskError
 	if errors.As(err, &disk) {
-		return Outcome{Figures: s.Figures, Status: Pending, Board: s.Board, Reason: disk.Error()}, disk.error
+		return Outcome{Figures: s.Figures, Status: Pending, Board: s.Board, Reason: disk.Error(), Kept: s.path}, disk.error
 	}
 	o := Outcome{Figures: s.Figures, Board: s.Board}
 	if err == nil {
@@ -255,7 +311,7 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 		if s.EventID != "" {
 			s.LastError += fmt.Sprintf("; it was posted before, as event %s, so the next try asks for that first", s.EventID)
 		}
-		o.Status, o.Reason = Pending, s.LastError+" (kept in "+s.path+"; make resubmit sends it again)"
+		o.Status, o.Reason, o.Kept = Pending, s.LastError, s.path
 		c.down[s.Board] = true
 	}
 	if err := s.write(); err != nil {

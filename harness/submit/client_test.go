@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 )
 
@@ -256,6 +257,7 @@ func TestRefusedIsAnErrorAndLeavesNothing(t *testing.T) {
 	report, err := New(Options{}).Submit(t.Context(), dir, []Figures{f})
 	require.NoError(t, err)
 	assert.ErrorContains(t, report.Err(), "1 of 1 submissions not confirmed: isl=1024/osl=1024/conc=16: refused: only a cell whose accuracy PASSED")
+	assert.NotContains(t, hint.Line(report.Err()), "resubmit", "there is nothing to send again")
 	files, _ := os.ReadDir(dir)
 	assert.Empty(t, files)
 }
@@ -331,7 +333,7 @@ func TestResubmitAsksForTheEventItPosted(t *testing.T) {
 	assert.EqualValues(t, 1, g.posts.Load())
 }
 
-func TestDryRunPrintsTheExactRequestAndSendsNothing(t *testing.T) {
+func TestDryRunShowsWhatWouldBeSentAndSendsNothing(t *testing.T) {
 	g := newGradio(t, nil, says(done))
 	dir := t.TempDir()
 	var out bytes.Buffer
@@ -348,7 +350,13 @@ func TestDryRunPrintsTheExactRequestAndSendsNothing(t *testing.T) {
 	_, err = New(quick(Options{URL: g.URL})).Submit(t.Context(), dir, []Figures{figures()})
 	require.NoError(t, err)
 	assert.Contains(t, out.String(), "POST "+g.URL+"/gradio_api/call/submit_results\n")
-	assert.Contains(t, out.String(), "\n\n"+g.body.Load().(string)+"\n", "to the byte")
+	var sent struct{ Data []any }
+	require.NoError(t, json.Unmarshal([]byte(g.body.Load().(string)), &sent))
+	assert.Contains(t, out.String(), "  11 fields\n")
+	for i, f := range figures().Fields() {
+		assert.Regexp(t, fmt.Sprintf(`(?m)^    %s +%v$`, f.Name, f.Value), out.String())
+		assert.EqualValues(t, f.Value, sent.Data[i], "by its name what is sent")
+	}
 	assert.Contains(t, out.String(), "Idempotency-Key: "+readOne(t, dir).Key+"\n")
 }
 
@@ -394,6 +402,11 @@ func TestSecretsStayOut(t *testing.T) {
 
 func TestEmbeddedFiguresStartTheOwnBoardOnce(t *testing.T) {
 	var keys []string
+	dir := t.TempDir()
+	f := measured(t, dir, "result_x.json")
+	b, err := os.ReadFile(filepath.Join(dir, "result_x.json"))
+	require.NoError(t, err)
+	file := string(b)
 	own := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/v1/health" {
 			fmt.Fprintf(w, `{"service":%q}`, ServiceName)
@@ -401,22 +414,20 @@ func TestEmbeddedFiguresStartTheOwnBoardOnce(t *testing.T) {
 		}
 		keys = append(keys, r.Header.Get("Idempotency-Key"))
 		b, _ := io.ReadAll(r.Body)
-		assert.Contains(t, string(b), `"result":"{\"a\": 1}\n"`, "the result file goes with it, byte for byte")
+		var sent struct{ Result string }
+		assert.NoError(t, json.Unmarshal(b, &sent))
+		assert.Equal(t, file, sent.Result, "the result file goes with it, byte for byte")
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprintf(w, `{"id":%d,"message":"listed"}`, len(keys))
 	}))
 	defer own.Close()
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "result_x.json"), []byte("{\"a\": 1}\n"), 0o600))
 	starts, stops := 0, 0
 	c := New(quick(Options{OwnURL: "http://127.0.0.1:1", StartOwn: func(context.Context) (string, func() error, error) {
 		starts++
 		return own.URL + "/", func() error { stops++; return nil }, nil
 	}}))
-	f := figures()
-	f.Embedded, f.ResultFile = true, "result_x.json"
 	g := f
-	g.Conc, g.ResultFile = 32, "result_x.json"
+	g.Team = "y"
 	report, err := c.Submit(t.Context(), dir, []Figures{f})
 	require.NoError(t, err)
 	require.NoError(t, report.Err())
@@ -468,4 +479,113 @@ func TestRedirectsToAnotherHostAreNotFollowed(t *testing.T) {
 	report, err := New(Options{URL: g.URL}).Submit(t.Context(), t.TempDir(), []Figures{figures()})
 	require.NoError(t, err)
 	assert.Equal(t, Confirmed, report[0].Status)
+}
+
+// measured puts a result file that the suite wrote, of the embedded engine, into
+// a batch folder and gives its figures.
+func measured(t *testing.T, dir, name string) Figures {
+	t.Helper()
+	b, err := os.ReadFile("../rules/testdata/result.json")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	var r struct {
+		E2EMs      float64 `json:"median_e2el_ms"`
+		TputPerGPU float64 `json:"tput_per_gpu"`
+		Accuracy   struct {
+			BitsPerByte    float64 `json:"bits_per_byte"`
+			BytePerplexity float64 `json:"byte_perplexity"`
+			WordPerplexity float64 `json:"word_perplexity"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(b, &r))
+	return Figures{Team: "x", ISL: 1024, OSL: 1024, Conc: 4, E2EMs: r.E2EMs, TputPerGPU: r.TputPerGPU, BaselineE2EMs: 6854, BaselineTputPerGPU: 131.424,
+		BitsPerByte: r.Accuracy.BitsPerByte, BytePerplexity: r.Accuracy.BytePerplexity, WordPerplexity: r.Accuracy.WordPerplexity,
+		Passed: true, Embedded: true, ResultFile: name}
+}
+
+// What breaks a rule is stored nowhere and sent nowhere; what is marked goes to
+// no public board, and the dry run says it line by line.
+func TestWhatIsNotLegalIsNotSent(t *testing.T) {
+	g := newGradio(t, nil, says(done))
+	dir := t.TempDir()
+	f := measured(t, dir, "result_x.json")
+	var out bytes.Buffer
+	report, err := New(quick(Options{URL: g.URL, DryRun: true, Out: &out})).Submit(t.Context(), dir, []Figures{f})
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	assert.Contains(t, out.String(), "\n    engine: not legal: measured on the embedded engine")
+	assert.Contains(t, out.String(), "\n    accuracy: legal: gated by wikitext, baseline inferbench-ngram\n")
+
+	f.Embedded = false // but its file says so
+	report, err = New(quick(Options{URL: "https://board.example"})).Submit(t.Context(), dir, []Figures{f})
+	require.NoError(t, err)
+	assert.ErrorContains(t, report.Err(), "refused: not legal: engine: measured on the embedded engine")
+
+	b, err := os.ReadFile(filepath.Join(dir, "result_x.json"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "result_x.json"), bytes.Replace(b, []byte(`"failed_requests": 0`), []byte(`"failed_requests": 7`), 1), 0o600))
+	report, err = New(quick(Options{URL: g.URL})).Submit(t.Context(), dir, []Figures{f})
+	require.NoError(t, err)
+	assert.ErrorContains(t, report.Err(), "not legal: requests: 7 requests failed")
+	assert.NoFileExists(t, filepath.Join(dir, "submission_x.json"))
+	assert.Zero(t, g.posts.Load())
+}
+
+// The competition's later form: accuracy by gsm8k.
+func TestTheTwelveFields(t *testing.T) {
+	g := newGradio(t, nil, says(done))
+	f := figures()
+	share := 0.9454
+	f.BitsPerByte, f.BytePerplexity, f.WordPerplexity, f.GSM8K, f.Interactivity, f.BaselineInteractivity = 0, 0, 0, &share, 80, 83.567
+	report, err := New(quick(Options{URL: g.URL})).Submit(t.Context(), t.TempDir(), []Figures{f})
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	assert.JSONEq(t, fmt.Sprintf(`{"data": ["x", 16, 15979.59, 251.5, 10407, 344.564, %v, %v, 80, 83.567, %v, 0.9454]}`,
+		f.E2EMs/10407, f.TputPerGPU/344.564, f.Interactivity/83.567), g.body.Load().(string))
+
+	f.Interactivity = 0
+	report, err = New(quick(Options{URL: g.URL})).Submit(t.Context(), t.TempDir(), []Figures{f})
+	require.NoError(t, err)
+	assert.ErrorContains(t, report.Err(), "its interactivity is 0")
+}
+
+// A dead board ends with one line: each reason once, and what to do once.
+func TestADeadBoardIsOneLine(t *testing.T) {
+	dir := t.TempDir()
+	one, two := figures(), figures()
+	two.Conc = 32
+	report, err := New(quick(Options{URL: "http://127.0.0.1:1"})).Submit(t.Context(), dir, []Figures{one, two})
+	require.NoError(t, err)
+	line := hint.Line(report.Err())
+	assert.Equal(t, 1, strings.Count(line, "connection refused"), line)
+	assert.Equal(t, 1, strings.Count(line, "make resubmit"), line)
+	assert.NotContains(t, line, "make resume")
+	assert.NotContains(t, line, "leaderboard:")
+	assert.True(t, strings.HasPrefix(line, "2 of 2 submissions not confirmed: isl=1024/osl=1024/conc=16, isl=1024/osl=1024/conc=32: pending: Get "), line)
+}
+
+// A board says when to come again, in seconds or as a moment.
+func TestRetryAfterIsObeyed(t *testing.T) {
+	for name, value := range map[string]func() string{
+		"seconds":  func() string { return "1" },
+		"a moment": func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGradio(t, func(w http.ResponseWriter, _ *http.Request, try int) {
+				if try == 1 {
+					w.Header().Set("Retry-After", value())
+					w.WriteHeader(http.StatusTooManyRequests)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, `{"event_id":"ev1"}`)
+			}, says(done))
+			var out bytes.Buffer
+			report, err := New(quick(Options{URL: g.URL, Out: &out})).Submit(t.Context(), t.TempDir(), []Figures{figures()})
+			require.NoError(t, err)
+			require.NoError(t, report.Err())
+			assert.Regexp(t, `next try in (1s|1\.\d+s|2s)`, out.String(), "not the milliseconds of the client's own pause")
+		})
+	}
 }

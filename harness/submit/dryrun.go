@@ -7,43 +7,60 @@ import (
 	"strings"
 )
 
-// dryRun prints the request of figures that are not stored.
+// dryRun shows what would be sent of figures that are not stored.
 func (c *Client) dryRun(ctx context.Context, dir string, f Figures) Outcome {
 	s := &Submission{Figures: f, path: filepath.Join(dir, f.fileName())}
 	if err := s.readResult(); err != nil {
 		return c.note(Outcome{Figures: f, Status: Refused, Reason: err.Error()})
 	}
 	s.Key = s.key()
-	return c.printRequest(ctx, s)
+	return c.show(ctx, s)
 }
 
-// printRequest prints what would be sent, to the byte but for the token. It
-// starts no board; a board that cannot be reached is taken for a Gradio one,
-// unless it would be the own one.
-func (c *Client) printRequest(ctx context.Context, s *Submission) Outcome {
+// show prints what would be sent: each field with its name, and what each rule
+// says. It starts no board; a board that cannot be reached is taken for a Gradio
+// one, unless it would be the own one.
+func (c *Client) show(ctx context.Context, s *Submission) Outcome {
 	address, err := c.route(s.Figures)
 	if err != nil {
 		return c.note(Outcome{Figures: s.Figures, Status: Refused, Reason: err.Error()})
 	}
+	report, refusal := c.legal(s, address)
 	own := address == ""
 	if own {
 		address = c.o.OwnURL
 	} else {
 		own = c.isOwn(ctx, address) == nil
 	}
-	path, build := submitPath, s.gradioBody
-	if own {
-		path, build = ownPath, s.ownBody
-	}
-	body, err := build()
-	if err != nil {
-		return c.note(Outcome{Figures: s.Figures, Status: Refused, Reason: err.Error()})
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "POST %s%s\nContent-Type: application/json\nIdempotency-Key: %s\n", address, path, s.Key)
-	if setting, token := c.tokenFor(address); token != "" {
-		fmt.Fprintf(&b, "Authorization: Bearer (%s, not shown)\n", setting)
+	path := submitPath
+	if own {
+		path = ownPath
 	}
-	fmt.Fprintf(c.o.Out, "%s\n%s\n\n", b.String(), body)
+	fmt.Fprintf(&b, "%s\n  to POST %s%s\n", s.Figures.Name(), address, path)
+	if setting, token := c.tokenFor(address); token != "" {
+		fmt.Fprintf(&b, "  with Authorization: Bearer (%s, not shown)\n", setting)
+	}
+	fmt.Fprintf(&b, "  with Idempotency-Key: %s\n", s.Key)
+	if own && s.result != nil {
+		fmt.Fprintf(&b, "  with the result file %s, %d bytes\n", s.Figures.ResultFile, len(s.result))
+	}
+	if s.Figures.hasBaseline() || !own {
+		fields := s.Figures.Fields()
+		fmt.Fprintf(&b, "  %d fields\n", len(fields))
+		for _, f := range fields {
+			fmt.Fprintf(&b, "    %-22s %v\n", f.Name, f.Value)
+		}
+	}
+	if report != nil {
+		b.WriteString("  rules\n")
+		for _, l := range report {
+			fmt.Fprintf(&b, "    %s\n", l)
+		}
+	}
+	fmt.Fprintln(c.o.Out, b.String())
+	if refusal != nil {
+		return c.note(Outcome{Figures: s.Figures, Status: Refused, Board: address, Reason: refusal.Error()})
+	}
 	return Outcome{Figures: s.Figures, Status: DryRun, Board: address}
 }

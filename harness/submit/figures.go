@@ -2,7 +2,7 @@
 // batch folder before it is sent, sends it, and believes only a board that said
 // "complete".
 //
-// A board is either a Gradio app, which takes eleven fields (see
+// A board is either a Gradio app, which takes eleven fields or twelve (see
 // [Figures.Fields]) and answers with a stream of events, or the suite's own
 // board (package leaderboard), which also takes the whole result file. The
 // client finds out which by asking.
@@ -13,10 +13,13 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"inferbench/baselines"
 	"inferbench/harness/matrix"
+	"inferbench/harness/rules"
 )
 
 // Figures is what one cell submits.
@@ -36,6 +39,12 @@ type Figures struct {
 	BitsPerByte    float64 `json:"bits_per_byte"`
 	BytePerplexity float64 `json:"byte_perplexity"`
 	WordPerplexity float64 `json:"word_perplexity"`
+
+	// Of the competition's later form: accuracy by gsm8k, nil where that is not
+	// the task, and the interactivity beside the baseline's, in tok/s/user.
+	GSM8K                 *float64 `json:"gsm8k_metric,omitempty"`
+	Interactivity         float64  `json:"interactivity,omitempty"`
+	BaselineInteractivity float64  `json:"baseline_interactivity,omitempty"`
 
 	Passed        bool `json:"passed"`         // accuracy held and performance was measured
 	Embedded      bool `json:"embedded"`       // measured on the suite's own engine
@@ -63,26 +72,51 @@ func (f Figures) fileName() string {
 	return "submission_" + strings.TrimPrefix(name, "result_")
 }
 
-// Fields are the eleven values of a Gradio submission, in the order in which
-// the public boards take them: team, CONC, E2E, throughput/GPU, the baseline's
-// two, the two ratios ours/baseline, and the three accuracy metrics.
-func (f Figures) Fields() []any {
-	return []any{f.Team, f.Conc, f.E2EMs, f.TputPerGPU, f.BaselineE2EMs, f.BaselineTputPerGPU,
-		f.E2EMs / f.BaselineE2EMs, f.TputPerGPU / f.BaselineTputPerGPU,
-		f.BitsPerByte, f.BytePerplexity, f.WordPerplexity}
+// Field is one value of a Gradio submission, by the name that it has there.
+type Field struct {
+	Name  string
+	Value any
 }
 
-func (f Figures) hasBaseline() bool { return baselines.Positive(f.BaselineE2EMs, f.BaselineTputPerGPU) }
+// Fields are the values of a Gradio submission, in the order in which the public
+// boards take them: team, CONC, E2E, throughput/GPU, the baseline's two and the
+// two ratios ours/baseline; then the three metrics of wikitext, eleven in all, or
+// for gsm8k the interactivity, the baseline's, their ratio and the share of right
+// answers, twelve in all.
+func (f Figures) Fields() []Field {
+	fields := []Field{{"team", f.Team}, {"conc", f.Conc}, {"e2e_ms", f.E2EMs}, {"tput_per_gpu", f.TputPerGPU},
+		{"b200_e2e_ms", f.BaselineE2EMs}, {"b200_tput_per_gpu", f.BaselineTputPerGPU},
+		{"e2e_ratio", f.E2EMs / f.BaselineE2EMs}, {"tput_ratio", f.TputPerGPU / f.BaselineTputPerGPU}}
+	if f.GSM8K != nil {
+		return append(fields, Field{"interactivity", f.Interactivity}, Field{"baseline_interactivity", f.BaselineInteractivity},
+			Field{"interactivity_ratio", f.Interactivity / f.BaselineInteractivity}, Field{"gsm8k_metric", *f.GSM8K})
+	}
+	return append(fields, Field{"bits_per_byte", f.BitsPerByte}, Field{"byte_perplexity", f.BytePerplexity}, Field{"word_perplexity", f.WordPerplexity})
+}
+
+// claim is what the result file has to agree with.
+func (f Figures) claim() rules.Claim {
+	return rules.Claim{ISL: f.ISL, OSL: f.OSL, Conc: f.Conc, E2EMs: f.E2EMs, TputPerGPU: f.TputPerGPU, Interactivity: f.Interactivity,
+		BitsPerByte: f.BitsPerByte, BytePerplexity: f.BytePerplexity, WordPerplexity: f.WordPerplexity, GSM8K: f.GSM8K}
+}
+
+func (f Figures) hasBaseline() bool {
+	return baselines.Positive(f.BaselineE2EMs, f.BaselineTputPerGPU) && (f.GSM8K == nil || baselines.Positive(f.BaselineInteractivity))
+}
 
 // complete says what is missing for any board: empty when nothing is.
 func (f Figures) complete() string {
-	for _, v := range []struct {
+	type figure struct {
 		name  string
 		value float64
-	}{
-		{"median E2E", f.E2EMs}, {"throughput per GPU", f.TputPerGPU}, {"bits_per_byte", f.BitsPerByte},
-		{"byte_perplexity", f.BytePerplexity}, {"word_perplexity", f.WordPerplexity},
-	} {
+	}
+	figures := []figure{{"median E2E", f.E2EMs}, {"throughput per GPU", f.TputPerGPU}}
+	if f.GSM8K != nil {
+		figures = append(figures, figure{"interactivity", f.Interactivity})
+	} else {
+		figures = append(figures, figure{"bits_per_byte", f.BitsPerByte}, figure{"byte_perplexity", f.BytePerplexity}, figure{"word_perplexity", f.WordPerplexity})
+	}
+	for _, v := range figures {
 		if !baselines.Positive(v.value) {
 			return fmt.Sprintf("its %s is %g: every figure must be measured, finite and above 0", v.name, v.value)
 		}
@@ -125,10 +159,35 @@ func (c *Client) route(f Figures) (address string, refusal error) {
 		return "", fmt.Errorf("the client was the limit of this measurement, not the server, so it does not go to a public board (%s): give the client more CPU and measure again", address)
 	case len(f.Marks) > 0:
 		return "", fmt.Errorf("it is marked %s, so it does not go to a public board (%s)", strings.Join(f.Marks, ", "), address)
-	case strings.HasSuffix(host(address), ".hf.space") && !f.hasBaseline():
+	case gradioSpace(address) && !f.hasBaseline():
 		return "", fmt.Errorf("the public board (%s) asks for the hardware baseline's figures, and there are none for this cell", address)
 	}
 	return address, nil
+}
+
+// gradioSpace reports whether a board is one of Hugging Face's Spaces.
+func gradioSpace(address string) bool { return strings.HasSuffix(host(address), ".hf.space") }
+
+// legal holds a submission's result file to the rules. The error is why the
+// board at the address, empty for the one on this machine, does not get it: what
+// breaks a rule goes nowhere, and what is marked to no public board. A board of
+// one's own elsewhere takes other workloads too, since it keeps them apart.
+func (c *Client) legal(s *Submission, address string) (rules.Report, error) {
+	if s.result == nil {
+		return nil, nil
+	}
+	r, err := rules.Check(s.result, s.Figures.claim(), c.o.Hardware, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	err = r.Broken()
+	if err == nil && address != "" && !loopback(address) && (gradioSpace(address) || !slices.Equal(r.Marks, []string{rules.Workload})) {
+		err = r.Err()
+	}
+	if err != nil {
+		err = fmt.Errorf("not legal: %w", err)
+	}
+	return r.Report, err
 }
 
 func host(address string) string {

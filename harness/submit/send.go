@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"inferbench/harness/hint"
+	"inferbench/harness/server"
 )
 
 // ServiceName is how the suite's own board names itself at /api/v1/health.
@@ -66,26 +69,31 @@ func (c *Client) send(ctx context.Context, s *Submission, address string) (answe
 // ownRequest is the body of POST /api/v1/submissions. The result goes as text,
 // not as an object, so that the board can hash the very bytes of the file.
 type ownRequest struct {
-	Team           string  `json:"team"`
-	ISL            int     `json:"isl"`
-	OSL            int     `json:"osl"`
-	Conc           int     `json:"conc"`
-	E2EMs          float64 `json:"e2e_ms"`
-	TputPerGPU     float64 `json:"tput_per_gpu"`
-	BitsPerByte    float64 `json:"bits_per_byte"`
-	BytePerplexity float64 `json:"byte_perplexity"`
-	WordPerplexity float64 `json:"word_perplexity"`
-	Result         string  `json:"result,omitempty"`
+	Team           string   `json:"team"`
+	ISL            int      `json:"isl"`
+	OSL            int      `json:"osl"`
+	Conc           int      `json:"conc"`
+	E2EMs          float64  `json:"e2e_ms"`
+	TputPerGPU     float64  `json:"tput_per_gpu"`
+	BitsPerByte    float64  `json:"bits_per_byte,omitempty"`
+	BytePerplexity float64  `json:"byte_perplexity,omitempty"`
+	WordPerplexity float64  `json:"word_perplexity,omitempty"`
+	GSM8K          *float64 `json:"gsm8k_metric,omitempty"`
+	Result         string   `json:"result,omitempty"`
 }
 
 func (s *Submission) ownBody() ([]byte, error) {
 	f := s.Figures
 	return json.Marshal(ownRequest{f.Team, f.ISL, f.OSL, f.Conc, f.E2EMs, f.TputPerGPU,
-		f.BitsPerByte, f.BytePerplexity, f.WordPerplexity, string(s.result)})
+		f.BitsPerByte, f.BytePerplexity, f.WordPerplexity, f.GSM8K, string(s.result)})
 }
 
 func (s *Submission) gradioBody() ([]byte, error) {
-	return json.Marshal(map[string]any{"data": s.Figures.Fields()})
+	var data []any
+	for _, f := range s.Figures.Fields() {
+		data = append(data, f.Value)
+	}
+	return json.Marshal(map[string]any{"data": data})
 }
 
 func (c *Client) sendOwn(ctx context.Context, s *Submission, address string) (string, error) {
@@ -174,12 +182,12 @@ func (c *Client) statusError(method, url string, status int, h http.Header, body
 	err := fmt.Errorf("%s %s: HTTP %d: %s", method, url, status, text)
 	switch {
 	case status == http.StatusTooManyRequests || status >= 500:
-		if n, e := strconv.Atoi(h.Get("Retry-After")); e == nil && n > 0 {
-			return retryAfter{err, time.Duration(n) * time.Second}
+		if after := server.RetryAfter(h.Get("Retry-After")); after > 0 {
+			return retryAfter{err, after}
 		}
 		return err
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return backoff.Permanent(fmt.Errorf("%w (is the token right, LEADERBOARD_TOKEN or, for a Space, HF_TOKEN?)", err))
+		return backoff.Permanent(hint.New(err, "see to the token: LEADERBOARD_TOKEN or, for a Space, HF_TOKEN; then make resubmit"))
 	}
 	return backoff.Permanent(err)
 }

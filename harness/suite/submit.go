@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
@@ -88,6 +89,11 @@ func submission(c batch.ReadCell) (f submit.Figures, err error) {
 		if err := json.Unmarshal(part.raw, part.to); err != nil {
 			return f, fmt.Errorf("%s: %s: %w", c.File, part.key, err)
 		}
+	}
+	f.Interactivity, f.BaselineInteractivity = value(r.Performance.Interactivity), value(r.Baseline.Interactivity)
+	if strings.HasPrefix(measured.Task, "gsm8k") {
+		share := measured.Figure("exact_match_flexible")
+		f.GSM8K = &share
 	}
 	for name, to := range map[string]*float64{"bits_per_byte": &f.BitsPerByte, "byte_perplexity": &f.BytePerplexity, "word_perplexity": &f.WordPerplexity} {
 		*to = measured.Figure(name)

@@ -165,6 +165,9 @@ func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Compariso
 	if m := sum.E2EL.Median; m != nil {
 		run.MedianE2E = *m
 	}
+	if v := sum.Interactivity; v != nil {
+		run.Interactivity = *v
+	}
 	cmp := sw.hardware.Compare(run)
 	return &cmp
 }

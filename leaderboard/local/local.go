@@ -4,6 +4,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"inferbench/baselines"
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
 	"inferbench/harness/submit"
@@ -29,7 +31,11 @@ func Client(s settings.Settings, out io.Writer) (*submit.Client, error) {
 		return nil, err
 	}
 	client.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment // a public board may be behind one; nothing is timed
-	return submit.New(submit.Options{
+	hardware, err := baselines.LoadHardware(cmp.Or(s.Results.HardwareBaseline, baselines.DefaultHardware))
+	if err != nil {
+		return nil, err
+	}
+	return submit.New(submit.Options{Hardware: hardware,
 		URL: s.Board.URL, Token: s.Board.Token, HFToken: s.Board.HFToken, DryRun: s.Board.DryRun,
 		OwnURL: "http://" + s.Board.Listen, Out: out, HTTP: client,
 		StartOwn: func(ctx context.Context) (string, func() error, error) {
