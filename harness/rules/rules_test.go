@@ -116,7 +116,7 @@ func TestBrokenRules(t *testing.T) {
 		"too many in flight":             {map[string]any{"benchmark_args.max_concurrency": 2, "benchmark_args.num_prompts": nil}, "requests in flight: implausible: the requests were in flight"},
 		"too few in flight":              {map[string]any{"benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil}, "in flight only"},
 		"GPUs otherwise than said":       {map[string]any{"benchmark_args.server.gpus": 16}, "GPUs: throughput is divided by TP=8, and the server says that it runs on 16 GPUs"},
-		"fewer GPUs than tp_size":        {map[string]any{"benchmark_args.server.tp_size": 16}, "the server says tp_size 16"},
+		"fewer GPUs than a layer has":    {map[string]any{"benchmark_args.server.tp": 16}, "the server splits each layer over 16 GPUs"},
 		"a ratio of one's own":           {map[string]any{"hardware_baseline.tput_per_gpu_ratio": 3}, "baseline: hardware_baseline.tput_per_gpu_ratio is 3"},
 		"a baseline of one's own":        {map[string]any{"hardware_baseline.tput_per_gpu_tok_s": 1, "hardware_baseline.tput_per_gpu_ratio": nil}, "and that of b200-nv1126 is 131.424"},
 		"a match that is none":           {map[string]any{"hardware_baseline.baseline_workload_match": true}, "baseline_workload_match is true, but RANDOM_RANGE_RATIO is 1"},

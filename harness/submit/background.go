@@ -32,7 +32,7 @@ func (c *Client) Background(ctx context.Context) *Background {
 		defer close(b.stopped)
 		for s := b.next(); s != nil; s = b.next() {
 			if ctx.Err() != nil {
-				b.add(Outcome{Figures: s.Figures, Status: Pending, Board: s.Board, Reason: "interrupted before it was sent", Kept: s.path}, nil)
+				b.add(interrupted(s), nil)
 				continue
 			}
 			o, err := b.send(ctx, s)
@@ -59,9 +59,17 @@ func (b *Background) Submit(batchDir string, f Figures) (Outcome, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.queue = append(b.queue, s)
-	b.more.Signal()
+	if b.closed {
+		b.report = append(b.report, interrupted(s))
+	} else {
+		b.queue = append(b.queue, s)
+		b.more.Signal()
+	}
 	return Outcome{Figures: s.Figures, Status: s.Status, Board: s.Board, Kept: s.path}, nil
+}
+
+func interrupted(s *Submission) Outcome {
+	return Outcome{Figures: s.Figures, Status: Pending, Board: s.Board, Reason: "interrupted before it was sent", Kept: s.path}
 }
 
 // Close says that nothing more comes.
