@@ -47,7 +47,8 @@ type Batch struct {
 	header Header
 	lock   *os.File // until Close: two processes must not run one batch
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards plan and done, and the writing of both
+	plan *Plan      // nil until it has one; what is imported never has
 	done map[matrix.Cell]outcome
 }
 
@@ -100,15 +101,25 @@ func (b *Batch) WriteFile(name string, content []byte) error { return b.write(na
 // than once (-count) stays FAILED once any run failed; its times add up.
 func (b *Batch) Record(cell matrix.Cell, status Status, took time.Duration) error {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	o := b.done[cell]
 	if o.status != Failed {
 		o.status = status
 	}
 	o.took += took
 	b.done[cell] = o
-	text := b.summary("")
-	b.mu.Unlock()
-	return b.write("summary.txt", []byte(text))
+	return b.save("")
+}
+
+// save writes the plan, which others read, and the summary, which people do. An
+// end ends both. It wants the mutex held.
+func (b *Batch) save(end string) error {
+	if b.plan != nil {
+		if err := b.writePlan(end != ""); err != nil {
+			return err
+		}
+	}
+	return b.write("summary.txt", []byte(b.summary(end)))
 }
 
 // Close writes the summary's last block. Cells without a record are INCOMPLETE,
@@ -117,6 +128,7 @@ func (b *Batch) Record(cell matrix.Cell, status Status, took time.Duration) erro
 func (b *Batch) Close() error {
 	defer b.lock.Close()
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	end := "Multi-Concurrency Test Complete!"
 	for _, c := range b.header.Cells {
 		o, ok := b.done[c]
@@ -127,9 +139,7 @@ func (b *Batch) Close() error {
 			end = "Interrupted"
 		}
 	}
-	text := b.summary(end)
-	b.mu.Unlock()
-	return b.write("summary.txt", []byte(text))
+	return b.save(end)
 }
 
 // Count tells how many cells ended in a status.

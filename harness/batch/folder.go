@@ -46,7 +46,8 @@ func (c ReadCell) Again() bool {
 	return true
 }
 
-// Summary is what summary.txt says.
+// Summary is what the batch says of itself: plan.json or, before that did,
+// summary.txt.
 type Summary struct {
 	matrix.Combination
 	Mode  string
@@ -56,23 +57,13 @@ type Summary struct {
 	lines []ReadCell
 }
 
-// Open reads a batch folder. The error names the file, and the line in
-// summary.txt, that could not be read.
+// Open reads a batch folder. The error names the file, and the line of an older
+// batch's summary.txt, that could not be read.
 func Open(dir string) (*Folder, error) {
 	f := &Folder{Dir: dir}
-	file := filepath.Join(dir, "summary.txt")
-	text, err := textfile.Read(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: there is no such folder", dir)
-		}
-		return nil, fmt.Errorf("%s: not a batch folder: it has no summary.txt", dir)
-	}
-	if err != nil {
+	var err error
+	if f.Summary, err = readState(dir); err != nil {
 		return nil, err
-	}
-	if f.Summary, err = parseSummary(string(text)); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	f.Cells = slices.Clone(f.Summary.lines)
 	names, err := fs.Glob(os.DirFS(dir), "*.json") // dir itself may hold [ or *
@@ -94,6 +85,31 @@ func Open(dir string) (*Folder, error) {
 		f.add(p, r)
 	}
 	return f, nil
+}
+
+// readState reads how far a batch has come: from its plan or, where that does
+// not tell (an imported batch, or one of an older version), from its summary.
+func readState(dir string) (s Summary, err error) {
+	if p, err := ReadPlan(dir); err == nil {
+		if s, ok := p.summary(); ok {
+			return s, nil
+		}
+	}
+	file := filepath.Join(dir, "summary.txt")
+	text, err := textfile.Read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return s, fmt.Errorf("%s: there is no such folder", dir)
+		}
+		return s, fmt.Errorf("%s: not a batch folder: it has no summary.txt", dir)
+	}
+	if err != nil {
+		return s, err
+	}
+	if s, err = parseSummary(string(text)); err != nil {
+		return s, fmt.Errorf("%s: %w", file, err)
+	}
+	return s, nil
 }
 
 // OpenAll reads several batch folders, named with commas or spaces between

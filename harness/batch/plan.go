@@ -19,7 +19,8 @@ import (
 // is what a batch is resumed from.
 const PlanName = "plan.json"
 
-// Plan is what a batch set out to do. It is written before the first cell.
+// Plan is what a batch set out to do and how far it has come. It is written
+// before the first cell and after each.
 type Plan struct {
 	ISL      int       `json:"isl"`
 	OSL      int       `json:"osl"`
@@ -33,6 +34,16 @@ type Plan struct {
 	// Inputs are the SHA-256 of what settings name, by setting: a baseline or a
 	// data file is read anew when a batch is resumed, and must be the same.
 	Inputs map[string]string `json:"inputs,omitempty"`
+
+	Outcomes []Outcome `json:"outcomes"` // of the cells that have ended; nil in a plan of before there were any
+	Ended    bool      `json:"ended"`    // nothing is being written any more
+}
+
+// Outcome is how a cell of a plan ended.
+type Outcome struct {
+	Conc   int     `json:"conc"`
+	Status Status  `json:"status"`
+	Took   float64 `json:"took_s"` // seconds
 }
 
 // Settings are settings by name, as they were written.
@@ -58,19 +69,48 @@ func (p Plan) Cells() []matrix.Cell {
 	return out
 }
 
-// WritePlan writes the batch's plan: what its header says, and on what it runs
-// and with what.
+// WritePlan gives the batch its plan: what its header says, and on what it runs
+// and with what. From then on the plan is written with each summary.
 func (b *Batch) WritePlan(server Server, settings Settings, inputs map[string]string) error {
 	h := b.header
-	p := Plan{ISL: h.ISL, OSL: h.OSL, Mode: h.Mode, Time: h.Time, Server: server, Settings: settings, Inputs: inputs}
+	p := &Plan{ISL: h.ISL, OSL: h.OSL, Mode: h.Mode, Time: h.Time, Server: server, Settings: settings, Inputs: inputs}
 	for _, c := range h.Cells {
 		p.Conc, p.Prompts = append(p.Conc, c.Conc), append(p.Prompts, c.NumPrompts)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.plan = p
+	return b.save("")
+}
+
+// writePlan writes the plan with what has ended so far. It wants the mutex held.
+func (b *Batch) writePlan(ended bool) error {
+	p := b.plan
+	p.Outcomes, p.Ended = []Outcome{}, ended
+	for _, c := range b.header.Cells {
+		if o, ok := b.done[c]; ok {
+			p.Outcomes = append(p.Outcomes, Outcome{c.Conc, o.status, o.took.Seconds()})
+		}
 	}
 	j, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return fmt.Errorf("plan of %s: %w", b.Dir, err)
 	}
 	return b.write(PlanName, append(j, '\n'))
+}
+
+// summary is what the plan says of the batch; false for a plan of before there
+// were outcomes in it.
+func (p Plan) summary() (s Summary, ok bool) {
+	if p.Outcomes == nil {
+		return s, false
+	}
+	s = Summary{Combination: matrix.Combination{ISL: p.ISL, OSL: p.OSL}, Mode: p.Mode, Time: p.Time.Local(), Cells: len(p.Conc), Ended: p.Ended}
+	for _, o := range p.Outcomes {
+		s.lines = append(s.lines, ReadCell{Cell: matrix.Cell{Combination: s.Combination, Conc: o.Conc},
+			Status: o.Status, Took: time.Duration(o.Took * float64(time.Second))})
+	}
+	return s, true
 }
 
 // ReadPlan reads a batch's plan.
@@ -171,8 +211,9 @@ func Reopen(dir string, again []matrix.Cell) (b *Batch, err error) {
 		}
 		old = append(old, c.File, filepath.Join(dir, RequestsFileName(cell)), filepath.Join(dir, ServerFileName(cell)))
 	}
-	// The summary first: it must not speak of a cell whose files are gone.
-	if err := b.write("summary.txt", []byte(b.summary(""))); err != nil {
+	// Plan and summary first: they must not speak of a cell whose files are gone.
+	b.plan = p
+	if err := b.save(""); err != nil {
 		return nil, err
 	}
 	for _, file := range old {

@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -77,4 +78,44 @@ func TestReopenKeepsTheSummaryTrue(t *testing.T) {
 	text = read(t, b)
 	assert.Contains(t, text, "[2/5] ISL=1024 OSL=1024 CONC=8: PASSED (1s)\n", "an earlier failure is not held against it")
 	assert.Contains(t, text, "Passed: 5\nFailed: 0\n\nResults saved in: ")
+}
+
+// How far a batch has come is in plan.json; summary.txt is for people. Of a batch
+// of before that was so, and of an imported one, the summary tells.
+func TestThePlanTellsHowFarABatchIs(t *testing.T) {
+	b := interrupted(t)
+	statuses := func() (out []batch.Status) {
+		f, err := batch.Open(b.Dir)
+		require.NoError(t, err)
+		assert.False(t, f.Summary.Ended)
+		for _, c := range f.Cells {
+			out = append(out, c.Status)
+		}
+		return out
+	}
+	want := []batch.Status{batch.Passed, batch.Failed, batch.Incomplete}
+	summary, err := os.ReadFile(filepath.Join(b.Dir, "summary.txt"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(b.Dir, "summary.txt"), []byte("somebody's notes\n"), 0o644))
+	assert.Equal(t, want, statuses())
+
+	plan := filepath.Join(b.Dir, batch.PlanName)
+	text, err := os.ReadFile(plan)
+	require.NoError(t, err)
+	var old map[string]any
+	require.NoError(t, json.Unmarshal(text, &old))
+	delete(old, "outcomes")
+	text, err = json.Marshal(old)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(plan, text, 0o644))
+	_, err = batch.Open(b.Dir)
+	assert.ErrorContains(t, err, "somebody's notes")
+	require.NoError(t, os.WriteFile(filepath.Join(b.Dir, "summary.txt"), summary, 0o644))
+	assert.Equal(t, want, statuses())
+
+	require.NoError(t, b.Close())
+	f, err := batch.Open(b.Dir)
+	require.NoError(t, err)
+	assert.True(t, f.Summary.Ended)
+	assert.Equal(t, 3*time.Second, f.Cells[0].Took)
 }
