@@ -66,6 +66,8 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 
 	var chunks int64
 	var answers int
+	var e2el time.Duration
+	var tokens int64
 	var idle, waited time.Duration
 	for _, s := range p.slots {
 		a.Dials += s.dials
@@ -75,6 +77,7 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 		a.BundledChunks += s.bundled
 		chunks += s.chunks
 		idle += s.idle
+		e2el, tokens = e2el+s.e2el, tokens+s.outputTokens
 		answers += s.answers
 		a.FirstBundled += s.firstBundled
 		a.LateEnds += s.lingered
@@ -84,6 +87,9 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 	if chunks > 0 {
 		a.BundledShare = float64(a.BundledChunks) / float64(chunks)
 		a.CPUPerTokenUs = cpu.Seconds() * 1e6 / float64(chunks)
+	}
+	if tokens > 0 {
+		a.TokenEveryMs = ms(e2el) / float64(tokens)
 	}
 	if answers > 0 {
 		a.FirstBundledShare = float64(a.FirstBundled) / float64(answers)

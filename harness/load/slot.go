@@ -42,6 +42,8 @@ type slotAudit struct {
 	retries         int
 	chunks, bundled int64
 	answers         int           // of two chunks or more
+	e2el            time.Duration // of those, in all
+	outputTokens    int64         // likewise
 	firstBundled    int           // of those, answers whose first two chunks came together
 	idle            time.Duration // in a closed loop, without a request in flight
 	tidying                       // after the last token
@@ -113,6 +115,8 @@ func (s *slot) account(t *stats.Timing) {
 		return
 	}
 	s.answers++
+	s.e2el += t.Last - t.Sent
+	s.outputTokens += int64(t.OutputTokens)
 	for gap := range t.ITL.All() {
 		if gap == 0 {
 			s.firstBundled++

@@ -92,6 +92,7 @@ func mergeAudits(parts []Part) stats.Audit {
 		out.Dials += a.Dials
 		out.Retries += a.Retries
 		out.BundledChunks += a.BundledChunks
+		out.TokenEveryMs = max(out.TokenEveryMs, a.TokenEveryMs)
 		out.FirstBundled += a.FirstBundled
 		out.LateEnds += a.LateEnds
 		out.EndWaitShare, out.EndWaitMaxMs = max(out.EndWaitShare, a.EndWaitShare), max(out.EndWaitMaxMs, a.EndWaitMaxMs)

@@ -51,6 +51,7 @@ type Audit struct {
 // share its instant: their gaps count as zero. The client may have read late, or
 // whatever is between here and the server, or the server itself, sent them so.
 type Bundles struct {
+	TokenEveryMs  float64 `json:"token_every_ms"` // E2EL a token, mean: what the client had to keep up with
 	BundledChunks int64   `json:"bundled_chunks"`
 	BundledShare  float64 `json:"bundled_share"` // of all chunks
 
@@ -83,7 +84,8 @@ const (
 	MaxIdleShare  = 0.02                 // of the slots' time
 	MaxBundled    = 0.50                 // of all chunks
 
-	MaxFirstBundled = 0.10 // of the answers
+	MaxFirstBundled = 0.10                 // of the answers
+	MinTokenEvery   = 2 * time.Millisecond // below it a client that is on time may still read two tokens together
 )
 
 // Judge sets ClientLimited and its reasons from the other figures.
@@ -106,13 +108,13 @@ func (a *Audit) Judge() {
 
 // judgeBundles tells what the client did of the chunks that came together from
 // what was done to them. A client that is late now and then reads a few of them
-// together; to read most so it must be late, or out of CPU, most of the time.
+// together; to read most so it must be late, or out of CPU, most of the time, or the tokens come faster than it is woken.
 func (a *Audit) judgeBundles(over func(is bool, format string, args ...any)) {
 	a.HeldBack, a.HeldBackReason = false, ""
 	chunks := fmt.Sprintf("%.0f %% of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit %.0f %%)",
 		a.BundledShare*100, MaxBundled*100)
 	first := a.FirstBundledShare > MaxFirstBundled && a.FirstBundledShare > 2*a.BundledShare
-	late := a.CPUShare > MaxCPUShare || a.LatenessP50Ms > MaxLateness.Seconds()*1e3/5 || a.GCPauseShare > MaxGCPauses
+	late := a.TokenEveryMs < MinTokenEvery.Seconds()*1e3 || a.CPUShare > MaxCPUShare || a.LatenessP50Ms > MaxLateness.Seconds()*1e3/5 || a.GCPauseShare > MaxGCPauses
 	switch {
 	case a.BundledShare > MaxBundled && late:
 		over(true, "%s", chunks)

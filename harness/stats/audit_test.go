@@ -9,7 +9,7 @@ import (
 )
 
 func TestAuditJudge(t *testing.T) {
-	calm := stats.Audit{CPUShare: 0.8, LatenessP99Ms: 5, SchedulingP99Ms: 5, GCPauseShare: 0.01, IdleShare: 0.02, Bundles: stats.Bundles{BundledShare: 0.5, FirstBundledShare: 0.1},
+	calm := stats.Audit{CPUShare: 0.8, LatenessP99Ms: 5, SchedulingP99Ms: 5, GCPauseShare: 0.01, IdleShare: 0.02, Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.5, FirstBundledShare: 0.1},
 		GCPauseP99Ms: 1000, GCPauseMaxMs: 1000, LatenessMaxMs: 1000, DialMaxMs: 1000, Retries: 9}
 	for name, c := range map[string]struct {
 		change func(*stats.Audit)
@@ -47,13 +47,14 @@ func TestAuditTellsWhoHeldTokensBack(t *testing.T) {
 		audit stats.Audit
 		held  string
 	}{
-		"all chunks":              {stats.Audit{Bundles: stats.Bundles{BundledShare: 0.9, FirstBundledShare: 0.9}}, "90 % of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit 50 %)"},
-		"the first token":         {stats.Audit{Bundles: stats.Bundles{BundledShare: 0.01, FirstBundledShare: 0.9}}, first},
-		"a late machine's few":    {stats.Audit{LatenessP99Ms: 30, Bundles: stats.Bundles{BundledShare: 0.01, FirstBundledShare: 0.9}}, first},
-		"as many as later ones":   {stats.Audit{Bundles: stats.Bundles{BundledShare: 0.2, FirstBundledShare: 0.2}}, ""},
-		"a client that is late":   {stats.Audit{LatenessP50Ms: 4, Bundles: stats.Bundles{BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
-		"a client without cores":  {stats.Audit{CPUShare: 0.95, WithEngine: true, Bundles: stats.Bundles{BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
-		"a client that collected": {stats.Audit{GCPauseShare: 0.2, Bundles: stats.Bundles{FirstBundledShare: 0.9}}, ""},
+		"all chunks":              {stats.Audit{Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.9, FirstBundledShare: 0.9}}, "90 % of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit 50 %)"},
+		"the first token":         {stats.Audit{Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.01, FirstBundledShare: 0.9}}, first},
+		"a late machine's few":    {stats.Audit{LatenessP99Ms: 30, Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.01, FirstBundledShare: 0.9}}, first},
+		"as many as later ones":   {stats.Audit{Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.2, FirstBundledShare: 0.2}}, ""},
+		"a client that is late":   {stats.Audit{LatenessP50Ms: 4, Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
+		"a client without cores":  {stats.Audit{CPUShare: 0.95, WithEngine: true, Bundles: stats.Bundles{TokenEveryMs: 10, BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
+		"as fast as it can":       {stats.Audit{Bundles: stats.Bundles{TokenEveryMs: 0.2, BundledShare: 0.9, FirstBundledShare: 0.9}}, ""},
+		"a client that collected": {stats.Audit{GCPauseShare: 0.2, Bundles: stats.Bundles{TokenEveryMs: 10, FirstBundledShare: 0.9}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.audit.Judge()
