@@ -96,8 +96,8 @@ type Accuracy struct {
 	Models         []string `json:"models"` // none: taken by its name alone. Patterns of path.Match, without regard to case, on the model name's last path element
 	Task           string   `json:"task"`   // as ACC_TASK has it
 	Corpus         string   `json:"corpus"`
-	CorpusSHA256   string   `json:"corpus_sha256"` // of the raw file
-	MaxLength      int      `json:"max_length"`    // model length in tokens that the windows follow from
+	CorpusSHA256   string   `json:"corpus_sha256,omitempty"` // of the raw file; only a share of right answers may do without, where it is not known
+	MaxLength      int      `json:"max_length"`              // model length in tokens that the windows follow from
 	BitsPerByte    float64  `json:"bits_per_byte,omitempty"`
 	BytePerplexity float64  `json:"byte_perplexity,omitempty"`
 	WordPerplexity float64  `json:"word_perplexity,omitempty"` // recorded, never judged; 0 states none
@@ -313,7 +313,7 @@ func (a *Accuracy) validate() error {
 		}
 	}
 	switch {
-	case len(a.CorpusSHA256) != 64:
+	case len(a.CorpusSHA256) != 64 && (a.CorpusSHA256 != "" || a.Filter == ""):
 		return wrong(fmt.Sprintf("has %d characters: want 64 hexadecimal digits", len(a.CorpusSHA256)), "corpus_sha256")
 	case !(a.DecodeArgmaxFloor >= 0 && a.DecodeArgmaxFloor <= 1):
 		return wrong(fmt.Sprintf("is %g: want a share, 0 to 1", a.DecodeArgmaxFloor), "decode_argmax_floor")

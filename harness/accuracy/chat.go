@@ -71,6 +71,14 @@ func (n Unanswered) tooMany(questions, genTokens int) error {
 	return fmt.Errorf("no score: %s", strings.Join(words, "; "))
 }
 
+// tell adds the counts to a verdict's reason.
+func (n Unanswered) tell(v Verdict, questions int) Verdict {
+	if words := n.String(); words != "" {
+		v.Reason += fmt.Sprintf("; of %d answers %s", questions, words)
+	}
+	return v
+}
+
 // String tells the counts that are not 0.
 func (n Unanswered) String() string {
 	var words []string

@@ -41,10 +41,7 @@ func (gsm8kChat) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verd
 	if !done {
 		v = judgeShare(r, m.shares(), b, tolerance).inGSM8K()
 	}
-	if words := m.Unanswered.String(); words != "" {
-		v.Reason += fmt.Sprintf("; of %d answers %s", r.Text.Documents, words)
-	}
-	return v
+	return m.tell(v, r.Text.Documents)
 }
 
 // gsm8kChatStop are the words that end an answer; a question of the model's own

@@ -64,7 +64,10 @@ func otherText(r *Result, b *baselines.Accuracy) (diffs []string) {
 	if b.Task != r.Task {
 		diffs = append(diffs, fmt.Sprintf("its task is %s, the run's is %s", b.Task, r.Task))
 	}
-	if b.CorpusSHA256 != r.Text.SHA256 {
+	if b.CorpusSHA256 == "" && b.Corpus != r.Text.Name {
+		diffs = append(diffs, fmt.Sprintf("its text is %s, the run's is %s", b.Corpus, r.Text.Name))
+	}
+	if b.CorpusSHA256 != "" && b.CorpusSHA256 != r.Text.SHA256 {
 		diffs = append(diffs, fmt.Sprintf("its text is %s (SHA-256 %.8s…), the run's is %s (%.8s…)", b.Corpus, b.CorpusSHA256, r.Text.Name, r.Text.SHA256))
 	}
 	return diffs

@@ -70,6 +70,13 @@ func (r *pyRandom) below(n int) int {
 	}
 }
 
+// shuffle puts n things into a random order, as random.shuffle does.
+func (r *pyRandom) shuffle(n int, swap func(i, j int)) {
+	for i := n - 1; i > 0; i-- {
+		swap(i, r.below(i+1))
+	}
+}
+
 // sample draws k of n indices without replacement, k at most n, as random.sample
 // does: from a shrinking pool where n is small, else by trying again.
 func (r *pyRandom) sample(n, k int) []int {

@@ -55,7 +55,7 @@ type Figure struct {
 }
 
 // The tasks that ACC_TASK chooses among, the default first.
-var tasks = []Task{wikitext{}, gsm8k{}, gsm8kChat{}, none{}}
+var tasks = []Task{wikitext{}, gsm8k{}, gsm8kChat{}, gpqa{}, none{}}
 
 // Names lists the tasks that ACC_TASK chooses among, the default first.
 func Names() []string {

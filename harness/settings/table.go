@@ -235,6 +235,8 @@ var groups = []group{
 		{Env: "GSM8K_TRAIN", Input: true,
 			set:  accuracyFile("GSM8K_TRAIN"),
 			Help: "path of gsm8k's train.jsonl, which the worked examples are drawn from; likewise"},
+		{Env: "GPQA", Input: true, set: accuracyFile("GPQA"),
+			Help: "path of gpqa_diamond.csv, which is gated: huggingface.co/datasets/Idavidrein/gpqa"},
 		{Env: "CACHE_DIR", Exported: true, set: text(func(s *Settings) *string { return &s.Accuracy.Fetch.CacheDir }),
 			Help: "folder in which fetched data files are kept (make fetch fills it); none means inferbench in your " +
 				"cache folder"},

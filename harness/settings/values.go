@@ -241,6 +241,7 @@ var AccuracyTasks = []AccuracyTask{
 	{"wikitext", "perplexity of a text"},
 	{"gsm8k", "word problems"},
 	{"gsm8k-chat", "the same in a chat, with room to reason"},
+	{"gpqa_diamond", "multiple choice by experts, in a chat"},
 	{"none", "speed alone, which no public board takes"},
 }
 
