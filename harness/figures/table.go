@@ -76,7 +76,7 @@ var Table = []Figure{
 	{Key: "request_goodput", Name: "goodput", Unit: "req/s", Bench: "good-req/s", Better: Higher,
 		Means: "requests a second that kept every limit of GOODPUT",
 		Of:    goodput(func(g *stats.Goodput) float64 { return g.Request }), Outputs: Terminal | Report},
-	{Key: "slo_attainment", Name: "SLO attainment", Better: Higher, Format: Percent,
+	{Key: "slo_attainment", Name: "SLO attainment", Bench: "slo-attainment", Better: Higher, Format: Percent,
 		Means: "share of the requests sent that kept every limit of GOODPUT",
 		Of:    goodput(func(g *stats.Goodput) float64 { return g.Attainment }), Outputs: Terminal | Report},
 }

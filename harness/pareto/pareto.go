@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Point is a point of a plot: throughput per GPU (Y, more is Better) over X.
+// Point is a point of a plot: tok/s/GPU (Y, more is Better) over X.
 type Point struct{ X, Y float64 }
 
 // Better says which way X is better: interactivity is better high, latency low.

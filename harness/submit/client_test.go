@@ -232,7 +232,7 @@ func TestRoutes(t *testing.T) {
 		"limited, loopback":         {"http://localhost:9", limited, "http://localhost:9", ""},
 		"failed":                    {"", with(func(f *Figures) { f.Passed = false }), "", "only a cell whose accuracy PASSED"},
 		"no team":                   {"", with(func(f *Figures) { f.Team = "" }), "", "no team name"},
-		"not a number":              {"", with(func(f *Figures) { f.E2EMs = nan }), "", "median E2E is NaN"},
+		"not a number":              {"", with(func(f *Figures) { f.E2EMs = nan }), "", "E2EL p50 is NaN"},
 		"no accuracy":               {"", with(func(f *Figures) { f.BitsPerByte = 0 }), "", "bits_per_byte is 0"},
 		"no baseline, public board": {"", with(func(f *Figures) { f.BaselineE2EMs = 0 }), "", "asks for the hardware baseline"},
 	} {

@@ -110,9 +110,9 @@ func (f Figures) complete() string {
 		name  string
 		value float64
 	}
-	figures := []figure{{"median E2E", f.E2EMs}, {"throughput per GPU", f.TputPerGPU}}
+	figures := []figure{{"E2EL p50", f.E2EMs}, {"tok/s/GPU", f.TputPerGPU}}
 	if f.GSM8K != nil {
-		figures = append(figures, figure{"interactivity", f.Interactivity})
+		figures = append(figures, figure{"tok/s/user", f.Interactivity})
 	} else {
 		figures = append(figures, figure{"bits_per_byte", f.BitsPerByte}, figure{"byte_perplexity", f.BytePerplexity}, figure{"word_perplexity", f.WordPerplexity})
 	}
