@@ -45,7 +45,7 @@ func (r *Report) best() (out []Best) {
 		if f.Unit != "" {
 			b.value += " " + f.Unit
 		}
-		if at.ClientLimited {
+		if at.Result.Marked(batch.ClientLimited) {
 			b.mark = ", client-limited"
 		}
 		out = append(out, b)

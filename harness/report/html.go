@@ -55,41 +55,58 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 // their fields in [stats.Dist].
 var statistics = []Setting{{"Mean", "mean"}, {"Median", "p50"}, {"P90", "p90"}, {"P95", "p95"}, {"P99", "p99"}, {"P99_9", "p99.9"}, {"Max", "max"}}
 
+// view is what the page's template shows, beside the report itself.
+type view struct {
+	*Report
+	When       string
+	Warnings   []string
+	Table      tableView
+	BestLine   string
+	CostNote   string
+	Statistics []Setting
+	Failures   []failureRow
+	ServerSays serverView
+	AuditRows  []tableRow
+	Has        struct{ Figures, Series, Server bool } // at least one cell has them
+	Assets     assets
+	Data       any
+}
+
+type tableView struct {
+	Columns []column
+	Rows    []row
+}
+
+type serverView struct {
+	Heads []string
+	Rows  []serverRow
+	Why   []string
+}
+
+// assets are what makes the page stand alone.
+type assets struct {
+	CSS             template.CSS
+	ChartJS, PageJS template.JS
+	ChartsVersion   string
+}
+
 // HTML is the report as one page that needs nothing beside it.
 func (r *Report) HTML() ([]byte, error) {
-	view := struct {
-		*Report
-		When                             string
-		Warnings                         []string
-		Columns                          []column
-		Rows                             []row
-		CostNote, BestLine               string
-		Failures                         []failureRow
-		Statistics                       []Setting
-		HasFigures, HasSeries, HasServer bool
-		AuditRows                        []tableRow
-		ServerHeads                      []string
-		ServerTable                      []serverRow
-		ServerWhy                        []string
-		ChartsVersion                    string
-		CSS                              template.CSS
-		ChartJS, PageJS                  template.JS
-		Data                             any
-	}{
-		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(),
-		CostNote: r.costNote(), BestLine: r.bestLine(), Failures: r.failures(), Statistics: statistics, AuditRows: r.auditRows(), ChartsVersion: charts.Version,
-		CSS: template.CSS(pageCSS), ChartJS: template.JS(charts.JS), PageJS: template.JS(pageJS), Data: r.data(),
+	v := view{
+		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(), BestLine: r.bestLine(), CostNote: r.costNote(),
+		Statistics: statistics, Failures: r.failures(), AuditRows: r.auditRows(), Data: r.data(),
+		Assets: assets{template.CSS(pageCSS), template.JS(charts.JS), template.JS(pageJS), charts.Version},
 	}
-	view.Columns, view.Rows = r.table()
-	view.ServerHeads = serverHeads
-	view.ServerTable, view.ServerWhy = r.serverTable()
+	v.Table.Columns, v.Table.Rows = r.table()
+	v.ServerSays.Heads = serverHeads
+	v.ServerSays.Rows, v.ServerSays.Why = r.serverTable()
 	for _, c := range r.Cells {
-		view.HasFigures = view.HasFigures || c.Figure("tput_per_gpu") != nil
-		view.HasSeries = view.HasSeries || c.Series != nil
-		view.HasServer = view.HasServer || c.Server != nil
+		v.Has.Figures = v.Has.Figures || c.Figure("tput_per_gpu") != nil
+		v.Has.Series = v.Has.Series || c.Series != nil
+		v.Has.Server = v.Has.Server || c.Server != nil
 	}
 	var b bytes.Buffer
-	if err := page.Execute(&b, view); err != nil {
+	if err := page.Execute(&b, v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
@@ -149,7 +166,7 @@ func (r *Report) warnings() []string {
 		if c.Result != nil {
 			told++
 		}
-		limited := c.ClientLimited
+		limited := c.result().Marked(batch.ClientLimited)
 		for _, n := range c.Notes {
 			limited = limited && !strings.Contains(n, "client-limited")
 			note(n, c)

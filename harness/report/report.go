@@ -53,45 +53,51 @@ func Write(dir string, o Options) error {
 
 // Report is what the pages are made of.
 type Report struct {
-	Dir, Mode string
-	ISL, OSL  int
-	Time      time.Time
-	Model     string
-	Backend   string
-	Label     string   // what the batch is of, for people
-	Counts    []string // how many cells ended how: "4 PASSED"
-	Cells     []Cell
-	Baseline  *Baseline
-	Accuracy  []Accuracy // one a cell; equal neighbours folded into one
-	Embedded  bool       // the suite's own engine was measured
-	Settings  []Setting
-	Options   Options
+	Head
+	Counts   []string // how many cells ended how: "4 PASSED"
+	Cells    []Cell
+	Baseline *Baseline
+	Accuracy []Accuracy // one a cell; equal neighbours folded into one
+	Settings []Setting
+	Options  Options
 
 	folder *batch.Folder
 	doubts []string // what makes an accuracy verdict doubtful, each once
 }
 
+// Head is what is common to a batch's cells.
+type Head struct {
+	Dir, Mode string
+	ISL, OSL  int
+	Time      time.Time
+	Model     string
+	Backend   string
+	Label     string // what the batch is of, for people
+	Embedded  bool   // the suite's own engine was measured
+}
+
 // Cell is one row of the table. Figures are nil where there are none.
 type Cell struct {
-	Conc       int
-	Name       string
-	Status     batch.Status
-	Reason     string
-	Took       time.Duration
-	NumPrompts int
-	Failed     int
-
+	Conc   int
+	Status batch.Status
+	Took   time.Duration
 	Result *batch.Result // nil where there is none
+	Notes  []string      // the result's, and what of its files could not be read
 
 	USDPerMillion, USDPerMillionOut *float64 // tokens, all and output
 	TokensPerJoule                  *float64
-	ClientLimited                   bool
-	Standing                        string          // the status with the marks behind it
-	Audit                           []Setting       // the client's own account, key by key
-	Series                          *Series         // nil where no requests were kept
-	Server                          []scrape.Sample // looks at the server's metrics over the run
-	ServerSummary                   json.RawMessage
-	Notes                           []string // what a reader must know before quoting a figure
+
+	Audit  []Setting       // the client's own account, key by key
+	Series *Series         // nil where no requests were kept
+	Server []scrape.Sample // looks at the server's metrics over the run
+}
+
+// result is the cell's result; an empty one where there is none.
+func (c Cell) result() *batch.Result {
+	if c.Result == nil {
+		return new(batch.Result)
+	}
+	return c.Result
 }
 
 // Figure is a figure of the cell by its key in the result file; nil where it was
@@ -119,7 +125,8 @@ func Read(dir string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Dir: dir, Mode: f.Summary.Mode, ISL: f.Summary.ISL, OSL: f.Summary.OSL, Time: f.Summary.Time, Options: o, folder: f}
+	head := Head{Dir: dir, Mode: f.Summary.Mode, ISL: f.Summary.ISL, OSL: f.Summary.OSL, Time: f.Summary.Time}
+	r := &Report{Head: head, Options: o, folder: f}
 	counts := map[batch.Status]int{}
 	for _, c := range f.Cells {
 		counts[c.Status]++
@@ -138,15 +145,14 @@ func Read(dir string, o Options) (*Report, error) {
 }
 
 func (r *Report) cell(c batch.ReadCell) (Cell, error) {
-	cell := Cell{Conc: c.Conc, Name: c.Name(), Status: c.Status, Took: c.Took, NumPrompts: c.NumPrompts}
+	cell := Cell{Conc: c.Conc, Status: c.Status, Took: c.Took}
 	if c.Result == nil {
 		return cell, nil
 	}
 	res := c.Result
 	r.head(res)
-	cell.Reason, cell.ClientLimited, cell.Standing = res.Reason, res.ClientLimited, res.Standing()
 	r.accuracy(c.Cell, res)
-	cell.Notes, cell.Result, cell.ServerSummary = res.Notes, res, res.ServerMetrics
+	cell.Result, cell.Notes = res, res.Notes
 	var err error
 	if cell.Audit, err = flat(res.ClientAudit); err != nil {
 		return cell, fmt.Errorf("%s: client_audit: %w", c.File, err)
@@ -155,7 +161,6 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 		r.baseline(c.Cell, res.Baseline)
 	}
 	if p := res.Performance; p != nil {
-		cell.Failed = p.Failed
 		gpus := float64(max(1, res.Args.TP))
 		cell.USDPerMillion = perMillion(r.Options.GPUHourUSD, deref(p.TputPerGPU))
 		cell.USDPerMillionOut = perMillion(r.Options.GPUHourUSD, p.OutputThroughput/gpus)

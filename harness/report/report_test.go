@@ -219,7 +219,7 @@ func TestTheBestIsNamed(t *testing.T) {
 	failed := cell(64, 900, 900, 1)
 	failed.Status = batch.Failed
 	limited := cell(32, 300, 10, 900)
-	limited.ClientLimited = true
+	limited.Result.Mark(batch.ClientLimited)
 	r := &Report{Cells: []Cell{cell(4, 100, 50, 700), cell(8, 200, 50, 800), limited, failed, {Conc: 128}}}
 	assert.Equal(t, "Most tok/s/GPU: CONC 32 (300.0, client-limited); most tok/s/user: CONC 4 (50.00); lowest E2EL p50: CONC 4 (700.0 ms).", r.bestLine())
 	assert.Contains(t, string(r.Markdown()), "* Most tok/s/GPU: CONC 32")
@@ -253,7 +253,7 @@ func TestFrontLeavesOutWhatIsBeaten(t *testing.T) {
 
 // A name from a server is text, wherever it stands.
 func TestNamesAreText(t *testing.T) {
-	r := &Report{Model: `</script><script>alert(1)</script>|x`, Cells: []Cell{{Notes: []string{"<img src=x onerror=alert(1)>"}}}}
+	r := &Report{Head: Head{Model: `</script><script>alert(1)</script>|x`}, Cells: []Cell{{Notes: []string{"<img src=x onerror=alert(1)>"}}}}
 	html, err := r.HTML()
 	require.NoError(t, err)
 	assert.NotContains(t, string(html), "<script>alert(1)")
@@ -263,7 +263,7 @@ func TestNamesAreText(t *testing.T) {
 	for name, want := range map[string]string{
 		`[a](http://e)`: `\[a\](http://e)`, `\*b\*`: `\\\*b\\\*`, "&lt;b>": "&amp;lt;b>", "$x$": `\$x\$`, "a\r\nb": "a  b", "~~c~~": `\~\~c\~\~`,
 	} {
-		assert.Contains(t, string((&Report{Model: name, Dir: name}).Markdown()), "### "+want+", ISL")
+		assert.Contains(t, string((&Report{Head: Head{Model: name, Dir: name}}).Markdown()), "### "+want+", ISL")
 	}
 }
 
@@ -284,7 +284,7 @@ func TestDamagedFilesBesideTheResults(t *testing.T) {
 // A baseline that is named by a path is on no list: its points are the results'.
 func TestCurveOfABaselineOfOnesOwn(t *testing.T) {
 	e2e, user, tput := 100.0, 50.0, 300.0
-	r := &Report{ISL: 64, OSL: 32}
+	r := &Report{Head: Head{ISL: 64, OSL: 32}}
 	for _, conc := range []int{4, 8, 4} {
 		r.baseline(matrix.Cell{Combination: matrix.Combination{ISL: 64, OSL: 32}, Conc: conc},
 			&baselines.Comparison{Name: "mine", Hardware: "Mine", MedianE2E: &e2e, Interactivity: &user, TputPerGPU: &tput, Differences: []string{"d"}})

@@ -22,7 +22,7 @@ type serverRow struct {
 func (r *Report) serverTable() (rows []serverRow, why []string) {
 	for _, c := range r.Cells {
 		var s scrape.Report
-		if c.ServerSummary == nil || json.Unmarshal(c.ServerSummary, &s) != nil {
+		if c.result().ServerMetrics == nil || json.Unmarshal(c.Result.ServerMetrics, &s) != nil {
 			continue
 		}
 		rows = append(rows, serverRow{c.Conc, []string{

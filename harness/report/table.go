@@ -35,10 +35,7 @@ func (r *Report) table() ([]column, []row) {
 	fields := []field{
 		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }},
 		{column{"status", "", ""}, func(c Cell) string {
-			if c.Standing != "" { // as in the table on the terminal
-				return c.Standing
-			}
-			return string(c.Status) // it has no result file
+			return string(c.Status) + batch.InBrackets(c.result().Marks) // as in the table on the terminal
 		}},
 	}
 	fields = append(fields, r.figureFields()...)
@@ -56,7 +53,7 @@ func (r *Report) table() ([]column, []row) {
 	var cols []column
 	rows := make([]row, len(r.Cells))
 	for i, c := range r.Cells {
-		rows[i].Reason = c.Reason
+		rows[i].Reason = c.result().Reason
 	}
 	for _, f := range fields {
 		values := make([]string, len(r.Cells))
@@ -156,10 +153,16 @@ func cost(head, unit, title string, of func(Cell) *float64) field {
 
 // failed is the number of a cell's requests that failed, where any cell has some.
 func (r *Report) failed(c Cell) string {
-	if !slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Failed > 0 }) {
+	of := func(c Cell) int {
+		if p := c.result().Performance; p != nil {
+			return p.Failed
+		}
+		return 0
+	}
+	if !slices.ContainsFunc(r.Cells, func(c Cell) bool { return of(c) > 0 }) {
 		return ""
 	}
-	return fmt.Sprint(c.Failed)
+	return fmt.Sprint(of(c))
 }
 
 // Markdown is the report for a pull request: the table, the verdicts and what
