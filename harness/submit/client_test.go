@@ -546,7 +546,7 @@ func TestTheTwelveFields(t *testing.T) {
 	f.Interactivity = 0
 	report, err = New(quick(Options{URL: g.URL})).Submit(t.Context(), t.TempDir(), []Figures{f})
 	require.NoError(t, err)
-	assert.ErrorContains(t, report.Err(), "its interactivity is 0")
+	assert.ErrorContains(t, report.Err(), "its tok/s/user is 0")
 }
 
 // A dead board ends with one line: each reason once, and what to do once.
