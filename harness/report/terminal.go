@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -16,6 +17,7 @@ type Row struct {
 	Conc     int
 	Accuracy string        // the figure that stands for all and the verdict; "-" where it was not run
 	Result   *batch.Result // nil where the cell has not ended
+	Board    string        // what became of its submission; "" where there is none
 }
 
 // WriteTable writes the cells as a table for a terminal of a width in columns:
@@ -144,6 +146,9 @@ func terminalColumns(rows []Row, baseline string) []terminalColumn {
 		}
 		return r.Result.Standing()
 	})
+	if slices.ContainsFunc(rows, func(r Row) bool { return r.Board != "" }) {
+		add("", "leaderboard", nothing, func(r Row) string { return cmp.Or(r.Board, "-") })
+	}
 	return columns
 }
 

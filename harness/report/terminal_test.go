@@ -22,7 +22,7 @@ func terminalRows(slo bool) []Row {
 		if slo {
 			p.Goodput = &stats.Goodput{Request: 12.5, Attainment: 0.975}
 		}
-		rows = append(rows, Row{conc, "2.0784 PASSED", &batch.Result{Status: batch.Passed, Performance: p,
+		rows = append(rows, Row{Conc: conc, Accuracy: "2.0784 PASSED", Result: &batch.Result{Status: batch.Passed, Performance: p,
 			Baseline: &baselines.Comparison{TputRatio: v(1.2), E2ERatio: v(0.5)}}})
 	}
 	return rows

@@ -21,6 +21,7 @@ type session struct {
 	budget *estimate.Budget
 	count  int          // passes over each cell; 0 is 1
 	report []*junitCase // of the cells so far
+	board  *submissions // nil where nothing is submitted
 }
 
 // current is what the tests run, which package testing hands nothing to. It is
@@ -52,6 +53,9 @@ func (s *session) measure(c matrix.Cell) (*batch.Result, error) {
 	begin := time.Now()
 	r, err := s.sweep.Serve(s.ctx, c)
 	s.budget.PassTook(c, time.Since(begin))
+	if err == nil && r.Status == batch.Passed {
+		s.board.passed(s.sweep, c, s.count)
+	}
 	return r, err
 }
 

@@ -3,25 +3,137 @@ package suite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
+	"inferbench/harness/matrix"
 	"inferbench/harness/settings"
 	"inferbench/harness/submit"
 	"inferbench/harness/sweep"
 	"inferbench/leaderboard/local"
 )
 
-// submitAll sends what the sweep's batches hold to the leaderboard, batch by
-// batch, where the mode asks for it. Cells that did not pass are left out here,
-// with their reason in the table; what a board refuses or never confirms is an
-// error.
-func submitAll(ctx context.Context, sw *sweep.Sweep) error {
-	if sw.Mode != settings.ModeSubmit {
+// submissions send the cells that pass to the leaderboard while the sweep goes
+// on. Nothing that happens to this process loses one: it is on the disk before it
+// is sent, and `make resubmit` sends what no board has confirmed.
+type submissions struct {
+	client *submit.Client
+	queue  *submit.Background
+	team   string
+	said   *words                    // what the client says meanwhile
+	given  map[matrix.Cell]bool      // cells that were queued
+	passes map[matrix.Cell]int       // that passed so far
+	known  map[string]submit.Outcome // by cell's name, once all are dealt with
+	err    error                     // of the disk
+}
+
+// words keeps lines until there is a place for them: between a benchmark's name
+// and its figures there is none.
+type words struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+// String is what was said so far.
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+// openSubmissions is nil where the mode asks for none, or for a dry run, which
+// is shown at the end. When ctx ends, what is not confirmed stays pending.
+func openSubmissions(ctx context.Context, mode settings.Mode, set settings.Settings) (*submissions, error) {
+	if mode != settings.ModeSubmit || set.Board.DryRun {
+		return nil, nil
+	}
+	s := &submissions{team: set.Team, said: &words{}, given: map[matrix.Cell]bool{}, passes: map[matrix.Cell]int{}}
+	var err error
+	if s.client, err = local.Client(set, s.said); err != nil {
+		return nil, err
+	}
+	s.queue = s.client.Background(ctx)
+	return s, nil
+}
+
+// passed queues a cell whose passes have all passed.
+func (s *submissions) passed(sw *sweep.Sweep, c matrix.Cell, count int) {
+	if s == nil {
+		return
+	}
+	if s.passes[c]++; s.passes[c] == max(count, 1) {
+		s.submit(sw.Batch(c), c)
+	}
+}
+
+func (s *submissions) submit(b *batch.Batch, c matrix.Cell) {
+	if s.given[c] {
+		return
+	}
+	s.given[c] = true
+	f, err := figuresOf(b.Dir, s.team, func(r batch.ReadCell) bool { return r.Conc == c.Conc })
+	if err == nil && len(f) == 1 {
+		_, err = s.queue.Submit(b.Dir, f[0])
+	}
+	s.err = errors.Join(s.err, err)
+}
+
+// finish queues what passed in an earlier run of a resumed batch, waits for what
+// is under way, and says what was said meanwhile on w. The error is what a board
+// refused or did not confirm.
+func (s *submissions) finish(w io.Writer, sw *sweep.Sweep) error {
+	if s == nil {
+		return nil
+	}
+	for _, b := range sw.Batches() {
+		for _, c := range b.Cells() {
+			if b.Status(c) == batch.Passed {
+				s.submit(b, c)
+			}
+		}
+	}
+	s.queue.Close()
+	report, err := s.queue.Wait()
+	s.known = map[string]submit.Outcome{}
+	for _, o := range report {
+		s.known[o.Name()] = o
+	}
+	err = errors.Join(s.err, err, s.client.Close(), report.Err())
+	fmt.Fprint(w, s.said)
+	return err
+}
+
+// standing is a cell's word for the table and, where it is not confirmed, why.
+func (s *submissions) standing(c matrix.Cell) (word, why string) {
+	if s == nil {
+		return "", ""
+	}
+	o, ok := s.known[c.Name()]
+	if !ok {
+		return "", ""
+	}
+	if o.Reason != "" {
+		why = fmt.Sprintf("leaderboard: %s: %s", o.Status, o.Reason)
+	}
+	return string(o.Status), why
+}
+
+// dryRun shows what would be sent of the sweep's batches.
+func dryRun(ctx context.Context, sw *sweep.Sweep) error {
+	if sw.Mode != settings.ModeSubmit || !sw.Settings.Board.DryRun {
 		return nil
 	}
 	client, err := local.Client(sw.Settings, os.Stdout)
@@ -53,22 +165,30 @@ func SubmitBatch(ctx context.Context, client *submit.Client, dir, team string) e
 }
 
 func send(ctx context.Context, client *submit.Client, dir, team string) (submit.Report, error) {
+	passed, err := figuresOf(dir, team, func(batch.ReadCell) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	return client.Submit(ctx, dir, passed)
+}
+
+// figuresOf are the figures of those cells of a batch that passed with some.
+func figuresOf(dir, team string, of func(batch.ReadCell) bool) (out []submit.Figures, err error) {
 	folder, err := batch.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	var passed []submit.Figures
 	for _, c := range folder.Cells {
-		if r := c.Result; c.Status == batch.Passed && r != nil && r.Performance != nil {
+		if r := c.Result; of(c) && c.Status == batch.Passed && r != nil && r.Performance != nil {
 			f, err := submission(c)
 			if err != nil {
 				return nil, err
 			}
 			f.Team = team
-			passed = append(passed, f)
+			out = append(out, f)
 		}
 	}
-	return client.Submit(ctx, dir, passed)
+	return out, nil
 }
 
 // submission is what a cell that passed submits. What its accuracy lacks is zero,

@@ -127,7 +127,11 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if err != nil {
 		return refuseWith(ctx, set, err)
 	}
-	current = &session{ctx: ctx, sweep: sw, plan: sel.plan, budget: budget, count: line.count}
+	board, err := openSubmissions(ctx, sel.mode, set)
+	if err != nil {
+		return refuseWith(ctx, set, errors.Join(err, sw.Close()))
+	}
+	current = &session{ctx: ctx, sweep: sw, plan: sel.plan, budget: budget, count: line.count, board: board}
 	if line.bench != "" {
 		fmt.Print(figures.Units())
 	}
@@ -176,14 +180,16 @@ func finish(ctx context.Context, sw *sweep.Sweep, line commandLine, code int) in
 		err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
 	}
 	err = errors.Join(err, writeJUnit(sw.Settings.Results.JUnit, sw.Begin, junitOfSweep(sw), current.report))
-	writeTables(os.Stdout, sw)
+	unsent := current.board.finish(os.Stdout, sw)
+	writeTables(os.Stdout, sw, current.board)
 	if tty := line.heldBack(code); tty != nil && err == nil {
-		writeTables(tty, sw)
+		writeTables(tty, sw, current.board)
 		tty.Close()
 	}
-	if err == nil || ctx.Err() == nil {
-		err = errors.Join(err, submitAll(ctx, sw))
+	if ctx.Err() == nil {
+		err = errors.Join(err, dryRun(ctx, sw))
 	}
+	err = errors.Join(err, unsent)
 	if err != nil {
 		fmt.Println("inferbench:", hint.Line(err))
 		code = max(code, 1)

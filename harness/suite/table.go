@@ -14,10 +14,10 @@ import (
 
 // writeTables writes, for every batch of the sweep, a table that a person can
 // read, under a line that says whose figures these are.
-func writeTables(w io.Writer, sw *sweep.Sweep) {
+func writeTables(w io.Writer, sw *sweep.Sweep, board *submissions) {
 	width := terminalWidth()
 	for _, b := range sw.Batches() {
-		writeTable(w, sw, b, width)
+		writeTable(w, sw, b, board, width)
 	}
 	doubts := &notes{} // each once a sweep, not once a cell
 	for _, c := range sw.Cells {
@@ -30,7 +30,7 @@ func writeTables(w io.Writer, sw *sweep.Sweep) {
 	doubts.write(w)
 }
 
-func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, width int) {
+func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, board *submissions, width int) {
 	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
 	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name, t.Version)
 	if s.Results.Label != "" {
@@ -43,7 +43,12 @@ func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, width int) {
 	notes := &notes{}
 	for _, c := range sw.Cells {
 		if c.Combination == combo {
-			rows = append(rows, tableRow(c.Conc, sw.Scored(c), sw.Result(c), notes))
+			row := tableRow(c.Conc, sw.Scored(c), sw.Result(c), notes)
+			var why string
+			if row.Board, why = board.standing(c); why != "" {
+				notes.add(why, fmt.Sprintf("CONC %d: ", c.Conc))
+			}
+			rows = append(rows, row)
 		}
 	}
 	report.WriteTable(w, rows, strings.ToUpper(sw.Hardware().KeyPrefix), width)

@@ -130,6 +130,9 @@ func (sw *Sweep) Batches() []*batch.Batch {
 	return out
 }
 
+// Batch is the batch of the cell's combination.
+func (sw *Sweep) Batch(c matrix.Cell) *batch.Batch { return sw.batches[c.Combination] }
+
 // Scored is how the cell's accuracy run ended; nil where there was none.
 func (sw *Sweep) Scored(c matrix.Cell) *Accuracy {
 	sw.mu.Lock()
