@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
 )
 
 // sweepBy runs a sweep by the command or by the test binary, in an empty folder.

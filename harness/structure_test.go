@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/server"
+	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
 )
 
 // makes lists what servers call themselves, in lower case: those that have a
@@ -102,5 +104,29 @@ func TestArrowsPointOneWay(t *testing.T) {
 	for _, measuring := range []string{"load", "accuracy", "batch", "submit", "sweep", "server"} {
 		engine := slices.ContainsFunc(deps(t, "inferbench/harness/"+measuring), func(d string) bool { return strings.HasPrefix(d, "harness/engine") })
 		assert.False(t, engine, measuring+" reaches the engine over its socket, never by import")
+	}
+}
+
+// Tests that start commands hand them no setting that the user has exported.
+func TestNoTestReadsTheUsersSettings(t *testing.T) {
+	clean, starts := map[string]bool{}, map[string]string{}
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		dir := filepath.Dir(path)
+		if strings.Contains(string(b), `_ "inferbench/harness/settings/cleanenv"`) {
+			clean[dir] = true
+		}
+		if strings.Contains(string(b), "exec.Command") || strings.Contains(string(b), "os.Environ()") {
+			starts[dir] = path
+		}
+		return err
+	}))
+	delete(starts, "../deploy/check") // a module of its own, which starts nothing of ours
+	require.NotEmpty(t, starts)
+	for dir, path := range starts {
+		assert.True(t, clean[dir], path+" starts a command: import harness/settings/cleanenv in a test of its package")
 	}
 }

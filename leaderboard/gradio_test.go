@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/browsertest"
+	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/submit"
 )
 

@@ -27,6 +27,7 @@ import (
 	"inferbench/harness/engine/schedule"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
+	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )

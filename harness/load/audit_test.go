@@ -16,6 +16,7 @@ import (
 	"inferbench/harness/engine"
 	"inferbench/harness/engine/schedule"
 	"inferbench/harness/server"
+	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
