@@ -198,11 +198,12 @@ func (l *Live) figuresLine(phase string) string {
 	if s := p.Elapsed.Seconds(); rate == 0 && s > 0 {
 		rate = float64(p.OutputTokens) / s
 	}
-	parts := []string{fmt.Sprintf("%.0f output tok/s now", rate)}
+	// Failures come first, since a narrow terminal cuts the line's end off.
+	parts := []string{fmt.Sprintf("%d failed", p.Failed), fmt.Sprintf("%.0f output tok/s now", rate)}
 	if p.TTFTP50 > 0 {
 		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s so far", millis(p.TTFTP50), millis(p.TTFTP99)))
 	}
-	parts = append(parts, fmt.Sprintf("%d in flight", p.InFlight), fmt.Sprintf("%d failed", p.Failed))
+	parts = append(parts, fmt.Sprintf("%d in flight", p.InFlight))
 	return strings.Join(parts, " · ")
 }
 

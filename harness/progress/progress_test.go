@@ -108,6 +108,15 @@ func TestLiveOnATerminal(t *testing.T) {
 	assert.Nil(t, live.shown)
 }
 
+// However long its line, the count of failures is in sight on 80 columns.
+func TestFailuresAreInSight(t *testing.T) {
+	live := New(nil, cells, 1)
+	live.last = load.Progress{Done: 50, Failed: 1234, Total: 3200, InFlight: 1024, Elapsed: time.Second, OutputTokens: 1234567,
+		TTFTP50: 12345 * time.Millisecond, TTFTP99: 67890 * time.Millisecond}
+	line := []rune(live.figuresLine("benchmark"))
+	assert.Contains(t, string(line[:min(len(line), 80)]), "1234 failed", string(line))
+}
+
 func TestChoose(t *testing.T) {
 	tty, err := os.CreateTemp(t.TempDir(), "tty")
 	require.NoError(t, err)
