@@ -120,7 +120,7 @@ var outputs = []output{
 	{report.HTMLName, in(figures.Report), page(report.HTMLName), func(text string, f figures.Figure, v float64) bool {
 		_, table, _ := strings.Cut(text, `<table id="configurations">`)
 		table, _, _ = strings.Cut(table, "</table>")
-		return printed(strings.NewReplacer("\u00ad", "", "\u200b", "").Replace(table), f, v)
+		return printed(strings.NewReplacer("\u00ad", "", "<wbr>", "").Replace(table), f, v)
 	}},
 	{report.MarkdownName, in(figures.Report), page(report.MarkdownName), printed},
 	{"the table of figures in docs/reading-results.md", every, func(t *testing.T, _ *batch.Result) string {

@@ -36,8 +36,10 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return "mid"
 	},
-	// A narrow window may break these words; html/template keeps soft hyphens and spaces of no width.
-	"soft": strings.NewReplacer("tok/s/", "tok/s/\u200b", "attainment", "attain\u00adment", "INCOMPLETE", "INCOM\u00adPLETE").Replace,
+	// A narrow window may break these words.
+	"soft": func(text string) template.HTML {
+		return template.HTML(breaks.Replace(template.HTMLEscapeString(text)))
+	},
 	// status is in two lines where the client was the limit, so that the table keeps its width.
 	"status": func(v string) (parts struct{ Word, Mark string }) {
 		parts.Word, parts.Mark, _ = strings.Cut(v, " ")
@@ -50,6 +52,8 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		return fmt.Sprintf("%.4f", *v)
 	},
 }).Parse(pageHTML))
+
+var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "attainment", "attain\u00adment", "INCOMPLETE", "INCOM\u00adPLETE")
 
 // statistics are those of a distribution that a reader can choose to see, by
 // their fields in [stats.Dist].
