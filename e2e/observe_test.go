@@ -58,15 +58,21 @@ func TestPrefixCacheIsNotMeasuredByMistake(t *testing.T) {
 			r := result(t, dir, "result_isl256_osl64_"+cell+".json")
 			if strings.Contains(out, "prefix cache") {
 				assert.Greater(t, r["server_metrics"].(map[string]any)["prefix_hits"], 0.5)
+				assert.Greater(t, r["cache_hit_rate"], 0.5)
+				assert.Contains(t, r["marks"], "warm_cache")
 			} else {
 				assert.Less(t, r["server_metrics"].(map[string]any)["prefix_hits"], 0.01)
+				assert.Less(t, r["cache_hit_rate"], 0.01)
+				assert.NotContains(t, r["marks"], "warm_cache")
 			}
+			assert.Equal(t, "usage", r["cached_tokens_from"])
 		}
 		return out
 	}
 	assert.NotContains(t, sweep("-test.count", "2"), "prefix cache")
-	assert.Regexp(t, `CONC 2: \d+ % of the prompt tokens came from the server's prefix cache, .*Start it anew, or give another SEED`, sweep())
+	assert.Regexp(t, `CONC 2: [\d.]+ % of the prompt tokens came from the server's prefix cache, .*Start it anew, set CACHE_RESET=on, or give another SEED`, sweep())
 	assert.NotContains(t, sweep("-seed", "2"), "prefix cache")
+	assert.NotContains(t, sweep("-cache-reset", "on"), "prefix cache", "it was made to forget")
 }
 
 // A running sweep serves its own metrics where it is asked to.

@@ -54,6 +54,7 @@ type Mark string
 const (
 	ClientLimited  Mark = rules.ClientLimited       // the client, not the server, may have been the limit
 	HeldBack       Mark = "held_back"               // something before the server holds tokens back
+	WarmCache      Mark = rules.WarmCache           // prompts that share nothing came from the server's prefix cache
 	AccuracyNotRun Mark = rules.AccuracyNotRun      // no accuracy was measured, or nothing judged it
 	Embedded       Mark = rules.Embedded            // measured on the suite's own engine
 	Synthetic      Mark = rules.SyntheticAcceptance // the server accepts speculated tokens unseen, so its text is not the model's

@@ -25,6 +25,7 @@ func (e *Engine) handler() http.Handler {
 	mux.HandleFunc("POST /v1/chat/completions", e.chat)
 	if e.cfg.Dialect != SGLang {
 		mux.HandleFunc("GET /version", e.version)
+		mux.HandleFunc("POST /reset_prefix_cache", e.flushCache)
 		if e.cfg.Dialect == VLLM { // SGLang has another page under that name
 			mux.HandleFunc("GET /server_info", e.vllmConfig)
 		}

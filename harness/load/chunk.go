@@ -24,6 +24,8 @@ type chunk struct {
 type used struct {
 	input, output       int // so far, where events before the last have a usage too
 	hasInput, hasOutput bool
+	cached              int // of input, taken from the prefix cache
+	hasCached           bool
 }
 
 // finish is what a finish_reason says of an answer.
@@ -186,8 +188,16 @@ func slowUsage(v json.RawMessage) (u used, err error) {
 	if u.input, u.hasInput, err = count(fields["prompt_tokens"]); err != nil {
 		return u, err
 	}
-	u.output, u.hasOutput, err = count(fields["completion_tokens"])
-	return u, err
+	if u.output, u.hasOutput, err = count(fields["completion_tokens"]); err != nil {
+		return u, err
+	}
+	// What is odd here says nothing, and spoils nothing else.
+	if details, err := object(fields["prompt_tokens_details"]); err == nil {
+		if u.cached, u.hasCached, err = count(details["cached_tokens"]); err != nil {
+			u.cached, u.hasCached = 0, false
+		}
+	}
+	return u, nil
 }
 
 // finishWord is the word of a finish_reason: a text, or the type of an object,

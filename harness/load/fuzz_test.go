@@ -81,7 +81,10 @@ func FuzzChunk(f *testing.F) {
 		`{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2.0,"total_tokens":3}}`,
 		`{"error":{"message":"x"}}`, `{"object":"error"}`, `{"type":"error"}`, `{"detail":"x"}`, `{"code":1,"message":"x","usage":null}`,
 		`{"choices":[{"text":"a","text":"","thinking":[],"finish_reason":""}]}`, `{"choices":[{"delta":{"role":"a","tool_calls":[{}]},"finish_reason":{"type":"abort"}}]}`,
-		`{"choices":[{"text":"a"}],"usage":{"prompt_tokens":null,"completion_tokens":3}}`, `[]`, `null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
+		`{"choices":[{"text":"a"}],"usage":{"prompt_tokens":null,"completion_tokens":3}}`, `[]`,
+		`{"choices":[],"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":null},"completion_tokens":1}}`,
+		`{"choices":[],"usage":{"prompt_tokens_details":null}}`, `{"choices":[],"usage":{"prompt_tokens_details":[]}}`, `{"choices":[],"usage":{"prompt_tokens_details":{"cached_tokens":-1}}}`,
+		`null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -413,7 +413,29 @@ func (s *scanner) usage(u *used) {
 			u.input, u.hasInput = s.count()
 		case "completion_tokens":
 			u.output, u.hasOutput = s.count()
+		case "prompt_tokens_details":
+			s.details(u)
 		default:
+			s.skip(0)
+		}
+	}
+}
+
+// details reads where the prompt's tokens came from.
+func (s *scanner) details(u *used) {
+	u.cached, u.hasCached = 0, false
+	if s.null() {
+		return
+	}
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			break
+		}
+		if string(k) == "cached_tokens" {
+			u.cached, u.hasCached = s.count()
+		} else {
 			s.skip(0)
 		}
 	}

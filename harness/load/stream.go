@@ -121,6 +121,9 @@ func (s *slot) take(t *stats.Timing, a *answer, c chunk) {
 	if c.usage.hasInput {
 		a.usage.input, a.usage.hasInput = c.usage.input, true
 	}
+	if c.usage.hasCached {
+		a.usage.cached, a.usage.hasCached = c.usage.cached, true
+	}
 	if c.usage.hasOutput {
 		a.usage.output, a.usage.hasOutput = c.usage.output, true
 	}
@@ -189,6 +192,7 @@ func (s *slot) settle(t *stats.Timing, a *answer) error {
 	}
 	t.OutputTokens, t.NoUsage = total, !counted
 	t.Prompt.Server, t.Prompt.Counted = a.usage.input, a.usage.hasInput
+	t.Prompt.Cached, t.Prompt.CachedTold = a.usage.cached, a.usage.hasCached
 	t.InputTokens, t.Prompt.Unknown = t.Prompt.Sent, t.Prompt.Sent == 0 && !a.usage.hasInput
 	if t.Prompt.Sent == 0 {
 		t.InputTokens = a.usage.input

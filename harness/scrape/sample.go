@@ -25,8 +25,8 @@ type Sample struct {
 	at      time.Time
 	ttft    cumulative // since the server began
 	preempt *float64
-	queried *float64 // prompt tokens looked up in the prefix cache
-	hit     *float64
+	queried *float64           // prompt tokens looked up in the prefix cache
+	hits    map[string]float64 // of these found, by where; "" where that is not told
 }
 
 // Names is what a make of server calls the figures of its page: under each, the
@@ -36,7 +36,9 @@ type Names struct {
 	KVCache                []string // gauge: share in use, 0 to 1
 	TTFT                   []string // histogram: seconds
 	Preemptions            []string // counter: requests put back for want of KV cache
-	CacheLooked, CacheHits []string // counters: prompt tokens looked up in the prefix cache, and found there
+	CacheLooked, CacheHits []string // counters: prompt tokens looked up in the prefix cache, and found there; hits perhaps by source
+	CacheElsewhere         []string // counter: prompt tokens found in a cache outside the server
+	CacheSource            string   // label of CacheHits that says where they were
 }
 
 // join makes the names of several makes into one, in order.
@@ -49,6 +51,10 @@ func join(list []Names) (all Names) {
 		all.Preemptions = append(all.Preemptions, n.Preemptions...)
 		all.CacheLooked = append(all.CacheLooked, n.CacheLooked...)
 		all.CacheHits = append(all.CacheHits, n.CacheHits...)
+		all.CacheElsewhere = append(all.CacheElsewhere, n.CacheElsewhere...)
+		if n.CacheSource != "" {
+			all.CacheSource = n.CacheSource
+		}
 	}
 	return all
 }
@@ -65,7 +71,7 @@ func parse(page []byte, names Names, at time.Time) (*Sample, error) {
 	s := &Sample{at: at}
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
-	s.preempt, s.queried, s.hit = total(families, names.Preemptions), total(families, names.CacheLooked), total(families, names.CacheHits)
+	s.preempt, s.queried, s.hits = total(families, names.Preemptions), total(families, names.CacheLooked), hits(families, names)
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)
@@ -73,6 +79,36 @@ func parse(page []byte, names Names, at time.Time) (*Sample, error) {
 		}
 	}
 	return s, nil
+}
+
+// hits are the prompt tokens found in a cache, by where. A counter appears with
+// its first hit, so that one which is not there is 0.
+func hits(families map[string]*dto.MetricFamily, names Names) map[string]float64 {
+	out := map[string]float64{}
+	for _, name := range names.CacheHits {
+		if f := families[name]; f != nil {
+			for _, m := range f.GetMetric() {
+				source := ""
+				for _, l := range m.GetLabel() {
+					if l.GetName() == names.CacheSource {
+						source = l.GetValue()
+					}
+				}
+				if v := valueOf(m); !math.IsNaN(v) && !math.IsInf(v, 0) {
+					out[source] += v
+				}
+			}
+			break
+		}
+	}
+	if v := total(families, names.CacheElsewhere); v != nil {
+		out["external"] = *v
+	}
+	return out
+}
+
+func valueOf(m *dto.Metric) float64 {
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue() // two of them are not there: 0
 }
 
 // empty reports whether the page had nothing that is known here.
@@ -86,7 +122,7 @@ func values(families map[string]*dto.MetricFamily, names []string) []float64 {
 		}
 		var out []float64
 		for _, m := range f.GetMetric() {
-			v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue() // two of them are not there: 0
+			v := valueOf(m)
 			if !math.IsNaN(v) && !math.IsInf(v, 0) {
 				out = append(out, v)
 			}

@@ -13,19 +13,21 @@ type Source func(ctx context.Context) ([]byte, error)
 // Report is what a pass showed of the server. Figures that it does not publish
 // are nil. Times are the server's own: from a request's arrival there.
 type Report struct {
-	MaxRunning  *float64 `json:"max_running"`
-	MaxWaiting  *float64 `json:"max_waiting"`
-	MeanWaiting *float64 `json:"mean_waiting"`
-	MeanKVCache *float64 `json:"mean_kv_cache"` // share in use
-	MaxKVCache  *float64 `json:"max_kv_cache"`
-	Preemptions *float64 `json:"preemptions"` // requests put back for want of KV cache
-	PrefixHits  *float64 `json:"prefix_hits"` // share of prompt tokens found in the prefix cache
-	MeanTTFT    *float64 `json:"server_mean_ttft_ms"`
-	MedianTTFT  *float64 `json:"server_median_ttft_ms"` // as fine as the server's buckets
-	P99TTFT     *float64 `json:"server_p99_ttft_ms"`
-	TTFTOf      *float64 `json:"server_ttft_requests"` // requests that these are of: the server's, whoever sent them
-	Every       float64  `json:"sampled_every_s"`
-	Samples     []Sample `json:"-"` // kept in a file of their own
+	MaxRunning   *float64           `json:"max_running"`
+	MaxWaiting   *float64           `json:"max_waiting"`
+	MeanWaiting  *float64           `json:"mean_waiting"`
+	MeanKVCache  *float64           `json:"mean_kv_cache"` // share in use
+	MaxKVCache   *float64           `json:"max_kv_cache"`
+	Preemptions  *float64           `json:"preemptions"`                     // requests put back for want of KV cache
+	PrefixHits   *float64           `json:"prefix_hits"`                     // share of prompt tokens found in the prefix cache
+	CachedTokens *float64           `json:"cached_tokens"`                   // those tokens
+	HitsBySource map[string]float64 `json:"prefix_hits_by_source,omitempty"` // likewise, by where they were
+	MeanTTFT     *float64           `json:"server_mean_ttft_ms"`
+	MedianTTFT   *float64           `json:"server_median_ttft_ms"` // as fine as the server's buckets
+	P99TTFT      *float64           `json:"server_p99_ttft_ms"`
+	TTFTOf       *float64           `json:"server_ttft_requests"` // requests that these are of: the server's, whoever sent them
+	Every        float64            `json:"sampled_every_s"`
+	Samples      []Sample           `json:"-"` // kept in a file of their own
 }
 
 // Sampler looks at a server again and again.
@@ -153,16 +155,41 @@ func (s *Sampler) report(during int) *Report {
 		return r
 	}
 	r.Preemptions = difference(last.preempt, s.base.preempt)
-	if q, h := difference(last.queried, s.base.queried), difference(last.hit, s.base.hit); q != nil && h != nil && *q > 0 {
-		share := *h / *q
-		r.PrefixHits = &share
-	}
+	r.cache(last, s.base)
 	if d, ok := last.ttft.since(s.base.ttft); ok {
 		mean := d.sum / d.n
 		r.TTFTOf = &d.n
 		r.MeanTTFT, r.MedianTTFT, r.P99TTFT = ms(&mean), ms(d.quantile(0.5)), ms(d.quantile(0.99))
 	}
 	return r
+}
+
+// cache says what was found in the prefix cache between two looks; nothing where
+// a counter began again in between.
+func (r *Report) cache(last, base *Sample) {
+	looked := difference(last.queried, base.queried)
+	if looked == nil || *looked <= 0 {
+		return
+	}
+	found, by := 0.0, map[string]float64{}
+	for source, now := range last.hits {
+		n := now - base.hits[source]
+		if n < 0 {
+			return
+		}
+		found += n
+		if source != "" && n > 0 {
+			by[source] = n / *looked
+		}
+	}
+	if found > *looked {
+		return // these counters are not of the same tokens
+	}
+	share := found / *looked
+	r.PrefixHits, r.CachedTokens = &share, &found
+	if len(by) > 0 {
+		r.HitsBySource = by
+	}
 }
 
 func with(list []float64, v *float64) []float64 {

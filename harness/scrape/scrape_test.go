@@ -155,3 +155,50 @@ func TestAServerWithoutMetrics(t *testing.T) {
 		assert.Nil(t, s.Stop(context.Background()), name)
 	}
 }
+
+// Hits are told by source where the server does, and a counter appears with its
+// first hit.
+func TestHitsOfThePrefixCache(t *testing.T) {
+	sglang := []Names{{Running: []string{"sglang:num_running_reqs"}, CacheLooked: []string{"sglang:prompt_tokens_total"},
+		CacheHits: []string{"sglang:cached_tokens_total"}, CacheSource: "cache_source"}}
+	vllm := []Names{{Running: []string{"vllm:num_requests_running"}, CacheLooked: []string{"vllm:prefix_cache_queries_total"},
+		CacheHits: []string{"vllm:prefix_cache_hits_total"}, CacheElsewhere: []string{"vllm:external_prefix_cache_hits_total"}}}
+	page := func(prompt, device, host int) string {
+		return fmt.Sprintf("sglang:num_running_reqs 1\nsglang:prompt_tokens_total %d\nsglang:cached_tokens_total{cache_source=\"device\"} %d\nsglang:cached_tokens_total{cache_source=\"host\"} %d\n", prompt, device, host)
+	}
+	const none = "sglang:num_running_reqs 1\nsglang:prompt_tokens_total 100\n"
+	for name, c := range map[string]struct {
+		names        []Names
+		before, then string
+		share        *float64
+		by           map[string]float64
+	}{
+		"SGLang, by source":      {sglang, page(100, 10, 0), page(200, 30, 5), at(0.25), map[string]float64{"device": 0.2, "host": 0.05}},
+		"SGLang, the first hits": {sglang, none, page(200, 50, 0), at(0.5), map[string]float64{"device": 0.5}},
+		"SGLang, none":           {sglang, none, "sglang:num_running_reqs 1\nsglang:prompt_tokens_total 300\n", at(0), nil},
+		"SGLang began again":     {sglang, page(100, 90, 0), page(300, 10, 0), nil, nil},
+		"other tokens":           {sglang, page(100, 0, 0), page(110, 50, 0), nil, nil},
+		"vLLM, also elsewhere": {vllm, "vllm:num_requests_running 1\nvllm:prefix_cache_queries_total 0\nvllm:prefix_cache_hits_total 0\n",
+			"vllm:num_requests_running 1\nvllm:prefix_cache_queries_total 100\nvllm:prefix_cache_hits_total 10\nvllm:external_prefix_cache_hits_total 20\n",
+			at(0.3), map[string]float64{"external": 0.2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var began atomic.Bool
+			s := Start(t.Context(), func(context.Context) ([]byte, error) {
+				if began.Load() {
+					return []byte(c.then), nil
+				}
+				return []byte(c.before), nil
+			}, c.names, time.Hour)
+			s.Begin(t.Context())
+			began.Store(true)
+			s.Measuring(time.Now())
+			r := s.Stop(t.Context())
+			require.NotNil(t, r)
+			assert.Equal(t, c.share, r.PrefixHits)
+			assert.Equal(t, c.by, r.HitsBySource)
+		})
+	}
+}
+
+func at(v float64) *float64 { return &v }

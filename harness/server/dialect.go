@@ -39,6 +39,10 @@ type Dialect struct {
 	// they are those of [OpenAI].
 	Pages []Page
 
+	// Resets lists what is posted, one after another, to make it forget its prefix
+	// cache; see [Server.ResetCache]. Left out, they are those of [OpenAI].
+	Resets []Reset
+
 	// Metrics names the figures of its /metrics page.
 	Metrics scrape.Names
 }

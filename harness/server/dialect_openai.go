@@ -6,9 +6,10 @@ import "slices"
 // speak that is not recognised. Both ways of scoring are tried, since a router
 // may hide whose server it is.
 var OpenAI = &Dialect{
-	Name:  "unknown",
-	Ways:  []Way{echo, generate},
-	Pages: slices.Concat(sglangPages, vllmPages),
+	Resets: slices.Concat(sglangResets, vllmResets),
+	Name:   "unknown",
+	Ways:   []Way{echo, generate},
+	Pages:  slices.Concat(sglangPages, vllmPages),
 }
 
 var echo = Way{Path: "/v1/completions", score: (*Scorer).echo, greedy: (*Scorer).greedyCompletion}

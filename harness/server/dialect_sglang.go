@@ -18,13 +18,22 @@ var SGLang = &Dialect{
 	OwnedBy: []string{"sglang"},
 	Ways:    []Way{generate, echo},
 	Pages:   sglangPages,
+	Resets:  sglangResets,
 	Metrics: scrape.Names{
-		Running: []string{"sglang:num_running_reqs"},
-		Waiting: []string{"sglang:num_queue_reqs"},
-		KVCache: []string{"sglang:token_usage"},
-		TTFT:    []string{"sglang:time_to_first_token_seconds"},
+		Running:     []string{"sglang:num_running_reqs"},
+		Waiting:     []string{"sglang:num_queue_reqs"},
+		KVCache:     []string{"sglang:token_usage"},
+		TTFT:        []string{"sglang:time_to_first_token_seconds"},
+		Preemptions: []string{"sglang:num_retracted_requests_total"},
+		CacheLooked: []string{"sglang:prompt_tokens_total"},
+		CacheHits:   []string{"sglang:cached_tokens_total"},
+		CacheSource: "cache_source",
 	},
 }
+
+// sglangResets waits for what still runs, up to half a minute; a server without
+// a storage tier has no more to forget.
+var sglangResets = []Reset{{"/flush_cache?timeout=30"}, {"/hicache/storage-backend/clear"}}
 
 // sglangPages is where its arguments stand: under its newer name, then its older.
 var sglangPages = []Page{{[]string{"/server_info", "/get_server_info"}, sglangArguments}}

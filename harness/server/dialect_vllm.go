@@ -15,16 +15,21 @@ var VLLM = &Dialect{
 	Name:    "vllm",
 	OwnedBy: []string{"vllm"},
 	Pages:   vllmPages,
+	Resets:  vllmResets,
 	Metrics: scrape.Names{
-		Running:     []string{"vllm:num_requests_running"},
-		Waiting:     []string{"vllm:num_requests_waiting"},
-		KVCache:     []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"},
-		TTFT:        []string{"vllm:time_to_first_token_seconds"},
-		Preemptions: []string{"vllm:num_preemptions_total", "vllm:num_preemptions"},
-		CacheLooked: []string{"vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total", "vllm:prefix_cache_queries"},
-		CacheHits:   []string{"vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total", "vllm:prefix_cache_hits"},
+		Running:        []string{"vllm:num_requests_running"},
+		Waiting:        []string{"vllm:num_requests_waiting"},
+		KVCache:        []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"},
+		TTFT:           []string{"vllm:time_to_first_token_seconds"},
+		Preemptions:    []string{"vllm:num_preemptions_total", "vllm:num_preemptions"},
+		CacheLooked:    []string{"vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total", "vllm:prefix_cache_queries"},
+		CacheHits:      []string{"vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total", "vllm:prefix_cache_hits"},
+		CacheElsewhere: []string{"vllm:external_prefix_cache_hits_total"},
 	},
 }
+
+// vllmResets needs a server in development mode.
+var vllmResets = []Reset{{"/reset_prefix_cache?reset_external=true"}}
 
 // vllmPages are /server_info, which only a server in development mode has, and
 // the configuration of the cache, which every one shows.

@@ -58,6 +58,7 @@ type Server struct {
 	APIKey         string
 	CAFile         string        // PEM certificates trusted besides the system's
 	Model          string        // empty: the one model that the server lists
+	CacheReset     *bool         // reset its prefix cache before each pass; nil: where results go to a board
 	TP             int           // GPUs that throughput is divided by
 	MaxTokensKey   string        // what the server calls max_tokens; empty: so
 	VocabSize      int           // ids of the model's vocabulary; 0: ask

@@ -96,6 +96,9 @@ var groups = []group{
 			Help: "GPUs of the server; throughput is divided by it"},
 		{Env: "MAX_TOKENS_KEY", set: setMaxTokensKey,
 			Help: "what the server calls max_tokens, as max_completion_tokens; none means max_tokens"},
+		{Env: "CACHE_RESET", set: setCacheReset,
+			Help: "on or off: reset the server's prefix cache before each measured pass, where it can be; none is on " +
+				"in submit mode and off elsewhere, since a server may be shared"},
 		{Env: "VOCAB_SIZE",
 			set: whole(4, func(s *Settings) *int { return &s.Server.VocabSize }),
 			Help: "how many token ids the model has, for random prompts; none takes what the server or TOKENIZER " +

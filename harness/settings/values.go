@@ -156,6 +156,15 @@ func setDryRun(s *Settings, v string) error {
 	return nil
 }
 
+func setCacheReset(s *Settings, v string) error {
+	if v != "on" && v != "off" {
+		return errors.New("want on or off")
+	}
+	on := v == "on"
+	s.Server.CacheReset = &on
+	return nil
+}
+
 // setCAFile looks at the file at once, so that a wrong one stops a run before it
 // starts.
 func setCAFile(s *Settings, v string) error {

@@ -36,6 +36,7 @@ type Summary struct {
 	ITLKept string `json:"itl_percentiles"`
 
 	Tokens // who counted them, and how they came
+	Cache  // how much of the prompts the server had already
 
 	*Wait    // where requests were scheduled: how long they waited in the client, part of TTFT and E2EL
 	*Goodput // where an SLO was given
@@ -69,6 +70,15 @@ type Tokens struct {
 
 	PerChunk *float64 `json:"tokens_per_chunk"` // mean
 	Untimed  int64    `json:"untimed_tokens"`   // that came in no chunk of their own
+}
+
+// Cache says how much of the prompts came from the server's prefix cache.
+type Cache struct {
+	CachedTokens *int64             `json:"cached_tokens"`                      // of input; null where the server does not tell
+	CachedFrom   string             `json:"cached_tokens_from,omitempty"`       // "usage", of each request, or "metrics", counters over the run
+	HitRate      *float64           `json:"cache_hit_rate"`                     // share of the input tokens
+	BySource     map[string]float64 `json:"cache_hit_rate_by_source,omitempty"` // likewise, by where they were: device, host, storage, external
+	Reset        string             `json:"cache_reset,omitempty"`              // before the run: "done", "not supported" or "off"
 }
 
 // Wait is how long past their scheduled times requests were sent: they waited
@@ -142,6 +152,7 @@ func (r Run) Summary() Summary {
 		s.ITL, s.ITLKept = r.Folded.dist(), "histogram"
 	}
 	s.Tokens, s.ITLPerToken = r.tokens(), r.perToken()
+	s.Cache = r.cache(s.InputTokens)
 	if m := s.TPOT.Median; m != nil && *m > 0 {
 		v := 1000 / *m
 		s.Interactivity = &v

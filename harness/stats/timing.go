@@ -37,11 +37,13 @@ type Timing struct {
 
 // Prompt is who counted a prompt's tokens.
 type Prompt struct {
-	Sent    int  // tokens, as the client knows them: ids, or a text that was measured; 0 where it does not
-	Text    bool // it was sent as text, or in a chat, so that a template may shift the count by a token
-	Counted bool // the server's usage has a count
-	Server  int  // which is this
-	Unknown bool // nobody counted: InputTokens says nothing
+	Sent       int  // tokens, as the client knows them: ids, or a text that was measured; 0 where it does not
+	Text       bool // it was sent as text, or in a chat, so that a template may shift the count by a token
+	Counted    bool // the server's usage has a count
+	Server     int  // which is this
+	Cached     int  // tokens that the server took from its prefix cache
+	CachedTold bool // it says so; servers that found none often say nothing
+	Unknown    bool // nobody counted: InputTokens says nothing
 }
 
 // Known is what the server said of the tokens in each chunk; zero where its

@@ -94,3 +94,22 @@ func (r Run) perToken() *Dist {
 	}
 	return &d
 }
+
+// cache says what the answers tell of the prefix cache: nothing where none tells.
+func (r Run) cache(input *int64) Cache {
+	cached, told := int64(0), false
+	for i := range r.Timings {
+		if t := &r.Timings[i]; t.Err == "" && t.Prompt.CachedTold {
+			cached, told = cached+int64(t.Prompt.Cached), true
+		}
+	}
+	if !told || input != nil && cached > *input {
+		return Cache{}
+	}
+	c := Cache{CachedTokens: &cached, CachedFrom: "usage"}
+	if input != nil && *input > 0 {
+		rate := float64(cached) / float64(*input)
+		c.HitRate = &rate
+	}
+	return c
+}

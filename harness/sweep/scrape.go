@@ -76,12 +76,3 @@ func otherRequests(seen *scrape.Report, sum *stats.Summary) string {
 	}
 	return ""
 }
-
-// cached says that the server answered from its prefix cache though the prompts
-// share no more than the given part; "" where it did not, or does not tell.
-func cached(seen *scrape.Report, shared float64) string {
-	if seen == nil || seen.PrefixHits == nil || *seen.PrefixHits <= shared+0.05 {
-		return ""
-	}
-	return fmt.Sprintf("%.0f %% of the prompt tokens came from the server's prefix cache, so prefill was not measured whole: had the server seen these prompts before? Start it anew, or give another SEED", 100**seen.PrefixHits)
-}

@@ -86,6 +86,10 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 		return r, nil
 	}
 	r.Args.VocabSize = sw.Target.Vocab
+	reset, note := sw.resetCache(ctx)
+	if note != "" {
+		notes = append(notes, note)
+	}
 	look := sw.watchServer(ctx, &o)
 	rec, err := sw.load(ctx, run, src, o)
 	seen := look()
@@ -100,15 +104,13 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 	if n := sw.inWords(); n != "" {
 		r.Notes = append(r.Notes, n)
 	}
-	if n := cached(seen, sw.Settings.Workload.SharedPrefix); n != "" {
-		r.Notes = append(r.Notes, n)
-	}
 	r.Args.NumPrompts = len(rec.Timings)
 	if n := len(rec.Timings); n < c.Conc && o.Shape.Rate == 0 && !o.Shape.Trace {
 		r.Notes = append(r.Notes, fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
 	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
+	sw.cacheOf(r, reset, seen)
 	if n := otherRequests(seen, &sum); n != "" {
 		r.Notes = append(r.Notes, n)
 	}

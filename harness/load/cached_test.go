@@ -1,0 +1,55 @@
+package load
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/workload"
+)
+
+// Cached tokens are the server's word for each request. A server that found none
+// often says nothing of them; one that never says has told nothing.
+func TestCachedTokensAreCounted(t *testing.T) {
+	for name, c := range map[string]struct {
+		details func(number int64) string
+		want    any
+		rate    any
+	}{
+		"in each":             {func(int64) string { return `{"cached_tokens":4}` }, 40, 0.5},
+		"in some":             {func(n int64) string { return []string{"null", `{"cached_tokens":8}`}[n%2] }, 40, 0.5},
+		"none":                {func(int64) string { return `{"cached_tokens":0}` }, 0, 0.0},
+		"not told":            {func(int64) string { return "null" }, nil, nil},
+		"another shape":       {func(int64) string { return `["x"]` }, nil, nil},
+		"no number":           {func(int64) string { return `{"cached_tokens":-3}` }, nil, nil},
+		"more than were sent": {func(int64) string { return `{"cached_tokens":800}` }, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+				if r.URL.Path != "/v1/completions" {
+					http.NotFound(w, r)
+					return
+				}
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprint(w, repeat(a.MaxTokens-1)+event(" a", `"length"`))
+				fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"prompt_tokens_details\":%s}}\n\ndata: [DONE]\n\n",
+					len(a.ids()), a.MaxTokens, c.details(a.number))
+			})
+			rec, err := Run(t.Context(), tg, workload.Random{N: 10, ISL: 8, OSL: 4, RangeRatio: 1, Seed: 1}, Options{Conc: 1})
+			require.NoError(t, err)
+			sum := rec.Summary(1)
+			require.Equal(t, 10, sum.Successful, "what is odd there spoils nothing: %v", sum.Errors)
+			if c.want == nil {
+				assert.Nil(t, sum.CachedTokens)
+				assert.Nil(t, sum.HitRate)
+				return
+			}
+			assert.EqualValues(t, c.want, *sum.CachedTokens)
+			assert.Equal(t, c.rate, *sum.HitRate)
+			assert.Equal(t, "usage", sum.CachedFrom)
+		})
+	}
+}
