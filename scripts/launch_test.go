@@ -37,23 +37,54 @@ func TestDryRunPrintsTheCompetitionsSettings(t *testing.T) {
 	}{
 		"sglang": {"launch_sglang_server.sh", nil, []string{
 			"SGLANG_USE_AITER=1", "--disable-radix-cache", "--chunked-prefill-size 196608", "--mem-fraction-static 0.8",
-			"--cuda-graph-max-bs 128", "--num-continuous-decode-steps 4", "--port 8888", "--tensor-parallel-size 8", "log: server_sglang_"}},
+			"--cuda-graph-max-bs 128", "--num-continuous-decode-steps 4", "--port 8888", "--tensor-parallel-size 8", "/scripts/server_sglang_"}},
 		"sglang, many long prompts":    {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=4,64"}, []string{"--chunked-prefill-size 32768"}},
 		"sglang, whole 8192 sweep":     {"launch_sglang_server.sh", []string{"ISL=8192"}, []string{"--chunked-prefill-size 32768"}},
 		"sglang, CONC 32":              {"launch_sglang_server.sh", []string{"ISL=8192", "CONC=32"}, []string{"--chunked-prefill-size 196608"}},
 		"sglang, long answers":         {"launch_sglang_server.sh", []string{"OSL=8192", "CONC=64"}, []string{"--chunked-prefill-size 196608"}},
 		"own values":                   {"launch_sglang_server.sh", []string{"MODEL=/m/a b", "PORT=9", "TP=4", "EXTRA_ARGS=--a\n--b 1"}, []string{`--model-path /m/a\ b`, "--port 9", "--tensor-parallel-size 4", "--a --b 1"}},
-		"vllm":                         {"launch_vllm_server.sh", []string{"ISL=8192"}, []string{"VLLM_ROCM_USE_AITER=1", "vllm serve", "--no-enable-prefix-caching", "--max-num-batched-tokens 32768", "--gpu-memory-utilization 0.8", "log: server_vllm_"}},
+		"vllm":                         {"launch_vllm_server.sh", []string{"ISL=8192"}, []string{"VLLM_ROCM_USE_AITER=1", "vllm serve", "--no-enable-prefix-caching", "--max-num-batched-tokens 32768", "--gpu-memory-utilization 0.8", "/scripts/server_vllm_"}},
 		"vllm, the largest CONC first": {"launch_vllm_server.sh", []string{"ISL=8192", "CONC=64,4"}, []string{"--max-num-batched-tokens 32768"}},
-		"a log file of one's own":      {"launch_vllm_server.sh", []string{"SERVER_LOG=my.log"}, []string{"log: my.log"}},
+		"settings of one's own": {"launch_sglang_server.sh", []string{"MEM_FRACTION=0.85", "CUDA_GRAPH_MAX_BS=256", "DISABLE_RADIX_CACHE=false",
+			"CHUNKED_PREFILL_SIZE=65536", "KV_CACHE_DTYPE=auto", "HOST=0.0.0.0", "LOG_DIR=/tmp/logs/"}, []string{"--mem-fraction-static 0.85",
+			"--cuda-graph-max-bs 256", "!radix", "--chunked-prefill-size 65536", "--max-prefill-tokens 65536", "--kv-cache-dtype auto",
+			"--host 0.0.0.0", "log: /tmp/logs/server_sglang_"}},
+		"vllm, settings of one's own": {"launch_vllm_server.sh", []string{"MEM_FRACTION=.9", "CUDA_GRAPH_MAX_BS=256", "DISABLE_RADIX_CACHE=0",
+			"CHUNKED_PREFILL_SIZE=65536", "KV_CACHE_DTYPE=auto"}, []string{"--gpu-memory-utilization .9", "capture_size\\\":256", " --enable-prefix-caching",
+			"--max-num-batched-tokens 65536", "--kv-cache-dtype auto"}},
+		"sglang on NVIDIA": {"launch_sglang_server.sh", []string{"GPU=nvidia"}, []string{"!AITER", "!aiter", "!ROCM", "--attention-backend trtllm_mla",
+			"--enable-flashinfer-allreduce-fusion", "--chunked-prefill-size 16384", "--model-path nvidia/"}},
+		"vllm on NVIDIA": {"launch_vllm_server.sh", []string{"GPU=nvidia"}, []string{"!ROCM", "!--block-size", "vllm serve nvidia/"}},
+		"on AMD":         {"launch_sglang_server.sh", []string{"GPU=amd"}, []string{"!flashinfer", "!trtllm", "--attention-backend aiter"}},
+		"sglang, drafts": {"launch_sglang_server.sh", []string{"SPECULATION=mtp"}, []string{"--speculative-algorithm EAGLE", "--speculative-num-steps 3",
+			"--speculative-num-draft-tokens 4"}},
+		"vllm, drafts":            {"launch_vllm_server.sh", []string{"SPECULATION=mtp", "SPECULATION_TOKENS=1"}, []string{"num_speculative_tokens\\\":1"}},
+		"no drafts":               {"launch_vllm_server.sh", nil, []string{"!speculative"}},
+		"a log file of one's own": {"launch_vllm_server.sh", []string{"SERVER_LOG=my.log"}, []string{"/scripts/my.log"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := run(t, c.script, append(c.env, "DRY_RUN=1")...)
 			require.NoError(t, err, out)
 			for _, want := range c.want {
-				assert.Contains(t, out, want)
+				if not, ok := strings.CutPrefix(want, "!"); ok {
+					assert.NotContains(t, out, not)
+				} else {
+					assert.Contains(t, out, want)
+				}
 			}
 		})
+	}
+}
+
+// The GPUs' maker is told by the tools that are installed.
+func TestWhoseGPUsAreHere(t *testing.T) {
+	for tool, want := range map[string]string{"nvidia-smi": "nvidia/", "rocm-smi": "amd/", "amd-smi": "amd/"} {
+		bin := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(bin, tool), []byte("#!/bin/sh\necho 9.0\n"), 0o755))
+		out, err := run(t, "launch_sglang_server.sh", "PATH="+bin+":"+os.Getenv("PATH"), "DRY_RUN=1")
+		require.NoError(t, err, out)
+		assert.Contains(t, out, "--model-path "+want)
+		assert.NotContains(t, out, "trtllm", "which Hopper has not")
 	}
 }
 
@@ -69,6 +100,13 @@ func TestBadSettingsStopALauncher(t *testing.T) {
 		"CONC=*":                 `CONC="*": want a whole number`,
 		"TP=99999999999":         `TP="99999999999": want a whole number`,
 		"DRY_RUN=perhaps":        `DRY_RUN="perhaps": want 1 or true`,
+		"GPU=intel":              `GPU="intel": want amd or nvidia`,
+		"MEM_FRACTION=85":        `MEM_FRACTION="85": want a number above 0`,
+		"MEM_FRACTION=0.0":       `MEM_FRACTION="0.0": want a number above 0`,
+		"KV_CACHE_DTYPE=fp8 --x": `want a type's name`,
+		"SPECULATION=yes":        `SPECULATION="yes": want none or mtp`,
+		"CHUNKED_PREFILL_SIZE=x": `CHUNKED_PREFILL_SIZE="x": want a whole number`,
+		"DISABLE_RADIX_CACHE=no": `DISABLE_RADIX_CACHE="no": want 1 or true`,
 		"EXTRA_ARGS=--api-key x": "put the key into API_KEY",
 	} {
 		out, err := run(t, "launch_vllm_server.sh", env)
