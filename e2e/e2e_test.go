@@ -263,6 +263,25 @@ func TestWithoutNetworkNothingIsWaitedFor(t *testing.T) {
 	assert.Contains(t, out, "ACC_BASELINE=deepseek-r1-0528-mxfp4-gsm8k is of the task gsm8k, but ACC_TASK is wikitext")
 }
 
+// Text under synthetic acceptance is not the model's: it is not judged, and the
+// cell is marked.
+func TestSyntheticAcceptance(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-engine-decode-noise", "1", "-synthetic-acceptance")...)
+	require.Zero(t, exit, out)
+	r := result(t, dir, "result_isl16_osl8_conc2.json")
+	assert.Contains(t, r["marks"], "synthetic_acceptance")
+	audit := r["decode_audit"].(map[string]any)
+	assert.Equal(t, "NOT_RUN", audit["status"])
+	assert.Equal(t, "synthetic acceptance: text not judged", audit["reason"])
+	assert.Equal(t, "PASSED", r["accuracy_validation"].(map[string]any)["status"], "wikitext only reads")
+	assert.Contains(t, out, "synthetic-acceptance")
+
+	exit, dir, out = finish(t, nil, append(small, "-acc-task", "gsm8k-chat", "-synthetic-acceptance")...)
+	require.Zero(t, exit, out)
+	assert.Contains(t, out, "accuracy NOT_RUN: synthetic acceptance: text not judged")
+	assert.Contains(t, result(t, dir, "result_isl16_osl8_conc1.json")["marks"], "accuracy_not_run")
+}
+
 func TestWrongAccuracySkipsTheBenchmark(t *testing.T) {
 	base, err := os.ReadFile("../baselines/accuracy/inferbench-ngram.json")
 	require.NoError(t, err)

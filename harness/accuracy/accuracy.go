@@ -42,6 +42,8 @@ type Options struct {
 
 	Baseline *baselines.Accuracy // that the user names; nil = the shipped one for the model
 
+	Synthetic bool // the server accepts speculated tokens unseen: what it writes is not the model's
+
 	Workload workload.Source // what was timed, for the decode audit
 
 	// OnProgress is told after each answer, never from two goroutines at once.

@@ -26,6 +26,9 @@ type Unanswered struct {
 // askAll puts every question, o.Conc at a time. A question that the server does
 // not answer at all fails the task; so do too many that are cut, empty or refused.
 func askAll(ctx context.Context, t *server.Server, questions []chatQuestion, o Options) ([]string, Unanswered, error) {
+	if err := o.writes(); err != nil {
+		return nil, Unanswered{}, err
+	}
 	out := make([]server.Chat, len(questions))
 	err := o.eachOf(ctx, len(questions), func(ctx context.Context, i int) (err error) {
 		q := questions[i]

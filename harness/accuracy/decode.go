@@ -32,6 +32,9 @@ func (decode) measured() Measured { return new(DecodeAudit) }
 // Measure audits o.Workload at o.Conc. Where the server cannot be audited the
 // result's audit is NOT_RUN and says why.
 func (decode) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
+	if o.Synthetic {
+		return &Result{Measured: &DecodeAudit{Status: NotRun, Reason: notTheModels}}, nil
+	}
 	a, err := auditDecode(ctx, t, o.Workload, o.Conc, decodeSample{Retry: o.Retry})
 	if err != nil {
 		return nil, err

@@ -288,6 +288,9 @@ func (o *Options) stateShots(task, model string) error {
 // without an answer from the server fails the task; one with a wrong answer
 // does not.
 func answersOf(ctx context.Context, t *server.Server, tok *source, prompts []string, o Options) ([]string, error) {
+	if err := o.writes(); err != nil {
+		return nil, err
+	}
 	out := make([]string, len(prompts))
 	return out, o.eachOf(ctx, len(prompts), func(ctx context.Context, i int) error {
 		ids, err := tok.encode(ctx, prompts[i])

@@ -30,6 +30,18 @@ type Unmeasured struct{ Reason string }
 
 func (e *Unmeasured) Error() string { return e.Reason }
 
+// notTheModels is what is said of text that a server writes under synthetic
+// acceptance.
+const notTheModels = "synthetic acceptance: text not judged"
+
+// writes refuses to ask for text that would not be the model's.
+func (o *Options) writes() error {
+	if o.Synthetic {
+		return &Unmeasured{notTheModels}
+	}
+	return nil
+}
+
 // orChatOnly gives a task's error its reason where the server has no completions
 // to ask, and answers chats.
 func orChatOnly(ctx context.Context, t *server.Server, o Options, err error) error {

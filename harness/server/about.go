@@ -33,6 +33,21 @@ type About struct {
 	From         []string          `json:"from,omitempty"`  // the pages that say so
 }
 
+// Synthetic reports whether the server says that it accepts speculated tokens
+// unseen, at a length that it was told: its text is then not the model's.
+func (a About) Synthetic() bool {
+	said := strings.ToLower(a.Speculation)
+	for name, value := range a.Flags {
+		said += " " + strings.ToLower(name+"="+value)
+	}
+	for _, word := range []string{"synthetic", "simulate_acc", "simulate-acc"} {
+		if strings.Contains(said, word) {
+			return true
+		}
+	}
+	return false
+}
+
 // about asks the dialect's pages.
 func (t *Server) about(ctx context.Context) About {
 	a := About{Engine: t.Dialect.Name, Version: t.Version}

@@ -107,3 +107,14 @@ func TestFlagsPassTheGate(t *testing.T) {
 		assert.Less(t, len(v), 400)
 	}
 }
+
+func TestSyntheticAcceptanceIsRecognised(t *testing.T) {
+	for want, a := range map[bool]About{
+		true:  {Speculation: "{method:mtp,rejection_sample_method:synthetic,synthetic_acceptance_length:2.5}"},
+		false: {Speculation: "{method:mtp,num_speculative_tokens:4}"},
+	} {
+		assert.Equal(t, want, a.Synthetic())
+	}
+	assert.True(t, About{Flags: map[string]string{"simulate_acc_len": "3"}}.Synthetic())
+	assert.False(t, About{}.Synthetic())
+}

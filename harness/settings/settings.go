@@ -64,6 +64,7 @@ type Server struct {
 	VocabSize      int           // ids of the model's vocabulary; 0: ask
 	ReadyTimeout   time.Duration // how long a server may take to come up
 	RequestTimeout time.Duration // one request, from first byte to last
+	Synthetic      bool          // it accepts speculated tokens unseen
 }
 
 // Engine says how the embedded engine is to behave.

@@ -107,6 +107,9 @@ var groups = []group{
 			Help: "how long a server may take to come up, as 90s or 45m"},
 		{Env: "REQUEST_TIMEOUT", Default: "30m", MayChange: true, set: setRequestTimeout,
 			Help: "how long one request may take in all"},
+		{Env: "SYNTHETIC_ACCEPTANCE", Default: "false", set: truth(func(s *Settings, b bool) { s.Server.Synthetic = b }),
+			Help: "true: the server was told to accept speculated tokens at a fixed length, so that its text is not the " +
+				"model's and is not judged (vLLM says so itself, SGLang's SGLANG_SIMULATE_ACC_LEN does not)"},
 		{Env: "ENGINE_PROFILE", Default: "fast", Input: true,
 			set:  text(func(s *Settings) *string { return &s.Engine.Profile }),
 			Help: "speed profile of the embedded engine: fast, b200-dsr1-fp4 or a .json path"},

@@ -129,7 +129,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 	if err != nil {
 		return &Accuracy{Err: err}
 	}
-	o.Conc, o.Retry = conc, sw.retry()
+	o.Conc, o.Retry, o.Synthetic = conc, sw.retry(), sw.synthetic()
 	o.OnProgress = func(done, total int) { sw.Watch.Accuracy(c, done, total) }
 	o.OnFetch = func(f corpus.File, got, total int64) { sw.Watch.Fetching(c, f.Base, got, total) }
 	r, err := accuracy.Score(ctx, sw.Target, o)

@@ -145,7 +145,8 @@ func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them.
 func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(error)) {
-	a, v, err := accuracy.Decoding(ctx, sw.Target, base, accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry()})
+	o := accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry(), Synthetic: sw.synthetic()}
+	a, v, err := accuracy.Decoding(ctx, sw.Target, base, o)
 	if err != nil {
 		fail(err)
 		return
@@ -157,6 +158,10 @@ func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.So
 		fail(errors.New("decode audit: " + v.Reason))
 	}
 }
+
+// synthetic reports whether the server accepts speculated tokens unseen, as it
+// says itself or as the user does.
+func (sw *Sweep) synthetic() bool { return sw.Settings.Server.Synthetic || sw.Target.About.Synthetic() }
 
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
 	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),

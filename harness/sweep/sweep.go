@@ -186,6 +186,9 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	if sw.Target.Loopback {
 		r.Mark(batch.Embedded)
 	}
+	if sw.synthetic() {
+		r.Mark(batch.Synthetic)
+	}
 	sw.Watch.Ended(c, r)
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
