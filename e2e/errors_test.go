@@ -68,7 +68,7 @@ func TestErrorsPeopleMake(t *testing.T) {
 		"folder not writable": {[]string{"-results-dir", file}, 2,
 			"results folder (RESULTS_DIR)", "choose a folder that you may write to"},
 		"a sweep that go test would kill": {[]string{"-isl", "1024", "-osl", "8192", "-num-prompts", "900000", "-test.timeout", "70s"}, 2,
-			"go test would kill it in 1m10s", "add -timeout 0"},
+			"go test would kill it in 1m", "add -timeout 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			exit, _, out := finish(t, nil, append([]string{"-isl", "16", "-osl", "8", "-conc", "1", "-num-prompts", "2", "-ready-timeout", "5s", "-wikitext", text}, c.args...)...)

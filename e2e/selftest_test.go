@@ -38,7 +38,7 @@ func TestABareGoTestIsASmallSweep(t *testing.T) {
 // Whoever names the tests asks for a real sweep.
 func TestNamingTheTestsAsksForASweep(t *testing.T) {
 	for _, args := range [][]string{{"-test.run", "TestServing"}, {"-test.run", "^$", "-test.bench", "Serving"}, {"-isl", "1024"}} {
-		exit, _, out := finish(t, append(os.Environ(), "PORT=1", "READY_TIMEOUT=1s"), args...)
+		exit, _, out := finish(t, append(os.Environ(), "PORT=1", "READY_TIMEOUT=1s", "ACC_TASK=none"), args...)
 		assert.Equal(t, 2, exit, "it waits for the server that PORT names: %s", out)
 		assert.Contains(t, out, "http://127.0.0.1:1")
 	}

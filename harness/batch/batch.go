@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,16 +83,28 @@ func Create(root string, h Header) (*Batch, error) {
 }
 
 // WriteResult writes a cell's result file. An empty name means the cell's own
-// (see [matrix.Cell.FileName]).
-func (b *Batch) WriteResult(name string, cell matrix.Cell, result any) error {
+// (see [matrix.Cell.FileName]), or [matrix.Cell.VerdictName] where there are no
+// figures, so that whoever reads all result_*.json finds figures in each; of an
+// earlier pass the other one goes.
+func (b *Batch) WriteResult(name string, cell matrix.Cell, r Result) error {
+	other := ""
 	if name == "" {
-		name = cell.FileName()
+		name, other = cell.FileName(), cell.VerdictName()
+		if r.Performance == nil {
+			name, other = other, name
+		}
 	}
-	j, err := json.MarshalIndent(result, "", "  ")
+	j, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("result of %s: %w", cell.Name(), err)
 	}
-	return b.write(name, append(j, '\n'))
+	if err := b.write(name, append(j, '\n')); err != nil || other == "" {
+		return err
+	}
+	if err := os.Remove(filepath.Join(b.Dir, other)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("result of %s: %w", cell.Name(), err)
+	}
+	return nil
 }
 
 // WriteFile writes another file of the batch, whole or not at all.

@@ -1,6 +1,8 @@
 package batch_test
 
 import (
+	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
 )
 
 var (
@@ -103,15 +106,41 @@ func TestTwoBatchesInOneSecond(t *testing.T) {
 
 func TestResultIsWholeOrAbsent(t *testing.T) {
 	b := create(t)
-	require.NoError(t, b.WriteResult("", cells[0], map[string]int{"a": 1}))
-	text, err := os.ReadFile(filepath.Join(b.Dir, "result_isl1024_osl1024_conc4.json"))
-	require.NoError(t, err)
-	assert.JSONEq(t, `{"a":1}`, string(text))
+	measured := batch.Result{Performance: &stats.Summary{}}
+	names := func() (out []string) {
+		files, err := os.ReadDir(b.Dir)
+		require.NoError(t, err)
+		for _, f := range files {
+			out = append(out, f.Name())
+		}
+		return out
+	}
+	require.NoError(t, b.WriteResult("", cells[0], measured))
+	assert.Equal(t, []string{"result_isl1024_osl1024_conc4.json", "summary.txt"}, names())
+	// A cell without figures has its verdict in a file of another name, and none
+	// of an earlier pass's figures beside it.
+	require.NoError(t, b.WriteResult("", cells[0], batch.Result{Status: batch.Failed}))
+	assert.Equal(t, []string{"summary.txt", "verdict_isl1024_osl1024_conc4.json"}, names())
+	require.NoError(t, b.WriteResult("", cells[0], measured))
+	assert.Equal(t, []string{"result_isl1024_osl1024_conc4.json", "summary.txt"}, names())
 
-	assert.ErrorContains(t, b.WriteResult("", cells[1], map[string]any{"a": func() {}}), "conc=8")
-	files, err := os.ReadDir(b.Dir)
+	nan := math.NaN()
+	measured.Performance = &stats.Summary{TputPerGPU: &nan}
+	assert.ErrorContains(t, b.WriteResult("", cells[1], measured), "conc=8")
+	assert.Len(t, names(), 2, "a result that cannot be written leaves no file")
+}
+
+// A closed loop's rate is "inf", as other clients have it; files of before say null.
+func TestRate(t *testing.T) {
+	for text, want := range map[string]batch.Rate{`"inf"`: 0, `null`: 0, `2.5`: 2.5} {
+		var r batch.Rate
+		require.NoError(t, json.Unmarshal([]byte(text), &r))
+		assert.Equal(t, want, r)
+	}
+	text, err := json.Marshal([]batch.Rate{0, 2.5})
 	require.NoError(t, err)
-	assert.Len(t, files, 2, "a result that cannot be written leaves no file: %v", files)
+	assert.Equal(t, `["inf",2.5]`, string(text))
+	assert.Error(t, json.Unmarshal([]byte(`"fast"`), new(batch.Rate)))
 }
 
 func TestFolderThatCannotBeMade(t *testing.T) {

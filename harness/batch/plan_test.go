@@ -12,6 +12,7 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
 )
 
 // interrupted is a batch of five cells: the first passed, the second failed,
@@ -21,7 +22,7 @@ func interrupted(t *testing.T) *batch.Batch {
 	require.NoError(t, b.WritePlan(batch.Server{"m", "sglang", "0.5"}, map[string]string{"SEED": "7"}, nil))
 	for i, status := range []batch.Status{batch.Passed, batch.Failed, batch.Incomplete} {
 		require.NoError(t, b.Record(cells[i], status, 3*time.Second))
-		require.NoError(t, b.WriteResult("", cells[i], batch.Result{Status: status, Args: batch.Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[i].Conc, NumPrompts: cells[i].NumPrompts}}))
+		require.NoError(t, b.WriteResult("", cells[i], batch.Result{Status: status, Performance: &stats.Summary{}, Args: batch.Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[i].Conc, NumPrompts: cells[i].NumPrompts}}))
 	}
 	return b
 }

@@ -106,8 +106,8 @@ type Args struct {
 	MaxConcurrency    int             `json:"max_concurrency"`
 	NumPrompts        int             `json:"num_prompts"`
 	WarmUp            int             `json:"warmup_requests"`
-	RequestRate       *float64        `json:"request_rate"` // requests/s; null is as fast as max_concurrency allows
-	Temperature       *float64        `json:"temperature"`  // as sent; null where it is left to the server
+	RequestRate       Rate            `json:"request_rate"`
+	Temperature       *float64        `json:"temperature"` // as sent; null where it is left to the server
 	Seed              int64           `json:"seed"`
 	Label             string          `json:"label,omitempty"`  // for people: what the batch is of
 	Remarks           string          `json:"notes,omitempty"`  // for people
@@ -124,6 +124,28 @@ type Args struct {
 	// Settings are the settings that differ from their defaults, by name,
 	// secrets left out.
 	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Rate is a request rate in requests a second; 0 is a closed loop, as fast as
+// max_concurrency allows. That is "inf" in a file, as other clients have it; null,
+// as files of before have it, is read alike.
+type Rate float64
+
+// MarshalJSON writes the number, or "inf".
+func (r Rate) MarshalJSON() ([]byte, error) {
+	if r <= 0 {
+		return []byte(`"inf"`), nil
+	}
+	return json.Marshal(float64(r))
+}
+
+// UnmarshalJSON reads a number, "inf" or null.
+func (r *Rate) UnmarshalJSON(b []byte) error {
+	if s := string(b); s == `"inf"` || s == "null" {
+		*r = 0
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(r))
 }
 
 // Embedded reports whether the server was the suite's own engine, by the name

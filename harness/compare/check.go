@@ -118,11 +118,11 @@ func differences(a, b batch.Args) []difference {
 			out = append(out, difference{name, x, y, refuse})
 		}
 	}
-	rate := func(r *float64) any {
-		if r == nil {
+	rate := func(r batch.Rate) any {
+		if r == 0 {
 			return "unlimited"
 		}
-		return *r
+		return r
 	}
 	add("model", a.Model, b.Model, true)
 	add("dataset_name", a.DatasetName, b.DatasetName, true)

@@ -172,7 +172,7 @@ func TestWhatMayNotBeCompared(t *testing.T) {
 		"temperature: 0 against 0.7":            func(r *batch.Result) { r.Args.Temperature = new(0.7) },
 		"random_range_ratio: 1 against 0.8":     func(r *batch.Result) { r.Args.RandomRangeRatio = 0.8 },
 		"num_prompts: 400 against 40":           func(r *batch.Result) { r.Args.NumPrompts = 40 },
-		"request_rate: unlimited against 3":     func(r *batch.Result) { r.Args.RequestRate = &rate },
+		"request_rate: unlimited against 3":     func(r *batch.Result) { r.Args.RequestRate = batch.Rate(rate) },
 		"dataset_name: random against sharegpt": func(r *batch.Result) { r.Args.DatasetName = "sharegpt" },
 		"BURSTINESS: default against 0.5":       func(r *batch.Result) { r.Args.Settings = map[string]string{"BURSTINESS": "0.5"} },
 		"FAILED: 3 of 400 requests failed":      func(r *batch.Result) { r.Status, r.Reason = batch.Failed, "3 of 400 requests failed" },

@@ -73,8 +73,8 @@ func unlike(a *batch.Args) string {
 	switch {
 	case a.DatasetName != "random":
 		return "DATASET is " + a.DatasetName
-	case a.RequestRate != nil:
-		return fmt.Sprintf("REQUEST_RATE is %g", *a.RequestRate)
+	case a.RequestRate > 0:
+		return fmt.Sprintf("REQUEST_RATE is %g", a.RequestRate)
 	case strings.HasSuffix(a.Endpoint, "/chat/completions"):
 		return "ENDPOINT is chat"
 	}

@@ -49,7 +49,7 @@ func TestVLLM(t *testing.T) {
 	assert.Equal(t, 4, a.MaxConcurrency)
 	assert.Equal(t, 20, p.Successful)
 	assert.Equal(t, 1.0, a.RandomRangeRatio, "the totals show that lengths were fixed")
-	assert.Nil(t, a.RequestRate, "inf is no rate")
+	assert.Zero(t, a.RequestRate, "inf is no rate")
 	assert.Equal(t, says(t, file, "total_token_throughput")/8, *p.TputPerGPU)
 	assert.Equal(t, says(t, file, "median_ttft_ms"), *p.TTFT.Median)
 	assert.Equal(t, says(t, file, "p99.9_ttft_ms"), *p.TTFT.P99_9)
@@ -112,7 +112,7 @@ func TestSGLang(t *testing.T) {
 	assert.Equal(t, "random", a.DatasetName, "random-ids is what others call random")
 	assert.Equal(t, []int{64, 16}, []int{a.RandomInputLen, a.RandomOutputLen})
 	assert.Equal(t, 1.0, a.RandomRangeRatio)
-	assert.Nil(t, a.RequestRate, "a bare Infinity is no rate")
+	assert.Zero(t, a.RequestRate, "a bare Infinity is no rate")
 	assert.Equal(t, says(t, file, "median_e2e_latency_ms"), *p.E2EL.Median)
 	assert.Equal(t, says(t, file, "total_throughput"), *p.TotalThroughput)
 	assert.Equal(t, says(t, file, "total_throughput")/8, *p.TputPerGPU)
@@ -295,7 +295,7 @@ func TestBaselineOfUnequalCells(t *testing.T) {
 		"limited by the client":         func(r *batch.Result) { r.ClientLimited = true },
 		"no median_e2el_ms":             func(r *batch.Result) { r.Performance.E2EL.Median = nil },
 		"DATASET is sharegpt, but a hardware baseline is of a closed loop": func(r *batch.Result) { r.Args.DatasetName = "sharegpt" },
-		"REQUEST_RATE is 3":  func(r *batch.Result) { rate := 3.0; r.Args.RequestRate = &rate },
+		"REQUEST_RATE is 3":  func(r *batch.Result) { r.Args.RequestRate = 3 },
 		"ENDPOINT is chat":   func(r *batch.Result) { r.Args.Endpoint = "/v1/chat/completions" },
 		"SHARED_PREFIX is 1": func(r *batch.Result) { r.Args.Settings = map[string]string{"SHARED_PREFIX": "1"} },
 	} {

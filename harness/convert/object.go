@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"inferbench/harness/stats"
+
+	"inferbench/harness/batch"
 )
 
 // object is a JSON object of another tool, read leniently: tools add keys from
@@ -121,4 +123,12 @@ func first[T comparable](values ...T) T {
 		}
 	}
 	return zero
+}
+
+// rate is the request rate; 0 where the file has none or an infinite one.
+func (o object) rate() batch.Rate {
+	if v := o.number("request_rate"); v != nil {
+		return batch.Rate(*v)
+	}
+	return 0
 }

@@ -39,7 +39,7 @@ func vllm(o object, h Hints) (*Imported, error) {
 		Model: first(h.Model, o.text("model_id")), Backend: o.text("backend", "endpoint_type"), DatasetName: first(o.text("dataset_name"), "random"),
 		RandomInputLen: first(o.int("random_input_len"), h.ISL), RandomOutputLen: first(o.int("random_output_len"), h.OSL),
 		RandomRangeRatio: h.RangeRatio, MaxConcurrency: o.int("max_concurrency"), NumPrompts: o.int("num_prompts"),
-		RequestRate: o.number("request_rate"), TP: first(o.int("tp"), h.TP), ClientVersion: "vllm bench serve",
+		RequestRate: o.rate(), TP: first(o.int("tp"), h.TP), ClientVersion: "vllm bench serve",
 	}
 	r.fixedLengths(s)
 	r.perGPU(&s)
@@ -80,7 +80,7 @@ func sglang(o object, h Hints) (*Imported, error) {
 		Model: first(h.Model, server.text("served_model_name", "model_path")), Backend: o.text("backend"), DatasetName: dataset,
 		RandomInputLen: first(o.int("random_input_len"), h.ISL), RandomOutputLen: first(o.int("random_output_len"), h.OSL),
 		RandomRangeRatio: first(o.float("random_range_ratio"), h.RangeRatio), MaxConcurrency: o.int("max_concurrency"),
-		NumPrompts: s.Successful, RequestRate: o.number("request_rate"), TP: first(server.int("tp_size"), h.TP),
+		NumPrompts: s.Successful, RequestRate: o.rate(), TP: first(server.int("tp_size"), h.TP),
 		BackendVersion: server.text("version"), ClientVersion: "sglang.bench_serving",
 	}
 	r.perGPU(&s)

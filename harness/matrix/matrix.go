@@ -5,7 +5,10 @@
 // It is pure: no clock, no files, no network.
 package matrix
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Combination is one pair of lengths: ISL input tokens and OSL output tokens a
 // request. The cells of a combination share a batch folder and a leaderboard.
@@ -59,6 +62,9 @@ func (c Cell) String() string { return c.Name() }
 func (c Cell) FileName() string {
 	return fmt.Sprintf("result_%s_conc%d.json", c.Combination.Name(), c.Conc)
 }
+
+// VerdictName is the file of a cell without figures: its verdict alone.
+func (c Cell) VerdictName() string { return "verdict_" + strings.TrimPrefix(c.FileName(), "result_") }
 
 // Selection says what the user asked for; zero values mean "not given".
 type Selection struct {

@@ -193,7 +193,7 @@ func (sw *Sweep) finish(c matrix.Cell, st *state, r *batch.Result) error {
 	if r.Status == batch.Incomplete {
 		return b.Record(c, r.Status, took) // no result file for half a cell
 	}
-	if err := b.WriteResult(sw.Settings.Results.Filename, c, r); err != nil {
+	if err := b.WriteResult(sw.Settings.Results.Filename, c, *r); err != nil {
 		// Without its file the cell has no result, whatever was measured.
 		r.Status, r.Reason = batch.Failed, hint.Line(err)
 		return errors.Join(err, b.Record(c, batch.Failed, took))
@@ -218,9 +218,7 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	if v, ok := p.ExtraBody["temperature"]; !ok || !workload.LeavesOut(v) {
 		a.Temperature = &p.Temperature
 	}
-	if p.Rate > 0 {
-		a.RequestRate = &p.Rate
-	}
+	a.RequestRate = batch.Rate(p.Rate)
 	if t.Loopback {
 		a.EngineProfile = s.Engine.Profile
 	}
