@@ -1,7 +1,7 @@
 # The verbs a maintainer types, beside the users' in Makefile, which includes this.
 
 .PHONY: help-dev lint env-example engine-truth engine-streams engine-noise engine-calibration soak faults fuzz fuzz-corpus
-.PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps shellcheck leaderboard-load
+.PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps schemathesis-deps schemathesis shellcheck leaderboard-load
 .PHONY: baseline-embedded parity golden parity-client exchange-samples cost cost-deps client-timing client-streams
 
 help-dev: ## the maintainers' verbs
@@ -45,11 +45,17 @@ fuzz-corpus: ## keep what the runs on this machine found: scripts/fuzz_corpus.ta
 	scripts/fuzz.sh keep
 
 # What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck slurm-deps browser-deps gradio-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck slurm-deps browser-deps gradio-deps schemathesis-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
 
 gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
 	@test -x .venv-gradio/bin/gradio || { python3 -m venv .venv-gradio && nice -n 19 .venv-gradio/bin/pip install -q -r scripts/gradio/requirements.txt; }
+
+schemathesis-deps: ## schemathesis in .venv-schemathesis, which holds the leaderboard to its OpenAPI document
+	@test -x .venv-schemathesis/bin/schemathesis || { python3 -m venv .venv-schemathesis && nice -n 19 .venv-schemathesis/bin/pip install -q -r scripts/schemathesis/requirements.txt; }
+
+schemathesis: schemathesis-deps ## hold the leaderboard to its OpenAPI document with hundreds of made-up requests
+	$(GO) test ./leaderboard -run '^TestSchemathesis' -count 1 -v
 
 NPM := command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
 

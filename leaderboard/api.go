@@ -5,8 +5,10 @@ import (
 	"crypto/subtle"
 	_ "embed"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"inferbench/harness/matrix"
 )
@@ -105,17 +107,34 @@ func (b *Board) apiBoard(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b *Board) apiHistory(w http.ResponseWriter, r *http.Request) {
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
-	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
-	if err != nil || limit < 1 || limit > maxRows {
-		limit = 500
+	before, err := queryInt(r, "before", 0, 1, math.MaxInt64)
+	var limit int64
+	if err == nil {
+		limit, err = queryInt(r, "limit", 500, 1, maxRows)
 	}
-	rows, err := b.history(r.Context(), r.PathValue("team"), before, limit)
+	var rows []Submission
+	if err == nil {
+		rows, err = b.history(r.Context(), r.PathValue("team"), before, int(limit))
+	}
 	if err != nil {
 		b.fail(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"submissions": rows})
+}
+
+// queryInt is a whole number of the query from least to most, absent where it is
+// not there.
+func queryInt(r *http.Request, name string, absent, least, most int64) (int64, error) {
+	given := r.URL.Query()[name]
+	if len(given) == 0 {
+		return absent, nil
+	}
+	v, err := strconv.ParseInt(given[0], 10, 64)
+	if err != nil || v < least || v > most || len(given) > 1 {
+		return 0, breaks("%s is %s: want one whole number from %d to %d", name, clip(strings.Join(given, ", ")), least, most)
+	}
+	return v, nil
 }
 
 // pathID is the submission that a path names, 0 where it names none.
@@ -189,11 +208,14 @@ func (b *Board) apiHide(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in struct {
-		Hidden bool `json:"hidden"`
+		Hidden *bool `json:"hidden"`
 	}
 	err := readJSON(r, &in)
+	if err == nil && in.Hidden == nil {
+		err = breaks("hidden must be true or false")
+	}
 	if err == nil {
-		err = b.hide(r.Context(), pathID(r), in.Hidden)
+		err = b.hide(r.Context(), pathID(r), *in.Hidden)
 	}
 	var s Submission
 	if err == nil {

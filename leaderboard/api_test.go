@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -224,4 +228,28 @@ func TestLimitsAndForeigners(t *testing.T) {
 	resp.Body.Close()
 	assert.Equal(t, http.StatusMisdirectedRequest, resp.StatusCode)
 	assert.Contains(t, resp.Header.Get("Content-Type"), "application/json")
+}
+
+// Whatever the document allows, and what it does not: schemathesis makes
+// hundreds of requests of either kind and holds every answer to the document.
+func TestSchemathesisFindsNothing(t *testing.T) {
+	tool := "../.venv-schemathesis/bin/schemathesis"
+	if _, err := os.Stat(tool); err != nil {
+		if tool, err = exec.LookPath("schemathesis"); err != nil {
+			t.Skip("schemathesis is not installed: make schemathesis-deps")
+		}
+	}
+	server, _ := serve(t, Config{AdminToken: adminToken})
+	submitOK(t, server.URL, entry(t, "one", 1024, 1024, 4, 1.1, 0.9, 1.1), "Authorization", "Bearer "+adminToken)
+	config, err := filepath.Abs("../scripts/schemathesis/schemathesis.toml")
+	require.NoError(t, err)
+	tool, err = filepath.Abs(tool)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), tool, "--config-file", config, "run", server.URL+"/api/v1/openapi.yaml", "--max-examples", "40",
+		"--seed", "1", "--checks", "all", "--no-color", "-H", "Authorization: Bearer "+adminToken)
+	cmd.Dir = t.TempDir() // it leaves files
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Contains(t, string(out), "Tested: 9")
 }
