@@ -12,9 +12,9 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	"inferbench/baselines"
 	"inferbench/harness/charts"
 	"inferbench/harness/matrix"
 )
@@ -26,7 +26,7 @@ var web embed.FS
 // browser keep them until they change.
 var assets = func() map[string][]byte {
 	out := map[string][]byte{"chart.js": []byte(charts.JS)}
-	for _, name := range []string{"board.css", "board.js"} {
+	for _, name := range []string{"board.css", "board.js", "tables.js", "team.js"} {
 		b, err := web.ReadFile("web/" + name)
 		if err != nil {
 			panic(err) // embedded
@@ -36,11 +36,20 @@ var assets = func() map[string][]byte {
 	return out
 }()
 
-var version = sha(bytes.Join([][]byte{assets["chart.js"], assets["board.css"], assets["board.js"]}, nil))[:12]
+var version = func() string {
+	var all []byte
+	for _, name := range slices.Sorted(maps.Keys(assets)) {
+		all = append(all, assets[name]...)
+	}
+	return sha(all)[:12]
+}()
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"num":     func(v float64) string { return grouped(v, decimals(v)) },
-	"seconds": func(ms float64) string { return grouped(ms/1000, 2) + " s" },
+	"span":    span,
+	"tag":     func(mark string) string { return strings.ReplaceAll(mark, "_", " ") },
+	"percent": func(v *float64) float64 { return 100 * *v },
+	"score":   score,
 	"deref":   func(v *float64) float64 { return *v },
 	"day":     func(t time.Time) string { return t.Format("2 Jan 2006") },
 	"minute":  func(t time.Time) string { return t.Format("2 Jan 2006 15:04 UTC") },
@@ -48,6 +57,27 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"short":   short,
 	"path":    url.PathEscape,
 }).ParseFS(web, "web/*.html"))
+
+// span writes a latency: in ms below a second.
+func span(ms float64) string {
+	switch {
+	case ms < 10:
+		return grouped(ms, 2) + " ms"
+	case ms < 1000:
+		return grouped(ms, 1) + " ms"
+	}
+	return grouped(ms/1000, 2) + " s"
+}
+
+// score is the figure that accuracy is sorted by, empty where there is none.
+func score(s Submission) string {
+	for _, v := range []*float64{s.GSM8K, s.BitsPerByte} {
+		if v != nil {
+			return strconv.FormatFloat(*v, 'g', -1, 64)
+		}
+	}
+	return ""
+}
 
 // decimals are those that leave at least four digits to read.
 func decimals(v float64) int {
@@ -88,8 +118,13 @@ type frame struct {
 	Boards               []matrix.Combination
 }
 
+// maxNav is how many boards a page's head names: those of the competition come
+// first, and the API lists all.
+const maxNav = 12
+
 func (b *Board) frame(r *http.Request, title, here string) (frame, error) {
 	all, err := b.combinations(r.Context())
+	all = all[:min(len(all), maxNav)]
 	scheme := "http"
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "https"
@@ -116,36 +151,6 @@ func (b *Board) routePages(mux *http.ServeMux) {
 	}
 }
 
-// group is the rows of one CONC.
-type group struct {
-	Conc      int
-	Rows      []Submission
-	Reference *baselines.Point
-}
-
-// groups are the CONCs that somebody submitted or the baseline has, in order.
-func groups(v *View) []group {
-	at := map[int]*group{}
-	of := func(conc int) *group {
-		if at[conc] == nil {
-			at[conc] = &group{Conc: conc}
-		}
-		return at[conc]
-	}
-	for _, s := range v.Rows {
-		g := of(s.Conc)
-		g.Rows = append(g.Rows, s)
-	}
-	for _, p := range v.Baseline {
-		of(p.Conc).Reference = &p
-	}
-	var out []group
-	for _, conc := range slices.Sorted(maps.Keys(at)) {
-		out = append(out, *at[conc])
-	}
-	return out
-}
-
 func (b *Board) boardPage(w http.ResponseWriter, r *http.Request, c matrix.Combination) {
 	now := b.changed.Load()
 	f, err := b.frame(r, fmt.Sprintf("%d in, %d out", c.ISL, c.OSL), c.Name())
@@ -153,41 +158,75 @@ func (b *Board) boardPage(w http.ResponseWriter, r *http.Request, c matrix.Combi
 		b.failPage(w, r, err)
 		return
 	}
+	if search := strings.TrimSpace(r.URL.Query().Get("q")); search != "" {
+		var html []byte
+		v, err := b.view(r.Context(), c, clip(search))
+		if err == nil {
+			html, err = b.boardHTML(f, v, clip(search))
+		}
+		if err != nil {
+			b.failPage(w, r, err)
+			return
+		}
+		writeTagged(w, r, html, tagOf(html))
+		return
+	}
 	k := b.keep(c)
 	err = b.refresh(r.Context(), k, c, now)
-	html, names := k.html, fmt.Sprint(f.URL, f.Boards)
-	if err == nil && (html == nil || k.htmlFor != names) {
-		if html, err = b.boardHTML(f, k.view); err == nil {
-			k.html, k.htmlFor = html, names
+	if names := fmt.Sprint(f.URL, f.Boards); err == nil && (k.html == nil || k.htmlFor != names) {
+		var html []byte
+		if html, err = b.boardHTML(f, k.view, ""); err == nil {
+			k.html, k.htmlFor, k.tag = html, names, tagOf(html)
 		}
 	}
+	html, tag := k.html, k.tag
 	k.mu.Unlock()
 	if err != nil {
 		b.failPage(w, r, err)
 		return
 	}
+	writeTagged(w, r, html, tag)
+}
+
+func tagOf(html []byte) string { return `"` + sha(html)[:16] + `"` }
+
+// writeTagged writes a page, or that the caller has it.
+func writeTagged(w http.ResponseWriter, r *http.Request, html []byte, tag string) {
+	w.Header().Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	writePage(w, http.StatusOK, html)
 }
 
-func (b *Board) boardHTML(f frame, v *View) ([]byte, error) {
+func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 	without := 0
+	tasks, concs := map[string]bool{}, map[int]bool{}
 	for _, s := range v.Rows {
 		if s.Interactivity == nil {
 			without++
 		}
+		if s.Task != "" {
+			tasks[s.Task] = true
+		}
+		concs[s.Conc] = true
 	}
+	work := b.baseline.Workload
+	baselineWorkload := fmt.Sprintf("lengths from %g L, %d GPUs", work.RandomRangeRatio, work.GPUs)
 	workload := ""
 	if len(v.Baseline) > 0 {
 		workload = fmt.Sprintf("× is the ratio to the %s: throughput above 1 is better, latency below 1. Its points (%s, %s) were measured with lengths uniform in [%g L, L] on %d GPUs, as far as that can be worked out; a submission measured otherwise did other work.",
-			v.Hardware, b.baseline.Model, b.baseline.Date, b.baseline.Workload.RandomRangeRatio, b.baseline.Workload.GPUs)
+			v.Hardware, b.baseline.Model, b.baseline.Date, work.RandomRangeRatio, work.GPUs)
 	}
 	return renderPage("board.html", struct {
 		frame
-		View                 *View
-		Groups               []group
-		WithoutInteractivity int
-		Workload             string
-	}{f, v, groups(v), without, workload})
+		View                               *View
+		Search, Workload, BaselineWorkload string
+		WithoutInteractivity               int
+		Tasks                              []string
+		Concs                              []int
+	}{f, v, search, workload, baselineWorkload, without, slices.Sorted(maps.Keys(tasks)), slices.Sorted(maps.Keys(concs))})
 }
 
 const historyPage = 200
@@ -215,12 +254,19 @@ func (b *Board) teamPage(w http.ResponseWriter, r *http.Request) {
 		b.failPage(w, r, err)
 		return
 	}
+	var cells []matrix.Combination
+	for _, s := range rows {
+		if c := (matrix.Combination{ISL: s.ISL, OSL: s.OSL}); !slices.Contains(cells, c) {
+			cells = append(cells, c)
+		}
+	}
 	b.render(w, r, http.StatusOK, "team.html", struct {
 		frame
-		Team string
-		Rows []Submission
-		More int64
-	}{f, rows[0].Team, rows, more})
+		Team  string
+		Rows  []Submission
+		Cells []matrix.Combination
+		More  int64
+	}{f, rows[0].Team, rows, cells, more})
 }
 
 func (b *Board) missing(w http.ResponseWriter, r *http.Request) {

@@ -1,10 +1,13 @@
 package leaderboard
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,6 +28,7 @@ func fill(t *testing.T, url string) {
 		f := float64(i)
 		submitOK(t, url, entry(t, "Fjord Compute", 1024, 1024, conc, 1.31-0.03*f, 0.86+0.02*f, 1.12))
 		submitOK(t, url, entry(t, "kernel-golf", 1024, 1024, conc, 1.02+0.04*f, 1.05-0.02*f, 0.93+0.03*f))
+		submitOK(t, url, entry(t, "深圳推理优化实验室性能调优第一小组", 1024, 1024, conc, 0.92+0.03*f, 1.02-0.01*f, 0.99))
 		submitOK(t, url, entry(t, "Deutsche Übertragungsratenoptimierungsgesellschaft", 1024, 1024, conc, 0.71+0.02*f, 1.42, 0.66))
 		if i%2 == 0 {
 			submitOK(t, url, entry(t, hostile, 1024, 1024, conc, 0.9, 1.1, 0))
@@ -92,15 +96,25 @@ func TestChartsWithMouseAndKeyboard(t *testing.T) {
 	left := browsertest.Eval[[]series](p, `boardCharts[0].data.datasets.map(d => ({Label: d.label, Count: d.data.length}))`)
 	assert.Contains(t, left, series{"NVIDIA B200", 5})
 	assert.Contains(t, left, series{"kernel-golf", 5})
-	assert.Contains(t, left, series{hostile, 0}, "the figures alone do not say the interactivity")
 	right := browsertest.Eval[[]series](p, `boardCharts[1].data.datasets.map(d => ({Label: d.label, Count: d.data.length}))`)
-	assert.Contains(t, right, series{hostile, 3})
-	assert.Equal(t, "Pareto front of all teams", right[0].Label)
+	assert.Equal(t, "Pareto front, NVIDIA B200 included", right[0].Label)
+	for _, s := range append(left, right...) {
+		assert.NotContains(t, []string{hostile, "my laptop"}, s.Label, "what stands apart is not among them")
+	}
+	assert.Positive(t, browsertest.Eval[int](p, `boardCharts[1].concLabels`), "points are labelled with their CONC")
+
+	// The figures alone, on a chart of their own.
+	p.Do(chromedp.SetValue(chromedp.CSS("#group"), "unchecked"))
+	browsertest.Eval[bool](p, `document.getElementById("group").dispatchEvent(new Event("change"))`)
+	apart := `boardCharts.map(c => c.data.datasets.find(d => d.label === ` + fmt.Sprintf("%q", hostile) + `)?.data.length ?? -1)`
+	assert.Equal(t, []int{0, 3}, browsertest.Eval[[]int](p, apart), "which do not say the interactivity")
+	p.Do(chromedp.SetValue(chromedp.CSS("#group"), ""))
+	browsertest.Eval[bool](p, `document.getElementById("group").dispatchEvent(new Event("change"))`)
 
 	// The keyboard walks the points, and what it stops at is said.
 	p.Do(chromedp.Focus(chromedp.CSS("#plot-e")), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight))
 	said := browsertest.Eval[string](p, `document.getElementById("say-e").textContent`)
-	assert.Regexp(t, `^.+, CONC 4: [0-9.]+ tok/s/GPU.*; E2E [0-9.]+ s`, said)
+	assert.Regexp(t, `^.+, CONC [0-9]+: [0-9.]+ tok/s/GPU.*; E2E [0-9.]+ s`, said)
 	assert.Equal(t, 1, browsertest.Eval[int](p, `boardCharts[1].tooltip.getActiveElements().length`))
 	p.Screenshot("keyboard")
 	p.Do(chromedp.KeyEvent(kb.Escape))
@@ -136,5 +150,101 @@ func TestPageNeedsNoNetwork(t *testing.T) {
 		for _, word := range []string{"http://", "https://", `"//`, "@import", "url("} {
 			assert.NotContains(t, text, word, e.Name())
 		}
+	}
+}
+
+// The tools sort, filter and search, with the mouse and with the keyboard alone.
+func TestTablesSortFilterAndSearch(t *testing.T) {
+	server, b := serve(t, Config{})
+	fill(t, server.URL)
+	p := browsertest.Open(t, server.URL+"/isl1024_osl1024", 1280, false)
+	column := func(n int) []string {
+		return browsertest.Eval[[]string](p, fmt.Sprintf(`[...document.querySelectorAll("table.board tbody tr:not([hidden]):not(.reference)")].map(r => r.cells[%d].dataset.value)`, n))
+	}
+	all := column(0)
+	press := func(head string) {
+		browsertest.Eval[bool](p, fmt.Sprintf(`[...document.querySelectorAll("table.board thead button")].find(b => b.textContent === %q).focus() || true`, head))
+		p.Do(chromedp.KeyEvent(kb.Enter))
+	}
+	press("tok/s/GPU")
+	values := column(2)
+	require.NotEmpty(t, values)
+	assert.True(t, slices.IsSortedFunc(values, func(a, b string) int { return cmp.Compare(number(t, b), number(t, a)) }), "the most first: %v", values)
+	press("tok/s/GPU")
+	assert.Equal(t, "ascending", browsertest.Eval[string](p, `document.querySelector("table.board th[aria-sort]").ariaSort`))
+	press("Team")
+	assert.ElementsMatch(t, all, column(0))
+
+	p.Do(chromedp.SetValue(chromedp.CSS("#f-conc"), "16"))
+	browsertest.Eval[bool](p, `document.getElementById("f-conc").dispatchEvent(new Event("input"))`)
+	for _, conc := range column(1) {
+		assert.Equal(t, "16", conc)
+	}
+	p.Do(chromedp.SetValue(chromedp.CSS("#f-conc"), ""), chromedp.SendKeys(chromedp.CSS("#q"), "推理"))
+	require.NotEmpty(t, column(0))
+	for _, team := range column(0) {
+		assert.Equal(t, "深圳推理优化实验室性能调优第一小组", team)
+	}
+	assert.Regexp(t, `^5 of the \d+ rows match\.$`, browsertest.Eval[string](p, `document.getElementById("shown").textContent`))
+	p.Screenshot("filtered")
+
+	// A team that is not among the first is found by the server.
+	manyTeams(t, b, 300)
+	status, html := call(t, "GET", server.URL+"/isl1024_osl1024?q=team+0", nil)
+	require.Equal(t, http.StatusOK, status)
+	assert.Contains(t, html, ">team 0</a>")
+	assert.NotContains(t, html, "Fjord")
+	assert.Empty(t, p.Errors())
+}
+
+func number(t *testing.T, s string) float64 {
+	v, err := strconv.ParseFloat(s, 64)
+	require.NoError(t, err)
+	return v
+}
+
+// What is submitted shows without reloading, and the tools stay as they were.
+func TestPageRenewsItself(t *testing.T) {
+	server, _ := serve(t, Config{})
+	fill(t, server.URL)
+	p := browsertest.Open(t, server.URL+"/isl1024_osl1024", 1280, false)
+	p.Do(chromedp.SendKeys(chromedp.CSS("#q"), "new"))
+	browsertest.Eval[bool](p, `(window.before = true)`)
+	browsertest.Eval[bool](p, `renewBoard().then(() => true)`)
+	submitOK(t, server.URL, entry(t, "a new team", 1024, 1024, 4, 1.4, 0.8, 1.2))
+	browsertest.Eval[bool](p, `renewBoard().then(() => true)`)
+	rows := browsertest.Eval[[]string](p, `[...document.querySelectorAll("table.board tbody tr:not([hidden]):not(.reference)")].map(r => r.dataset.team)`)
+	assert.Equal(t, []string{"a new team"}, rows)
+	assert.True(t, browsertest.Eval[bool](p, `window.before === true`), "without reloading")
+	assert.Contains(t, browsertest.Eval[string](p, `document.getElementById("live").textContent`), "Updated at")
+	assert.True(t, browsertest.Eval[bool](p, `boardCharts[1].data.datasets.some(d => d.label === "a new team")`))
+	assert.Empty(t, p.Axe())
+	assert.Empty(t, p.Errors())
+}
+
+// Every column can be reached on a phone.
+func TestEveryColumnOnAPhone(t *testing.T) {
+	server, _ := serve(t, Config{})
+	fill(t, server.URL)
+	p := browsertest.Open(t, server.URL+"/isl1024_osl1024", 390, false)
+	assert.Zero(t, browsertest.Eval[int](p, `[...document.querySelectorAll("table.board th, table.board td")].filter(c => getComputedStyle(c).display === "none").length`))
+	last := browsertest.Eval[bool](p, `(() => { const table = document.querySelector("table.board"), box = table.parentElement; box.scrollLeft = box.scrollWidth;
+		const cell = table.rows[1].cells[table.rows[1].cells.length - 1].getBoundingClientRect(); return cell.right <= innerWidth && cell.left >= 0; })()`)
+	assert.True(t, last, "the last column scrolls into view")
+	browsertest.Eval[bool](p, `(document.getElementById("rows").scrollIntoView(), true)`)
+	p.Screenshot("phone-scrolled")
+}
+
+func TestTeamsProgress(t *testing.T) {
+	server, _ := serve(t, Config{})
+	fill(t, server.URL)
+	p := browsertest.Open(t, server.URL+"/teams/kernel-golf/history", 1280, false)
+	assert.Equal(t, []int{1, 1, 2, 1, 1}, browsertest.Eval[[]int](p, `teamChart.data.datasets.map(d => d.data.length)`))
+	assert.Equal(t, "CONC 16", browsertest.Eval[string](p, `teamChart.data.datasets[2].label`))
+}
+
+func TestLatencies(t *testing.T) {
+	for ms, want := range map[float64]string{0.5: "0.50 ms", 9.876: "9.88 ms", 104.28: "104.3 ms", 999.94: "999.9 ms", 1000: "1.00 s", 15979.59: "15.98 s"} {
+		assert.Equal(t, want, span(ms))
 	}
 }

@@ -105,7 +105,7 @@ func (b *Board) list(ctx context.Context, sql string, args ...any) ([]Submission
 // does: the others are found by name.
 const (
 	maxRows  = 2000
-	maxTeams = 200
+	maxTeams = 100
 )
 
 // history is everything a team submitted, newest first, from before the

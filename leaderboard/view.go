@@ -185,6 +185,7 @@ type kept struct {
 
 	html    []byte
 	htmlFor string // address and boards that the page names
+	tag     string // ETag of html
 }
 
 // recheck is how long a view is believed although this process changed nothing:
