@@ -6,7 +6,9 @@
   const css = getComputedStyle(document.documentElement);
   const colour = name => css.getPropertyValue("--" + name).trim();
   const choice = document.getElementById("cells");
-  const day = ms => new Date(ms).toLocaleDateString("en", { day: "numeric", month: "short" });
+  const times = rows.map(r => Date.parse(r.submitted)), oneDay = Math.max(...times) - Math.min(...times) < 24 * 3600e3;
+  const day = ms => oneDay ? new Date(ms).toLocaleTimeString("en", { hour: "numeric", minute: "2-digit", second: "2-digit" })
+    : new Date(ms).toLocaleDateString("en", { day: "numeric", month: "short" });
   function sets() {
     const cells = new Map();
     for (const r of rows) {
