@@ -6,7 +6,9 @@
 package matrix
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -70,7 +72,7 @@ func (c Cell) VerdictName() string { return "verdict_" + strings.TrimPrefix(c.Fi
 type Selection struct {
 	ISL, OSL   int
 	Conc       []int
-	NumPrompts int // instead of the rule of [NumPrompts]
+	NumPrompts Prompts // instead of the rule of [NumPrompts]
 }
 
 // Combinations lists the combinations a selection covers. ISL or OSL alone
@@ -97,14 +99,79 @@ func (s Selection) Cells(c Combination) []Cell {
 	}
 	out := make([]Cell, 0, len(concs))
 	for _, conc := range concs {
-		n := s.NumPrompts
-		if n == 0 {
-			n = NumPrompts(c.OSL, conc)
-		}
-		out = append(out, Cell{Combination: c, Conc: conc, NumPrompts: n})
+		out = append(out, Cell{Combination: c, Conc: conc, NumPrompts: s.NumPrompts.Of(c.OSL, conc)})
 	}
 	return out
 }
+
+// Prompts says how many requests a cell has, each cell or those of one CONC. The
+// zero Prompts is the rule of [NumPrompts].
+type Prompts struct {
+	All    Count
+	ByConc map[int]Count // goes before All
+}
+
+// Count is a number of requests, or one for each request in flight.
+type Count struct {
+	N      int  // 0: not given
+	Rounds bool // N is of rounds: CONC×N requests
+}
+
+// Given reports whether anything is said at all.
+func (p Prompts) Given() bool { return p.All.N > 0 || len(p.ByConc) > 0 }
+
+// Of is the number of requests of a cell.
+func (p Prompts) Of(osl, conc int) int {
+	n, ok := p.ByConc[conc]
+	if !ok {
+		n = p.All
+	}
+	switch {
+	case n.N == 0:
+		return NumPrompts(osl, conc)
+	case n.Rounds:
+		return n.N * conc
+	}
+	return n.N
+}
+
+// ParsePrompts reads 200, 50x (CONC×50) or 4:200,64:25x (by CONC, and the rule for
+// the others).
+func ParsePrompts(s string) (Prompts, error) {
+	var p Prompts
+	for _, part := range strings.Split(s, ",") {
+		at, count, by := strings.Cut(strings.TrimSpace(part), ":")
+		if !by {
+			at, count = "", at
+		}
+		digits, rounds := strings.CutSuffix(strings.TrimSpace(count), "x")
+		n, err := strconv.Atoi(digits)
+		if err != nil || n < 1 || n > mostPrompts {
+			return p, errPrompts
+		}
+		if !by {
+			if p.All.N != 0 {
+				return p, errPrompts
+			}
+			p.All = Count{n, rounds}
+			continue
+		}
+		conc, err := strconv.Atoi(strings.TrimSpace(at))
+		if _, twice := p.ByConc[conc]; err != nil || conc < 1 || twice {
+			return p, errPrompts
+		}
+		if p.ByConc == nil {
+			p.ByConc = map[int]Count{}
+		}
+		p.ByConc[conc] = Count{n, rounds}
+	}
+	return p, nil
+}
+
+// mostPrompts keeps CONC×N within a number.
+const mostPrompts = 1 << 30
+
+var errPrompts = errors.New("want a whole number, 1 or more, such as 200, a number a CONC, as 50x, or several, as 4:200,64:25x")
 
 // NumPrompts is the number of requests of a cell: CONC×20 where OSL is 8192,
 // else CONC×50 (the rule of the AMD MI355X InferenceMAX bounty).

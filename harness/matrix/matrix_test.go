@@ -34,8 +34,35 @@ func TestNumPromptsRule(t *testing.T) {
 	assert.Equal(t, 200, NumPrompts(1024, 4))
 	assert.Equal(t, 3200, NumPrompts(1024, 64))
 	assert.Equal(t, 1280, NumPrompts(8192, 64))
-	cells := Selection{NumPrompts: 7}.Cells(Combination{1024, 8192})
-	assert.Equal(t, 7, cells[4].NumPrompts)
+}
+
+func TestParsePrompts(t *testing.T) {
+	for text, want := range map[string][]int{ // at CONC 4, 8, 16, 32, 64 of (1024,8192)
+		"":               {80, 160, 320, 640, 1280},
+		"7":              {7, 7, 7, 7, 7},
+		"50x":            {200, 400, 800, 1600, 3200},
+		"4:200,64:1600":  {200, 160, 320, 640, 1600},
+		" 4:10x , 64:5 ": {40, 160, 320, 640, 5},
+		"10x,64:100":     {40, 80, 160, 320, 100},
+		"64:100,7":       {7, 7, 7, 7, 100},
+	} {
+		var p Prompts
+		if text != "" {
+			var err error
+			p, err = ParsePrompts(text)
+			assert.NoError(t, err, text)
+		}
+		assert.Equal(t, text != "", p.Given())
+		var got []int
+		for _, c := range (Selection{NumPrompts: p}).Cells(Combination{1024, 8192}) {
+			got = append(got, c.NumPrompts)
+		}
+		assert.Equal(t, want, got, text)
+	}
+	for _, bad := range []string{"0", "-1", "x", "5y", "4:", ":5", "4:0", "4:5,4:6", "5,6", "4:5,", "1e3", "5xx", "99999999999999999999", "0:5", "5 x", "²"} {
+		_, err := ParsePrompts(bad)
+		assert.Error(t, err, bad)
+	}
 }
 
 func TestNames(t *testing.T) {

@@ -125,7 +125,7 @@ type Board struct {
 }
 
 // Endless reports whether DURATION alone ends a pass.
-func (s Settings) Endless() bool { return s.Shape.Duration > 0 && s.Selection.NumPrompts == 0 }
+func (s Settings) Endless() bool { return s.Shape.Duration > 0 && !s.Selection.NumPrompts.Given() }
 
 // Embedded reports whether the suite measures its own engine.
 func (s Settings) Embedded() bool { return s.Server.BaseURL == "" }

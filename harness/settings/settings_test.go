@@ -80,6 +80,7 @@ func TestValues(t *testing.T) {
 func TestBadValuesAreOneClearLine(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		`ISL="abc" (from the environment): want a whole number, 1 or more`: {"ISL": "abc"},
+		`NUM_PROMPTS="50y" (from the environment): want a whole number`: {"NUM_PROMPTS": "50y"},
 		`CONC="0"`:    {"CONC": "0"},
 		`CONC="4,4"`:  {"CONC": "4,4"},
 		`CONC=","`:    {"CONC": ","},
@@ -169,7 +170,7 @@ func TestResumeTakesWhatTheBatchWasRunWith(t *testing.T) {
 	s, err := load(t, nil, map[string]string{"RESUME": dir, "CONC": "2", "SEED": "7"}, "SEED=1\nBASE_URL=http://h:1\nGPU_WATTS=500\n")
 	require.NoError(t, err)
 	assert.Equal(t, dir, s.Resume)
-	assert.Equal(t, []int64{7, 9, 4, 512, 64}, []int64{s.Workload.Seed, int64(s.Selection.NumPrompts), int64(s.Server.TP), int64(s.Selection.ISL), int64(s.Selection.OSL)})
+	assert.Equal(t, []int64{7, 9, 4, 512, 64}, []int64{s.Workload.Seed, int64(s.Selection.NumPrompts.Of(64, 1)), int64(s.Server.TP), int64(s.Selection.ISL), int64(s.Selection.OSL)})
 	assert.Equal(t, []int{2}, s.Selection.Conc, "which cells run again may be chosen")
 	assert.True(t, s.Embedded(), ".env does not speak for a batch that ran without it")
 	assert.Equal(t, 500.0, s.Results.GPUWatts, "but for what does not touch the measurement")

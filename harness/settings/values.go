@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	"inferbench/harness/matrix"
 	"inferbench/harness/textfile"
 )
 
@@ -220,6 +221,11 @@ func concList(v string) (list []int, err error) {
 		}
 	}
 	return list, nil
+}
+
+func setNumPrompts(s *Settings, v string) (err error) {
+	s.Selection.NumPrompts, err = matrix.ParsePrompts(v)
+	return err
 }
 
 func setSeed(s *Settings, v string) error {
