@@ -80,7 +80,7 @@ func TestValues(t *testing.T) {
 func TestBadValuesAreOneClearLine(t *testing.T) {
 	for want, env := range map[string]map[string]string{
 		`ISL="abc" (from the environment): want a whole number, 1 or more`: {"ISL": "abc"},
-		`NUM_PROMPTS="50y" (from the environment): want a whole number`: {"NUM_PROMPTS": "50y"},
+		`NUM_PROMPTS="50y" (from the environment): want a whole number`:    {"NUM_PROMPTS": "50y"},
 		`CONC="0"`:    {"CONC": "0"},
 		`CONC="4,4"`:  {"CONC": "4,4"},
 		`CONC=","`:    {"CONC": ","},

@@ -137,7 +137,7 @@ var groups = []group{
 			Elsewhere: []string{"MAX_CONCURRENCY", "CONCURRENCY"}, set: setConc,
 			Help: "requests in flight: one value or a list, as 4,8,16; none means 4,8,16,32,64"},
 		{Env: "NUM_PROMPTS", Arg: "num_prompts", Elsewhere: []string{"NUM_REQUESTS"},
-			set:  setNumPrompts,
+			set: setNumPrompts,
 			Help: "requests a cell: 200, 50x (CONC×50), or by CONC, as 4:200,64:25x; none means CONC×50, or CONC×20 " +
 				"where OSL is 8192"},
 		{Env: "RANDOM_RANGE_RATIO", Default: "1.0", Arg: "random_range_ratio",
