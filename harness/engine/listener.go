@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"inferbench/harness/clock"
 	"inferbench/harness/timedconn"
 )
 
@@ -23,15 +24,19 @@ var quiet = log.New(io.Discard, "", 0)
 type listener struct {
 	net.Listener
 	conns chan *conn
-	done  chan struct{}
-	once  sync.Once
+	// closed ends with Close.
+	closed context.Context
+	shut   context.CancelFunc
+	once   sync.Once
 
 	mu   sync.Mutex
 	open map[*conn]struct{} // nil once closed
 }
 
 func newListener(ln net.Listener) *listener {
-	return &listener{Listener: ln, conns: make(chan *conn), done: make(chan struct{}), open: map[*conn]struct{}{}}
+	l := &listener{Listener: ln, conns: make(chan *conn), open: map[*conn]struct{}{}}
+	l.closed, l.shut = context.WithCancel(context.Background())
+	return l
 }
 
 // accept takes new connections until the listener is closed.
@@ -39,12 +44,11 @@ func (l *listener) accept() {
 	for {
 		nc, err := l.Listener.Accept()
 		if err != nil {
-			select {
-			case <-l.done:
+			if l.closed.Err() != nil {
 				return
-			case <-time.After(10 * time.Millisecond): // out of file descriptors, perhaps: wait for some
-				continue
 			}
+			_ = clock.Sleep(l.closed, 10*time.Millisecond) // out of file descriptors, perhaps: wait for some
+			continue
 		}
 		c := &conn{Conn: timedconn.New(nc.(*net.TCPConn)), from: l}
 		if l.add(c) {
@@ -72,7 +76,7 @@ func (l *listener) give(c *conn, unread ...byte) {
 	_ = c.SetDeadline(time.Time{})
 	select {
 	case l.conns <- c:
-	case <-l.done:
+	case <-l.closed.Done():
 		_ = c.Close()
 	}
 }
@@ -81,7 +85,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
-	case <-l.done:
+	case <-l.closed.Done():
 		return nil, net.ErrClosed
 	}
 }
@@ -89,7 +93,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error {
 	var err error
 	l.once.Do(func() {
-		close(l.done)
+		l.shut()
 		err = l.Listener.Close()
 	})
 	return err

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"inferbench/harness/clock"
 )
 
 // strike draws the fault for a request, and carries it out where it answers in
@@ -36,11 +38,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 	f := x.fault
 	switch {
 	case f.is("stall-first"), f.is("stall-mid-stream"):
-		select {
-		case <-time.After(f.pause):
-		case <-r.Context().Done():
-			return
-		case <-x.e.closed.Done():
+		if clock.Sleep(r.Context(), f.pause) != nil {
 			return
 		}
 	case f.is("garbage"):
@@ -71,29 +69,12 @@ func (x *exchange) answerRaw(w http.ResponseWriter, body []byte) {
 		_, _ = c.Write(b[:len(head)+len(body)/2])
 	case "slow-loris":
 		for i := range b {
-			if _, err := c.Write(b[i : i+1]); err != nil || !x.e.sleep(x.fault.pause, nil) {
+			if _, err := c.Write(b[i : i+1]); err != nil || clock.Sleep(x.e.closed, x.fault.pause) != nil {
 				break
 			}
 		}
 	}
 	_ = c.Close()
-}
-
-// sleep waits, and reports false where the engine was closed, or gone ended,
-// first.
-func (e *Engine) sleep(d time.Duration, gone <-chan struct{}) bool {
-	if d <= 0 {
-		return e.closed.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-gone:
-	case <-e.closed.Done():
-	}
-	return false
 }
 
 // misbehave writes a stream, event by event, as its fault has it. It does so on
@@ -112,15 +93,15 @@ func (s *stream) misbehave(f *fault) {
 		ok := true
 		switch {
 		case f.is("stall-first"):
-			ok = (!first || s.e.sleep(f.pause, s.gone)) && s.writeNow(b)
+			ok = (!first || clock.Sleep(s.alive, f.pause) == nil) && s.writeNow(b)
 		case f.is("slow-loris"):
 			for i := 0; i < len(b) && ok; i++ {
-				ok = s.writeNow(b[i:i+1]) && s.e.sleep(f.pause, s.gone)
+				ok = s.writeNow(b[i:i+1]) && clock.Sleep(s.alive, f.pause) == nil
 			}
 		case !due:
 			ok = s.writeNow(b)
 		case f.is("stall-mid-stream"):
-			ok = s.e.sleep(f.pause, s.gone) && s.writeNow(b)
+			ok = clock.Sleep(s.alive, f.pause) == nil && s.writeNow(b)
 		case f.is("drop-mid-stream"):
 			s.c.kill()
 			ok = false

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strconv"
@@ -41,10 +42,11 @@ type stream struct {
 	draining bool
 	over     bool // all is written, or never will be
 	broken   bool
-	faulty   bool          // a goroutine writes it all: see misbehave
-	more     *sync.Cond    // on mu: something is there for that goroutine
-	gone     chan struct{} // closed with broken
-	intact   bool          // broken, but the response was ended as HTTP wants it
+	faulty   bool            // a goroutine writes it all: see misbehave
+	more     *sync.Cond      // on mu: something is there for that goroutine
+	alive    context.Context // ends with broken, and with the engine
+	lose     context.CancelFunc
+	intact   bool // broken, but the response was ended as HTTP wants it
 	buf      []byte
 	done     chan struct{} // closed with over
 
@@ -67,7 +69,8 @@ func newStream(e *Engine, c *conn, f format, jobs []*job, chunked bool) (*stream
 		return nil, err
 	}
 	s := &stream{e: e, c: c, raw: raw, form: f, jobs: jobs, left: len(jobs), chunked: chunked,
-		chunk: max(e.profile.Limits.DecodeRounds, 1), done: make(chan struct{}), gone: make(chan struct{})}
+		chunk: max(e.profile.Limits.DecodeRounds, 1), done: make(chan struct{})}
+	s.alive, s.lose = context.WithCancel(e.closed)
 	s.more = sync.NewCond(&s.mu)
 	s.try = func(fd uintptr) bool {
 		s.n, s.err = syscall.Write(int(fd), s.writing)
@@ -183,10 +186,8 @@ func (s *stream) push(b []byte) {
 
 // fail gives the connection up. The stream is over once its jobs have noticed.
 func (s *stream) fail() {
-	if !s.broken {
-		s.broken = true
-		close(s.gone)
-	}
+	s.broken = true
+	s.lose()
 	if s.left == 0 {
 		s.end()
 	}
@@ -196,6 +197,7 @@ func (s *stream) fail() {
 func (s *stream) end() {
 	if !s.over {
 		s.over = true
+		s.lose()                                 // nobody waits on it any more
 		_ = s.c.SetReadDeadline(time.Unix(1, 0)) // wakes the handler
 		close(s.done)
 	}

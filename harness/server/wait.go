@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"inferbench/harness/clock"
 	"inferbench/harness/hint"
 )
 
@@ -61,10 +62,7 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 		if o.OnWait != nil {
 			o.OnWait(waited, err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(min(o.Every, o.Timeout-waited)): // a last look when the time is over
-		}
+		_ = clock.Sleep(ctx, min(o.Every, o.Timeout-waited)) // a last look when the time is over; an interrupt is told of above
 	}
 }
 
