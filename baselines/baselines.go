@@ -92,23 +92,27 @@ func (h *Hardware) Differences(ratio float64, gpus int) []string {
 // Accuracy is what a model is known to reach on one task and text: perplexities
 // in windows of one length, or a share of right answers.
 type Accuracy struct {
-	Name           string   `json:"name"`   // the file's name without .json
-	Models         []string `json:"models"` // none: taken by its name alone. Patterns of path.Match, without regard to case, on the model name's last path element
-	Task           string   `json:"task"`   // as ACC_TASK has it
-	Corpus         string   `json:"corpus"`
-	CorpusSHA256   string   `json:"corpus_sha256,omitempty"` // of the raw file; only a share of right answers may do without, where it is not known
-	MaxLength      int      `json:"max_length"`              // model length in tokens that the windows follow from
-	BitsPerByte    float64  `json:"bits_per_byte,omitempty"`
-	BytePerplexity float64  `json:"byte_perplexity,omitempty"`
-	WordPerplexity float64  `json:"word_perplexity,omitempty"` // recorded, never judged; 0 states none
+	Name string `json:"name"` // the file's name without .json
+	// none: taken by its name alone. Patterns of path.Match, without regard to case, on the model
+	// name's last path element
+	Models []string `json:"models"`
+	Task   string   `json:"task"` // as ACC_TASK has it
+	Corpus string   `json:"corpus"`
+	// of the raw file; only a share of right answers may do without, where it is not known
+	CorpusSHA256   string  `json:"corpus_sha256,omitempty"`
+	MaxLength      int     `json:"max_length"` // model length in tokens that the windows follow from
+	BitsPerByte    float64 `json:"bits_per_byte,omitempty"`
+	BytePerplexity float64 `json:"byte_perplexity,omitempty"`
+	WordPerplexity float64 `json:"word_perplexity,omitempty"` // recorded, never judged; 0 states none
 	// WordPerplexityNote says why the stated word_perplexity cannot be met.
 	WordPerplexityNote string  `json:"word_perplexity_note,omitempty"`
 	Tolerance          float64 `json:"tolerance"` // relative, to both sides: 0.03 is ±3 %
 
 	// Of a task that counts right answers, in place of the perplexities.
-	ExactMatch float64 `json:"exact_match,omitempty"` // share of right answers, 0 to 1; the floor is this less the tolerance
-	Filter     string  `json:"filter,omitempty"`      // which of the task's shares it is asked of, with commas between
-	Shots      int     `json:"shots,omitempty"`       // worked examples before each question
+	// share of right answers, 0 to 1; the floor is this less the tolerance
+	ExactMatch float64 `json:"exact_match,omitempty"`
+	Filter     string  `json:"filter,omitempty"` // which of the task's shares it is asked of, with commas between
+	Shots      int     `json:"shots,omitempty"`  // worked examples before each question
 	// ExamplesSHA256 is of the file that the examples are drawn from; empty
 	// where it is not known.
 	ExamplesSHA256 string `json:"examples_sha256,omitempty"`
@@ -181,7 +185,8 @@ func load(kind, nameOrPath string, into validator) error {
 	} else {
 		b, err = files.ReadFile(kind + "/" + nameOrPath + ".json")
 		if err != nil {
-			err = fmt.Errorf("none of that name; there are: %s, or give the path of a .json file", strings.Join(Names(kind), ", "))
+			err = fmt.Errorf("none of that name; there are: %s, or give the path of a .json file",
+				strings.Join(Names(kind), ", "))
 		}
 	}
 	if err != nil {
@@ -193,7 +198,8 @@ func load(kind, nameOrPath string, into validator) error {
 		return fmt.Errorf("%s baseline %s: line %d: %w", kind, nameOrPath, lineOf(b, dec.InputOffset(), err), err)
 	}
 	if rest := bytes.TrimLeft(b[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
-		return fmt.Errorf("%s baseline %s: line %d: something follows the baseline", kind, nameOrPath, 1+bytes.Count(b[:len(b)-len(rest)], []byte("\n")))
+		return fmt.Errorf("%s baseline %s: line %d: something follows the baseline", kind, nameOrPath,
+			1+bytes.Count(b[:len(b)-len(rest)], []byte("\n")))
 	}
 	if err := into.validate(); err != nil {
 		return fmt.Errorf("%s baseline %s: %w", kind, nameOrPath, withLine(b, err))
@@ -223,7 +229,8 @@ func lineOf(b []byte, offset int64, err error) int {
 
 func (h *Hardware) validate() error {
 	for _, f := range []struct{ key, value string }{
-		{"name", h.Name}, {"hardware", h.Hardware}, {"source", h.Source}, {"result_key", h.ResultKey}, {"key_prefix", h.KeyPrefix},
+		{"name", h.Name}, {"hardware", h.Hardware}, {"source", h.Source}, {"result_key", h.ResultKey}, {"key_prefix",
+			h.KeyPrefix},
 	} {
 		if f.value == "" {
 			return wrong("must be given", f.key)
@@ -299,7 +306,8 @@ func (a *Accuracy) validateMetrics() error {
 	if math.Abs(math.Exp2(a.BitsPerByte)/a.BytePerplexity-1) > 1e-3 {
 		// Both are the same log-likelihood over the same bytes, so one follows
 		// from the other; a typing slip in either shows here.
-		return wrong(fmt.Sprintf("%g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte, a.BytePerplexity, math.Exp2(a.BitsPerByte)), "bits_per_byte")
+		return wrong(fmt.Sprintf("%g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", a.BitsPerByte,
+			a.BytePerplexity, math.Exp2(a.BitsPerByte)), "bits_per_byte")
 	}
 	return nil
 }

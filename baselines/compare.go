@@ -94,7 +94,8 @@ func (c Comparison) Flat() map[string]any {
 	if c.MedianE2E != nil {
 		flat[later] = map[string]any{"baseline_median_e2e_" + h.KeySuffix: c.MedianE2E,
 			"baseline_tput_pergpu_" + h.KeySuffix: c.TputPerGPU, "baseline_median_intvty_" + h.KeySuffix: c.Interactivity}
-		flat[first] = map[string]any{h.KeyPrefix + "_median_e2e_" + h.KeySuffix: c.MedianE2E, h.KeyPrefix + "_tput_pergpu_" + h.KeySuffix: c.TputPerGPU}
+		flat[first] = map[string]any{h.KeyPrefix + "_median_e2e_" + h.KeySuffix: c.MedianE2E, h.KeyPrefix + "_tput_pergpu_" +
+			h.KeySuffix: c.TputPerGPU}
 	}
 	return flat
 }

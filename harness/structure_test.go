@@ -130,3 +130,31 @@ func TestNoTestReadsTheUsersSettings(t *testing.T) {
 		assert.True(t, clean[dir], path+" starts a command: import harness/settings/cleanenv in a test of its package")
 	}
 }
+
+// narrow is the longest line, in columns, that is read without scrolling.
+const narrow = 120
+
+// stillWide are the folders whose lines are yet to be wrapped: the list only gets
+// shorter.
+var stillWide = []string{"leaderboard", "cmd/inferbench", "e2e/gateways", "harness/accuracy", "harness/capacity",
+	"harness/clientcheck", "harness/engine/calibration", "harness/engine/schedule", "harness/estimate", "harness/figures",
+	"harness/load", "harness/metrics", "harness/rules", "harness/server", "harness/settings", "harness/stats",
+	"harness/submit", "harness/suite", "harness/sweep", "harness/workload"}
+
+// No line of Go is longer than 120 columns, but for an address and what stands in
+// back quotes, which cannot be wrapped.
+func TestLinesAreNarrow(t *testing.T) {
+	require.NoError(t, fs.WalkDir(os.DirFS(".."), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			slices.ContainsFunc(stillWide, func(dir string) bool { return strings.HasPrefix(path, dir+"/") }) {
+			return err
+		}
+		text, err := os.ReadFile("../" + path)
+		for n, line := range strings.Split(string(text), "\n") {
+			if wide := len([]rune(line)); wide > narrow && !strings.ContainsAny(line, "`") && !strings.Contains(line, "https://") {
+				t.Errorf("%s:%d: %d columns, more than %d: wrap it", path, n+1, wide, narrow)
+			}
+		}
+		return err
+	}))
+}

@@ -206,7 +206,8 @@ func (b *Batch) summary(end string) string {
 	if end == "" {
 		return w.String()
 	}
-	fmt.Fprintf(&w, "\n%s%s\n%sTotal tests: %d\nPassed: %d\nFailed: %d\n", rule, end, rule, len(h.Cells), b.count(Passed), b.count(Failed))
+	fmt.Fprintf(&w, "\n%s%s\n%sTotal tests: %d\nPassed: %d\nFailed: %d\n", rule, end, rule, len(h.Cells), b.count(Passed),
+		b.count(Failed))
 	if n := b.count(Incomplete); n > 0 {
 		fmt.Fprintf(&w, "Incomplete: %d\n", n)
 	}

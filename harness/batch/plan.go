@@ -105,7 +105,8 @@ func (p Plan) summary() (s Summary, ok bool) {
 	if p.Outcomes == nil {
 		return s, false
 	}
-	s = Summary{Combination: matrix.Combination{ISL: p.ISL, OSL: p.OSL}, Mode: p.Mode, Time: p.Time.Local(), Cells: len(p.Conc), Ended: p.Ended}
+	s = Summary{Combination: matrix.Combination{ISL: p.ISL, OSL: p.OSL}, Mode: p.Mode, Time: p.Time.Local(),
+		Cells: len(p.Conc), Ended: p.Ended}
 	for _, o := range p.Outcomes {
 		s.lines = append(s.lines, ReadCell{Cell: matrix.Cell{Combination: s.Combination, Conc: o.Conc},
 			Status: o.Status, Took: time.Duration(o.Took * float64(time.Second))})

@@ -95,7 +95,8 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 	}
 	for _, t := range ts {
 		row := requestRow{
-			t.Index, t.Sent.Nanoseconds(), t.Waited.Nanoseconds(), t.First.Nanoseconds(), t.Last.Nanoseconds(), t.Done.Nanoseconds(),
+			t.Index, t.Sent.Nanoseconds(), t.Waited.Nanoseconds(),
+			t.First.Nanoseconds(), t.Last.Nanoseconds(), t.Done.Nanoseconds(),
 			t.Chunks, t.Bundled, t.InputTokens, t.OutputTokens, t.NoUsage, t.Err, toMicros(t.ITL),
 		}
 		if err := enc.Encode(row); err != nil {

@@ -175,7 +175,8 @@ func (p *Page) Axe() []string {
 	}
 	Eval[int](p, string(script)+";0")
 	type violation struct{ ID, Impact, Help, HTML string }
-	violations := Eval[[]violation](p, "axe.run().then(r => r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, HTML: v.nodes[0].html})))")
+	violations := Eval[[]violation](p, "axe.run().then(r => r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: "+
+		"v.help, HTML: v.nodes[0].html})))")
 	var out []string
 	for _, v := range violations {
 		if v.Impact == "serious" || v.Impact == "critical" {

@@ -27,13 +27,15 @@ func (c *Comparison) WriteText(w io.Writer) error {
 		tab := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprint(tab, "  \tA\tB\tB/A\tinterval\t  verdict\n")
 		for _, f := range cell.Figures {
-			fmt.Fprintf(tab, "  %s\t%s\t%s\t%.4f\t%s\t  %s\n", figures.ByKey(f.Key).LabelUnit(), f.print(f.A), f.print(f.B), f.Ratio, f.interval(), f.Verdict)
+			fmt.Fprintf(tab, "  %s\t%s\t%s\t%.4f\t%s\t  %s\n", figures.ByKey(f.Key).LabelUnit(), f.print(f.A), f.print(f.B),
+				f.Ratio, f.interval(), f.Verdict)
 		}
 		if err := tab.Flush(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(&b, "\nB/A above 1 is better for rates (tok/s, req/s), worse for milliseconds. Intervals: %g %%, over the whole table where requests are resampled.\n", c.Confidence*100)
+	fmt.Fprintf(&b, "\nB/A above 1 is better for rates (tok/s, req/s), worse for milliseconds. Intervals: %g %%, over "+
+		"the whole table where requests are resampled.\n", c.Confidence*100)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -76,7 +78,8 @@ func (c *Comparison) Check(maxRegress float64) Gate {
 		for _, f := range cell.Figures {
 			tested = tested || f.Verdict != Untested
 			if f.Verdict == Worse && f.Regress() > maxRegress {
-				g.Regressions = append(g.Regressions, fmt.Sprintf("%s: %s is %.1f %% worse (allowed: %g %%)", cell.Name, figures.ByKey(f.Key).Label(), f.Regress()*100, maxRegress*100))
+				g.Regressions = append(g.Regressions, fmt.Sprintf("%s: %s is %.1f %% worse (allowed: %g %%)", cell.Name,
+					figures.ByKey(f.Key).Label(), f.Regress()*100, maxRegress*100))
 			}
 		}
 		if !tested && len(cell.Figures) > 0 {

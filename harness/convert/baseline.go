@@ -34,11 +34,13 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 			case unlike(a) != "":
 				return nil, fmt.Errorf("%s: %s, but a hardware baseline is of a closed loop of random prompts", c.File, unlike(a))
 			case p.E2EL.Median == nil || p.Interactivity == nil || p.TputPerGPU == nil:
-				return nil, fmt.Errorf("%s: it has no median_e2el_ms, no interactivity or no tput_per_gpu, which a baseline is made of", c.File)
+				return nil, fmt.Errorf("%s: it has no median_e2el_ms, no interactivity or no tput_per_gpu, which a baseline is "+
+					"made of", c.File)
 			case first == nil:
 				first = a
 			case a.Model != first.Model || a.RandomRangeRatio != first.RandomRangeRatio || a.TP != first.TP:
-				return nil, fmt.Errorf("%s: %s at ratio %g on %d GPUs, but the cells before it are %s at ratio %g on %d GPUs: a baseline is of one workload",
+				return nil, fmt.Errorf("%s: %s at ratio %g on %d GPUs, but the cells before it are %s at ratio %g on %d GPUs: a "+
+					"baseline is of one workload",
 					c.File, a.Model, a.RandomRangeRatio, a.TP, first.Model, first.RandomRangeRatio, first.TP)
 			}
 			h.Points = append(h.Points, baselines.Point{
@@ -57,7 +59,8 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 		h.Source = "measured with inferbench: " + strings.Join(dirs, ", ")
 	}
 	h.Model = first.Model
-	h.Workload = baselines.Workload{RandomRangeRatio: first.RandomRangeRatio, GPUs: first.TP, Note: "as the batch's own results record it"}
+	h.Workload = baselines.Workload{RandomRangeRatio: first.RandomRangeRatio, GPUs: first.TP,
+		Note: "as the batch's own results record it"}
 	// Keys follow the first baseline's: b200_baseline_nv1126 holds
 	// b200_median_e2e_1126, the digits being month and day.
 	prefix := strings.ReplaceAll(name, "-", "_")

@@ -17,7 +17,8 @@ import (
 // sections of a result file that a table has room for, with what their keys
 // begin with there. Keys at the top of a file stay as they are.
 var sections = []struct{ key, prefix string }{
-	{"benchmark_args", ""}, {"hardware_baseline", "baseline_"}, {"accuracy", "accuracy_"}, {"accuracy_validation", "accuracy_validation_"}, {"server_metrics", "server_"},
+	{"benchmark_args", ""}, {"hardware_baseline", "baseline_"}, {"accuracy", "accuracy_"},
+	{"accuracy_validation", "accuracy_validation_"}, {"server_metrics", "server_"},
 }
 
 // WriteCSV writes one row a cell of all the folders: the batch, the cell, how

@@ -41,7 +41,8 @@ type Imported struct {
 }
 
 // errUnknown is for an object in which no tool is recognised.
-var errUnknown = errors.New("not a result that is known here: want vLLM's `bench serve --save-result`, SGLang's `bench_serving --output-file` or an InferenceMAX/InferenceX aggregate")
+var errUnknown = errors.New("not a result that is known here: want vLLM's `bench serve --save-result`, SGLang's " +
+	"`bench_serving --output-file` or an InferenceMAX/InferenceX aggregate")
 
 // Read reads every run in a file: one JSON object, a list of them, or one a
 // line. The error names the file and the line.

@@ -36,7 +36,8 @@ func vllm(o object, h Hints) (*Imported, error) {
 	r := &Imported{Tool: "vLLM bench serve", Duration: seconds(s.Duration)}
 	r.Date, _ = time.ParseInLocation("20060102-150405", o.text("date"), time.Local)
 	r.Result.Args = batch.Args{
-		Model: first(h.Model, o.text("model_id")), Backend: o.text("backend", "endpoint_type"), DatasetName: first(o.text("dataset_name"), "random"),
+		Model: first(h.Model, o.text("model_id")), Backend: o.text("backend", "endpoint_type"),
+		DatasetName:    first(o.text("dataset_name"), "random"),
 		RandomInputLen: first(o.int("random_input_len"), h.ISL), RandomOutputLen: first(o.int("random_output_len"), h.OSL),
 		RandomRangeRatio: h.RangeRatio, MaxConcurrency: o.int("max_concurrency"), NumPrompts: o.int("num_prompts"),
 		RequestRate: o.rate(), TP: first(o.int("tp"), h.TP), ClientVersion: "vllm bench serve",
@@ -70,14 +71,16 @@ func sglang(o object, h Hints) (*Imported, error) {
 	_ = json.Unmarshal(o["server_info"], &server) // null where the server did not tell
 	r := &Imported{Tool: "SGLang bench_serving", Duration: seconds(s.Duration)}
 	if v := o.number("random_range_ratio"); v != nil && *v == 0 && h.RangeRatio == 0 {
-		return nil, errors.New("its lengths were anything from 1 to the full ones (random_range_ratio 0, the client's default), as in no cell here: run it with --random-range-ratio 1")
+		return nil, errors.New("its lengths were anything from 1 to the full ones (random_range_ratio 0, the client's " +
+			"default), as in no cell here: run it with --random-range-ratio 1")
 	}
 	dataset := first(o.text("dataset_name"), "random")
 	if dataset == "random-ids" { // its "random" takes ShareGPT's text
 		dataset = "random"
 	}
 	r.Result.Args = batch.Args{
-		Model: first(h.Model, server.text("served_model_name", "model_path")), Backend: o.text("backend"), DatasetName: dataset,
+		Model: first(h.Model, server.text("served_model_name", "model_path")), Backend: o.text("backend"),
+		DatasetName:    dataset,
 		RandomInputLen: first(o.int("random_input_len"), h.ISL), RandomOutputLen: first(o.int("random_output_len"), h.OSL),
 		RandomRangeRatio: first(o.float("random_range_ratio"), h.RangeRatio), MaxConcurrency: o.int("max_concurrency"),
 		NumPrompts: s.Successful, RequestRate: o.rate(), TP: first(server.int("tp_size"), h.TP),
@@ -112,12 +115,14 @@ func inferenceMAX(o object, h Hints) (*Imported, error) {
 	r := &Imported{Tool: "InferenceMAX"}
 	r.Result.Performance = &s
 	r.Result.Args = batch.Args{
-		Model: first(h.Model, o.text("model", "infmax_model_prefix")), Backend: o.text("framework"), BackendVersion: o.text("image"), DatasetName: "random",
+		Model: first(h.Model, o.text("model", "infmax_model_prefix")), Backend: o.text("framework"),
+		BackendVersion: o.text("image"), DatasetName: "random",
 		RandomInputLen: first(o.int("isl"), h.ISL), RandomOutputLen: first(o.int("osl"), h.OSL),
 		RandomRangeRatio: first(h.RangeRatio, 0.8), MaxConcurrency: o.int("conc"), TP: tp, ClientVersion: "InferenceMAX",
 		Settings: map[string]string{"hw": o.text("hw", "hardware"), "precision": o.text("precision")},
 	}
-	r.Result.Notes = append(r.Result.Notes, fmt.Sprintf("measured on %s, %s", first(o.text("hw", "hardware"), "unknown hardware"), first(o.text("precision"), "unknown precision")),
+	r.Result.Notes = append(r.Result.Notes, fmt.Sprintf("measured on %s, %s",
+		first(o.text("hw", "hardware"), "unknown hardware"), first(o.text("precision"), "unknown precision")),
 		"the aggregate does not tell how many requests and tokens there were, nor how long the run took: these read 0")
 	r.Date, _ = time.ParseInLocation(time.DateOnly, o.text("date"), time.Local)
 	return r, nil
@@ -128,7 +133,8 @@ func inferenceMAX(o object, h Hints) (*Imported, error) {
 func (r *Imported) fixedLengths(s stats.Summary) {
 	a := &r.Result.Args
 	n := int64(s.Successful)
-	if a.RandomRangeRatio == 0 && n > 0 && *s.InputTokens == n*int64(a.RandomInputLen) && s.OutputTokens == n*int64(a.RandomOutputLen) {
+	if a.RandomRangeRatio == 0 && n > 0 && *s.InputTokens == n*int64(a.RandomInputLen) &&
+		s.OutputTokens == n*int64(a.RandomOutputLen) {
 		a.RandomRangeRatio = 1
 	}
 }
@@ -154,7 +160,8 @@ func (r *Imported) requests(o object) error {
 		Output []int       `json:"output_lens"`
 		Errors []string    `json:"errors"`
 	}
-	for key, into := range map[string]any{"start_times": &d.Start, "ttfts": &d.TTFT, "itls": &d.ITL, "input_lens": &d.Input, "output_lens": &d.Output, "errors": &d.Errors} {
+	for key, into := range map[string]any{"start_times": &d.Start, "ttfts": &d.TTFT, "itls": &d.ITL,
+		"input_lens": &d.Input, "output_lens": &d.Output, "errors": &d.Errors} {
 		if raw, ok := o[key]; ok {
 			if err := json.Unmarshal(raw, into); err != nil {
 				return fmt.Errorf("%s: %w", key, err)
@@ -163,11 +170,13 @@ func (r *Imported) requests(o object) error {
 	}
 	n := len(d.Start)
 	if n == 0 || len(d.TTFT) != n || len(d.ITL) != n || len(d.Input) != n || len(d.Output) != n {
-		return fmt.Errorf("its per-request lists differ in length: %d start_times, %d ttfts, %d itls, %d input_lens, %d output_lens", n, len(d.TTFT), len(d.ITL), len(d.Input), len(d.Output))
+		return fmt.Errorf("its per-request lists differ in length: %d start_times, %d ttfts, %d itls, %d input_lens, %d "+
+			"output_lens", n, len(d.TTFT), len(d.ITL), len(d.Input), len(d.Output))
 	}
 	zero := slices.Min(d.Start)
 	for i := range n {
-		t := stats.Timing{Index: i, Sent: seconds(d.Start[i] - zero), InputTokens: d.Input[i], OutputTokens: d.Output[i], Chunks: len(d.ITL[i]) + 1}
+		t := stats.Timing{Index: i, Sent: seconds(d.Start[i] - zero), InputTokens: d.Input[i], OutputTokens: d.Output[i],
+			Chunks: len(d.ITL[i]) + 1}
 		t.First = t.Sent + seconds(d.TTFT[i])
 		t.Last = t.First
 		t.ITL.Reserve(len(d.ITL[i]))

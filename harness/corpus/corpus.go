@@ -100,7 +100,8 @@ func (c *Cache) Get(ctx context.Context, f File) ([]byte, error) {
 			first = err
 		}
 	}
-	return nil, c.missing(f, path, fmt.Errorf("%w from any of %d addresses (%w)", ErrUnavailable, len(c.sources(f)), first))
+	return nil, c.missing(f, path, fmt.Errorf("%w from any of %d addresses (%w)", ErrUnavailable, len(c.sources(f)),
+		first))
 }
 
 var errOffline = fmt.Errorf("%w: HF_HUB_OFFLINE forbids it", ErrUnavailable)
@@ -108,7 +109,8 @@ var errOffline = fmt.Errorf("%w: HF_HUB_OFFLINE forbids it", ErrUnavailable)
 // missing says why a file is not here, and the ways to bring it.
 func (c *Cache) missing(f File, path string, err error) error {
 	return hint.New(fmt.Errorf("%s (%d bytes, SHA-256 %s) %w", f.Base, f.Size, f.SHA256, err),
-		fmt.Sprintf("run make fetch CACHE_DIR=DIR on a machine that has network and carry DIR over (CACHE_DIR), or put the file at %s, "+
+		fmt.Sprintf("run make fetch CACHE_DIR=DIR on a machine that has network and carry DIR over (CACHE_DIR), or put "+
+			"the file at %s, "+
 			"or set %s to where it is, or DATA_MIRROR to a folder on a web server that has it", path, f.Setting))
 }
 
@@ -164,7 +166,8 @@ func (c *Cache) path(f File) (string, error) {
 	if dir == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("no folder to keep %s in: %w: set CACHE_DIR, or %s to where the file is", f.Base, err, f.Setting)
+			return "", fmt.Errorf("no folder to keep %s in: %w: set CACHE_DIR, or %s to where the file is", f.Base, err,
+				f.Setting)
 		}
 		dir = filepath.Join(user, "inferbench")
 	}

@@ -19,7 +19,8 @@ import (
 // EleutherAI/wikitext_document_level (a row for each article).
 func Wikitext(b []byte, base string) ([]byte, error) {
 	switch {
-	case bytes.HasPrefix(b, []byte("PK\x03\x04")), bytes.HasPrefix(b, []byte("PK\x05\x06")): // the latter begins an empty one
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")), bytes.HasPrefix(b, []byte("PK\x05\x06")):
+		// the latter begins an empty one
 		return unzip(b, base)
 	case bytes.HasPrefix(b, []byte("PAR1")):
 		return inTime(b, fromParquet)

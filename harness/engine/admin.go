@@ -72,7 +72,8 @@ func (e *Engine) putNoise(w http.ResponseWriter, r *http.Request) {
 	var in noise
 	_, bad := readBody(r, &in)
 	if bad == nil && !(in.All >= 0 && in.Decode >= 0 && in.All+in.Decode <= maxNoise) {
-		bad = badRequest("noise", "noise %g and decode_noise %g: want 0 or more, and at most %d together", in.All, in.Decode, maxNoise)
+		bad = badRequest("noise", "noise %g and decode_noise %g: want 0 or more, and at most %d together", in.All, in.Decode,
+			maxNoise)
 	}
 	if bad != nil {
 		writeError(w, bad)

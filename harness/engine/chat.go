@@ -38,7 +38,9 @@ func (c *chatContent) UnmarshalJSON(b []byte) error {
 
 // chatTemplate is what chatPrompt does, in the words of those who write chat
 // templates.
-const chatTemplate = "{{ bos_token }}{% for m in messages %}{{ m.role | capitalize }}: {{ m.content }}\n\n{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}"
+const chatTemplate = "{{ bos_token }}{% for m in messages %}{{ m.role | capitalize }}: {{ m.content }}\n\n" +
+	"{% endfor %}" +
+	"{% if add_generation_prompt %}Assistant: {% endif %}"
 
 // chatPrompt applies the chat template.
 func chatPrompt(messages []chatMessage, generation bool) []int32 {

@@ -88,7 +88,8 @@ func (in *completionRequest) prompts(ids []int32) ([][]int32, []string, *apiErro
 	if err := json.Unmarshal(in.Prompt, &lists); err == nil && len(lists) > 0 {
 		return lists, nil, nil
 	}
-	return nil, nil, badRequest("prompt", "prompt must be a text, a list of texts, a list of token ids, or a list of such lists; none may be empty")
+	return nil, nil, badRequest("prompt", "prompt must be a text, a list of texts, a list of token ids, or a list of "+
+		"such lists; none may be empty")
 }
 
 func (e *Engine) checkLogprobs(in *completionRequest, how *sampling) *apiError {
@@ -101,7 +102,8 @@ func (e *Engine) checkLogprobs(in *completionRequest, how *sampling) *apiError {
 	how.logprobs = *in.Logprobs
 	how.wantsPrompts = in.Echo
 	if in.Echo && e.cfg.Dialect == SGLang {
-		return badRequest("echo", "Echo is not compatible with logprobs. To compute logprobs of input prompt, please use the native /generate API.")
+		return badRequest("echo", "Echo is not compatible with logprobs. To compute logprobs of input prompt, please use "+
+			"the native /generate API.")
 	}
 	return nil
 }

@@ -140,7 +140,8 @@ func Start(cfg Config) (*Engine, error) {
 	e.closed, e.shut = context.WithCancel(context.Background())
 	e.listener = newListener(ln)
 	e.loop = newLoop(e)
-	e.server = &http.Server{Handler: e.handler(), BaseContext: func(net.Listener) context.Context { return e.closed }, ConnContext: withConn, ConnState: idle, ErrorLog: quiet}
+	e.server = &http.Server{Handler: e.handler(), BaseContext: func(net.Listener) context.Context { return e.closed },
+		ConnContext: withConn, ConnState: idle, ErrorLog: quiet}
 	e.work.Go(e.listener.accept)
 	e.work.Go(e.loop.run)
 	e.work.Go(func() { _ = e.server.Serve(e.listener) })

@@ -16,7 +16,8 @@ func (j *job) appendLogprobs(b []byte, echo bool, from, to int, asIDs bool) []by
 		n += len(j.prompt)
 	}
 	l := lpWriter{j: j, at: j.form.chars, index: from, asIDs: asIDs, views: j.e.views.Load(),
-		tokens: make([]byte, 0, 8*n), values: make([]byte, 0, 20*n), top: make([]byte, 0, 40*n), offsets: make([]byte, 0, 6*n)}
+		tokens: make([]byte, 0, 8*n), values: make([]byte, 0, 20*n), top: make([]byte, 0, 40*n),
+		offsets: make([]byte, 0, 6*n)}
 	if echo {
 		s := ngram.State(0)
 		for i, t := range j.prompt {

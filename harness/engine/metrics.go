@@ -58,7 +58,8 @@ func (c *counters) ended(j *job) {
 
 // bounds of the histograms' buckets, in seconds: vLLM's for the time to first
 // token, finer at the low end, where the fast profile is.
-var bounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 320}
+var bounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5,
+	7.5, 10, 20, 40, 80, 160, 320}
 
 type histogram struct {
 	buckets [26]int
@@ -91,8 +92,10 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 	}
 	if e.cfg.Dialect != SGLang {
 		l := e.profile.Limits
-		fmt.Fprintf(&b, "# HELP vllm:cache_config_info How the KV cache is configured.\n# TYPE vllm:cache_config_info gauge\n"+
-			"vllm:cache_config_info{block_size=\"%d\",cache_dtype=\"auto\",enable_prefix_caching=\"%v\",engine=\"0\",num_gpu_blocks=\"%d\"} 1\n",
+		fmt.Fprintf(&b, "# HELP vllm:cache_config_info How the KV cache is configured.\n# TYPE vllm:cache_config_info "+
+			"gauge\n"+
+			"vllm:cache_config_info{block_size=\"%d\",cache_dtype=\"auto\",enable_prefix_caching=\"%v\","+
+			"engine=\"0\",num_gpu_blocks=\"%d\"} 1\n",
 			l.BlockTokens, l.PrefixCaching, l.KVTokens/max(l.BlockTokens, 1))
 		one("gauge", "vllm:num_requests_running", "Requests in the running batch.", g.running)
 		one("gauge", "vllm:num_requests_waiting", "Requests that wait to run.", g.waiting)
@@ -102,12 +105,14 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		one("counter", "vllm:prefix_cache_hits_total", "Prompt tokens found there.", g.hit)
 		one("counter", "vllm:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
 		one("counter", "vllm:generation_tokens_total", "Tokens generated.", c.generated.Load())
-		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n# TYPE vllm:request_success_total counter\n")
+		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n# TYPE vllm:request_success_total "+
+			"counter\n")
 		for _, reason := range []string{endAbort, endClosed, endLength, endStop} {
 			fmt.Fprintf(&b, "vllm:request_success_total{%s,finished_reason=%q} %d\n", model, reason, finished[reason])
 		}
 		ttft.write(&b, "vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.", model)
-		tpot.write(&b, "vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.", model)
+		tpot.write(&b, "vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.",
+			model)
 		e2el.write(&b, "vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.", model)
 	}
 	if e.cfg.Dialect != VLLM {
@@ -123,7 +128,8 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		one("counter", "sglang:generation_tokens_total", "Tokens generated.", c.generated.Load())
 	}
 	one("counter", "inferbench:engine_steps_total", "Steps of the engine.", c.steps.Load())
-	one("counter", "inferbench:engine_late_seconds_total", "Time by which steps were longer than the profile says, because this machine was busy.", float64(c.late.Load())/1e9)
+	one("counter", "inferbench:engine_late_seconds_total", "Time by which steps were longer than the profile says, "+
+		"because this machine was busy.", float64(c.late.Load())/1e9)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write([]byte(b.String()))
 }
@@ -135,5 +141,6 @@ func (h *histogram) write(b *strings.Builder, name, help, labels string) {
 		total += h.buckets[i]
 		fmt.Fprintf(b, "%s_bucket{%s,le=\"%g\"} %d\n", name, labels, le, total)
 	}
-	fmt.Fprintf(b, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, labels, h.count, name, labels, h.sum, name, labels, h.count)
+	fmt.Fprintf(b, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, labels, h.count, name, labels,
+		h.sum, name, labels, h.count)
 }

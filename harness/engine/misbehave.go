@@ -58,7 +58,8 @@ func (x *exchange) answerRaw(w http.ResponseWriter, body []byte) {
 		return
 	}
 	c := nc.(*conn)
-	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", len(body))
+	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: "+
+		"close\r\n\r\n", len(body))
 	b := append([]byte(head), body...)
 	switch x.fault.name {
 	case "drop-mid-stream":
@@ -109,10 +110,12 @@ func (s *stream) misbehave(f *fault) {
 			s.writeNow(b[:len(b)/2])
 			ok = false
 		case f.is("garbage"):
-			ok = s.writeNow(s.frame(nil, func(b []byte) []byte { return append(b, "data: {this is no JSON\n\n"...) })) && s.writeNow(b)
+			ok = s.writeNow(s.frame(nil, func(b []byte) []byte { return append(b, "data: {this is no JSON\n\n"...) })) &&
+				s.writeNow(b)
 		case f.is("error-event"):
 			s.writeNow(s.frame(nil, func(b []byte) []byte {
-				return append(b, `data: {"error":{"message":"a fault was asked for","type":"InternalServerError","param":null,"code":500}}`+"\n\ndata: [DONE]\n\n"...)
+				return append(b, `data: {"error":{"message":"a fault was asked for","type":"InternalServerError",`+
+					`"param":null,"code":500}}`+"\n\ndata: [DONE]\n\n"...)
 			}))
 			s.intact = s.chunked && s.writeNow([]byte("0\r\n\r\n"))
 			ok = false

@@ -96,18 +96,22 @@ func (c *common) choices() int {
 func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 	length := e.profile.MaxModelLen
 	if prompt >= length {
-		return 0, badRequest("prompt", "This model's maximum context length is %d tokens. However, your request has %d input tokens. Please reduce the length of the input messages.", length, prompt)
+		return 0, badRequest("prompt", "This model's maximum context length is %d tokens. However, your request has %d "+
+			"input tokens. Please reduce the length of the input messages.", length, prompt)
 	}
 	n := length - prompt
 	if maxTokens != nil {
 		if *maxTokens > n {
-			return 0, badRequest("max_tokens", "This model's maximum context length is %d tokens. However, you requested %d tokens (%d in the prompt, %d in the completion). Please reduce the length of the prompt or max_tokens.", length, prompt+*maxTokens, prompt, *maxTokens)
+			return 0, badRequest("max_tokens", "This model's maximum context length is %d tokens. However, you requested %d "+
+				"tokens (%d in the prompt, %d in the completion). Please reduce the length of the prompt or max_tokens.",
+				length, prompt+*maxTokens, prompt, *maxTokens)
 		}
 		n = *maxTokens
 	}
 	for !e.loop.sched.Fits(prompt + max(n, 1)) {
 		if maxTokens != nil || n <= 1 {
-			return 0, badRequest("prompt", "the KV cache holds %d tokens: %d of prompt and %d of completion can never run", e.profile.Limits.KVTokens, prompt, n)
+			return 0, badRequest("prompt", "the KV cache holds %d tokens: %d of prompt and %d of completion can never run",
+				e.profile.Limits.KVTokens, prompt, n)
 		}
 		n /= 2
 	}
@@ -263,7 +267,8 @@ func (x *exchange) stream(w http.ResponseWriter, r *http.Request, f format) {
 }
 
 func (x *exchange) head(chunked bool, requestID string) []byte {
-	b := append(make([]byte, 0, 256), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nDate: "...)
+	b := append(make([]byte, 0, 256), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; "+
+		"charset=utf-8\r\nCache-Control: no-cache\r\nDate: "...)
 	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
 	if requestID != "" {
 		b = append(b, "\r\nX-Request-Id: "...)

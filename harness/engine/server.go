@@ -99,5 +99,6 @@ func (e *Engine) checkModel(name string) *apiError {
 	if name == "" || name == e.cfg.Model {
 		return nil
 	}
-	return &apiError{http.StatusNotFound, "NotFoundError", "The model " + strconv.Quote(name) + " does not exist.", "model"}
+	return &apiError{http.StatusNotFound, "NotFoundError", "The model " + strconv.Quote(name) + " does not exist.",
+		"model"}
 }

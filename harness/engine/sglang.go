@@ -95,8 +95,10 @@ func (f *generateFormat) plan(ids []int32) *apiError {
 		p.MaxNew = new(int)
 		*p.MaxNew = 128 // SGLang's default
 	}
-	c := common{Stream: in.Stream, N: p.N, MaxTokens: p.MaxNew, MinTokens: p.MinNew, IgnoreEOS: p.IgnoreEOS, Temperature: p.Temperature,
-		TopP: p.TopP, TopK: p.TopK, MinP: p.MinP, Seed: p.Seed, Stop: p.Stop, StopIDs: p.StopIDs, KeepStop: p.NoStopTrim}
+	c := common{Stream: in.Stream, N: p.N, MaxTokens: p.MaxNew, MinTokens: p.MinNew, IgnoreEOS: p.IgnoreEOS,
+		Temperature: p.Temperature,
+		TopP:        p.TopP, TopK: p.TopK, MinP: p.MinP, Seed: p.Seed, Stop: p.Stop,
+		StopIDs: p.StopIDs, KeepStop: p.NoStopTrim}
 	how, bad := c.sampling()
 	switch {
 	case bad != nil:
@@ -259,7 +261,8 @@ func (f *generateFormat) triple(b []byte, t int32) []byte {
 // modelInfo is SGLang's GET /get_model_info.
 func (e *Engine) modelInfo(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]any{"model_path": e.cfg.Model, "tokenizer_path": e.cfg.Model, "is_generation": true,
-		"preferred_sampling_params": nil, "weight_version": "default", "has_image_understanding": false, "has_audio_understanding": false})
+		"preferred_sampling_params": nil, "weight_version": "default",
+		"has_image_understanding": false, "has_audio_understanding": false})
 }
 
 // serverInfo is SGLang's GET /get_server_info, as far as it makes sense here.
@@ -306,7 +309,8 @@ func (e *Engine) flushCache(w http.ResponseWriter, r *http.Request) {
 			writeError(w, badRequest("", "Flush cache failed: requests are running or waiting."))
 			return
 		}
-		_, _ = w.Write([]byte("Cache flushed.\nPlease check backend logs for more details. (When there are running or waiting requests, the operation will not be performed.)\n"))
+		_, _ = w.Write([]byte("Cache flushed.\nPlease check backend logs for more details. (When there are running or " +
+			"waiting requests, the operation will not be performed.)\n"))
 	case <-r.Context().Done():
 	case <-e.closed.Done():
 	}

@@ -75,7 +75,8 @@ func (l *Lines) Serving(c matrix.Cell, p load.Progress) {
 	if p.Total > 0 { // else only DURATION ends the run
 		of = fmt.Sprintf(" of %d", p.Total)
 	}
-	fmt.Fprintf(l.W, "%s: %s: %d%s requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, of, p.InFlight, p.Failed, rate)
+	fmt.Fprintf(l.W, "%s: %s: %d%s requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, of, p.InFlight,
+		p.Failed, rate)
 }
 
 // Ended says how the cell ended.

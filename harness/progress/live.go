@@ -55,7 +55,8 @@ type lines struct{ cellBefore, cellAfter, figures, sweepBefore, sweepAfter strin
 
 // New is a live view of a sweep over cells, each measured count times.
 func New(tty *os.File, cells []matrix.Cell, count int) *Live {
-	return &Live{tty: tty, cells: cells, count: count, est: newEstimate(cells, count), ended: map[matrix.Cell]batch.Status{}}
+	return &Live{tty: tty, cells: cells, count: count, est: newEstimate(cells, count),
+		ended: map[matrix.Cell]batch.Status{}}
 }
 
 // settle is how long the terminal is left to others after a cell has ended:
@@ -148,7 +149,8 @@ func (l *Live) show(c matrix.Cell, phase string, done, total int) {
 		l.takeDown()
 		l.quiet = time.Time{}
 	}
-	says := &lines{c.Name() + " " + phase + " ", " " + l.cellLine(phase), l.figuresLine(phase), l.sweepLine(), " " + l.etaLine(c)}
+	says := &lines{c.Name() + " " + phase + " ", " " + l.cellLine(phase), l.figuresLine(phase), l.sweepLine(),
+		" " + l.etaLine(c)}
 	if l.shown == nil {
 		l.shown = l.putUp(phase, says)
 	}
@@ -168,8 +170,10 @@ func (l *Live) putUp(phase string, says *lines) *view {
 	bar := mpb.BarStyle().Lbound("▕").Filler("█").Tip("█").Padding(" ").Rbound("▏")
 	v.cell = v.screen.New(1<<40, bar, mpb.PrependDecorators(text(func(s *lines) string { return s.cellBefore })),
 		mpb.AppendDecorators(text(func(s *lines) string { return s.cellAfter })))
-	v.figures = v.screen.New(1<<40, mpb.NopStyle(), mpb.PrependDecorators(text(func(s *lines) string { return s.figures })))
-	v.sweep = v.screen.New(int64(len(l.cells))+1, bar, mpb.PrependDecorators(text(func(s *lines) string { return s.sweepBefore })),
+	v.figures = v.screen.New(1<<40, mpb.NopStyle(),
+		mpb.PrependDecorators(text(func(s *lines) string { return s.figures })))
+	v.sweep = v.screen.New(int64(len(l.cells))+1, bar,
+		mpb.PrependDecorators(text(func(s *lines) string { return s.sweepBefore })),
 		mpb.AppendDecorators(text(func(s *lines) string { return s.sweepAfter })))
 	return v
 }

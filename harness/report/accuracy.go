@@ -66,7 +66,8 @@ func (r *Report) accuracy(cell matrix.Cell, res *batch.Result) {
 		a.Metrics = append(a.Metrics, Metric{f.Name, f.Value, l.Baseline, l.Lower, l.Upper, l.OK})
 	}
 	same := func(o Accuracy) bool {
-		return o.Status == a.Status && o.ScoredAt == a.ScoredAt && o.Reason == a.Reason && slices.EqualFunc(o.Metrics, a.Metrics, func(x, y Metric) bool { return x.Value == y.Value })
+		return o.Status == a.Status && o.ScoredAt == a.ScoredAt && o.Reason == a.Reason &&
+			slices.EqualFunc(o.Metrics, a.Metrics, func(x, y Metric) bool { return x.Value == y.Value })
 	}
 	if i := slices.IndexFunc(r.Accuracy, same); i >= 0 {
 		r.Accuracy[i].Cells = append(r.Accuracy[i].Cells, a.Cells...)

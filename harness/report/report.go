@@ -201,7 +201,8 @@ func (r *Report) head(res *batch.Result) {
 	if err == nil {
 		// These differ from cell to cell: the table has them.
 		r.Settings = slices.DeleteFunc(settings, func(s Setting) bool {
-			return s.Value == "" || s.Key == "max_concurrency" || s.Key == "num_prompts" || s.Key == "warmup_requests" || s.Key == "started_at"
+			return s.Value == "" || s.Key == "max_concurrency" || s.Key == "num_prompts" || s.Key == "warmup_requests" ||
+				s.Key == "started_at"
 		})
 	}
 }

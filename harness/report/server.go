@@ -9,7 +9,8 @@ import (
 
 // serverHeads are the columns of what the server said of itself.
 var serverHeads = []string{
-	"most running", "most waiting", "waiting on average", "KV cache in use, mean / most", "preemptions", "prefix cache hits", "server's TTFT mean / p50 / p99 ms", "client's TTFT p50 ms",
+	"most running", "most waiting", "waiting on average", "KV cache in use, mean / most", "preemptions",
+	"prefix cache hits", "server's TTFT mean / p50 / p99 ms", "client's TTFT p50 ms",
 }
 
 type serverRow struct {
@@ -26,17 +27,22 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 			continue
 		}
 		rows = append(rows, serverRow{c.Conc, []string{
-			figure(s.MaxRunning), figure(s.MaxWaiting), figure(s.MeanWaiting), percent(s.MeanKVCache) + " / " + percent(s.MaxKVCache),
-			figure(s.Preemptions), percent(s.PrefixHits), figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.Figure("median_ttft_ms")),
+			figure(s.MaxRunning), figure(s.MaxWaiting), figure(s.MeanWaiting),
+			percent(s.MeanKVCache) + " / " + percent(s.MaxKVCache),
+			figure(s.Preemptions), percent(s.PrefixHits),
+			figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.Figure("median_ttft_ms")),
 		}})
 		if s.MeanWaiting != nil && *s.MeanWaiting >= 1 {
-			why = append(why, fmt.Sprintf("CONC %d: on average %s requests waited in the server's queue, which their TTFT includes.", c.Conc, number(*s.MeanWaiting)))
+			why = append(why, fmt.Sprintf("CONC %d: on average %s requests waited in the server's queue, which their TTFT "+
+				"includes.", c.Conc, number(*s.MeanWaiting)))
 		}
 		if s.Preemptions != nil && *s.Preemptions > 0 {
-			why = append(why, fmt.Sprintf("CONC %d: the server ran out of KV cache and put requests back %s times: their tokens were computed again.", c.Conc, number(*s.Preemptions)))
+			why = append(why, fmt.Sprintf("CONC %d: the server ran out of KV cache and put requests back %s times: their "+
+				"tokens were computed again.", c.Conc, number(*s.Preemptions)))
 		}
 		if s.PrefixHits != nil && *s.PrefixHits > 0.05 {
-			why = append(why, fmt.Sprintf("CONC %d: %s of the prompt tokens came from the prefix cache, so prefill was not measured whole.", c.Conc, percent(s.PrefixHits)))
+			why = append(why, fmt.Sprintf("CONC %d: %s of the prompt tokens came from the prefix cache, so prefill was not "+
+				"measured whole.", c.Conc, percent(s.PrefixHits)))
 		}
 	}
 	return rows, why

@@ -169,8 +169,10 @@ func (r *Report) failed(c Cell) string {
 // must be known before a figure is quoted.
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "### %s, ISL %d, OSL %d: %s\n\n", escape(orUnknown(r.Model, "no model")), r.ISL, r.OSL, strings.Join(r.Counts, ", "))
-	fmt.Fprintf(&b, "%s · mode %s · %s · %s\n\n", escape(orUnknown(r.Backend, "unknown server")), escape(r.Mode), r.Time.Format("2006-01-02 15:04"), escape(r.Dir))
+	fmt.Fprintf(&b, "### %s, ISL %d, OSL %d: %s\n\n", escape(orUnknown(r.Model, "no model")), r.ISL, r.OSL,
+		strings.Join(r.Counts, ", "))
+	fmt.Fprintf(&b, "%s · mode %s · %s · %s\n\n", escape(orUnknown(r.Backend, "unknown server")), escape(r.Mode),
+		r.Time.Format("2006-01-02 15:04"), escape(r.Dir))
 	if r.Label != "" {
 		fmt.Fprintf(&b, "%s\n\n", escape(r.Label))
 	}
@@ -226,7 +228,8 @@ func (r *Report) Markdown() []byte {
 		b.WriteByte('\n')
 	}
 	if r.Baseline != nil && len(r.Baseline.Differences) > 0 {
-		fmt.Fprintf(&b, "* The workload is not %s's: %s\n", escape(r.Baseline.Name), escape(strings.Join(r.Baseline.Differences, "; ")))
+		fmt.Fprintf(&b, "* The workload is not %s's: %s\n", escape(r.Baseline.Name),
+			escape(strings.Join(r.Baseline.Differences, "; ")))
 	}
 	if n := r.costNote(); n != "" {
 		fmt.Fprintf(&b, "* %s\n", escape(n))

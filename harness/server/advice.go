@@ -28,7 +28,8 @@ var (
 )
 
 // LongerContext is what to do where a request does not fit the server's context.
-const LongerContext = "start the server with a longer context (vLLM: --max-model-len, SGLang: --context-length, llama.cpp: -c), " +
+const LongerContext = "start the server with a longer context (vLLM: --max-model-len, SGLang: --context-length, " +
+	"llama.cpp: -c), " +
 	"or choose a smaller ISL or OSL"
 
 // Gone is what to do where the server does not answer any more.
@@ -91,7 +92,8 @@ func forAnswer(status int, path, says string) string {
 	case http.StatusNotFound:
 		return notFound(path, says)
 	case http.StatusRequestEntityTooLarge:
-		return "a proxy before the server takes no request of this size: raise its limit (nginx: client_max_body_size), or lower ISL"
+		return "a proxy before the server takes no request of this size: raise its limit (nginx: client_max_body_size), " +
+			"or lower ISL"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return longerQueue
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -166,7 +168,8 @@ func certificate(err error) string {
 		return "give the server a new certificate, or set this machine's clock"
 	case errors.As(err, &unknown), errors.As(err, &verify):
 		return "if the server's CA is your own, set CA_FILE to its certificate"
-	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // net/http has no type for it
+	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		// net/http has no type for it
 		return "use http:// in BASE_URL"
 	}
 	return ""

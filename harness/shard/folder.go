@@ -51,7 +51,8 @@ func (f folder) write(content string, name string, of ...any) error {
 func (f folder) claim() error {
 	alive, err := os.OpenFile(f.path(aliveFile, f.Index), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("SHARD_DIR=%s has a shard %d already: give each process an index of its own, and each run a folder of its own", f.Dir, f.Index)
+		return fmt.Errorf("SHARD_DIR=%s has a shard %d already: give each process an index of its own, and each run a "+
+			"folder of its own", f.Dir, f.Index)
 	}
 	if err != nil {
 		return fmt.Errorf("SHARD_DIR: %w", err)
@@ -203,7 +204,8 @@ func (f folder) readPart(n, shard int) (p Part, err error) {
 	if err := dec.Decode(&h); err != nil {
 		return p, fmt.Errorf("%s: %w", file.Name(), err)
 	}
-	p = Part{Index: shard, Recording: load.Recording{Duration: h.Duration, Audit: h.Audit, Notes: h.Notes, SLO: h.SLO, Unsent: h.Unsent, Folded: h.Folded}}
+	p = Part{Index: shard, Recording: load.Recording{Duration: h.Duration, Audit: h.Audit, Notes: h.Notes, SLO: h.SLO,
+		Unsent: h.Unsent, Folded: h.Folded}}
 	for i := range h.Rows {
 		var t stats.Timing
 		if err := dec.Decode(&t); err != nil {

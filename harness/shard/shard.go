@@ -179,7 +179,8 @@ func (g *Group) Follow(ctx context.Context, measure func(cell json.RawMessage) M
 
 // run measures this shard's part, with a gate that returns at the agreed start.
 // It ends at once where the pass has lost its sense, see [Group.watch].
-func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Context) (time.Time, error)) (Part, error) {
+func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Context) (time.Time, error)) (Part,
+	error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { g.watch(ctx, giveUp) })
@@ -192,10 +193,12 @@ func (g *Group) run(ctx context.Context, measure Measure, agree func(context.Con
 			return err
 		}
 		if late = g.limits.now().Sub(start); late > 0 {
-			return fmt.Errorf("the agreed start was %s ago by this machine's clock: are the machines' clocks in step, and does SHARD_DIR show new files at once?", late.Round(time.Millisecond))
+			return fmt.Errorf("the agreed start was %s ago by this machine's clock: are the machines' clocks in step, and "+
+				"does SHARD_DIR show new files at once?", late.Round(time.Millisecond))
 		}
 		if ahead := -late; ahead > 2*g.limits.Lead {
-			return fmt.Errorf("the agreed start is in %s by this machine's clock, and the leader named it %s before: are the machines' clocks in step?", ahead.Round(time.Millisecond), g.limits.Lead)
+			return fmt.Errorf("the agreed start is in %s by this machine's clock, and the leader named it %s before: are the "+
+				"machines' clocks in step?", ahead.Round(time.Millisecond), g.limits.Lead)
 		}
 		err = clock.Sleep(ctx, -late)
 		late = max(g.limits.now().Sub(start), 0)
@@ -297,7 +300,8 @@ func (g *Group) collect(ctx context.Context, shard int) (p Part, err error) {
 // poll asks done until it is true. It ends in an error when the shard that is
 // waited for has failed, has given no sign of life for the limit, or has not
 // done what it should within limit (0: none but its life).
-func (g *Group) poll(ctx context.Context, shard int, limit time.Duration, what string, done func() (bool, error)) error {
+func (g *Group) poll(ctx context.Context, shard int, limit time.Duration, what string,
+	done func() (bool, error)) error {
 	var p pulse
 	begin := time.Now()
 	for {
@@ -325,7 +329,8 @@ func (g *Group) trouble(shard int, p *pulse) error {
 	silent := p.silent(g.f, shard)
 	switch {
 	case p.last == "" && silent > g.limits.Meet:
-		return fmt.Errorf("shard %d of %d did not come within %s: was it started, and does it see SHARD_DIR=%s?", shard, g.f.Count, g.limits.Meet, g.f.Dir)
+		return fmt.Errorf("shard %d of %d did not come within %s: was it started, and does it see SHARD_DIR=%s?", shard,
+			g.f.Count, g.limits.Meet, g.f.Dir)
 	case p.last != "" && silent > g.limits.Lost:
 		return fmt.Errorf("shard %d of %d is lost: no sign of life for %s", shard, g.f.Count, silent.Round(time.Second))
 	}
@@ -340,7 +345,8 @@ func differences(leader, own map[string]string) error {
 	for _, m := range []map[string]string{leader, own} {
 		for name := range m {
 			if leader[name] != own[name] {
-				return fmt.Errorf("%s is %q here and %q at the leader: start all shards with the same settings", name, own[name], leader[name])
+				return fmt.Errorf("%s is %q here and %q at the leader: start all shards with the same settings", name, own[name],
+					leader[name])
 			}
 		}
 	}

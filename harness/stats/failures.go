@@ -110,7 +110,8 @@ func (f Failures) tried() string {
 		return ""
 	}
 	head, _, found := strings.Cut(f[0].Error, ": ")
-	if head += ": "; !found || slices.ContainsFunc(f, func(e ErrorCount) bool { return !strings.HasPrefix(e.Error, head) }) {
+	if head += ": "; !found || slices.ContainsFunc(f,
+		func(e ErrorCount) bool { return !strings.HasPrefix(e.Error, head) }) {
 		return ""
 	}
 	return head
@@ -152,10 +153,15 @@ var (
 	}{
 		{regexp.MustCompile(`\(it starts ".*"\)`), ""}, // an excerpt, as the suite quotes it
 		{regexp.MustCompile(`(?i)\b(https?|tcp)://[^\s"'<>/]+`), "$1://#"},
-		{regexp.MustCompile(`(?i)\b[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\b`), "#"},                                                  // a UUID
-		{regexp.MustCompile(`(?i)\[?\b([0-9a-f]{1,4}::?){2,7}[0-9a-f]{0,4}\b\]?(%\w+)?|\[?::[0-9a-f]{1,4}\]?`), "#"},                      // IPv6, a time of day
-		{regexp.MustCompile(`(?i)\b(mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b[,.]?`), "#"},           // a date
-		{regexp.MustCompile(`(?i)\b(\d+([.,]\d+)*\s?([kmgt]?i?b|bytes|ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b)+`), "#"}, // a size, a duration
+		// a UUID
+		{regexp.MustCompile(`(?i)\b[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\b`), "#"},
+		// IPv6, a time of day
+		{regexp.MustCompile(`(?i)\[?\b([0-9a-f]{1,4}::?){2,7}[0-9a-f]{0,4}\b\]?(%\w+)?|\[?::[0-9a-f]{1,4}\]?`), "#"},
+		// a date
+		{regexp.MustCompile(`(?i)\b(mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b[,.]?`),
+			"#"},
+		// a size, a duration
+		{regexp.MustCompile(`(?i)\b(\d+([.,]\d+)*\s?([kmgt]?i?b|bytes|ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b)+`), "#"},
 		{regexp.MustCompile(`(?i)\b\d+(\.\d+)?e[-+]?\d+\b`), "#"},
 		{regexp.MustCompile(`(?i)\b[a-f]{8,}\b`), "#"}, // hexadecimal without a digit
 	}

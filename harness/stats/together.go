@@ -10,11 +10,13 @@ import (
 // Together tells how far the parts of a run that several clients shared out were
 // one run, by the instants of their requests.
 type Together struct {
-	Clients       int      `json:"count"`
-	PeakInFlight  int      `json:"peak_in_flight"`  // requests, of all clients together
-	Overlap       float64  `json:"overlap"`         // of the run's time, 0 to 1, in which every client had requests in flight
-	StartSpreadMs float64  `json:"start_spread_ms"` // from the first request of the first client to that of the last
-	ClockSkewMs   *float64 `json:"clock_skew_ms"`   // the most by which two clients' clocks differ; null where it is not known
+	Clients      int `json:"count"`
+	PeakInFlight int `json:"peak_in_flight"` // requests, of all clients together
+	// of the run's time, 0 to 1, in which every client had requests in flight
+	Overlap       float64 `json:"overlap"`
+	StartSpreadMs float64 `json:"start_spread_ms"` // from the first request of the first client to that of the last
+	// the most by which two clients' clocks differ; null where it is not known
+	ClockSkewMs *float64 `json:"clock_skew_ms"`
 
 	length time.Duration // from the first request's start to the last one's end
 }
@@ -67,7 +69,8 @@ func TogetherOf(parts [][]Timing, offsets []time.Duration) *Together {
 // an open loop, and ramp over what time they were started.
 func (t *Together) Contradicts(inFlight int, ramp time.Duration) string {
 	spread := time.Duration(t.StartSpreadMs * 1e6)
-	how := fmt.Sprintf("the shards' first requests were %s apart in a run of %s, and all shards had requests in flight for %.0f%% of it",
+	how := fmt.Sprintf("the shards' first requests were %s apart in a run of %s, and all shards had requests in flight "+
+		"for %.0f%% of it",
 		spread.Round(time.Millisecond), t.length.Round(time.Millisecond), 100*t.Overlap)
 	if t.ClockSkewMs != nil {
 		how += fmt.Sprintf("; their clocks differ by %.0f ms", *t.ClockSkewMs)
@@ -81,7 +84,8 @@ func (t *Together) Contradicts(inFlight int, ramp time.Duration) string {
 	}
 	switch {
 	case t.PeakInFlight < inFlight:
-		return fmt.Sprintf("at most %d requests were in flight at once where %d should have been: %s", t.PeakInFlight, inFlight, how)
+		return fmt.Sprintf("at most %d requests were in flight at once where %d should have been: %s", t.PeakInFlight,
+			inFlight, how)
 	case apart > time.Duration(MaxSpread*float64(t.length)):
 		return fmt.Sprintf("the shards did not start together: %s", how)
 	}

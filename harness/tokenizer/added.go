@@ -116,5 +116,6 @@ func (m matcher) at(s string, i int) (pattern, bool) {
 
 // isWord is a regular expression's \w.
 func isWord(r rune) bool {
-	return unicode.In(like(r), unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control)
+	return unicode.In(like(r), unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic,
+		unicode.Join_Control)
 }

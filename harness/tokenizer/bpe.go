@@ -66,9 +66,11 @@ func newBPE(raw json.RawMessage) (*bpe, error) {
 		return nil, fmt.Errorf("model BPE: %w", err)
 	}
 	if f.Dropout != 0 || f.Prefix != "" || f.Suffix != "" {
-		return nil, errors.New("model BPE: dropout, continuing_subword_prefix and end_of_word_suffix are not among what this tokenizer knows")
+		return nil, errors.New("model BPE: dropout, continuing_subword_prefix and end_of_word_suffix are not among what " +
+			"this tokenizer knows")
 	}
-	m := &bpe{vocab: f.Vocab, merges: make(map[pair]merge, len(f.Merges)), fuseUnk: f.FuseUnk, ignoreMerges: f.IgnoreMerges, cache: map[string][]int32{}}
+	m := &bpe{vocab: f.Vocab, merges: make(map[pair]merge, len(f.Merges)), fuseUnk: f.FuseUnk,
+		ignoreMerges: f.IgnoreMerges, cache: map[string][]int32{}}
 	if f.Unk != nil {
 		if m.unk, m.hasUnk = f.Vocab[*f.Unk]; !m.hasUnk {
 			return nil, fmt.Errorf("model BPE: unk_token %q is not in the vocabulary", *f.Unk)

@@ -146,7 +146,8 @@ func (t *Tokenizer) Size() int {
 }
 
 // ErrNoPrefix: the files do not say which token begins or ends a text.
-var ErrNoPrefix = errors.New("neither tokenizer_config.json nor the tokenizer's post-processor names a token that begins a text (BOS) or ends one (EOS)")
+var ErrNoPrefix = errors.New("neither tokenizer_config.json nor the tokenizer's post-processor names a token that " +
+	"begins a text (BOS) or ends one (EOS)")
 
 // Prefix is the token that a text's first token is conditioned on, as
 // lm-evaluation-harness picks it: BOS, or EOS where there is none.
