@@ -89,7 +89,10 @@ func aServer(t *testing.T) map[string]string {
 		"several":   started(speaking(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":[{"id":"a"},{"id":"b"}]}`) }, http.NotFound)),
 		"elsewhere": started(speaking(t, nil, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:9/", 308) })),
 		"dying":     started(dying),
-		"hanging":   started(speaking(t, nil, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })),
+		"hanging": started(speaking(t, nil, func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // else the client is not seen to go
+			<-r.Context().Done()
+		})),
 		"cutting": started(speaking(t, nil, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			fmt.Fprint(w, "data: {\"choices\":[{\"index\":0,\"text\":\" a\"}]}\n\n")
@@ -164,7 +167,7 @@ func meetings(t *testing.T) map[string]meeting {
 		"no folder to meet in":       {at(server["http"], "-shard", "0/2"), 2, "SHARD=0/2", "set SHARD_DIR to a folder that all shards see"},
 		"a folder that cannot be":    {at(server["http"], "-shard", "0/2", "-shard-dir", file, "-conc", "2"), 2, "SHARD_DIR", "choose a folder that you may write to, as SHARD_DIR=$HOME/shard"},
 		"more shards than CONC":      {at(server["http"], "-shard", "0/2", "-shard-dir", t.TempDir()), 2, "CONC 1 cannot be shared out among 2 shards", "use at most 1"},
-		"the others do not come":     {load(server["http"], "-shard", "0/2", "-shard-dir", t.TempDir(), "-conc", "2", "-shard-timeout", "1s"), 1, "shard 1 of 2", "was it started, and does it see SHARD_DIR="},
+		"the others do not come":     {load(server["http"], "-shard", "0/2", "-shard-dir", t.TempDir(), "-conc", "2", "-shard-timeout", "1s", "-warmup", "0"), 1, "shard 1 of 2", "was it started, and does it see SHARD_DIR="},
 		"the leader does not answer": {at(server["http"], "-shard", "1/2", "-shard-dir", t.TempDir(), "-conc", "2", "-shard-timeout", "1s"), 2, "shard 0 of 2", "was it started, and does it see SHARD_DIR="},
 	}
 }

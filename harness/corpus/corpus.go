@@ -82,7 +82,7 @@ func (c *Cache) Get(ctx context.Context, f File) ([]byte, error) {
 		return cached, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cache (CACHE_DIR): %w", err)
+		return nil, hint.Folder(fmt.Errorf("cache (CACHE_DIR): %w", err), "CACHE_DIR")
 	}
 	if c.Offline {
 		return nil, c.missing(f, path, errOffline)
@@ -177,10 +177,10 @@ func (c *Cache) path(f File) (string, error) {
 // keep writes a fetched file to the cache, whole or not at all.
 func (c *Cache) keep(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("cache (CACHE_DIR): %w", err)
+		return hint.Folder(fmt.Errorf("cache (CACHE_DIR): %w", err), "CACHE_DIR")
 	}
 	if err := renameio.WriteFile(path, b, 0o644); err != nil {
-		return fmt.Errorf("cache (CACHE_DIR): %w", err)
+		return hint.Folder(fmt.Errorf("cache (CACHE_DIR): %w", err), "CACHE_DIR")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
 )
@@ -60,7 +61,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 			says := s.end.says(data)
 			return s.told(fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, a.asked, says), says)
 		case err != nil:
-			return fmt.Errorf("after %d of %d tokens: %w: %.80q", t.Chunks, a.asked, err, s.end.redact(string(data)))
+			return fmt.Errorf("after %d of %d tokens: %w (it starts %.80q)", t.Chunks, a.asked, err, s.end.redact(string(data)))
 		case c.finish == cutOff:
 			return fmt.Errorf("after %d of %d tokens the server gave the answer up: finish_reason %.60q", t.Chunks, a.asked, s.end.redact(finishReason(data)))
 		}
@@ -103,7 +104,8 @@ func (s *slot) brokenOff(ev *events, a *answer, t *stats.Timing, err error) erro
 		if says != "" {
 			err = fmt.Errorf("it begins: %.100s", says)
 		}
-		return fmt.Errorf("the answer is no event stream but %.60s: is this an OpenAI API, and does it support streaming? (%w)", kind, plain(err))
+		err := fmt.Errorf("the answer is no event stream but %.60s: is this an OpenAI API, and does it support streaming? (%w)", kind, plain(err))
+		return hint.New(err, "") // it asks what to look at
 	}
 	if says != "" {
 		return s.told(fmt.Errorf("stream ended after %d of %d tokens; the server had said: %s (%w)", t.Chunks, a.asked, says, plain(err)), says)

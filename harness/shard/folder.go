@@ -18,6 +18,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"inferbench/harness/clock"
+	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/stats"
 )
@@ -55,7 +56,7 @@ func (f folder) claim() error {
 			"folder of its own", f.Dir, f.Index)
 	}
 	if err != nil {
-		return fmt.Errorf("SHARD_DIR: %w", err)
+		return hint.Folder(fmt.Errorf("SHARD_DIR: %w", err), "SHARD_DIR")
 	}
 	return alive.Close()
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"inferbench/harness/clock"
+	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/stats"
 )
@@ -63,12 +64,12 @@ func Join(ctx context.Context, p Place, settings map[string]string, l Limits) (*
 		return nil, fmt.Errorf("shard %d of %d: want 0 to %d", p.Index, p.Count, p.Count-1)
 	}
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("SHARD_DIR: %w", err)
+		return nil, hint.Folder(fmt.Errorf("SHARD_DIR: %w", err), "SHARD_DIR")
 	}
 	l = l.withDefaults()
 	f := folder{p}
 	if _, used, err := f.read(orderFile, 1); err != nil {
-		return nil, fmt.Errorf("SHARD_DIR: %w", err)
+		return nil, hint.Folder(fmt.Errorf("SHARD_DIR: %w", err), "SHARD_DIR")
 	} else if used && p.Leads() {
 		return nil, fmt.Errorf("SHARD_DIR=%s holds another run: give each run a folder of its own", p.Dir)
 	}
