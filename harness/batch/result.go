@@ -52,12 +52,13 @@ type Mark string
 
 // The marks.
 const (
-	ClientLimited  Mark = rules.ClientLimited       // the client, not the server, may have been the limit
-	HeldBack       Mark = "held_back"               // something before the server holds tokens back
-	WarmCache      Mark = rules.WarmCache           // prompts that share nothing came from the server's prefix cache
-	AccuracyNotRun Mark = rules.AccuracyNotRun      // no accuracy was measured, or nothing judged it
-	Embedded       Mark = rules.Embedded            // measured on the suite's own engine
-	Synthetic      Mark = rules.SyntheticAcceptance // the server accepts speculated tokens unseen, so its text is not the model's
+	ClientLimited  Mark = rules.ClientLimited  // the client, not the server, may have been the limit
+	HeldBack       Mark = "held_back"          // something before the server holds tokens back
+	WarmCache      Mark = rules.WarmCache      // prompts that share nothing came from the server's prefix cache
+	AccuracyNotRun Mark = rules.AccuracyNotRun // no accuracy was measured, or nothing judged it
+	Embedded       Mark = rules.Embedded       // measured on the suite's own engine
+	// the server accepts speculated tokens unseen, so its text is not the model's
+	Synthetic Mark = rules.SyntheticAcceptance
 )
 
 // Mark adds a mark once.
@@ -93,34 +94,35 @@ func InBrackets(marks []Mark) string {
 
 // Args is what it takes to repeat the run.
 type Args struct {
-	Model             string          `json:"model"`
-	Backend           string          `json:"backend"` // vllm, sglang, llama.cpp, embedded, … or unknown
-	BackendVersion    string          `json:"backend_version"`
-	BaseURL           string          `json:"base_url"`
-	Endpoint          string          `json:"endpoint"`
-	DatasetName       string          `json:"dataset_name"`
-	DatasetPath       string          `json:"dataset_path,omitempty"`
-	RandomInputLen    int             `json:"random_input_len"`
-	RandomOutputLen   int             `json:"random_output_len"`
-	RandomRangeRatio  float64         `json:"random_range_ratio"`
-	MaxConcurrency    int             `json:"max_concurrency"`
-	NumPrompts        int             `json:"num_prompts"`
-	WarmUp            int             `json:"warmup_requests"`
-	RequestRate       Rate            `json:"request_rate"`
-	Temperature       *float64        `json:"temperature"` // as sent; null where it is left to the server
-	Seed              int64           `json:"seed"`
-	Label             string          `json:"label,omitempty"`  // for people: what the batch is of
-	Remarks           string          `json:"notes,omitempty"`  // for people
-	Server            json.RawMessage `json:"server,omitempty"` // what the server says of how it was started
-	TP                int             `json:"tp"`
-	VocabSize         int             `json:"vocab_size,omitempty"` // ids that random prompts are drawn from; none where it was not known
-	Mode              string          `json:"mode"`
-	ClientVersion     string          `json:"client_version"`
-	GoVersion         string          `json:"go_version"`
-	StartedAt         string          `json:"started_at"` // RFC 3339
-	EngineProfile     string          `json:"engine_profile,omitempty"`
-	ACCTask           string          `json:"acc_task,omitempty"`
-	AccuracyMaxLength int             `json:"acc_max_length,omitempty"`
+	Model            string          `json:"model"`
+	Backend          string          `json:"backend"` // vllm, sglang, llama.cpp, embedded, … or unknown
+	BackendVersion   string          `json:"backend_version"`
+	BaseURL          string          `json:"base_url"`
+	Endpoint         string          `json:"endpoint"`
+	DatasetName      string          `json:"dataset_name"`
+	DatasetPath      string          `json:"dataset_path,omitempty"`
+	RandomInputLen   int             `json:"random_input_len"`
+	RandomOutputLen  int             `json:"random_output_len"`
+	RandomRangeRatio float64         `json:"random_range_ratio"`
+	MaxConcurrency   int             `json:"max_concurrency"`
+	NumPrompts       int             `json:"num_prompts"`
+	WarmUp           int             `json:"warmup_requests"`
+	RequestRate      Rate            `json:"request_rate"`
+	Temperature      *float64        `json:"temperature"` // as sent; null where it is left to the server
+	Seed             int64           `json:"seed"`
+	Label            string          `json:"label,omitempty"`  // for people: what the batch is of
+	Remarks          string          `json:"notes,omitempty"`  // for people
+	Server           json.RawMessage `json:"server,omitempty"` // what the server says of how it was started
+	TP               int             `json:"tp"`
+	// ids that random prompts are drawn from; none where it was not known
+	VocabSize         int    `json:"vocab_size,omitempty"`
+	Mode              string `json:"mode"`
+	ClientVersion     string `json:"client_version"`
+	GoVersion         string `json:"go_version"`
+	StartedAt         string `json:"started_at"` // RFC 3339
+	EngineProfile     string `json:"engine_profile,omitempty"`
+	ACCTask           string `json:"acc_task,omitempty"`
+	AccuracyMaxLength int    `json:"acc_max_length,omitempty"`
 	// Settings are the settings that differ from their defaults, by name,
 	// secrets left out.
 	Settings map[string]string `json:"settings,omitempty"`

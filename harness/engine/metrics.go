@@ -121,7 +121,8 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		one("gauge", "sglang:token_usage", "KV cache in use, 1 is all.", g.kvUsage)
 		one("counter", "sglang:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
 		if g.hit > 0 { // as there, absent until the first
-			fmt.Fprintf(&b, "# HELP sglang:cached_tokens_total Prompt tokens found in the prefix cache.\n# TYPE sglang:cached_tokens_total counter\n"+
+			fmt.Fprintf(&b, "# HELP sglang:cached_tokens_total Prompt tokens found in the prefix cache.\n# TYPE "+
+				"sglang:cached_tokens_total counter\n"+
 				"sglang:cached_tokens_total{%s,cache_source=\"device\"} %d\n", model, g.hit)
 		}
 		one("counter", "sglang:num_retracted_requests_total", "Requests put back for want of KV cache.", g.preemptions)

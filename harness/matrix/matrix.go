@@ -171,7 +171,8 @@ func ParsePrompts(s string) (Prompts, error) {
 // mostPrompts keeps CONC×N within a number.
 const mostPrompts = 1 << 30
 
-var errPrompts = errors.New("want a whole number, 1 or more, such as 200, a number a CONC, as 50x, or several, as 4:200,64:25x")
+var errPrompts = errors.New("want a whole number, 1 or more, such as 200, a number a CONC, as 50x, or several, as " +
+	"4:200,64:25x")
 
 // NumPrompts is the number of requests of a cell: CONC×20 where OSL is 8192,
 // else CONC×50 (the rule of the AMD MI355X InferenceMAX bounty).

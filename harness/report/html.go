@@ -53,11 +53,13 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(pageHTML))
 
-var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "attainment", "attain\u00adment", "INCOMPLETE", "INCOM\u00adPLETE")
+var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "attainment", "attain\u00adment", "INCOMPLETE",
+	"INCOM\u00adPLETE")
 
 // statistics are those of a distribution that a reader can choose to see, by
 // their fields in [stats.Dist].
-var statistics = []Setting{{"Mean", "mean"}, {"Median", "p50"}, {"P90", "p90"}, {"P95", "p95"}, {"P99", "p99"}, {"P99_9", "p99.9"}, {"Max", "max"}}
+var statistics = []Setting{{"Mean", "mean"}, {"Median", "p50"}, {"P90", "p90"}, {"P95", "p95"}, {"P99", "p99"},
+	{"P99_9", "p99.9"}, {"Max", "max"}}
 
 // view is what the page's template shows, beside the report itself.
 type view struct {
@@ -97,7 +99,8 @@ type assets struct {
 // HTML is the report as one page that needs nothing beside it.
 func (r *Report) HTML() ([]byte, error) {
 	v := view{
-		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(), BestLine: r.bestLine(), CostNote: r.costNote(),
+		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(), BestLine: r.bestLine(),
+		CostNote:   r.costNote(),
 		Statistics: statistics, Failures: r.failures(), AuditRows: r.auditRows(), Data: r.data(),
 		Assets: assets{template.CSS(pageCSS), template.JS(charts.JS), template.JS(pageJS), charts.Version},
 	}

@@ -32,11 +32,13 @@ type Sample struct {
 // Names is what a make of server calls the figures of its page: under each, the
 // names that it has had, in the order in which they are tried.
 type Names struct {
-	Running, Waiting       []string // gauges: requests
-	KVCache                []string // gauge: share in use, 0 to 1
-	TTFT                   []string // histogram: seconds
-	Preemptions            []string // counter: requests put back for want of KV cache
-	CacheLooked, CacheHits []string // counters: prompt tokens looked up in the prefix cache, and found there; hits perhaps by source
+	Running, Waiting []string // gauges: requests
+	KVCache          []string // gauge: share in use, 0 to 1
+	TTFT             []string // histogram: seconds
+	Preemptions      []string // counter: requests put back for want of KV cache
+	// counters: prompt tokens looked up in the prefix cache, and found there; hits perhaps by
+	// source
+	CacheLooked, CacheHits []string
 	CacheElsewhere         []string // counter: prompt tokens found in a cache outside the server
 	CacheSource            string   // label of CacheHits that says where they were
 }
@@ -71,7 +73,8 @@ func parse(page []byte, names Names, at time.Time) (*Sample, error) {
 	s := &Sample{at: at}
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
-	s.preempt, s.queried, s.hits = total(families, names.Preemptions), total(families, names.CacheLooked), hits(families, names)
+	s.preempt, s.queried, s.hits = total(families, names.Preemptions), total(families, names.CacheLooked), hits(families,
+		names)
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)
