@@ -2,6 +2,7 @@ package docs
 
 import (
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,9 +38,57 @@ func commands(t *testing.T, page string) []string {
 // Many of the competition's users read Chinese first: what they are told to
 // type is what everybody is told.
 func TestBothLanguagesShowTheSameCommands(t *testing.T) {
-	english, chinese := commands(t, "quickstart.md"), commands(t, "../README.zh-CN.md")
-	assert.Greater(t, len(english), 10)
-	assert.Equal(t, english, chinese)
+	for page, translated := range translations {
+		english, chinese := commands(t, page), commands(t, translated)
+		assert.Greater(t, len(english), 10, page)
+		assert.Equal(t, english, chinese, translated)
+	}
+}
+
+// translations are the pages that there are in Chinese too.
+var translations = map[string]string{"quickstart.md": "../README.zh-CN.md", "competition.md": "zh/competition.md"}
+
+var (
+	heading = regexp.MustCompile(`(?m)^(#+) `)
+	code    = regexp.MustCompile("`[^`]+`")
+	block   = regexp.MustCompile("(?ms)^```.*?^```\n")
+)
+
+// shape is what two languages of a page share: the levels of its headings, and of
+// each row of its tables the number of cells and what is code or a number in them.
+func shape(t *testing.T, page string) (headings []string, rows []string) {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	require.NoError(t, err)
+	text := block.ReplaceAllString(string(b), "")
+	for _, h := range heading.FindAllStringSubmatch(text, -1) {
+		headings = append(headings, h[1])
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "|") {
+			rows = append(rows, fmt.Sprint(strings.Count(line, "|"), code.FindAllString(line, -1)))
+		}
+	}
+	return headings, rows
+}
+
+func TestBothLanguagesHaveTheSameHeadingsAndTables(t *testing.T) {
+	for page, translated := range translations {
+		headings, rows := shape(t, page)
+		assert.Greater(t, len(headings), 4, page)
+		assert.NotEmpty(t, rows, page)
+		h, r := shape(t, translated)
+		assert.Equal(t, headings, h, translated)
+		assert.Equal(t, rows, r, translated)
+		b, err := os.ReadFile(translated)
+		require.NoError(t, err)
+		for _, text := range heading.Split(block.ReplaceAllString(string(b), ""), -1)[1:] {
+			assert.Regexp(t, `\p{Han}`, text, "a section that is not translated")
+		}
+	}
+	pages, err := filepath.Glob("zh/*.md")
+	require.NoError(t, err)
+	assert.Len(t, pages, len(translations)-1, "a page of zh/ that is compared with none")
 }
 
 // Every command of every page names make verbs, settings, flags, programs and
@@ -64,6 +113,9 @@ func TestCommandsExist(t *testing.T) {
 
 	pages, err := filepath.Glob("*.md")
 	require.NoError(t, err)
+	chinese, err := filepath.Glob("zh/*.md")
+	require.NoError(t, err)
+	pages = append(pages, chinese...)
 	top, err := filepath.Glob("../*.md")
 	require.NoError(t, err)
 	n := 0
