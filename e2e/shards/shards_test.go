@@ -153,7 +153,7 @@ func TestALostShardFailsTheCell(t *testing.T) {
 	b, err := os.ReadFile(batchFile(t, dir, "summary.txt"))
 	require.NoError(t, err)
 	assert.Contains(t, string(b), "CONC=6: FAILED")
-	b, err = os.ReadFile(batchFile(t, dir, "result_isl64_osl32_conc6.json"))
+	b, err = os.ReadFile(batchFile(t, dir, "verdict_isl64_osl32_conc6.json"))
 	require.NoError(t, err)
 	assert.NotContains(t, string(b), `"successful_requests"`)
 }

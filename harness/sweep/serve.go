@@ -13,6 +13,7 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/scrape"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
@@ -45,7 +46,7 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		return nil, &AccuracyFailed{st.accuracy.Reason()}
 	}
 	begin := readClocks()
-	r, rec := sw.measure(ctx, pass{c, st.passes}, st.accuracy.Baseline)
+	r, rec := sw.run(ctx, pass{c, st.passes}, st.accuracy.Baseline)
 	st.passes++
 	took := time.Since(begin.monotonic)
 	if j := begin.jump(); j != "" {
@@ -68,95 +69,124 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	return r, sw.finish(c, st, r)
 }
 
-// measure runs the pass and, after the clock has stopped, looks at the decode
-// path. The result has no accuracy yet; the recording is nil where the load
+// run takes a pass its way: measure, audit, judge. What stops it is the result's
+// reason. The result has no accuracy yet; the recording is nil where the load
 // could not be run at all.
-func (sw *Sweep) measure(ctx context.Context, run pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
-	c, p := run.Cell, sw.plan(run)
-	r := &batch.Result{Args: sw.args(c, p)}
-	fail := func(err error) {
-		if r.Status != batch.Failed {
-			err = sw.Target.ExplainGone(ctx, err)
-			r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), server.HasGone(err)
-		}
+func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
+	r := &batch.Result{Status: batch.Passed, Args: sw.args(p.Cell, sw.plan(p))}
+	m, err := sw.measure(ctx, p)
+	if m != nil {
+		r.Args.VocabSize = sw.Target.Vocab
 	}
-	src, o, notes, err := load.Open(ctx, sw.Target, p)
+	if err == nil {
+		err = sw.describe(p.Cell, m, r)
+	}
+	if err == nil {
+		err = m.judge(r.Performance)
+	}
+	if err == nil {
+		err = sw.auditDecode(ctx, p.Cell, m.src, base, r)
+	}
 	if err != nil {
-		fail(err)
+		err = sw.Target.ExplainGone(ctx, err)
+		r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), server.HasGone(err)
+	}
+	if m == nil {
 		return r, nil
 	}
-	r.Args.VocabSize = sw.Target.Vocab
-	reset, note := sw.resetCache(ctx)
-	if note != "" {
-		notes = append(notes, note)
+	return r, m.rec
+}
+
+// measured is a pass whose load has been put on.
+type measured struct {
+	src   workload.Source
+	shape load.Shape
+	rec   *load.Recording // nil where the load failed as a whole
+	seen  *scrape.Report  // nil where the server shows no metrics
+	reset string          // what became of the asked-for reset of the prefix cache
+	notes []string
+}
+
+// measure puts the load of a pass on and looks at the server's metrics
+// meanwhile. It returns nil where the load could not even be prepared.
+func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
+	src, o, notes, err := load.Open(ctx, sw.Target, sw.plan(p))
+	if err != nil {
+		return nil, err
+	}
+	m := &measured{src: src, shape: o.Shape, notes: notes}
+	var note string
+	if m.reset, note = sw.resetCache(ctx); note != "" {
+		m.notes = append(m.notes, note)
 	}
 	look := sw.watchServer(ctx, &o)
-	rec, err := sw.load(ctx, run, src, o)
-	seen := look()
-	if err != nil {
-		fail(err)
-		return r, nil
-	}
-	if err := sw.keepServer(c, r, seen); err != nil {
-		fail(err)
-	}
-	r.Notes = append(notes, rec.Notes...)
-	if n := sw.inWords(); n != "" {
-		r.Notes = append(r.Notes, n)
-	}
-	r.Args.NumPrompts = len(rec.Timings)
-	if n := len(rec.Timings); n < c.Conc && o.Shape.Rate == 0 && !o.Shape.Trace {
-		r.Notes = append(r.Notes, fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
-	}
+	m.rec, err = sw.load(ctx, p, src, o)
+	m.seen = look()
+	return m, err
+}
+
+// describe fills a result with what was measured, and with what client and
+// server say of it: figures, the comparison with the baseline, marks, notes.
+func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err error) {
+	rec := m.rec
 	sum := rec.Summary(sw.Settings.Server.TP)
 	r.Performance = &sum
-	sw.cacheOf(r, reset, seen)
-	if n := otherRequests(seen, &sum); n != "" {
-		r.Notes = append(r.Notes, n)
-	}
 	r.Baseline = sw.compare(c, &sum)
+	r.Args.NumPrompts = len(rec.Timings)
+	note := func(line string) {
+		if line != "" {
+			r.Notes = append(r.Notes, line)
+		}
+	}
+	r.Notes = append(m.notes, rec.Notes...)
+	note(sw.inWords())
+	if n := len(rec.Timings); n < c.Conc && m.shape.Rate == 0 && !m.shape.Trace {
+		note(fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
+	}
+	sw.cacheOf(r, m.reset, m.seen)
+	note(otherRequests(m.seen, &sum))
 	if rec.Audit.ClientLimited {
 		r.Mark(batch.ClientLimited)
-		r.Notes = append(r.Notes, "client-limited, so these figures may be the client's: "+strings.Join(rec.Audit.Reasons, "; "))
+		note("client-limited, so these figures may be the client's: " + strings.Join(rec.Audit.Reasons, "; "))
 	}
 	if rec.Audit.HeldBack {
 		r.Mark(batch.HeldBack)
 	}
-	if r.ClientAudit, err = batch.Section(rec.Audit); err != nil {
-		fail(err)
-	}
+	r.ClientAudit, err = batch.Section(rec.Audit)
+	return errors.Join(err, sw.keepServer(c, r, m.seen))
+}
+
+// judge is an error where the pass did not do what the cell is named for.
+func (m *measured) judge(sum *stats.Summary) error {
 	switch {
 	case sum.Failed > 0:
 		why, do := sum.WhyFailed()
-		fail(hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, why), do))
+		return hint.New(fmt.Errorf("%d of %d requests failed: %s", sum.Failed, sum.Failed+sum.Successful, why), do)
 	case sum.Successful == 0:
-		fail(errors.New("no request was sent"))
-	case rec.Unsent > 0 && o.Shape.Duration == 0:
-		fail(fmt.Errorf("%d of %d requests were not sent", rec.Unsent, src.Len()))
-	case len(rec.Contradictions) > 0:
-		fail(errors.New(strings.Join(rec.Contradictions, "; ")))
-	default:
-		r.Status = batch.Passed
-		sw.auditDecode(ctx, c, src, base, r, fail)
+		return errors.New("no request was sent")
+	case m.rec.Unsent > 0 && m.shape.Duration == 0:
+		return fmt.Errorf("%d of %d requests were not sent", m.rec.Unsent, m.src.Len())
+	case len(m.rec.Contradictions) > 0:
+		return errors.New(strings.Join(m.rec.Contradictions, "; "))
 	}
-	return r, rec
+	return nil
 }
 
 // auditDecode asks whether the tokens that the server writes at this CONC are
-// those that it would choose when it reads them.
-func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result, fail func(error)) {
+// those that it would choose when it reads them; the error says that they are not.
+func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result) error {
 	o := accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry(), Synthetic: sw.synthetic()}
 	a, v, err := accuracy.Decoding(ctx, sw.Target, base, o)
 	if err != nil {
-		fail(err)
-		return
+		return err
 	}
 	if r.DecodeAudit, err = batch.Section(a.Measured); err != nil {
-		fail(err)
+		return err
 	}
 	if v.Status == accuracy.Failed {
-		fail(errors.New("decode audit: " + v.Reason))
+		return errors.New("decode audit: " + v.Reason)
 	}
+	return nil
 }
 
 // synthetic reports whether the server accepts speculated tokens unseen, as it
