@@ -10,17 +10,29 @@ import (
 	"inferbench/harness/sweep"
 )
 
-// Choose is the way of showing progress that the setting PROGRESS names: live,
-// lines, none, or auto, which is live where there is a terminal (tty is nil
-// where there is none) and lines otherwise. Lines go to plain.
-func Choose(setting string, tty *os.File, plain io.Writer, cells []matrix.Cell, count int) sweep.Watcher {
+// Options say what is shown, and where.
+type Options struct {
+	Way   string        // of showing it, as the setting PROGRESS names it: live, lines, none, or auto
+	TTY   *os.File      // the terminal; nil where there is none
+	Plain io.Writer     // takes lines
+	Title string        // whose figures these are: the model, the server and its address
+	Cells []matrix.Cell // of the sweep
+	Count int           // how often each is measured
+	// Bench is true where go test prints a benchmark's name and, later, its figures
+	// on one line: nothing that stays may be written between them.
+	Bench bool
+}
+
+// Choose is the way of showing progress that the options name; auto is live
+// where there is a terminal and lines otherwise.
+func Choose(o Options) sweep.Watcher {
 	switch {
-	case setting == "none":
+	case o.Way == "none":
 		return All{}
-	case tty != nil && setting != "lines":
-		return New(tty, cells, count)
+	case o.TTY != nil && o.Way != "lines":
+		return New(o)
 	}
-	return &Lines{W: plain}
+	return &Lines{W: o.Plain}
 }
 
 // All tells several watchers.

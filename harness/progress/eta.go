@@ -52,3 +52,18 @@ func (e *estimate) left(running matrix.Cell, done int) (time.Duration, bool) {
 	}
 	return max(0, time.Duration(work/e.rate*float64(time.Second))), true
 }
+
+// countdown is a time left as it is shown: it does not grow. Where an estimate
+// does, the one before it stands until the new one has come down to it.
+type countdown struct {
+	of   string // what is counted down; another one begins anew
+	left time.Duration
+}
+
+func (c *countdown) show(of string, left time.Duration) time.Duration {
+	if c.of != of || c.left == 0 {
+		c.of, c.left = of, left
+	}
+	c.left = min(c.left, left)
+	return c.left
+}

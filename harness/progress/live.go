@@ -7,7 +7,6 @@ package progress
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,17 +16,16 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 )
 
 // Live is a live view of a sweep. Its methods make it a sweep's Watcher.
 type Live struct {
-	tty   *os.File
-	cells []matrix.Cell
-	count int
+	o Options
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards all below
 	est      *estimate
 	ended    map[matrix.Cell]batch.Status
 	shown    *view
@@ -38,25 +36,27 @@ type Live struct {
 	lastRate load.Progress
 	pace     Pace   // of the accuracy run
 	scored   string // what its line says
+	cellLeft countdown
+	allLeft  countdown
 }
 
-// view is what is on the terminal for one cell: three lines. What they say is
+// view is what is on the terminal for one cell: four lines. What they say is
 // read by the goroutines that draw, and must not make them wait: moving a bar
 // waits for its drawing.
 type view struct {
-	screen               *mpb.Progress
-	cell, figures, sweep *mpb.Bar
-	phase                string
-	says                 atomic.Pointer[lines]
+	screen      *mpb.Progress
+	cell, sweep *mpb.Bar
+	others      []*mpb.Bar // lines of text alone
+	phase       string
+	says        atomic.Pointer[lines]
 }
 
 // lines are the texts beside the bars.
-type lines struct{ cellBefore, cellAfter, figures, sweepBefore, sweepAfter string }
+type lines struct{ title, cellBefore, cellAfter, figures, sweepBefore, sweepAfter string }
 
-// New is a live view of a sweep over cells, each measured count times.
-func New(tty *os.File, cells []matrix.Cell, count int) *Live {
-	return &Live{tty: tty, cells: cells, count: count, est: newEstimate(cells, count),
-		ended: map[matrix.Cell]batch.Status{}}
+// New is a live view of a sweep on the options' terminal.
+func New(o Options) *Live {
+	return &Live{o: o, est: newEstimate(o.Cells, o.Count), ended: map[matrix.Cell]batch.Status{}}
 }
 
 // settle is how long the terminal is left to others after a cell has ended:
@@ -70,7 +70,7 @@ func (l *Live) Accuracy(c matrix.Cell, done, total int) {
 	l.scored = fmt.Sprintf("%d/%d requests%s", done, total, l.pace.Left(c, done, total, time.Now()))
 	l.show(c, "accuracy", done, total)
 	if done == total {
-		l.takeDown()
+		l.takeDown("")
 	}
 }
 
@@ -81,7 +81,7 @@ func (l *Live) Fetching(c matrix.Cell, file string, got, total int64) {
 	l.scored = fmt.Sprintf("%s, %d KiB", file, got>>10)
 	l.show(c, "fetching", int(got>>10), int(max(total, got)>>10))
 	if got == total {
-		l.takeDown()
+		l.takeDown("")
 	}
 }
 
@@ -107,7 +107,7 @@ func (l *Live) Serving(c matrix.Cell, p load.Progress) {
 	l.show(c, phase, p.Done, p.Total)
 }
 
-// Ended takes the view down: the result is printed next.
+// Ended takes the view down and leaves a line of how the cell ended.
 func (l *Live) Ended(c matrix.Cell, r *batch.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,20 +116,45 @@ func (l *Live) Ended(c matrix.Cell, r *batch.Result) {
 	if r.Performance == nil {
 		l.est.skip(c)
 	}
-	l.takeDown()
+	line := endedLine(c, r)
+	if l.o.Bench {
+		line = ""
+	}
+	l.takeDown(line)
 }
 
-func (l *Live) takeDown() {
+// endedLine says how a cell ended, with the figures of the final table.
+func endedLine(c matrix.Cell, r *batch.Result) string {
+	parts := []string{c.Name() + ": " + r.Standing()}
+	for _, f := range figures.Measured(r) {
+		if f.In(figures.Terminal) {
+			parts = append(parts, strings.TrimSpace(f.Label()+" "+f.Print(&f.Value)+" "+f.Unit))
+		}
+	}
+	return strings.Join(parts, " · ") + "\n"
+}
+
+// takeDown takes the view off the terminal, where it is on it, and writes a line
+// that stays.
+func (l *Live) takeDown(line string) {
 	v := l.shown
-	if v == nil {
+	if l.stuck || v == nil && line == "" {
 		return
 	}
 	l.shown, l.quiet = nil, time.Now()
-	for _, b := range []*mpb.Bar{v.cell, v.figures, v.sweep} {
-		b.Abort(true)
+	if v != nil {
+		for _, b := range append(v.others, v.cell, v.sweep) {
+			b.Abort(true)
+		}
 	}
 	gone := make(chan struct{})
-	go func() { v.screen.Wait(); close(gone) }()
+	go func() {
+		defer close(gone)
+		if v != nil {
+			v.screen.Wait()
+		}
+		fmt.Fprint(l.o.TTY, line)
+	}()
 	select {
 	case <-gone:
 	case <-time.After(takeDownLimit):
@@ -146,11 +171,11 @@ func (l *Live) show(c matrix.Cell, phase string, done, total int) {
 		return
 	}
 	if l.shown != nil && l.shown.phase != phase {
-		l.takeDown()
+		l.takeDown("")
 		l.quiet = time.Time{}
 	}
-	says := &lines{c.Name() + " " + phase + " ", " " + l.cellLine(phase), l.figuresLine(phase), l.sweepLine(),
-		" " + l.etaLine(c)}
+	says := &lines{l.o.Title, c.Name() + " " + phase + " ", " " + l.cellLine(c, phase), l.figuresLine(phase),
+		l.sweepLine(), " " + l.etaLine(c)}
 	if l.shown == nil {
 		l.shown = l.putUp(phase, says)
 	}
@@ -163,34 +188,39 @@ func (l *Live) show(c matrix.Cell, phase string, done, total int) {
 func (l *Live) putUp(phase string, says *lines) *view {
 	v := &view{phase: phase}
 	v.says.Store(says)
-	v.screen = mpb.New(mpb.WithOutput(l.tty), mpb.WithWidth(40), mpb.WithRefreshRate(250*time.Millisecond))
+	v.screen = mpb.New(mpb.WithOutput(l.o.TTY), mpb.WithWidth(40), mpb.WithRefreshRate(250*time.Millisecond))
 	text := func(of func(*lines) string) decor.Decorator {
 		return decor.Any(func(decor.Statistics) string { return of(v.says.Load()) })
 	}
 	bar := mpb.BarStyle().Lbound("▕").Filler("█").Tip("█").Padding(" ").Rbound("▏")
+	line := func(of func(*lines) string) {
+		v.others = append(v.others, v.screen.New(1<<40, mpb.NopStyle(), mpb.PrependDecorators(text(of))))
+	}
+	line(func(s *lines) string { return s.title })
 	v.cell = v.screen.New(1<<40, bar, mpb.PrependDecorators(text(func(s *lines) string { return s.cellBefore })),
 		mpb.AppendDecorators(text(func(s *lines) string { return s.cellAfter })))
-	v.figures = v.screen.New(1<<40, mpb.NopStyle(),
-		mpb.PrependDecorators(text(func(s *lines) string { return s.figures })))
-	v.sweep = v.screen.New(int64(len(l.cells))+1, bar,
+	line(func(s *lines) string { return s.figures })
+	v.sweep = v.screen.New(int64(len(l.o.Cells))+1, bar,
 		mpb.PrependDecorators(text(func(s *lines) string { return s.sweepBefore })),
 		mpb.AppendDecorators(text(func(s *lines) string { return s.sweepAfter })))
 	return v
 }
 
-func (l *Live) cellLine(phase string) string {
+func (l *Live) cellLine(c matrix.Cell, phase string) string {
 	if phase == "accuracy" || phase == "fetching" {
 		return l.scored
 	}
 	p := l.last
-	if p.Total == 0 {
+	switch {
+	case p.Total == 0:
 		return fmt.Sprintf("%d requests, %s", p.Done, p.Elapsed.Round(time.Second))
+	case p.Done >= p.Total && !p.WarmUp:
+		return fmt.Sprintf("%d/%d requests, checking what was answered", p.Done, p.Total)
+	case p.Done == 0:
+		return fmt.Sprintf("%d/%d requests, ? left", p.Done, p.Total)
 	}
-	left := "?"
-	if p.Done > 0 {
-		left = short(p.Elapsed * time.Duration(p.Total-p.Done) / time.Duration(p.Done))
-	}
-	return fmt.Sprintf("%d/%d requests, %s left", p.Done, p.Total, left)
+	left := l.cellLeft.show(c.Name()+phase, p.Elapsed*time.Duration(p.Total-p.Done)/time.Duration(p.Done))
+	return fmt.Sprintf("%d/%d requests, %s left", p.Done, p.Total, short(left))
 }
 
 func (l *Live) figuresLine(phase string) string {
@@ -205,7 +235,7 @@ func (l *Live) figuresLine(phase string) string {
 	// Failures come first, since a narrow terminal cuts the line's end off.
 	parts := []string{fmt.Sprintf("%d failed", p.Failed), fmt.Sprintf("%.0f output tok/s now", rate)}
 	if p.TTFTP50 > 0 {
-		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s so far", millis(p.TTFTP50), millis(p.TTFTP99)))
+		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s", millis(p.TTFTP50), millis(p.TTFTP99)))
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight", p.InFlight))
 	return strings.Join(parts, " · ")
@@ -218,7 +248,7 @@ func (l *Live) sweepLine() string {
 			failed++
 		}
 	}
-	line := fmt.Sprintf("sweep: %d of %d cells ended", len(l.ended), len(l.cells))
+	line := fmt.Sprintf("sweep: %d of %d cells ended", len(l.ended), len(l.o.Cells))
 	if failed > 0 {
 		line += fmt.Sprintf(", %d not passed", failed)
 	}
@@ -231,7 +261,7 @@ func (l *Live) etaLine(running matrix.Cell) string {
 		done = 0
 	}
 	if left, ok := l.est.left(running, done); ok {
-		return "about " + short(left) + " left"
+		return "about " + short(l.allLeft.show("", left)) + " left"
 	}
 	return "time left not known yet"
 }

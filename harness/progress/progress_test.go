@@ -16,6 +16,7 @@ import (
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
+	"inferbench/harness/sweep"
 )
 
 var cells = []matrix.Cell{
@@ -76,7 +77,7 @@ func TestLiveOnATerminal(t *testing.T) {
 			}
 		}
 	}()
-	live := New(tty, cells, 1)
+	live := New(Options{TTY: tty, Cells: cells, Count: 1, Title: "m on vllm 0.23, http://h:1"})
 	live.Accuracy(cells[0], 1, 62)
 	live.Accuracy(cells[0], 62, 62)
 	shows := func(p load.Progress, want ...string) {
@@ -93,9 +94,15 @@ func TestLiveOnATerminal(t *testing.T) {
 	}
 	shows(load.Progress{WarmUp: true, Done: 1, Total: 8, InFlight: 4, Elapsed: time.Second}, "isl=100/osl=100/conc=4 warm-up", "1/8 requests", "time left not known yet")
 	shows(load.Progress{Done: 50, Failed: 3, Total: 200, InFlight: 4, Elapsed: 10 * time.Second, OutputTokens: 5000, TTFTP50: 86 * time.Millisecond, TTFTP99: 201 * time.Millisecond},
-		"benchmark", "50/200 requests, 30s left", "500 output tok/s now", "TTFT p50 86 ms p99 201 ms so far", "3 failed",
+		"benchmark", "50/200 requests, 30s left", "500 output tok/s now", "TTFT p50 86 ms p99 201 ms", "3 failed",
 		"sweep: 0 of 2 cells ended", "about 1m50s left")
-	live.Ended(cells[0], &batch.Result{Status: batch.Failed, Performance: &stats.Summary{}})
+	shows(load.Progress{Done: 200, Failed: 3, Total: 200, Elapsed: 40 * time.Second, OutputTokens: 20000}, "200/200 requests, checking what was answered")
+	live.Ended(cells[0], &batch.Result{Status: batch.Failed, Performance: &stats.Summary{TputPerGPU: new(12.5), TTFT: stats.Dist{Median: new(86.0)}}})
+	assert.Contains(t, s.text(), "m on vllm 0.23, http://h:1")
+	require.Eventually(t, func() bool {
+		return bytes.Contains([]byte(s.text()), []byte("isl=100/osl=100/conc=4: FAILED · tok/s/GPU 12.50 · TTFT p50 86.00 ms\r\n"))
+	},
+		20*time.Second, 20*time.Millisecond, "the cell that ended stays above")
 	before := len(s.text())
 	live.Serving(cells[1], load.Progress{Done: 1, Total: 400, Elapsed: time.Millisecond})
 	assert.Nil(t, live.shown, "just after a cell the terminal is its result's")
@@ -110,7 +117,7 @@ func TestLiveOnATerminal(t *testing.T) {
 
 // However long its line, the count of failures is in sight on 80 columns.
 func TestFailuresAreInSight(t *testing.T) {
-	live := New(nil, cells, 1)
+	live := New(Options{Cells: cells, Count: 1})
 	live.last = load.Progress{Done: 50, Failed: 1234, Total: 3200, InFlight: 1024, Elapsed: time.Second, OutputTokens: 1234567,
 		TTFTP50: 12345 * time.Millisecond, TTFTP99: 67890 * time.Millisecond}
 	line := []rune(live.figuresLine("benchmark"))
@@ -121,11 +128,24 @@ func TestChoose(t *testing.T) {
 	tty, err := os.CreateTemp(t.TempDir(), "tty")
 	require.NoError(t, err)
 	defer tty.Close()
-	assert.IsType(t, &Live{}, Choose("auto", tty, io.Discard, cells, 1))
-	assert.IsType(t, &Live{}, Choose("live", tty, io.Discard, cells, 1))
-	assert.IsType(t, &Lines{}, Choose("auto", nil, io.Discard, cells, 1))
-	assert.IsType(t, &Lines{}, Choose("lines", tty, io.Discard, cells, 1))
-	assert.Equal(t, All{}, Choose("none", tty, io.Discard, cells, 1))
+	choose := func(way string, tty *os.File) sweep.Watcher {
+		return Choose(Options{Way: way, TTY: tty, Plain: io.Discard, Cells: cells, Count: 1})
+	}
+	assert.IsType(t, &Live{}, choose("auto", tty))
+	assert.IsType(t, &Live{}, choose("live", tty))
+	assert.IsType(t, &Lines{}, choose("auto", nil))
+	assert.IsType(t, &Lines{}, choose("lines", tty))
+	assert.Equal(t, All{}, choose("none", tty))
+}
+
+func TestTheTimeLeftDoesNotGrow(t *testing.T) {
+	var c countdown
+	for _, step := range []struct {
+		of         string
+		left, want time.Duration
+	}{{"a", 10, 10}, {"a", 8, 8}, {"a", 12, 8}, {"a", 7, 7}, {"b", 30, 30}, {"b", 29, 29}} {
+		assert.Equal(t, step.want, c.show(step.of, step.left))
+	}
 }
 
 // Moving a bar waits for its drawing, so drawing must wait for nothing: a view
@@ -137,7 +157,7 @@ func TestLiveNeverHangs(t *testing.T) {
 	defer master.Close()
 	defer tty.Close()
 	go io.Copy(io.Discard, master)
-	live := New(tty, cells, 1)
+	live := New(Options{TTY: tty, Cells: cells, Count: 1, Title: "m on vllm 0.23, http://h:1"})
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -160,7 +180,7 @@ func TestLiveNeverHangs(t *testing.T) {
 func TestLiveOnATerminalThatIsStopped(t *testing.T) {
 	master, tty, err := pty.Open() // nobody reads: its buffer fills
 	require.NoError(t, err)
-	live := New(tty, cells, 1)
+	live := New(Options{TTY: tty, Cells: cells, Count: 1, Title: "m on vllm 0.23, http://h:1"})
 	done := make(chan struct{})
 	go func() {
 		for n := range 3 {

@@ -95,7 +95,7 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if err != nil {
 		return refuseWith(ctx, set, err)
 	}
-	watch, unwatch, err := watcher(set, tty, plain, sel.cells, line)
+	watch, unwatch, err := watcher(set, t, tty, plain, sel.cells, line)
 	if err != nil {
 		return refuseWith(ctx, set, err)
 	}
