@@ -18,13 +18,15 @@ import (
 
 // watcher is who is told what happens: whoever shows progress and, where
 // METRICS_LISTEN asks for it, the exporter of metrics. Call stop at the end.
-func watcher(set settings.Settings, t *server.Server, tty *os.File, plain io.Writer, cells []matrix.Cell, line commandLine) (w sweep.Watcher, stop func(), err error) {
+func watcher(set settings.Settings, t *server.Server, tty *os.File, plain io.Writer, cells []matrix.Cell,
+	line commandLine) (w sweep.Watcher, stop func(), err error) {
 	if tty == nil && line.bench != "" {
 		// go test sends a test's standard error to its own output, where a line
 		// between a benchmark's name and its figures would spoil both.
 		plain = io.Discard
 	}
-	shown := progress.Choose(progress.Options{Way: set.Results.Progress, TTY: tty, Plain: plain, Cells: cells, Count: line.count, Bench: line.bench != "",
+	shown := progress.Choose(progress.Options{Way: set.Results.Progress, TTY: tty, Plain: plain, Cells: cells,
+		Count: line.count, Bench: line.bench != "",
 		Title: fmt.Sprintf("%s on %s %s, %s", t.Model, t.Dialect.Name, t.Version, t.Redact(t.BaseURL))})
 	if set.Results.MetricsListen == "" {
 		return shown, func() {}, nil
