@@ -155,15 +155,16 @@ func (r *Imported) finish() error {
 	a.Mode = "import"
 	switch {
 	case a.Model == "":
-		return errors.New("the file does not name the model: say -model")
+		return errors.New("the file does not name the model: give MODEL= (-model)")
 	case a.RandomInputLen < 1 || a.RandomOutputLen < 1:
-		return errors.New("the file does not tell the lengths asked for: say -isl and -osl")
+		return errors.New("the file does not tell the lengths asked for: give ISL= and OSL= (-isl, -osl)")
 	case a.RandomRangeRatio <= 0 || a.RandomRangeRatio > 1:
-		return errors.New("the file does not tell how lengths were drawn: say -random-range-ratio (1 for fixed lengths)")
+		return errors.New("the file does not tell how lengths were drawn: " +
+			"give RANDOM_RANGE_RATIO= (-random-range-ratio), 1 for fixed lengths")
 	case a.MaxConcurrency < 1:
 		return errors.New("the run had no limit on requests in flight (max_concurrency), so it is no cell of a sweep")
 	case a.TP < 1:
-		return errors.New("the file does not tell the number of GPUs: say -tp")
+		return errors.New("the file does not tell the number of GPUs: give TP= (-tp)")
 	}
 	r.Result.Status = batch.Imported
 	if p.Failed > 0 {

@@ -69,13 +69,21 @@ type job struct {
 	record      *Trace
 	booked      bool
 
-	// The loop's own.
+	generation
+	output
+}
+
+// generation is the loop's own view of a job.
+type generation struct {
 	recall []uint16 // text that the model knows the answer to go like; nil once it went astray
 	state  ngram.State
 	rng    *rand.Rand // nil: greedy
 	room   [8]uint16  // for a step's tokens, so that they need no allocation
+}
 
-	// Written by the loop, through the sink and under its lock.
+// output is what came of a job so far. The loop writes it, through the sink and
+// under the sink's lock.
+type output struct {
 	out    []uint16
 	states []ngram.State
 	ended  string
@@ -86,7 +94,8 @@ type job struct {
 
 // newJob makes a job of a prompt and at most output tokens.
 func (e *Engine) newJob(index int, prompt []int32, output int, how *sampling, to sink) *job {
-	j := &job{e: e, index: index, prompt: prompt, how: how, sink: to, state: e.model.After(prompt)}
+	j := &job{e: e, index: index, prompt: prompt, how: how, sink: to}
+	j.state = e.model.After(prompt)
 	j.seq = schedule.Seq{Prompt: len(prompt), Output: output, Owner: j}
 	if e.profile.Limits.PrefixCaching && !how.wantsPrompts {
 		j.seq.Hashes = blockHashes(nil, prompt, e.profile.Limits.BlockTokens)

@@ -29,32 +29,63 @@ type format interface {
 // of the stream's own, until that has caught up.
 type stream struct {
 	e       *Engine
-	c       *conn
-	raw     syscall.RawConn
+	outlet  // to the client
 	form    format
 	jobs    []*job
 	chunk   int  // tokens an event, where several wait
 	chunked bool // chunked transfer coding; else the connection's end is the end
 
-	mu       sync.Mutex
-	left     int    // jobs that have not ended
-	rest     []byte // what the socket did not take
-	draining bool
-	over     bool // all is written, or never will be
-	broken   bool
-	faulty   bool            // a goroutine writes it all: see misbehave
-	more     *sync.Cond      // on mu: something is there for that goroutine
-	alive    context.Context // ends with broken, and with the engine
-	lose     context.CancelFunc
-	intact   bool // broken, but the response was ended as HTTP wants it
-	buf      []byte
-	done     chan struct{} // closed with over
+	mu       sync.Mutex // guards what follows, and the outlet
+	left     int        // jobs that have not ended
+	rest     []byte     // what the socket did not take
+	buf      []byte     // of the event being made
+	draining bool       // a goroutine writes the rest
+	faulty   bool       // a goroutine writes it all: see misbehave
+	more     *sync.Cond // on mu: something is there for that goroutine
+	ending
+}
 
-	// One write at a time: kept here so that it allocates nothing.
+// ending is how a stream comes to its end.
+type ending struct {
+	over   bool            // all is written, or never will be
+	done   chan struct{}   // closed with over
+	broken bool            // the connection was given up
+	intact bool            // broken, but the response was ended as HTTP wants it
+	alive  context.Context // ends with broken and with over, and with the engine
+	lose   context.CancelFunc
+}
+
+// outlet writes to a connection what its socket takes at once, one write at a
+// time. The write's own variables are kept here, so that it allocates nothing.
+type outlet struct {
+	c       *conn
+	raw     syscall.RawConn
 	writing []byte
 	n       int
 	err     error
 	try     func(fd uintptr) bool
+}
+
+func (o *outlet) open(c *conn) (err error) {
+	o.c = c
+	o.try = func(fd uintptr) bool {
+		o.n, o.err = syscall.Write(int(fd), o.writing)
+		return true // whatever came of it: do not wait
+	}
+	o.raw, err = c.SyscallConn()
+	return err
+}
+
+// take writes as much of b as the socket takes at once, and returns how much
+// that was.
+func (o *outlet) take(b []byte) (int, error) {
+	o.writing, o.n, o.err = b, 0, nil
+	err := o.raw.Write(o.try)
+	o.writing = nil
+	if err == nil && o.err != syscall.EAGAIN && o.err != syscall.EINTR {
+		err = o.err
+	}
+	return max(o.n, 0), err
 }
 
 // slowReader is how long a reader may take nothing before it counts as gone.
@@ -64,18 +95,14 @@ const slowReader = 5 * time.Minute
 const chunkRoom = 10
 
 func newStream(e *Engine, c *conn, f format, jobs []*job, chunked bool) (*stream, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
+	s := &stream{e: e, form: f, jobs: jobs, left: len(jobs), chunked: chunked,
+		chunk: max(e.profile.Limits.DecodeRounds, 1)}
+	if err := s.open(c); err != nil {
 		return nil, err
 	}
-	s := &stream{e: e, c: c, raw: raw, form: f, jobs: jobs, left: len(jobs), chunked: chunked,
-		chunk: max(e.profile.Limits.DecodeRounds, 1), done: make(chan struct{})}
+	s.done = make(chan struct{})
 	s.alive, s.lose = context.WithCancel(e.closed)
 	s.more = sync.NewCond(&s.mu)
-	s.try = func(fd uintptr) bool {
-		s.n, s.err = syscall.Write(int(fd), s.writing)
-		return true // whatever came of it: do not wait
-	}
 	return s, nil
 }
 
@@ -170,14 +197,12 @@ func (s *stream) frame(b []byte, fill func([]byte) []byte) []byte {
 // push writes b as far as the socket takes it at once, and leaves the rest to a
 // goroutine.
 func (s *stream) push(b []byte) {
-	s.writing, s.n, s.err = b, 0, nil
-	err := s.raw.Write(s.try)
-	s.writing = nil
+	n, err := s.take(b)
 	switch {
-	case err != nil || s.err != nil && s.err != syscall.EAGAIN && s.err != syscall.EINTR:
+	case err != nil:
 		s.fail()
-	case s.n < len(b):
-		s.rest = append(s.rest[:0], b[max(s.n, 0):]...)
+	case n < len(b):
+		s.rest = append(s.rest[:0], b[n:]...)
 		s.drain()
 	case s.left == 0:
 		s.end()

@@ -17,7 +17,7 @@ type Shape struct {
 
 	// Burstiness is the shape of the gamma distribution that the gaps between
 	// requests follow, as in vLLM: 1, the default, is a Poisson process, less
-	// is burstier, more is evener, +Inf is a constant gap. The mean is 1/Rate.
+	// comes in bursts, more comes more evenly, +Inf is a constant gap. The mean is 1/Rate.
 	Burstiness float64
 
 	// Uncapped lets an open loop have more than Conc requests in flight, up to

@@ -176,8 +176,8 @@ var groups = []group{
 			Help: "requests a second on average, whether or not earlier ones are answered; inf keeps CONC in " +
 				"flight instead"},
 		{Env: "BURSTINESS", Default: "1", set: setBurstiness,
-			Help: "how a REQUEST_RATE is spread: 1 is Poisson, less burstier, more evener (gamma distribution), or " +
-				"constant"},
+			Help: "how a REQUEST_RATE is spread: 1 is Poisson, below 1 comes in bursts, above 1 more evenly (gamma " +
+				"distribution), or constant"},
 		{Env: "TRACE", Default: "false", set: truth(func(s *Settings, b bool) { s.Shape.Trace = b }),
 			Help: "true: send at the times that the lines of a jsonl data set give (timestamp)"},
 		{Env: "TRACE_UNIT", Default: "auto", set: setTraceUnit,
