@@ -223,7 +223,7 @@ func TestShellcheck(t *testing.T) {
 	scripts, err := filepath.Glob("*.sh")
 	require.NoError(t, err)
 	require.NotEmpty(t, scripts)
-	scripts = append(scripts, "../deploy/sweep.sbatch", "../.ci/run")
+	scripts = append(scripts, "../deploy/sweep.sbatch", "../deploy/ci/measure.sh", "../.ci/run")
 	out, err := exec.Command("shellcheck", append([]string{"-x"}, scripts...)...).CombinedOutput()
 	assert.NoError(t, err, string(out))
 }
