@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/engine"
+	"inferbench/harness/engine/schedule"
 )
 
 // A result says whose server it was, and throughput is divided by the GPUs that
@@ -34,5 +35,30 @@ func TestWhoseServerItWas(t *testing.T) {
 		exit, _, out = finish(t, env, append(small, "-test.run=TestServing", "-tp=4")...)
 		assert.NotZero(t, exit)
 		assert.Contains(t, out, "TP=4, but the server says that it runs on 2 GPUs: set TP=2, or leave TP out\n")
+	}
+}
+
+// What the engine guessed ahead is in the result, by either server's counters,
+// and agrees with what came in the stream: a chunk a step.
+func TestSpeculationIsInTheResult(t *testing.T) {
+	for _, dialect := range []engine.Dialect{engine.VLLM, engine.Both, engine.SGLang} {
+		e, err := engine.Start(engine.Config{Dialect: dialect, Tune: func(p *schedule.Profile) { p.Limits.SpecTokens, p.Limits.SpecAccept = 3, 0.6 }})
+		require.NoError(t, err)
+		defer e.Close()
+		exit, dir, out := finish(t, []string{"BASE_URL=" + e.URL(), "ACC_TASK=none"},
+			"-test.run=TestServing", "-isl", "16", "-osl", "64", "-conc", "4", "-num-prompts", "100")
+		require.Zero(t, exit, out)
+		r := result(t, dir, "result_isl16_osl64_conc4.json")
+		spec := r["spec_decode"].(map[string]any)
+		assert.Greater(t, spec["acceptance_length"], 1.5)
+		assert.Less(t, spec["acceptance_length"], 3.0)
+		assert.InDelta(t, r["tokens_per_chunk"], spec["acceptance_length"], 0.25, "dialect %q: but for first tokens and those cut off at the end", dialect)
+		assert.InEpsilon(t, r["output_throughput"].(float64)/r["benchmark_args"].(map[string]any)["tp"].(float64)/spec["acceptance_length"].(float64), r["steps_per_s_per_gpu"], 1e-9)
+		assert.Equal(t, false, spec["synthetic"])
+		assert.Contains(t, batchFile(t, dir, "report.html"), "acceptance length")
+		if dialect != engine.SGLang {
+			assert.Len(t, spec["per_position"], 3)
+			assert.InDelta(t, 0.6, spec["per_position"].([]any)[0], 0.1)
+		}
 	}
 }

@@ -28,10 +28,12 @@ type counters struct {
 type gauges struct {
 	running, waiting, preemptions, queried, hit int
 	kvUsage                                     float64
+	spec                                        schedule.Speculation
 }
 
 func (c *counters) see(s *schedule.Scheduler) {
-	g := gauges{running: s.Running(), waiting: s.Waiting(), preemptions: s.Preemptions, kvUsage: s.KVUsage()}
+	g := gauges{running: s.Running(), waiting: s.Waiting(), preemptions: s.Preemptions, kvUsage: s.KVUsage(), spec: s.Spec}
+	g.spec.PerPosition = slices.Clone(s.Spec.PerPosition)
 	g.queried, g.hit = s.CacheStats()
 	c.mu.Lock()
 	c.gauges = g
@@ -105,8 +107,18 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		one("counter", "vllm:prefix_cache_hits_total", "Prompt tokens found there.", g.hit)
 		one("counter", "vllm:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
 		one("counter", "vllm:generation_tokens_total", "Tokens generated.", c.generated.Load())
-		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n# TYPE vllm:request_success_total "+
-			"counter\n")
+		if l.SpecTokens > 0 {
+			one("counter", "vllm:spec_decode_num_drafts_total", "Times that tokens were guessed ahead.", g.spec.Drafts)
+			one("counter", "vllm:spec_decode_num_draft_tokens_total", "Tokens guessed ahead.", g.spec.DraftTokens)
+			one("counter", "vllm:spec_decode_num_accepted_tokens_total", "Of these, tokens that were right.", g.spec.Accepted)
+			fmt.Fprint(&b, "# HELP vllm:spec_decode_num_accepted_tokens_per_pos_total By the position of the guess.\n"+
+				"# TYPE vllm:spec_decode_num_accepted_tokens_per_pos_total counter\n")
+			for i, n := range g.spec.PerPosition {
+				fmt.Fprintf(&b, "vllm:spec_decode_num_accepted_tokens_per_pos_total{%s,position=\"%d\"} %d\n", model, i, n)
+			}
+		}
+		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n"+
+			"# TYPE vllm:request_success_total counter\n")
 		for _, reason := range []string{endAbort, endClosed, endLength, endStop} {
 			fmt.Fprintf(&b, "vllm:request_success_total{%s,finished_reason=%q} %d\n", model, reason, finished[reason])
 		}
@@ -127,6 +139,10 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		}
 		one("counter", "sglang:num_retracted_requests_total", "Requests put back for want of KV cache.", g.preemptions)
 		one("counter", "sglang:generation_tokens_total", "Tokens generated.", c.generated.Load())
+		if n := e.profile.Limits.SpecTokens; n > 0 {
+			one("counter", "sglang:spec_verify_calls_total", "Times that guessed tokens were verified.", g.spec.Drafts)
+			one("gauge", "sglang:spec_num_draft_tokens", "Tokens verified at once.", n+1)
+		}
 	}
 	one("counter", "inferbench:engine_steps_total", "Steps of the engine.", c.steps.Load())
 	one("counter", "inferbench:engine_late_seconds_total", "Time by which steps were longer than the profile says, "+

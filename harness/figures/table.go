@@ -63,6 +63,16 @@ var Table = []Figure{
 	{Key: "tokens_per_chunk", Name: "tokens/chunk",
 		Means: "output tokens in a chunk of the stream, on average",
 		Of:    summary(func(s *stats.Summary) *float64 { return s.PerChunk })},
+	{Key: "spec_decode.acceptance_length", Name: "acceptance length",
+		Means: "tokens a decode step, with those guessed ahead and accepted",
+		Of:    speculation(func(s *stats.Speculation) *float64 { return s.AcceptanceLength }), Outputs: Report},
+	{Key: "spec_decode.acceptance_rate", Name: "acceptance rate", Unit: "%",
+		Means:  "share of the tokens guessed ahead that were accepted",
+		Format: func(share float64) string { return Digits(100 * share) },
+		Of:     speculation(func(s *stats.Speculation) *float64 { return s.AcceptanceRate }), Outputs: Report},
+	{Key: "steps_per_s_per_gpu", Name: "steps/s/GPU",
+		Means: "decode steps a second and GPU: output tok/s over the acceptance length",
+		Of:    summary(func(s *stats.Summary) *float64 { return s.StepsPerGPU }), Outputs: Report},
 	{Key: "cache_hit_rate", Name: "prefix cache", Unit: "%",
 		Means:  "share of the input tokens that came from the server's prefix cache",
 		Format: func(share float64) string { return Digits(100 * share) },
@@ -103,6 +113,16 @@ func itlPerToken(of func(*stats.Dist) *float64) func(*batch.Result) *float64 {
 			return nil
 		}
 		return of(s.ITLPerToken)
+	})
+}
+
+// speculation takes a figure of what was guessed ahead, where anything was.
+func speculation(of func(*stats.Speculation) *float64) func(*batch.Result) *float64 {
+	return summary(func(s *stats.Summary) *float64 {
+		if s.Speculation == nil {
+			return nil
+		}
+		return of(s.Speculation)
 	})
 }
 

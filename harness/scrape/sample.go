@@ -25,7 +25,8 @@ type Sample struct {
 	at      time.Time
 	ttft    cumulative // since the server began
 	preempt *float64
-	queried *float64           // prompt tokens looked up in the prefix cache
+	queried *float64 // prompt tokens looked up in the prefix cache
+	spec    spec
 	hits    map[string]float64 // of these found, by where; "" where that is not told
 }
 
@@ -40,6 +41,11 @@ type Names struct {
 	// source
 	CacheLooked, CacheHits []string
 	CacheElsewhere         []string // counter: prompt tokens found in a cache outside the server
+	Drafts, DraftTokens    []string // counters of speculation: times that tokens were guessed, tokens guessed
+	Accepted, AcceptedAt   []string // counters: guesses that were right; likewise by label "position"
+	Verified               []string // counter: times that guesses were verified, where drafts are not counted
+	Generated              []string // counter: tokens generated
+	VerifiedAtOnce         []string // gauge: tokens verified at once, the one besides the guesses among them
 	CacheSource            string   // label of CacheHits that says where they were
 }
 
@@ -54,6 +60,10 @@ func join(list []Names) (all Names) {
 		all.CacheLooked = append(all.CacheLooked, n.CacheLooked...)
 		all.CacheHits = append(all.CacheHits, n.CacheHits...)
 		all.CacheElsewhere = append(all.CacheElsewhere, n.CacheElsewhere...)
+		all.Drafts, all.DraftTokens = append(all.Drafts, n.Drafts...), append(all.DraftTokens, n.DraftTokens...)
+		all.Accepted, all.AcceptedAt = append(all.Accepted, n.Accepted...), append(all.AcceptedAt, n.AcceptedAt...)
+		all.Verified, all.Generated = append(all.Verified, n.Verified...), append(all.Generated, n.Generated...)
+		all.VerifiedAtOnce = append(all.VerifiedAtOnce, n.VerifiedAtOnce...)
 		if n.CacheSource != "" {
 			all.CacheSource = n.CacheSource
 		}
@@ -73,8 +83,9 @@ func parse(page []byte, names Names, at time.Time) (*Sample, error) {
 	s := &Sample{at: at}
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
-	s.preempt, s.queried, s.hits = total(families, names.Preemptions), total(families, names.CacheLooked), hits(families,
-		names)
+	s.preempt, s.queried = total(families, names.Preemptions), total(families, names.CacheLooked)
+	s.hits = hits(families, names)
+	s.spec = guesses(families, names)
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)

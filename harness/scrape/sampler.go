@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"inferbench/harness/stats"
 )
 
 // Source gives the text of a server's /metrics page.
@@ -26,6 +28,7 @@ type Report struct {
 	MedianTTFT   *float64           `json:"server_median_ttft_ms"` // as fine as the server's buckets
 	P99TTFT      *float64           `json:"server_p99_ttft_ms"`
 	TTFTOf       *float64           `json:"server_ttft_requests"` // requests that these are of: the server's, whoever sent them
+	Speculation  *stats.Speculation `json:"-"`                    // a section of its own
 	Every        float64            `json:"sampled_every_s"`
 	Samples      []Sample           `json:"-"` // kept in a file of their own
 }
@@ -156,6 +159,7 @@ func (s *Sampler) report(during int) *Report {
 	}
 	r.Preemptions = difference(last.preempt, s.base.preempt)
 	r.cache(last, s.base)
+	r.Speculation = last.spec.since(s.base.spec)
 	if d, ok := last.ttft.since(s.base.ttft); ok {
 		mean := d.sum / d.n
 		r.TTFTOf = &d.n

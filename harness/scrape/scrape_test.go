@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/stats"
 )
 
 // names are those that the pages of these tests use.
@@ -202,3 +204,48 @@ func TestHitsOfThePrefixCache(t *testing.T) {
 }
 
 func at(v float64) *float64 { return &v }
+
+// The figures of speculation are of the pass, by either server's counters.
+func TestSpeculation(t *testing.T) {
+	names := []Names{{Running: []string{"vllm:num_requests_running"}, Drafts: []string{"vllm:drafts_total"}, DraftTokens: []string{"vllm:draft_tokens_total"},
+		Accepted: []string{"vllm:accepted_total"}, AcceptedAt: []string{"vllm:accepted_per_pos_total"}},
+		{Running: []string{"sglang:num_running_reqs"}, Verified: []string{"sglang:verify_total"}, Generated: []string{"sglang:generated_total"}, VerifiedAtOnce: []string{"sglang:at_once"}}}
+	vllm := func(drafts, tokens, accepted, first, second int) string {
+		return fmt.Sprintf("vllm:num_requests_running 1\nvllm:drafts_total{engine=\"0\"} %d\nvllm:draft_tokens_total %d\nvllm:accepted_total %d\nvllm:accepted_per_pos_total{position=\"0\"} %d\nvllm:accepted_per_pos_total{position=\"1\"} %d\n", drafts, tokens, accepted, first, second)
+	}
+	sglang := func(verified, generated int, atOnce string) string {
+		return fmt.Sprintf("sglang:num_running_reqs 1\nsglang:verify_total %d\nsglang:generated_total %d\n%s", verified, generated, atOnce)
+	}
+	for name, c := range map[string]struct {
+		before, then string
+		want         *stats.Speculation
+	}{
+		"vLLM": {vllm(100, 200, 150, 90, 60), vllm(200, 400, 200, 130, 70),
+			&stats.Speculation{Drafts: 100, DraftTokens: at(200), AcceptedTokens: 50, AcceptanceRate: at(0.25), AcceptanceLength: at(1.5), PerPosition: []float64{0.4, 0.1}}},
+		"SGLang": {sglang(100, 150, "sglang:at_once 4\n"), sglang(200, 400, "sglang:at_once 4\n"),
+			&stats.Speculation{Drafts: 100, DraftTokens: at(300), AcceptedTokens: 150, AcceptanceRate: at(0.5), AcceptanceLength: at(2.5)}},
+		"SGLang, draft length not told": {sglang(0, 0, ""), sglang(100, 200, ""),
+			&stats.Speculation{Drafts: 100, AcceptedTokens: 100, AcceptanceLength: at(2)}},
+		"none in the pass":                {vllm(100, 200, 150, 90, 60), vllm(100, 200, 150, 90, 60), nil},
+		"no speculation":                  {"vllm:num_requests_running 1\n", "vllm:num_requests_running 2\n", nil},
+		"the server began again":          {vllm(100, 200, 150, 90, 60), vllm(50, 100, 60, 40, 20), nil},
+		"more accepted than were guessed": {vllm(0, 0, 0, 0, 0), vllm(10, 20, 30, 10, 20), nil},
+		"negative":                        {vllm(0, 0, 0, 0, 0), vllm(-10, 20, 3, 1, 2), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var began atomic.Bool
+			s := Start(t.Context(), func(context.Context) ([]byte, error) {
+				if began.Load() {
+					return []byte(c.then), nil
+				}
+				return []byte(c.before), nil
+			}, names, time.Hour)
+			s.Begin(t.Context())
+			began.Store(true)
+			s.Measuring(time.Now())
+			r := s.Stop(t.Context())
+			require.NotNil(t, r)
+			assert.Equal(t, c.want, r.Speculation)
+		})
+	}
+}

@@ -17,20 +17,22 @@ import (
 // bears on its figures. What it does not tell is empty or 0. All of it is fit to
 // be shown, and secrets among the flags are taken out.
 type About struct {
-	Engine       string            `json:"engine"` // its dialect
-	Version      string            `json:"version,omitempty"`
-	ModelPath    string            `json:"model_path,omitempty"`
-	GPUs         int               `json:"gpus,omitempty"` // of all ranks: what TP should be
-	TP           int               `json:"tp,omitempty"`   // GPUs that a layer is split over
-	PP           int               `json:"pp,omitempty"`   // stages that the layers are split over
-	DP           int               `json:"dp,omitempty"`   // replicas
-	EP           int               `json:"ep,omitempty"`   // GPUs that the experts are split over
-	DType        string            `json:"dtype,omitempty"`
-	Quantization string            `json:"quantization,omitempty"`
-	KVCacheDType string            `json:"kv_cache_dtype,omitempty"`
-	Speculation  string            `json:"speculation,omitempty"`
-	Flags        map[string]string `json:"flags,omitempty"` // of cache, scheduler, parallelism, precision, speculation
-	From         []string          `json:"from,omitempty"`  // the pages that say so
+	Engine          string            `json:"engine"` // its dialect
+	Version         string            `json:"version,omitempty"`
+	ModelPath       string            `json:"model_path,omitempty"`
+	GPUs            int               `json:"gpus,omitempty"` // of all ranks: what TP should be
+	TP              int               `json:"tp,omitempty"`   // GPUs that a layer is split over
+	PP              int               `json:"pp,omitempty"`   // stages that the layers are split over
+	DP              int               `json:"dp,omitempty"`   // replicas
+	EP              int               `json:"ep,omitempty"`   // GPUs that the experts are split over
+	DType           string            `json:"dtype,omitempty"`
+	Quantization    string            `json:"quantization,omitempty"`
+	KVCacheDType    string            `json:"kv_cache_dtype,omitempty"`
+	Speculation     string            `json:"speculation,omitempty"`
+	Synthetic       bool              `json:"synthetic_acceptance,omitempty"` // guesses are accepted at a set length, whatever they are
+	SyntheticLength float64           `json:"synthetic_acceptance_length,omitempty"`
+	Flags           map[string]string `json:"flags,omitempty"` // of cache, scheduler, parallelism, precision, speculation
+	From            []string          `json:"from,omitempty"`  // the pages that say so
 }
 
 // Synthetic reports whether the server says that it accepts speculated tokens
@@ -115,8 +117,29 @@ func (t *Server) take(a *About, instances []map[string]string) bool {
 	if a.GPUs == 0 {
 		a.GPUs = gpus
 	}
+	a.synthetic(flags)
 	t.keepFlags(a, flags)
 	return true
+}
+
+// simulated are the ways to accept guesses at a set length: vLLM's in
+// speculative_config, SGLang's and TensorRT-LLM's variables, ATOM's flag.
+var (
+	simulated       = regexp.MustCompile(`(?i)rejection_sample_method\W+synthetic|^(SGLANG_SIMULATE_ACC_LEN|TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS|spec_decode_acceptance_length)=`)
+	simulatedLength = regexp.MustCompile(`(?i)(?:synthetic_acceptance_length|SIMULATE_ACC_LEN|spec_decode_acceptance_length)\W+([0-9.]+)`)
+)
+
+func (a *About) synthetic(flags map[string]string) {
+	for name, v := range flags {
+		flag := name + "=" + v
+		if isNone(v) || !simulated.MatchString(flag) {
+			continue
+		}
+		a.Synthetic = true
+		if m := simulatedLength.FindStringSubmatch(flag); m != nil {
+			a.SyntheticLength, _ = strconv.ParseFloat(m[1], 64)
+		}
+	}
 }
 
 // gpusOf counts an instance's GPUs. SGLang's attention can be data-parallel

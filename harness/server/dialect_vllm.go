@@ -25,6 +25,10 @@ var VLLM = &Dialect{
 		CacheLooked:    []string{"vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total", "vllm:prefix_cache_queries"},
 		CacheHits:      []string{"vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total", "vllm:prefix_cache_hits"},
 		CacheElsewhere: []string{"vllm:external_prefix_cache_hits_total"},
+		Drafts:         []string{"vllm:spec_decode_num_drafts_total", "vllm:spec_decode_num_drafts"},
+		DraftTokens:    []string{"vllm:spec_decode_num_draft_tokens_total", "vllm:spec_decode_num_draft_tokens"},
+		Accepted:       []string{"vllm:spec_decode_num_accepted_tokens_total", "vllm:spec_decode_num_accepted_tokens"},
+		AcceptedAt:     []string{"vllm:spec_decode_num_accepted_tokens_per_pos_total", "vllm:spec_decode_num_accepted_tokens_per_pos"},
 	},
 }
 

@@ -38,6 +38,12 @@ type Summary struct {
 	Tokens // who counted them, and how they came
 	Cache  // how much of the prompts the server had already
 
+	// Speculation is null where there is none, or the server does not tell.
+	// StepsPerGPU are decode steps a second and GPU: output throughput over the
+	// acceptance length, to compare servers whose drafts differ.
+	Speculation *Speculation `json:"spec_decode"`
+	StepsPerGPU *float64     `json:"steps_per_s_per_gpu,omitempty"`
+
 	*Wait    // where requests were scheduled: how long they waited in the client, part of TTFT and E2EL
 	*Goodput // where an SLO was given
 

@@ -57,12 +57,19 @@ type Scheduler struct {
 	running []*Seq
 
 	Preemptions int // times a running sequence was put back for want of blocks
+	Spec        Speculation
+}
+
+// Speculation counts what was guessed ahead and what of it was right.
+type Speculation struct {
+	Drafts, DraftTokens, Accepted int
+	PerPosition                   []int // accepted, by the position of the guess
 }
 
 // New makes a scheduler. The profile must be valid.
 func New(p *Profile) *Scheduler {
 	return &Scheduler{limits: p.Limits, cost: p.Cost, cache: newCache(p.Limits),
-		rng: rand.New(rand.NewPCG(1, 2))}
+		rng: rand.New(rand.NewPCG(1, 2)), Spec: Speculation{PerPosition: make([]int, p.Limits.SpecTokens)}}
 }
 
 // Fits reports whether a sequence of so many tokens can be computed at all.
@@ -240,11 +247,17 @@ func (s *Scheduler) tokens() int {
 	n := 0
 	for range max(s.limits.DecodeRounds, 1) {
 		n++
-		for range s.limits.SpecTokens {
+		for i := range s.limits.SpecTokens {
+			if i == 0 {
+				s.Spec.Drafts++
+				s.Spec.DraftTokens += s.limits.SpecTokens
+			}
 			if s.rng.Float64() >= s.limits.SpecAccept {
 				break
 			}
 			n++
+			s.Spec.Accepted++
+			s.Spec.PerPosition[i]++
 		}
 	}
 	return n
