@@ -29,7 +29,6 @@ type About struct {
 	Quantization    string            `json:"quantization,omitempty"`
 	KVCacheDType    string            `json:"kv_cache_dtype,omitempty"`
 	Speculation     string            `json:"speculation,omitempty"`
-	Synthetic       bool              `json:"synthetic_acceptance,omitempty"` // guesses are accepted at a set length, whatever they are
 	SyntheticLength float64           `json:"synthetic_acceptance_length,omitempty"`
 	Flags           map[string]string `json:"flags,omitempty"` // of cache, scheduler, parallelism, precision, speculation
 	From            []string          `json:"from,omitempty"`  // the pages that say so
@@ -117,29 +116,26 @@ func (t *Server) take(a *About, instances []map[string]string) bool {
 	if a.GPUs == 0 {
 		a.GPUs = gpus
 	}
-	a.synthetic(flags)
+	if a.SyntheticLength == 0 {
+		a.SyntheticLength = syntheticLength(flags)
+	}
 	t.keepFlags(a, flags)
 	return true
 }
 
-// simulated are the ways to accept guesses at a set length: vLLM's in
-// speculative_config, SGLang's and TensorRT-LLM's variables, ATOM's flag.
-var (
-	simulated       = regexp.MustCompile(`(?i)rejection_sample_method\W+synthetic|^(SGLANG_SIMULATE_ACC_LEN|TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS|spec_decode_acceptance_length)=`)
-	simulatedLength = regexp.MustCompile(`(?i)(?:synthetic_acceptance_length|SIMULATE_ACC_LEN|spec_decode_acceptance_length)\W+([0-9.]+)`)
-)
+// setLength finds the acceptance length that a server was told, as vLLM's
+// speculative_config, SGLang's variable and ATOM's flag name it.
+var setLength = regexp.MustCompile(`(?i)(?:synthetic_acceptance_length|simulate_acc_len|spec_decode_acceptance_length)\W+([0-9.]+)`)
 
-func (a *About) synthetic(flags map[string]string) {
+func syntheticLength(flags map[string]string) float64 {
 	for name, v := range flags {
-		flag := name + "=" + v
-		if isNone(v) || !simulated.MatchString(flag) {
-			continue
-		}
-		a.Synthetic = true
-		if m := simulatedLength.FindStringSubmatch(flag); m != nil {
-			a.SyntheticLength, _ = strconv.ParseFloat(m[1], 64)
+		if m := setLength.FindStringSubmatch(name + "=" + v); m != nil {
+			if n, err := strconv.ParseFloat(m[1], 64); err == nil {
+				return n
+			}
 		}
 	}
+	return 0
 }
 
 // gpusOf counts an instance's GPUs. SGLang's attention can be data-parallel
@@ -169,7 +165,7 @@ const mostFlags = 200
 
 var (
 	telling = regexp.MustCompile(`(?i)cache|caching|radix|prefill|sched|mem_|memory|max_running|max_num|max_total|batch|attention|spec|draft|quant|dtype|` +
-		`parallel|_size$|moe|expert|graph|decode|stream_interval|context|model_len|seq|disagg|overlap|backend|eager|n_ctx|slots`)
+		`parallel|_size$|simulate|synthetic|moe|expert|graph|decode|stream_interval|context|model_len|seq|disagg|overlap|backend|eager|n_ctx|slots`)
 	secretFlag = regexp.MustCompile(`(?i)(^|_)(api_?)?keys?$|keyfile|secret|passw|credential|(^|_)tokens?$|bearer`)
 	login      = regexp.MustCompile(`://[^/@\s]+@`)
 )

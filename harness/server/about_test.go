@@ -58,7 +58,7 @@ func TestWhatAServerSaysOfItself(t *testing.T) {
 		"llama.cpp": {"llamacpp", map[string]string{"/props": `{"default_generation_settings":{"n_ctx":2048},"total_slots":4,"model_path":"/m.gguf","build_info":"b6000-abc"}`},
 			About{Engine: "llama.cpp", Version: "b6000-abc", ModelPath: "/m.gguf", From: []string{"/props"}}, map[string]string{"total_slots": "4"}},
 		"vLLM, accepting at a set length": {"vllm", map[string]string{"/server_info": `{"vllm_config":{"speculative_config":{"rejection_sample_method":"synthetic","synthetic_acceptance_length":2.5}}}`},
-			About{Engine: "vllm", Speculation: "{rejection_sample_method:synthetic,synthetic_acceptance_length:2.5}", Synthetic: true, SyntheticLength: 2.5,
+			About{Engine: "vllm", Speculation: "{rejection_sample_method:synthetic,synthetic_acceptance_length:2.5}", SyntheticLength: 2.5,
 				From: []string{"/server_info?config_format=json"}}, nil},
 		"nothing":     {"x", nil, About{Engine: "unknown"}, nil},
 		"other pages": {"sglang", map[string]string{"/server_info": `{"name":"my server"}`, "/get_server_info": "<html>"}, About{Engine: "sglang"}, nil},

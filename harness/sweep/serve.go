@@ -144,7 +144,7 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 		note(fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
 	sw.cacheOf(r, m.reset, m.seen)
-	speculationOf(r, sw.Target.About, m.seen)
+	sw.speculationOf(r, m.seen)
 	note(otherRequests(m.seen, &sum))
 	if rec.Audit.ClientLimited {
 		r.Mark(batch.ClientLimited)
