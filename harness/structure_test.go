@@ -59,7 +59,10 @@ func TestNoMakeOfServerIsNamedOutsideItsDialect(t *testing.T) {
 			}
 			text, err := strconv.Unquote(literal.Value)
 			require.NoError(t, err)
-			name, _, _ := strings.Cut(strings.ToLower(text), ":") // as of a metric
+			name, rest, _ := strings.Cut(strings.ToLower(text), ":") // as of a metric
+			if strings.HasPrefix(rest, " ") {
+				return true // a sentence
+			}
 			assert.NotContains(t, names, strings.TrimSpace(name), "%s: %q belongs into a dialect's file, harness/server/dialect_*.go", path, text)
 			return true
 		})

@@ -50,7 +50,8 @@ func byPosition(families map[string]*dto.MetricFamily, names []string) []float64
 // since is the speculation between two looks; nil where there was none, where it
 // is not told, and where a counter began again in between.
 func (s spec) since(old spec) *stats.Speculation {
-	if drafts, accepted := difference(s.drafts, old.drafts), difference(s.accepted, old.accepted); drafts != nil && accepted != nil {
+	drafts, accepted := difference(s.drafts, old.drafts), difference(s.accepted, old.accepted)
+	if drafts != nil && accepted != nil {
 		at := slices.Clone(s.acceptedAt)
 		for i := range min(len(at), len(old.acceptedAt)) {
 			if at[i] -= old.acceptedAt[i]; at[i] < 0 {
@@ -65,11 +66,11 @@ func (s spec) since(old spec) *stats.Speculation {
 	if verified == nil || generated == nil {
 		return nil
 	}
-	accepted := *generated - *verified
+	right := *generated - *verified
 	var guessed *float64
 	if s.atOnce != nil && *s.atOnce > 1 {
 		n := *verified * (*s.atOnce - 1)
-		guessed, accepted = &n, min(accepted, n) // a request's first token was not guessed
+		guessed, right = &n, min(right, n) // a request's first token was not guessed
 	}
-	return stats.NewSpeculation(*verified, guessed, accepted, nil)
+	return stats.NewSpeculation(*verified, guessed, right, nil)
 }
