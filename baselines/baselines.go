@@ -207,7 +207,7 @@ func load(kind, nameOrPath string, into validator) error {
 	return nil
 }
 
-// lineOf is the line at which decoding stopped: where the error says so, else
+// lineOf returns the line at which decoding stopped: where the error says so, else
 // where the decoder was.
 func lineOf(b []byte, offset int64, err error) int {
 	switch e := err.(type) {

@@ -70,7 +70,7 @@ func (h *Hardware) Compare(r Run) Comparison {
 	return c
 }
 
-// Flat is the comparison under the keys of the competition, in both of its
+// Flat returns the comparison under the keys of the competition, in both of its
 // forms: the first, named after the hardware (b200_baseline_nv1126,
 // tput_per_gpu_ratio_vs_b200_1126), and the later one, which says "baseline" in
 // its place and has interactivity too. Where the baseline has no such cell the

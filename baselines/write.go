@@ -38,7 +38,7 @@ func WriteHardware(dir string, h *Hardware) (string, error) {
 	return file, nil
 }
 
-// encode is the baseline as a file, one line a point.
+// encode returns the baseline as a file, one line a point.
 func encode(h *Hardware) ([]byte, error) {
 	points := h.Points
 	bare := *h

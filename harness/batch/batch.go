@@ -166,7 +166,7 @@ func (b *Batch) Count(s Status) int {
 // does not run.
 func (b *Batch) Cells() []matrix.Cell { return b.header.Cells }
 
-// Status is how a cell ended; empty for one that has not.
+// Status returns how a cell ended; empty for one that has not.
 func (b *Batch) Status(cell matrix.Cell) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,7 +185,7 @@ func (b *Batch) count(s Status) int {
 
 const rule = "============================================\n"
 
-// summary is the text of summary.txt; without an end it stops after the cells
+// summary returns the text of summary.txt; without an end it stops after the cells
 // that have ended.
 func (b *Batch) summary(end string) string {
 	var w strings.Builder

@@ -133,7 +133,7 @@ func OpenAll(list string) ([]*Folder, error) {
 	return out, nil
 }
 
-// Status is how the cell of a CONC ended; empty for one that has not.
+// Status returns how the cell of a CONC ended; empty for one that has not.
 func (f *Folder) Status(conc int) Status {
 	for _, c := range f.Cells {
 		if c.Conc == conc {

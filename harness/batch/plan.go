@@ -56,7 +56,7 @@ type Server struct {
 	Version string `json:"backend_version"`
 }
 
-// Cells are the plan's cells, in order.
+// Cells returns the plan's cells, in order.
 func (p Plan) Cells() []matrix.Cell {
 	var out []matrix.Cell
 	for i, conc := range p.Conc {
@@ -99,7 +99,7 @@ func (b *Batch) writePlan(ended bool) error {
 	return b.write(PlanName, append(j, '\n'))
 }
 
-// summary is what the plan says of the batch; false for a plan of before there
+// summary returns what the plan says of the batch; false for a plan of before there
 // were outcomes in it.
 func (p Plan) summary() (s Summary, ok bool) {
 	if p.Outcomes == nil {

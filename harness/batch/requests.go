@@ -56,13 +56,13 @@ type requestRow struct {
 	ITLUS    []int64 `json:"itl_us,omitempty"` // empty where the run was too large to keep them
 }
 
-// RequestsFileName is the name of the cell's requests file:
+// RequestsFileName returns the name of the cell's requests file:
 // requests_isl1024_osl1024_conc16.jsonl.gz.
 func RequestsFileName(cell matrix.Cell) string {
 	return fmt.Sprintf("requests_%s_conc%d.jsonl.gz", cell.Combination.Name(), cell.Conc)
 }
 
-// ServerFileName is the name of the cell's file of looks at the server's own
+// ServerFileName returns the name of the cell's file of looks at the server's own
 // metrics: server_isl1024_osl1024_conc16.json.
 func ServerFileName(cell matrix.Cell) string {
 	return fmt.Sprintf("server_%s_conc%d.json", cell.Combination.Name(), cell.Conc)
@@ -128,7 +128,7 @@ type Requests struct {
 	Timings []stats.Timing
 }
 
-// Duration is the length of the measured run.
+// Duration returns the length of the measured run.
 func (r *Requests) Duration() time.Duration { return time.Duration(r.DurationNS) }
 
 // ReadRequests reads a requests file. The error names the line it stopped at

@@ -72,7 +72,7 @@ func (r *Result) Mark(m Mark) {
 // Marked reports whether the result has the mark.
 func (r *Result) Marked(m Mark) bool { return slices.Contains(r.Marks, m) }
 
-// Standing is the status with the marks behind it, for a table: PASSED
+// Standing returns the status with the marks behind it, for a table: PASSED
 // (client-limited).
 func (r *Result) Standing() string { return string(r.Status) + InBrackets(r.Marks) }
 

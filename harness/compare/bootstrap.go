@@ -21,7 +21,7 @@ type statistic interface {
 	value(weights []int) float64
 }
 
-// statisticOf is a figure as a statistic of requests; nil for one that requests
+// statisticOf returns a figure as a statistic of requests; nil for one that requests
 // do not tell.
 func statisticOf(f figures.Figure, ts []stats.Timing) statistic {
 	switch {
@@ -62,7 +62,7 @@ func (b byValue) Swap(i, j int) {
 	b.at[i], b.at[j] = b.at[j], b.at[i]
 }
 
-// value is the quantile by linear interpolation, numpy's default, as in every
+// value returns the quantile by linear interpolation, numpy's default, as in every
 // figure of a result.
 func (c *column) value(weights []int) float64 {
 	n := 0
@@ -202,7 +202,7 @@ func (s side) resolves(figure int) bool {
 	return !isColumn || s.blocks*waves*(1-c.q) >= minBeyond
 }
 
-// logVariance is the variance of the values' logarithms.
+// logVariance returns the variance of the values' logarithms.
 func logVariance(values []float64) float64 {
 	logs := make([]float64, 0, len(values))
 	for _, v := range values {

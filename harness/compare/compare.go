@@ -182,7 +182,7 @@ func collect(fs []*batch.Folder, cell matrix.Cell) []pass {
 	return out
 }
 
-// tests is how many figures of the pair resampling may judge.
+// tests returns how many figures of the pair resampling may judge.
 func (p *pair) tests() (n int) {
 	for _, f := range compared {
 		if f.Sample != nil && len(values(f, p.a)) > 0 && len(values(f, p.b)) > 0 {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// passInterval is the ratio of the medians of two sets of repeated passes, its
+// passInterval returns the ratio of the medians of two sets of repeated passes, its
 // interval and the p-value that the two are alike. The test is benchmath's
 // without assumptions (the Mann-Whitney U-test); the interval holds the ratios
 // that this test does not reject, so that the two never contradict each other.

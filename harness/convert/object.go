@@ -39,7 +39,7 @@ func (o object) has(keys ...string) bool {
 	return true
 }
 
-// number is the first of the keys that holds a finite number.
+// number returns the first of the keys that holds a finite number.
 func (o object) number(keys ...string) *float64 {
 	for _, k := range keys {
 		var v float64
@@ -101,7 +101,7 @@ func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, 
 	return nil
 }
 
-// secondsOf is a list of durations in seconds; nil where the key holds none.
+// secondsOf returns a list of durations in seconds; nil where the key holds none.
 func (o object) secondsOf(key string) []time.Duration {
 	var list []float64
 	if json.Unmarshal(o[key], &list) != nil {
@@ -114,7 +114,7 @@ func (o object) secondsOf(key string) []time.Duration {
 	return out
 }
 
-// first is the first of the values that is given.
+// first returns the first of the values that is given.
 func first[T comparable](values ...T) T {
 	var zero T
 	for _, v := range values {
@@ -125,7 +125,7 @@ func first[T comparable](values ...T) T {
 	return zero
 }
 
-// rate is the request rate; 0 where the file has none or an infinite one.
+// rate returns the request rate; 0 where the file has none or an infinite one.
 func (o object) rate() batch.Rate {
 	if v := o.number("request_rate"); v != nil {
 		return batch.Rate(*v)

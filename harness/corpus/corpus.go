@@ -66,7 +66,7 @@ type Cache struct {
 // with all of WikiText-2, is under 5 MB.
 const maxDownload = 64 << 20
 
-// Get is the file's content, from the cache or else from the first of its
+// Get returns the file's content, from the cache or else from the first of its
 // sources that has it. Without either the error is one line that says what to
 // put where.
 func (c *Cache) Get(ctx context.Context, f File) ([]byte, error) {
@@ -149,13 +149,13 @@ func (f File) Check(b []byte) error {
 	return nil
 }
 
-// Digest is the SHA-256 of b in hexadecimal.
+// Digest returns the SHA-256 of b in hexadecimal.
 func Digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
-// Path is where the cache keeps the file.
+// Path returns where the cache keeps the file.
 func (c *Cache) Path(f File) string {
 	path, _ := c.path(f)
 	return path

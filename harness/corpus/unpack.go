@@ -131,7 +131,7 @@ func fromParquet(b []byte) (raw []byte, err error) {
 // maxRows bounds a column: WikiText-2's test split has 4,358 lines.
 const maxRows = 1 << 20
 
-// columnOf is a column's values, in order; null is the empty string.
+// columnOf returns a column's values, in order; null is the empty string.
 func columnOf(file *parquet.File, index int) ([]string, error) {
 	var out []string
 	for _, group := range file.RowGroups() {

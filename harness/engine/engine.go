@@ -93,7 +93,7 @@ type Engine struct {
 // views is the model as prefill and as decode steps see it.
 type views struct{ prefill, decode *ngram.View }
 
-// at is the view that made output token i: the pass over the prompt makes the
+// at returns the view that made output token i: the pass over the prompt makes the
 // first.
 func (v *views) at(i int) *ngram.View {
 	if i == 0 {
@@ -148,7 +148,7 @@ func Start(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// URL is the engine's address: http://127.0.0.1:port.
+// URL returns the engine's address: http://127.0.0.1:port.
 func (e *Engine) URL() string {
 	host := e.listener.Addr().String()
 	if strings.HasPrefix(host, "[::]") {
@@ -183,7 +183,7 @@ func (e *Engine) Close() error {
 	return err
 }
 
-// now is the engine's clock: monotonic, from its start.
+// now returns the engine's clock: monotonic, from its start.
 func (e *Engine) now() time.Duration { return time.Since(e.born) }
 
 // loading reports whether the engine still pretends to load its weights.

@@ -122,7 +122,7 @@ func (e *Engine) SetFaults(text string) error {
 	return err
 }
 
-// draw is the fault that strikes the next request, nil for none.
+// draw returns the fault that strikes the next request, nil for none.
 func (f *faults) draw() *fault {
 	if len(f.rules) == 0 {
 		return nil

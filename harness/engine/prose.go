@@ -20,7 +20,7 @@ const order = 6
 // changes every perplexity, so a new text asks for a new accuracy baseline.
 var own = sync.OnceValue(func() *ngram.Model { return ngram.Train(order, documents()) })
 
-// documents is the training text. A file is a document, but of a conversation
+// documents returns the training text. A file is a document, but of a conversation
 // each exchange is one: the model thus learns that an answer ends.
 func documents() []string {
 	var docs []string

@@ -91,7 +91,7 @@ func (c *common) choices() int {
 	return *c.N
 }
 
-// room is how many tokens a prompt of so many may be answered with: max_tokens,
+// room returns how many tokens a prompt of so many may be answered with: max_tokens,
 // or what is left of the model's length. It refuses what cannot fit.
 func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 	length := e.profile.MaxModelLen

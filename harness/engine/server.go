@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// handler is the engine's HTTP face.
+// handler returns the engine's HTTP face.
 func (e *Engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {})

@@ -251,7 +251,7 @@ func (s *stream) drain() {
 	})
 }
 
-// next is what a slow reader gets next: up to about 16 KiB of events. Once
+// next returns what a slow reader gets next: up to about 16 KiB of events. Once
 // there is nothing left the loop writes itself again.
 func (s *stream) next(b []byte) []byte {
 	s.mu.Lock()

@@ -39,7 +39,7 @@ func tokenize(text string, bos bool) []int32 {
 	return ids
 }
 
-// detokenize is the text of tokens. Bytes that are not UTF-8 become U+FFFD.
+// detokenize returns the text of tokens. Bytes that are not UTF-8 become U+FFFD.
 func detokenize[T int32 | uint16](tokens []T, specials bool) string {
 	var b strings.Builder
 	for _, t := range tokens {
@@ -56,7 +56,7 @@ func detokenize[T int32 | uint16](tokens []T, specials bool) string {
 	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }
 
-// tokenText is a token as the logprobs name it. A byte that is no character of
+// tokenText returns a token as the logprobs name it. A byte that is no character of
 // its own is written as OpenAI's API wrote such tokens: bytes:\xe2.
 func tokenText(t int32) string {
 	switch {

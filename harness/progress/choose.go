@@ -23,7 +23,7 @@ type Options struct {
 	Bench bool
 }
 
-// Choose is the way of showing progress that the options name; auto is live
+// Choose returns the way of showing progress that the options name; auto is live
 // where there is a terminal and lines otherwise.
 func Choose(o Options) sweep.Watcher {
 	switch {

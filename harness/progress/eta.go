@@ -40,7 +40,7 @@ func (e *estimate) ended(c matrix.Cell) { e.passes[c] = max(0, e.passes[c]-1) }
 // skip takes off all passes of a cell that will not be measured.
 func (e *estimate) skip(c matrix.Cell) { e.passes[c] = 0 }
 
-// left is the time to the end of the sweep when done requests of running's
+// left returns the time to the end of the sweep when done requests of running's
 // pass are through; false while nothing is known.
 func (e *estimate) left(running matrix.Cell, done int) (time.Duration, bool) {
 	if e.rate == 0 {

@@ -54,7 +54,7 @@ type view struct {
 // lines are the texts beside the bars.
 type lines struct{ title, cellBefore, cellAfter, figures, sweepBefore, sweepAfter string }
 
-// New is a live view of a sweep on the options' terminal.
+// New returns a live view of a sweep on the options' terminal.
 func New(o Options) *Live {
 	return &Live{o: o, est: newEstimate(o.Cells, o.Count), ended: map[matrix.Cell]batch.Status{}}
 }

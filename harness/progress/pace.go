@@ -15,7 +15,7 @@ type Pace struct {
 	begin time.Time
 }
 
-// Left is a few words such as ", about 40s left"; empty where nothing can be
+// Left returns a few words such as ", about 40s left"; empty where nothing can be
 // said yet.
 func (p *Pace) Left(c matrix.Cell, done, total int, now time.Time) string {
 	if p.begin.IsZero() || c != p.cell || done < p.first {

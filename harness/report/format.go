@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// number is a figure with as many digits as a reader can use: four, and all
+// number returns a figure with as many digits as a reader can use: four, and all
 // before the point.
 func number(v float64) string {
 	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
@@ -22,7 +22,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64)
 }
 
-// figure is a number, or a dash where there is none.
+// figure returns a number, or a dash where there is none.
 func figure(v *float64) string {
 	if v == nil {
 		return "–"

@@ -33,10 +33,10 @@ func (g *gapGrid) add(slice int, gap time.Duration) {
 	g.some = true
 }
 
-// edge is where a bin begins, in ms.
+// edge returns where a bin begins, in ms.
 func edge(bin int) float64 { return math.Exp2(float64(bin)/perOctave) / 1e6 }
 
-// medians are those of each slice of time, in ms; nil where it has no gap.
+// medians returns those of each slice of time, in ms; nil where it has no gap.
 func (g *gapGrid) medians() []*float64 {
 	if !g.some {
 		return nil
@@ -58,7 +58,7 @@ func (g *gapGrid) medians() []*float64 {
 	return out
 }
 
-// heat is the grid in bands, from the shortest gap to the longest; nil where
+// heat returns the grid in bands, from the shortest gap to the longest; nil where
 // there is no gap.
 func (g *gapGrid) heat() *Heat {
 	if !g.some {

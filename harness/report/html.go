@@ -96,7 +96,7 @@ type assets struct {
 	ChartsVersion   string
 }
 
-// HTML is the report as one page that needs nothing beside it.
+// HTML returns the report as one page that needs nothing beside it.
 func (r *Report) HTML() ([]byte, error) {
 	v := view{
 		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(), BestLine: r.bestLine(),
@@ -155,7 +155,7 @@ func (r *Report) auditRows() []tableRow {
 	return rows
 }
 
-// warnings are what stands at the top of the page: what is true of all cells
+// warnings returns what stands at the top of the page: what is true of all cells
 // as it is, what is true of some with their CONC.
 func (r *Report) warnings() []string {
 	var order []string
@@ -244,7 +244,7 @@ type pageBaseline struct {
 	Points []pagePoint `json:"points"`
 }
 
-// data is what the page's script draws from.
+// data returns what the page's script draws from.
 func (r *Report) data() any {
 	var out struct {
 		Cells    []pageCell    `json:"cells"`

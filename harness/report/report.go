@@ -92,7 +92,7 @@ type Cell struct {
 	Server []scrape.Sample // looks at the server's metrics over the run
 }
 
-// result is the cell's result; an empty one where there is none.
+// result returns the cell's result; an empty one where there is none.
 func (c Cell) result() *batch.Result {
 	if c.Result == nil {
 		return new(batch.Result)
@@ -100,7 +100,7 @@ func (c Cell) result() *batch.Result {
 	return c.Result
 }
 
-// Figure is a figure of the cell by its key in the result file; nil where it was
+// Figure returns a figure of the cell by its key in the result file; nil where it was
 // not measured.
 func (c Cell) Figure(key string) *float64 {
 	if c.Result == nil {
@@ -231,7 +231,7 @@ func (r *Report) baseline(cell matrix.Cell, c *baselines.Comparison) {
 	}
 }
 
-// perMillion is the price of a million tokens in USD, as InferenceMAX counts
+// perMillion returns the price of a million tokens in USD, as InferenceMAX counts
 // it: a GPU's hour over the tokens it makes in an hour.
 func perMillion(gpuHourUSD, tokensPerSecond float64) *float64 {
 	if gpuHourUSD <= 0 || tokensPerSecond <= 0 {
@@ -240,7 +240,7 @@ func perMillion(gpuHourUSD, tokensPerSecond float64) *float64 {
 	return some(gpuHourUSD / 3600 / tokensPerSecond * 1e6)
 }
 
-// perJoule is the tokens for a joule at the stated power.
+// perJoule returns the tokens for a joule at the stated power.
 func perJoule(watts, tokensPerSecond float64) *float64 {
 	if watts <= 0 || tokensPerSecond <= 0 {
 		return nil
@@ -273,7 +273,7 @@ func front(cells []Cell, x string, better pareto.Better) []bool {
 	return on
 }
 
-// deref is a figure, 0 where there is none.
+// deref returns a figure, 0 where there is none.
 func deref(v *float64) float64 {
 	if v == nil {
 		return 0

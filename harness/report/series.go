@@ -145,7 +145,7 @@ func (s *Series) overTime(kept *batch.Requests) {
 	}
 }
 
-// medians are the medians of each slice; nil where it has no value.
+// medians returns the medians of each slice; nil where it has no value.
 func medians(slots [][]float64) []*float64 {
 	out := make([]*float64, len(slots))
 	for i, values := range slots {

@@ -29,7 +29,7 @@ type field struct {
 // absent stands in a table where a cell has no such figure.
 const absent = "–"
 
-// table is the table of configurations, for the page and for summary.md. The
+// table returns the table of configurations, for the page and for summary.md. The
 // columns of what was not asked for or not measured anywhere are left out.
 func (r *Report) table() ([]column, []row) {
 	fields := []field{
@@ -73,7 +73,7 @@ func (r *Report) table() ([]column, []row) {
 	return cols, rows
 }
 
-// figureFields are the columns of the figures that were measured. Statistics of
+// figureFields returns the columns of the figures that were measured. Statistics of
 // one name share a column; a figure that the baseline states too has a column
 // with the ratio behind it.
 func (r *Report) figureFields() (out []field) {
@@ -102,7 +102,7 @@ func (r *Report) figureFields() (out []field) {
 	return out
 }
 
-// figuresField is the column of one figure, or of several statistics of one.
+// figuresField returns the column of one figure, or of several statistics of one.
 func figuresField(fs []figures.Figure) field {
 	var stats []string
 	for _, f := range fs {
@@ -128,7 +128,7 @@ func figuresField(fs []figures.Figure) field {
 	}}
 }
 
-// versusField is the column of a figure's ratio to the baseline.
+// versusField returns the column of a figure's ratio to the baseline.
 func versusField(versus string, f figures.Figure) field {
 	direction := "above"
 	if f.Better == figures.Lower {
@@ -151,7 +151,7 @@ func cost(head, unit, title string, of func(Cell) *float64) field {
 	}}
 }
 
-// failed is the number of a cell's requests that failed, where any cell has some.
+// failed returns the number of a cell's requests that failed, where any cell has some.
 func (r *Report) failed(c Cell) string {
 	of := func(c Cell) int {
 		if p := c.result().Performance; p != nil {
@@ -165,7 +165,7 @@ func (r *Report) failed(c Cell) string {
 	return fmt.Sprint(of(c))
 }
 
-// Markdown is the report for a pull request: the table, the verdicts and what
+// Markdown returns the report for a pull request: the table, the verdicts and what
 // must be known before a figure is quoted.
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer

@@ -105,7 +105,7 @@ func wrap(cells [][]string) (out [][]string) {
 	return out
 }
 
-// terminalColumns are all the columns that there are figures for.
+// terminalColumns returns all the columns that there are figures for.
 func terminalColumns(rows []Row, baseline string) []terminalColumn {
 	var columns []terminalColumn
 	add := func(first, second string, gives giveUp, value func(Row) string) {
@@ -152,7 +152,7 @@ func terminalColumns(rows []Row, baseline string) []terminalColumn {
 	return columns
 }
 
-// headOf is a figure's label and unit in two lines: "TTFT" over "p50 ms".
+// headOf returns a figure's label and unit in two lines: "TTFT" over "p50 ms".
 func headOf(f figures.Figure) (first, second string) {
 	if second = strings.TrimSpace(f.Stat + " " + f.Unit); second != "" {
 		return f.Name, second

@@ -70,7 +70,7 @@ func (f folder) refresh() {
 	}
 }
 
-// read is a file's content; false where it is not there yet.
+// read returns a file's content; false where it is not there yet.
 func (f folder) read(name string, of ...any) (string, bool, error) {
 	b, err := os.ReadFile(f.path(name, of...))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,7 +130,7 @@ type pulse struct {
 	since time.Time
 }
 
-// silent is how long the shard has given no new sign.
+// silent returns how long the shard has given no new sign.
 func (p *pulse) silent(f folder, shard int) time.Duration {
 	now, _, _ := f.read(aliveFile, shard)
 	if now != p.last || p.since.IsZero() {

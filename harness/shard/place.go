@@ -29,10 +29,10 @@ func (p Place) Alone() bool { return p.Count < 2 }
 // Leads reports whether this shard merges and writes the results.
 func (p Place) Leads() bool { return p.Index == 0 }
 
-// share is this shard's part of n things dealt out one by one.
+// share returns this shard's part of n things dealt out one by one.
 func (p Place) share(n int) int { return (n + p.Count - 1 - p.Index) / p.Count }
 
-// global is the index in the whole workload of this shard's request i, and
+// global returns the index in the whole workload of this shard's request i, and
 // likewise of its warm-up requests -1, -2, …
 func (p Place) global(i int) int {
 	if i < 0 {
@@ -41,7 +41,7 @@ func (p Place) global(i int) int {
 	return i*p.Count + p.Index
 }
 
-// Options are the shard's part of the whole load's options.
+// Options returns the shard's part of the whole load's options.
 func (p Place) Options(o load.Options) (load.Options, error) {
 	if o.Conc < p.Count {
 		return o, fmt.Errorf("CONC %d cannot be shared out among %d shards: use at most %d", o.Conc, p.Count, o.Conc)
@@ -55,7 +55,7 @@ func (p Place) Options(o load.Options) (load.Options, error) {
 	return o, nil
 }
 
-// Source is the shard's part of a workload: every Count-th request from Index
+// Source returns the shard's part of a workload: every Count-th request from Index
 // on.
 func (p Place) Source(src workload.Source) workload.Source { return part{p, src} }
 

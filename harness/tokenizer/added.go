@@ -96,7 +96,7 @@ func (m matcher) cut(p piece) (out []piece) {
 	return out
 }
 
-// at is the longest token at s[i:].
+// at returns the longest token at s[i:].
 func (m matcher) at(s string, i int) (pattern, bool) {
 	for _, tok := range m[s[i]] {
 		if !strings.HasPrefix(s[i:], tok.text) {
@@ -114,7 +114,7 @@ func (m matcher) at(s string, i int) (pattern, bool) {
 	return pattern{}, false
 }
 
-// isWord is a regular expression's \w.
+// isWord returns a regular expression's \w.
 func isWord(r rune) bool {
 	return unicode.In(like(r), unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic,
 		unicode.Join_Control)

@@ -91,7 +91,7 @@ func newBPE(raw json.RawMessage) (*bpe, error) {
 	return m, nil
 }
 
-// byteTokens are the ids of <0x00> … <0xFF>; -1 where one is missing.
+// byteTokens returns the ids of <0x00> … <0xFF>; -1 where one is missing.
 func byteTokens(vocab map[string]int32) *[256]int32 {
 	var ids [256]int32
 	for b := range ids {
@@ -164,7 +164,7 @@ func (m *bpe) encode(ids []int32, s string) []int32 {
 	return append(ids, known...)
 }
 
-// symbols is a piece's characters as tokens. One that the vocabulary lacks is
+// symbols returns a piece's characters as tokens. One that the vocabulary lacks is
 // its bytes' tokens where there are such, else the unknown token (one for a run
 // of them where they are fused), else nothing.
 func (m *bpe) symbols(s string) []int32 {

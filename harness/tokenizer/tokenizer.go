@@ -99,7 +99,7 @@ func parse(b []byte) (*Tokenizer, error) {
 	return t, nil
 }
 
-// Encode is the tokens of text, without any that the tokenizer would add of
+// Encode returns the tokens of text, without any that the tokenizer would add of
 // itself. The names of special tokens in the text are those tokens, as with
 // Hugging Face.
 func (t *Tokenizer) Encode(text string) (ids []int32, err error) {
@@ -128,7 +128,7 @@ func (t *Tokenizer) Encode(text string) (ids []int32, err error) {
 	return ids, nil
 }
 
-// ID is the id of a token by its name, as <s>.
+// ID returns the id of a token by its name, as <s>.
 func (t *Tokenizer) ID(name string) (int32, bool) {
 	if id, ok := t.added.ids[name]; ok {
 		return id, true
@@ -136,7 +136,7 @@ func (t *Tokenizer) ID(name string) (int32, bool) {
 	return t.model.id(name)
 }
 
-// Size is how many ids there are, from 0 to the highest: some may name nothing.
+// Size returns how many ids there are, from 0 to the highest: some may name nothing.
 func (t *Tokenizer) Size() int {
 	top := t.model.top()
 	for _, id := range t.added.ids {
@@ -149,7 +149,7 @@ func (t *Tokenizer) Size() int {
 var ErrNoPrefix = errors.New("neither tokenizer_config.json nor the tokenizer's post-processor names a token that " +
 	"begins a text (BOS) or ends one (EOS)")
 
-// Prefix is the token that a text's first token is conditioned on, as
+// Prefix returns the token that a text's first token is conditioned on, as
 // lm-evaluation-harness picks it: BOS, or EOS where there is none.
 func (t *Tokenizer) Prefix() (int32, error) {
 	for _, name := range []string{t.bos, t.eos} {
@@ -178,7 +178,7 @@ func (n *name) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// firstSpecial is the special token that a post-processor puts before a text.
+// firstSpecial returns the special token that a post-processor puts before a text.
 func firstSpecial(raw json.RawMessage) string {
 	var p struct {
 		Type       string            `json:"type"`

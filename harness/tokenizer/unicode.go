@@ -160,7 +160,7 @@ func lower(first, last uint32, by rune) unicode.CaseRange {
 	return unicode.CaseRange{Lo: first, Hi: last, Delta: [unicode.MaxCase]rune{unicode.LowerCase: by}}
 }
 
-// lowercase is every character's own small letters: two for İ.
+// lowercase returns every character's own small letters: two for İ.
 func lowercase(s string) string {
 	return strings.ToLowerSpecial(newerLetters, strings.ReplaceAll(s, "İ", "i\u0307"))
 }

@@ -168,7 +168,7 @@ func (m *unigram) encode(ids []int32, s string) []int32 {
 	return ids
 }
 
-// unknown is a run of characters that no token has: its bytes, or the unknown
+// unknown returns a run of characters that no token has: its bytes, or the unknown
 // token.
 func (m *unigram) unknown(ids []int32, s string) []int32 {
 	if m.byteTokens != nil {

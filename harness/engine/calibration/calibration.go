@@ -50,7 +50,7 @@ func calibrate(p *schedule.Profile, h *baselines.Hardware) []compared {
 	return out
 }
 
-// worst is the regular cell that is farthest from its baseline.
+// worst returns the regular cell that is farthest from its baseline.
 func worst(cells []compared) compared {
 	var w compared
 	for _, c := range cells {

@@ -53,10 +53,10 @@ func Train(order int, docs []string) *Model {
 	return newCounts(max(order, 1), docs).model()
 }
 
-// Start is the state after BOS, at the beginning of a document.
+// Start returns the state after BOS, at the beginning of a document.
 func (m *Model) Start() State { return m.start }
 
-// After is the state after tokens, whose last few alone matter.
+// After returns the state after tokens, whose last few alone matter.
 func (m *Model) After(tokens []int32) State {
 	s := State(0)
 	for _, t := range tokens[max(0, len(tokens)-m.order):] {
@@ -65,7 +65,7 @@ func (m *Model) After(tokens []int32) State {
 	return s
 }
 
-// Next is the state after one more token. A special begins a document.
+// Next returns the state after one more token. A special begins a document.
 func (m *Model) Next(s State, token int32) State {
 	if token >= BOS {
 		return m.start
@@ -81,7 +81,7 @@ func (m *Model) Next(s State, token int32) State {
 	return 0
 }
 
-// Prob is the probability of token in state s: above 0, and summing to 1 over
+// Prob returns the probability of token in state s: above 0, and summing to 1 over
 // the vocabulary.
 func (m *Model) Prob(s State, token int32) float64 {
 	p, weight := 0.0, 1.0
@@ -122,10 +122,10 @@ func (m *Model) Dist(s State, p *[Vocab]float64) {
 	}
 }
 
-// States is the number of states: they are 0 to States()-1.
+// States returns the number of states: they are 0 to States()-1.
 func (m *Model) States() int { return len(m.suffix) }
 
-// find is the entry of token in node s, or -1. Nodes deep in the model have one
+// find returns the entry of token in node s, or -1. Nodes deep in the model have one
 // or two entries, so the usual search is a look at the first.
 func (m *Model) find(s State, token uint16) int32 {
 	lo, hi := m.first[s], m.first[s+1]
@@ -249,7 +249,7 @@ func (c *counts) model() *Model {
 	return m
 }
 
-// after is the state that node n and entry e lead to: a full context forgets
+// after returns the state that node n and entry e lead to: a full context forgets
 // its first token.
 func (c *counts) after(n int32, e *entry) State {
 	for e.child == 0 && n != 0 {

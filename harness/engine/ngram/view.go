@@ -31,10 +31,10 @@ func (m *Model) View(sigma float64) *View {
 	return &View{Model: m, sigma: max(sigma, 0), known: make([]remembered, m.States())}
 }
 
-// Sigma is the standard deviation of the noise, in nats.
+// Sigma returns the standard deviation of the noise, in nats.
 func (v *View) Sigma() float64 { return v.sigma }
 
-// LogProb is the natural logarithm of the probability of token in state s.
+// LogProb returns the natural logarithm of the probability of token in state s.
 func (v *View) LogProb(s State, token int32) float64 {
 	lp := math.Log(v.Prob(s, token))
 	if v.sigma == 0 {
@@ -43,7 +43,7 @@ func (v *View) LogProb(s State, token int32) float64 {
 	return lp + v.sigma*gauss(s, token) - v.logZ(s)
 }
 
-// Best is the most likely token in state s, the lowest id among equals.
+// Best returns the most likely token in state s, the lowest id among equals.
 func (v *View) Best(s State) int32 {
 	k := &v.known[s]
 	if b := k.best.Load(); b != 0 {
@@ -61,7 +61,7 @@ func (v *View) Best(s State) int32 {
 	return int32(best)
 }
 
-// Recalled is the most likely token of a model that also recalls a text, in
+// Recalled returns the most likely token of a model that also recalls a text, in
 // which token comes next: four fifths of its mass are on that token, so that
 // noise can still lead it astray.
 func (v *View) Recalled(s State, token int32) int32 {
@@ -83,7 +83,7 @@ func (v *View) Recalled(s State, token int32) int32 {
 	return int32(best)
 }
 
-// BestLogProb is the most likely token in state s and its [View.LogProb].
+// BestLogProb returns the most likely token in state s and its [View.LogProb].
 func (v *View) BestLogProb(s State) (int32, float64) {
 	best, k := v.Best(s), &v.known[s]
 	if bits := k.lp.Load(); bits != 0 {
@@ -149,7 +149,7 @@ func (v *View) logZ(s State) float64 {
 	return l
 }
 
-// gauss is a fixed draw for state and token, close to standard normal: the sum
+// gauss returns a fixed draw for state and token, close to standard normal: the sum
 // of four uniform numbers, scaled to variance 1. The hash is splitmix64's
 // finaliser (G. Steele and others, 2014).
 func gauss(s State, token int32) float64 {

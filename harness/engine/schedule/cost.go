@@ -38,7 +38,7 @@ type Load struct {
 	Pairs    int // prompt tokens that these attend to, summed
 }
 
-// Step is how long a step with this load takes.
+// Step returns how long a step with this load takes.
 func (c *Cost) Step(l Load) time.Duration {
 	var d time.Duration
 	if l.Decoding > 0 {

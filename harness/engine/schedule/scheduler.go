@@ -43,7 +43,7 @@ const (
 	finished
 )
 
-// target is how many tokens must be there before the next one is produced.
+// target returns how many tokens must be there before the next one is produced.
 func (s *Seq) target() int { return s.Prompt + s.Produced }
 
 // Scheduler holds all sequences. It is not safe for concurrent use: one loop
@@ -100,7 +100,7 @@ func (s *Scheduler) Cancel(q *Seq) {
 func (s *Scheduler) Running() int { return len(s.running) }
 func (s *Scheduler) Waiting() int { return len(s.waiting) }
 
-// KVUsage is the fraction of the KV cache that running sequences hold.
+// KVUsage returns the fraction of the KV cache that running sequences hold.
 func (s *Scheduler) KVUsage() float64 {
 	return 1 - float64(s.cache.free)/float64(s.cache.total)
 }
@@ -242,7 +242,7 @@ func (s *Scheduler) End(took func(q *Seq, tokens int) (stop bool)) {
 	s.running = keep
 }
 
-// tokens is how many tokens one step gives one decoding sequence.
+// tokens returns how many tokens one step gives one decoding sequence.
 func (s *Scheduler) tokens() int {
 	n := 0
 	for range max(s.limits.DecodeRounds, 1) {

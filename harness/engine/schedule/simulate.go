@@ -34,7 +34,7 @@ type Seen struct {
 	Input, Output     int // tokens
 }
 
-// TotalTokens is the throughput, input and output, in tokens a second.
+// TotalTokens returns the throughput, input and output, in tokens a second.
 func (s Simulated) TotalTokens() float64 {
 	return float64(s.InputTokens+s.OutputTokens) / s.Duration.Seconds()
 }
