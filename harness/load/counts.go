@@ -10,10 +10,6 @@ import (
 	"inferbench/harness/workload"
 )
 
-// textSlack is by how many tokens a server's count of a text may differ from one
-// prompt to the next: at its ends a chat's template may join or split a token.
-const textSlack = 2
-
 // plainOffset is the largest offset that is believed where a server does not
 // answer the question whether it is the same for a shorter prompt: a BOS token
 // and the like.
@@ -42,10 +38,10 @@ func offsetOf(ts []stats.Timing) *int {
 // all prompts are as long as each other.
 func (r *runner) settleInput(ctx context.Context, ts []stats.Timing) {
 	offset := offsetOf(ts)
-	if r.rec.InputOffset != nil || offset == nil {
+	if r.rec.InputOffset.Known || offset == nil {
 		return
 	}
-	r.rec.InputOffset = offset
+	r.rec.InputOffset = stats.Offset{Known: true, Tokens: *offset}
 	whole, err := r.src.Request(-1)
 	if *offset == 0 || err != nil { // an error is that of the request in the phase, too
 		return
@@ -67,7 +63,7 @@ func (r *runner) settleInput(ctx context.Context, ts []stats.Timing) {
 		sent, counted = sent+t.Prompt.Sent, counted+t.Prompt.Server-*offset
 	}
 	if got[0].Prompt.Text {
-		sent, slack = whole.InputTokens(), textSlack
+		sent, slack = whole.InputTokens(), stats.OffsetSlack
 	}
 	if d := counted - sent; d < -slack || d > slack {
 		r.contradict("the server counts %d input tokens where %d were sent, and %d where %d were: it did other work than was asked for",
@@ -115,9 +111,9 @@ func (r *runner) checkInput(ts []stats.Timing) {
 		compared++
 		slack := 0
 		if p.Text {
-			slack = textSlack
+			slack = stats.OffsetSlack
 		}
-		if d := p.Server - p.Sent - *r.rec.InputOffset; d < -slack || d > slack {
+		if d := p.Server - p.Sent - r.rec.InputOffset.Tokens; d < -slack || d > slack {
 			if differ++; differ == 1 {
 				example = p
 			}

@@ -68,7 +68,7 @@ type Recording struct {
 
 	FoldedTokens *stats.Histogram // of the gaps a token, likewise
 
-	InputOffset    *int     // by how much the server's counts of input tokens are above what was sent; nil where it is not known
+	InputOffset    stats.Offset
 	Contradictions []string // what the server said that cannot be: figures that rest on it fail
 }
 

@@ -156,13 +156,8 @@ func (f folder) order(n int) (o order, ok bool, err error) {
 
 // head is the start of a part's file.
 type head struct {
-	Rows     int
-	Duration time.Duration
-	Audit    stats.Audit
-	Notes    []string
-	SLO      stats.SLO
-	Unsent   int
-	Folded   *stats.Histogram
+	Rows      int            // timings that follow, one by one
+	Recording load.Recording // without them
 }
 
 // writePart leaves what this shard recorded: every timing to the nanosecond.
@@ -176,10 +171,12 @@ func (f folder) writePart(n int, p Part) error {
 	zip, _ := gzip.NewWriterLevel(buf, gzip.BestSpeed)
 	enc := gob.NewEncoder(zip)
 	r := p.Recording
-	if err := enc.Encode(head{len(r.Timings), r.Duration, r.Audit, r.Notes, r.SLO, r.Unsent, r.Folded}); err != nil {
+	timings := r.Timings
+	r.Timings = nil
+	if err := enc.Encode(head{len(timings), r}); err != nil {
 		return err
 	}
-	for _, t := range r.Timings {
+	for _, t := range timings {
 		if err := enc.Encode(t); err != nil {
 			return err
 		}
@@ -205,8 +202,7 @@ func (f folder) readPart(n, shard int) (p Part, err error) {
 	if err := dec.Decode(&h); err != nil {
 		return p, fmt.Errorf("%s: %w", file.Name(), err)
 	}
-	p = Part{Index: shard, Recording: load.Recording{Duration: h.Duration, Audit: h.Audit, Notes: h.Notes, SLO: h.SLO,
-		Unsent: h.Unsent, Folded: h.Folded}}
+	p = Part{Index: shard, Recording: h.Recording}
 	for i := range h.Rows {
 		var t stats.Timing
 		if err := dec.Decode(&t); err != nil {

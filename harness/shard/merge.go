@@ -40,13 +40,15 @@ func Merge(parts []Part) *load.Recording {
 	slices.SortFunc(parts, func(a, b Part) int { return a.Index - b.Index })
 	out := new(load.Recording)
 	var all stats.Collector
-	folded := stats.NewHistogram()
+	folded, tokens := stats.NewHistogram(), stats.NewHistogram()
 	for _, p := range parts {
 		r := p.Recording
 		for _, t := range r.Timings {
 			all.Add(t)
 		}
 		folded.Merge(r.Folded)
+		tokens.Merge(r.FoldedTokens)
+		contradictions(out, p)
 		out.Unsent += r.Unsent
 		out.Duration, out.SLO = max(out.Duration, r.Duration), r.SLO
 		for _, n := range r.Notes {
@@ -56,13 +58,31 @@ func Merge(parts []Part) *load.Recording {
 	if folded.Len() > 0 {
 		all.Fold()
 		folded.Merge(all.Folded())
-		out.Folded = folded
+		tokens.Merge(all.FoldedTokens())
+		out.Folded, out.FoldedTokens = folded, tokens
 	} else {
-		out.Folded = all.Folded()
+		out.Folded, out.FoldedTokens = all.Folded(), all.FoldedTokens()
 	}
 	out.Timings = all.Timings()
 	out.Audit = mergeAudits(parts)
 	return out
+}
+
+// contradictions takes over what a shard found that cannot be, and adds that two
+// shards found the server to count differently.
+func contradictions(out *load.Recording, p Part) {
+	r := p.Recording
+	for _, c := range r.Contradictions {
+		out.Contradictions = append(out.Contradictions, fmt.Sprintf("shard %d: %s", p.Index, c))
+	}
+	switch {
+	case !r.InputOffset.Known:
+	case !out.InputOffset.Known:
+		out.InputOffset = r.InputOffset
+	case !r.InputOffset.Like(out.InputOffset):
+		out.Contradictions = append(out.Contradictions, fmt.Sprintf("the server counts %+d input tokens besides those that were sent for one shard, and %+d for shard %d",
+			out.InputOffset.Tokens, r.InputOffset.Tokens, p.Index))
+	}
 }
 
 // mergeAudits adds up what can be counted and keeps the worst of the rest: one

@@ -400,3 +400,28 @@ func TestASkewedClockIsMeasured(t *testing.T) {
 	assert.Zero(t, together.Overlap)
 	assert.Contains(t, together.Contradicts(2, 0), "at most 1 requests were in flight at once where 2 should have been")
 }
+
+// What a shard found that cannot be is in the merged run, through the files too,
+// and two shards for which the server counts differently contradict each other.
+func TestContradictionsOfShardsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	var parts []Part
+	for i, offset := range []stats.Offset{{Known: true, Tokens: 0}, {Known: true, Tokens: 17}, {}} {
+		r := recorded(6)
+		r.InputOffset = offset
+		if i == 2 {
+			r.Contradictions = []string{"the server counts 80 input tokens where 8 were sent"}
+		}
+		p := Place{i, 3, dir}
+		require.NoError(t, folder{p}.writePart(1, newPart(p, r, 0)))
+		back, err := folder{p}.readPart(1, i)
+		require.NoError(t, err)
+		parts = append(parts, back)
+	}
+	got := Merge(parts)
+	assert.Equal(t, []string{
+		"the server counts +0 input tokens besides those that were sent for one shard, and +17 for shard 1",
+		"shard 2: the server counts 80 input tokens where 8 were sent",
+	}, got.Contradictions)
+	assert.Equal(t, stats.Offset{Known: true}, got.InputOffset)
+}

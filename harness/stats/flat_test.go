@@ -23,7 +23,7 @@ func TestSummaryIsFlat(t *testing.T) {
 			ITL: stats.NewGaps(10*msec, 20*msec), Chunks: 3, InputTokens: 100, OutputTokens: 4,
 			Prompt: stats.Prompt{Sent: 100, Counted: true, Server: 101}, Known: stats.Known{First: 1, ITL: stats.NewGaps(10*msec, 10*msec, 10*msec)}})
 	}
-	s := stats.Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: stats.SLO{"ttft": 500}, InputOffset: new(1)}.Summary()
+	s := stats.Run{Timings: ts, Duration: 80 * msec, GPUs: 2, SLO: stats.SLO{"ttft": 500}, InputOffset: stats.Offset{Known: true, Tokens: 1}}.Summary()
 	require.NotNil(t, s.Steady)
 	b, err := json.Marshal(s)
 	require.NoError(t, err)

@@ -106,7 +106,7 @@ type Run struct {
 	SLO      SLO        // for goodput; may be nil
 
 	FoldedTokens *Histogram // of the gaps a token, likewise
-	InputOffset  *int       // see [Tokens]
+	InputOffset  Offset     // see [Tokens]
 }
 
 // Summary takes the figures.

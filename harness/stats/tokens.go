@@ -1,5 +1,21 @@
 package stats
 
+// Offset is by how many tokens a server's counts of prompts are above what was
+// sent: a BOS token, a chat's template.
+type Offset struct {
+	Known  bool
+	Tokens int
+}
+
+// OffsetSlack is by how many tokens an offset may differ from one text to the
+// next: at its ends a chat's template may join or split a token.
+const OffsetSlack = 2
+
+// Like reports whether two offsets may be of one server.
+func (o Offset) Like(p Offset) bool {
+	return o.Tokens-p.Tokens <= OffsetSlack && p.Tokens-o.Tokens <= OffsetSlack
+}
+
 // inputTokens is the number of input tokens of the requests that succeeded; nil
 // where nobody counted those of one of them.
 func inputTokens(ts []Timing) *int64 {
@@ -19,12 +35,15 @@ func inputTokens(ts []Timing) *int64 {
 // tokens says who counted a run's tokens, and how they came.
 func (r Run) tokens() Tokens {
 	var (
-		out                   = Tokens{InputOffset: r.InputOffset}
+		out                   Tokens
 		usage, chunks         bool // who counted the answers
 		sent, counted, server = false, false, int64(0)
 		output, pieces        int64
 		all, known            int
 	)
+	if r.InputOffset.Known {
+		out.InputOffset = &r.InputOffset.Tokens
+	}
 	for i := range r.Timings {
 		t := &r.Timings[i]
 		if t.Err != "" {
