@@ -49,7 +49,7 @@ type requestRow struct {
 	DoneNS   int64   `json:"done_ns"`
 	Chunks   int     `json:"chunks"`            // that carried tokens
 	Bundled  int     `json:"bundled,omitempty"` // of those, chunks that share the instant of the one before
-	Input    int     `json:"input_tokens"`
+	Input    *int    `json:"input_tokens"`      // null where nobody counted them
 	Output   int     `json:"output_tokens"`
 	NoUsage  bool    `json:"no_usage,omitempty"` // the token counts are the client's
 	Err      string  `json:"error,omitempty"`
@@ -94,10 +94,14 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 		return err
 	}
 	for _, t := range ts {
+		var input *int
+		if !t.Prompt.Unknown {
+			input = &t.InputTokens
+		}
 		row := requestRow{
 			t.Index, t.Sent.Nanoseconds(), t.Waited.Nanoseconds(),
 			t.First.Nanoseconds(), t.Last.Nanoseconds(), t.Done.Nanoseconds(),
-			t.Chunks, t.Bundled, t.InputTokens, t.OutputTokens, t.NoUsage, t.Err, toMicros(t.ITL),
+			t.Chunks, t.Bundled, input, t.OutputTokens, t.NoUsage, t.Err, toMicros(t.ITL),
 		}
 		if err := enc.Encode(row); err != nil {
 			return err
@@ -181,7 +185,10 @@ func (row requestRow) timing() stats.Timing {
 		Index: row.Index, Sent: time.Duration(row.SentNS), Waited: time.Duration(row.WaitedNS),
 		First: time.Duration(row.FirstNS), Last: time.Duration(row.LastNS), Done: time.Duration(row.DoneNS),
 		Chunks: row.Chunks, Bundled: row.Bundled,
-		InputTokens: row.Input, OutputTokens: row.Output, NoUsage: row.NoUsage, Err: row.Err,
+		OutputTokens: row.Output, NoUsage: row.NoUsage, Err: row.Err,
+	}
+	if t.Prompt.Unknown = row.Input == nil; row.Input != nil {
+		t.InputTokens = *row.Input
 	}
 	t.ITL.Reserve(len(row.ITLUS))
 	for _, us := range row.ITLUS {

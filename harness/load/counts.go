@@ -163,7 +163,11 @@ func (r *runner) tellTokens(ts []stats.Timing, odd oddities) {
 	say(atOnce, "in %d of %d answers all tokens came at once: they have no TPOT", atOnce, answers)
 	say(odd.unspoken, "in %d of %d answers the first token, by the server's count, came in a chunk without text: TTFT is to that chunk", odd.unspoken, answers)
 	say(odd.quiet, "%d chunks without text were no tokens, by the count of the answer, and are not timed", odd.quiet)
-	say(odd.split, "for %d of %d answers the server counts fewer tokens than chunks with text came", odd.split, answers)
+	if 10*odd.splitChunks > 11*odd.splitTokens {
+		r.contradict("for %d of %d answers the server counts fewer tokens than chunks with text came, %d for %d", odd.split, answers, odd.splitTokens, odd.splitChunks)
+	} else {
+		say(odd.split, "for %d of %d answers the server counts fewer tokens than chunks with text came", odd.split, answers)
+	}
 	say(unknown, "for %d of %d requests nobody counted the input tokens: throughput with them is not known", unknown, answers)
 	if odd.short > 0 {
 		r.note("for %d of %d answers the server says that max_tokens was reached, but fewer chunks came, and it sends no usage: the chunks are counted", odd.short, answers)

@@ -175,3 +175,24 @@ func TestFirstTokensThatAreHeldBackAreSeen(t *testing.T) {
 		assert.Contains(t, strings.Join(rec.Notes, "\n"), "something between here and the server holds tokens back (in 100 % of the answers the first token came together with the second (limit 10 %)): turn that off, as proxy_buffering off in nginx and option http-no-delay in HAProxy")
 	}
 }
+
+// An answer of which nothing is missing is whole, though its stream neither says
+// [DONE] nor ends.
+func TestAnswerWithoutAnEnd(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	for name, body := range map[string]string{
+		"all but [DONE]": repeat(3) + event(" a", `"length"`) + usage(8, 4),
+		"nor a usage":    repeat(3) + event(" a", `"length"`),
+	} {
+		tg := keptAlive(t, func(c net.Conn, n int) bool {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(body), body)
+			<-stop
+			return false
+		})
+		rec := run(t, tg, 2, Options{Conc: 1, RequestTimeout: time.Minute})
+		assert.Equal(t, 2, rec.Summary(1).Successful, "%s: %v", name, rec.Summary(1).Errors)
+		assert.Less(t, rec.Duration, 50*time.Second, "it is not waited for until REQUEST_TIMEOUT")
+		assert.Equal(t, 2, rec.Audit.LateEnds)
+	}
+}

@@ -57,6 +57,7 @@ type oddities struct {
 	short                    int // answers that reached max_tokens, the server says, in fewer chunks and without a usage
 	shortChunks, shortTokens int // their chunks, and the tokens that were asked for
 	split                    int // answers of fewer tokens, by the server's count, than chunks with text
+	splitChunks, splitTokens int // these, and those
 	refused                  int // requests that the server turned away: HTTP 429 and 503
 }
 
@@ -67,6 +68,8 @@ func (o *oddities) add(p oddities) {
 	o.shortChunks += p.shortChunks
 	o.shortTokens += p.shortTokens
 	o.split += p.split
+	o.splitChunks += p.splitChunks
+	o.splitTokens += p.splitTokens
 	o.refused += p.refused
 }
 

@@ -22,6 +22,7 @@ type answer struct {
 	finish finish
 	usage  used // the latest
 	sure   int  // chunks with text
+	stage  int  // see hurry
 
 	// A chunk without text that ends the answer may be the last token's, or a mere
 	// mark: it is not among the chunks that are timed until that is known.
@@ -46,8 +47,8 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	for {
 		data, err := ev.next()
 		if err != nil {
-			if errors.Is(err, io.EOF) && a.finish != goingOn {
-				break // a server without [DONE]
+			if a.finish != goingOn && (errors.Is(err, io.EOF) || isTimeout(err)) {
+				break // a server without [DONE], or without an end
 			}
 			return s.brokenOff(&ev, &a, t, err)
 		}
@@ -66,11 +67,31 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 			return fmt.Errorf("after %d of %d tokens the server gave the answer up: finish_reason %.60q", t.Chunks, a.asked, s.end.redact(finishReason(data)))
 		}
 		s.take(t, &a, c)
+		if err := s.hurry(&a); err != nil {
+			return err
+		}
 		if a.asked > 0 && t.Chunks > chunksAToken*a.asked+spareChunks {
 			return fmt.Errorf("the stream does not end: %d chunks came for the %d tokens that were asked for", t.Chunks, a.asked)
 		}
 	}
 	return s.settle(t, &a)
+}
+
+// hurry bounds how long the rest of an answer is waited for: once it is whole its
+// count may still come, and once that is there nothing is missing.
+func (s *slot) hurry(a *answer) error {
+	const finished, complete = 1, 2
+	stage, wait := 0, drainTimeout
+	if a.finish != goingOn {
+		if stage = finished; a.usage.hasOutput {
+			stage, wait = complete, tidyGrace
+		}
+	}
+	if stage <= a.stage {
+		return nil
+	}
+	a.stage = stage
+	return s.conn.SetReadDeadline(time.Now().Add(wait))
 }
 
 // A stream is given up once it has brought more chunks than this for the tokens
@@ -209,8 +230,12 @@ func (s *slot) settle(t *stats.Timing, a *answer) error {
 	}
 	if counted && total < a.sure {
 		s.odd.split++
+		s.odd.splitChunks += a.sure
+		s.odd.splitTokens += total
 	}
 	switch n := t.OutputTokens; {
+	case counted && 2*n < a.sure:
+		return fmt.Errorf("the server counts %d tokens, but %d chunks with text came", n, a.sure)
 	case t.Chunks == 0:
 		return fmt.Errorf("the stream ended without a token (0 of %d)", a.asked)
 	case n < a.asked && s.supply.enc.ignoreEOS && (counted || a.finish != atLength || 2*n < a.asked):

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/engine"
+	"inferbench/harness/engine/schedule"
 	"inferbench/harness/hint"
 	"inferbench/harness/workload"
 )
@@ -446,4 +448,54 @@ func TestErrorsOfTheServersOwnWords(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A count and chunks that cannot both be.
+func TestCountBelowItsChunks(t *testing.T) {
+	for name, c := range map[string]struct {
+		counted int
+		err     string
+		wrong   string
+	}{
+		"none":        {0, "the server counts 0 tokens, but 4 chunks with text came", ""},
+		"too few":     {1, "the server counts 1 tokens, but 4 chunks with text came", ""},
+		"half":        {2, "", "for 1 of 1 answers the server counts fewer tokens than chunks with text came, 2 for 4"},
+		"one for one": {4, "", ""},
+	} {
+		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+			say(w, 0, repeat(3)+event(" a", `"stop"`)+usage(8, c.counted)+done)
+		})
+		rec := run(t, tg, 1, Options{Conc: 1, ExtraBody: raw{"ignore_eos": []byte("null")}})
+		if c.err != "" {
+			assert.Contains(t, rec.Timings[0].Err, c.err, name)
+			continue
+		}
+		assert.Empty(t, rec.Timings[0].Err, name)
+		assert.Equal(t, c.wrong, strings.Join(rec.Contradictions, "\n"), name)
+	}
+}
+
+// The embedded engine sends four tokens a chunk and, asked, its count with each.
+func TestEngineThatSendsSeveralTokensAChunk(t *testing.T) {
+	_, tg := embedded(t, engine.Config{Tune: func(p *schedule.Profile) { p.Limits.DecodeRounds = 4 }})
+	for _, chat := range []bool{false, true} {
+		rec, err := Run(t.Context(), tg, sentences{6}, Options{Conc: 2, WarmUp: 2, Chat: chat})
+		require.NoError(t, err)
+		s := rec.Summary(1)
+		require.Equal(t, 6, s.Successful, s.Errors)
+		assert.Empty(t, rec.Contradictions)
+		assert.Greater(t, *s.PerChunk, 2.0)
+		assert.Positive(t, s.Untimed)
+		assert.Equal(t, "usage", s.TokensFrom)
+		require.NotNil(t, s.ITLPerToken)
+		assert.Less(t, *s.ITLPerToken.Mean, *s.ITL.Mean)
+	}
+}
+
+// sentences are texts whose tokens nobody counted.
+type sentences struct{ n int }
+
+func (x sentences) Len() int { return x.n }
+func (x sentences) Request(i int) (workload.Request, error) {
+	return workload.Request{Index: i, Text: fmt.Sprintf("Sentence %d of some.", i), OutputLen: 32}, nil
 }
