@@ -23,7 +23,8 @@ type watch struct {
 const watchEvery = 10 * time.Millisecond
 
 func startWatch() *watch {
-	w := &watch{begin: time.Now(), cpu: cpuTime(), before: readHistograms(), done: make(chan struct{}), late: make(chan []time.Duration, 1)}
+	w := &watch{begin: time.Now(), cpu: cpuTime(), before: readHistograms(), done: make(chan struct{}),
+		late: make(chan []time.Duration, 1)}
 	go w.timers()
 	return w
 }
@@ -57,7 +58,8 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 	a := stats.Audit{WithEngine: withEngine, CPUShare: cpu.Seconds() / wall.Seconds() / float64(runtime.GOMAXPROCS(0))}
 	if len(late) > 0 {
 		slices.Sort(late)
-		a.LatenessP50Ms, a.LatenessP99Ms, a.LatenessMaxMs = ms(late[len(late)/2]), ms(late[(len(late)*99+99)/100-1]), ms(late[len(late)-1])
+		a.LatenessP50Ms, a.LatenessP99Ms, a.LatenessMaxMs = ms(late[len(late)/2]), ms(late[(len(late)*99+99)/100-1]),
+			ms(late[len(late)-1])
 	}
 	var paused float64
 	a.GCPauseP99Ms, a.GCPauseMaxMs, paused = between(w.before.pauses, after.pauses)

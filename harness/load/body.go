@@ -75,7 +75,8 @@ func encodeBody(model []byte, maxTokens string, body map[string]json.RawMessage,
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: extra body: %w", err)
 	}
-	e := encoder{model: model, maxTokens: maxTokens, body: body, chat: chat, ignoreEOS: string(body["ignore_eos"]) == "true"}
+	e := encoder{model: model, maxTokens: maxTokens, body: body, chat: chat,
+		ignoreEOS: string(body["ignore_eos"]) == "true"}
 	e.head = append(append([]byte(`{"model":`), model...), ',')
 	e.tail = append([]byte{','}, rest[1:]...)
 	return e, nil
@@ -95,7 +96,8 @@ func (e encoder) withCounts() (encoder, bool) {
 	return counting, err == nil
 }
 
-var errChatNeedsText = errors.New("the chat endpoint takes text, and this workload has token ids: choose DATASET=text or a data set of texts")
+var errChatNeedsText = errors.New("the chat endpoint takes text, and this workload has token ids: choose " +
+	"DATASET=text or a data set of texts")
 
 // encode appends the body for r to buf.
 func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {

@@ -92,7 +92,8 @@ func finishOf(reason string) finish {
 	case "length", "max_tokens", "max_length", "max_new_tokens":
 		return atLength
 	}
-	for _, bad := range []string{"abort", "error", "cancel", "filter", "fail", "reject", "timeout", "timed", "interrupt", "safety",
+	for _, bad := range []string{"abort", "error", "cancel", "filter", "fail", "reject", "timeout", "timed",
+		"interrupt", "safety",
 		"recitation", "blocklist", "prohibited", "overload", "shutdown", "kill", "preempt", "disconnect"} {
 		if strings.Contains(reason, bad) {
 			return cutOff

@@ -66,11 +66,13 @@ func (r *runner) settleInput(ctx context.Context, ts []stats.Timing) {
 		sent, slack = whole.InputTokens(), stats.OffsetSlack
 	}
 	if d := counted - sent; d < -slack || d > slack {
-		r.contradict("the server counts %d input tokens where %d were sent, and %d where %d were: it did other work than was asked for",
+		r.contradict("the server counts %d input tokens where %d were sent, and %d where %d were: it did other work "+
+			"than was asked for",
 			whole.InputTokens()+*offset, whole.InputTokens(), counted+len(got)**offset, sent)
 		return
 	}
-	r.note("the server counts %+d input tokens besides those that were sent, in every prompt (a BOS token, a chat's template): throughput is of what was sent", *offset)
+	r.note("the server counts %+d input tokens besides those that were sent, in every prompt (a BOS token, a "+
+		"chat's template): throughput is of what was sent", *offset)
 }
 
 // requests are a few that are given.
@@ -120,11 +122,13 @@ func (r *runner) checkInput(ts []stats.Timing) {
 		}
 	}
 	if differ > 0 && len(r.rec.Contradictions) == 0 {
-		r.contradict("for %d of %d requests the server counts other input tokens than were sent, as %d where %d were sent: it did other work than was asked for",
+		r.contradict("for %d of %d requests the server counts other input tokens than were sent, as %d where %d were "+
+			"sent: it did other work than was asked for",
 			differ, compared, example.Server, example.Sent)
 	}
 	if absent > 0 {
-		r.contradict("the server's usage has no count of input tokens for %d of %d requests: whether it read the prompts whole is not known", absent, len(ts))
+		r.contradict("the server's usage has no count of input tokens for %d of %d requests: whether it read the "+
+			"prompts whole is not known", absent, len(ts))
 	}
 }
 
@@ -152,31 +156,47 @@ func (r *runner) tellTokens(ts []stats.Timing, odd oddities) {
 			unknown++
 		}
 	}
-	say := func(n int, format string, args ...any) {
-		if n > 0 {
-			r.note(format, args...)
-		}
-	}
-	say(several*min(100*(tokens-chunks)/max(tokens, 1), 1), "%d of %d output tokens came in no chunk of their own (%.3g tokens a chunk): ITL is of chunks, and TPOT and E2EL end at the last chunk",
+	say := r.noteIf
+	say(several*min(100*(tokens-chunks)/max(tokens, 1), 1), "%d of %d output tokens came in no chunk of their own "+
+		"(%.3g tokens a chunk): ITL is of chunks, and TPOT and E2EL end at the last chunk",
 		tokens-chunks, tokens, float64(tokens)/float64(max(chunks, 1)))
 	say(first, "in %d of %d answers the first chunk carried several tokens: TTFT is to the last of them", first, answers)
 	say(atOnce, "in %d of %d answers all tokens came at once: they have no TPOT", atOnce, answers)
-	say(odd.unspoken, "in %d of %d answers the first token, by the server's count, came in a chunk without text: TTFT is to that chunk", odd.unspoken, answers)
+	say(unknown, "for %d of %d requests nobody counted the input tokens: throughput with them is not known",
+		unknown, answers)
+	r.tellOddities(odd, answers, len(ts))
+}
+
+// noteIf tells the reader something of which there are n, if there are any.
+func (r *runner) noteIf(n int, format string, args ...any) {
+	if n > 0 {
+		r.note(format, args...)
+	}
+}
+
+// tellOddities says what was odd about some of the answers.
+func (r *runner) tellOddities(odd oddities, answers, requests int) {
+	say := r.noteIf
+	say(odd.unspoken, "in %d of %d answers the first token, by the server's count, came in a chunk without text: "+
+		"TTFT is to that chunk", odd.unspoken, answers)
 	say(odd.quiet, "%d chunks without text were no tokens, by the count of the answer, and are not timed", odd.quiet)
 	if 10*odd.splitChunks > 11*odd.splitTokens {
-		r.contradict("for %d of %d answers the server counts fewer tokens than chunks with text came, %d for %d", odd.split, answers, odd.splitTokens, odd.splitChunks)
+		r.contradict("for %d of %d answers the server counts fewer tokens than chunks with text came, %d for %d",
+			odd.split, answers, odd.splitTokens, odd.splitChunks)
 	} else {
 		say(odd.split, "for %d of %d answers the server counts fewer tokens than chunks with text came", odd.split, answers)
 	}
-	say(unknown, "for %d of %d requests nobody counted the input tokens: throughput with them is not known", unknown, answers)
 	if odd.short > 0 {
-		r.note("for %d of %d answers the server says that max_tokens was reached, but fewer chunks came, and it sends no usage: the chunks are counted", odd.short, answers)
+		r.note("for %d of %d answers the server says that max_tokens was reached, but fewer chunks came, and it sends "+
+			"no usage: the chunks are counted", odd.short, answers)
 		if 10*odd.shortChunks < 9*odd.shortTokens {
-			r.contradict("the server says that max_tokens was reached, but %d chunks came for %d tokens, and it sends no usage: how many tokens it wrote is not known",
+			r.contradict("the server says that max_tokens was reached, but %d chunks came for %d tokens, and it sends no "+
+				"usage: how many tokens it wrote is not known",
 				odd.shortChunks, odd.shortTokens)
 		}
 	}
-	say(odd.refused, "the server turned %d of %d requests away (HTTP 429 or 503): more are in flight than it takes at once; lower CONC, or let it queue more (vLLM: --max-num-queued-reqs, SGLang: --max-queued-requests)", odd.refused, len(ts))
+	say(odd.refused, "the server turned %d of %d requests away (HTTP 429 or 503): more are in flight than it takes "+
+		"at once, so its queue is full", odd.refused, requests)
 }
 
 // manyAChunk is from how many tokens a chunk, in the warm-up, the server is asked

@@ -165,7 +165,8 @@ func (p *phase) newSlot() *slot {
 		return s
 	}
 	if p.notes == nil {
-		p.notes = []string{fmt.Sprintf("%d requests were in flight, the most that an uncapped load may have: later ones waited", MaxInFlight)}
+		p.notes = []string{fmt.Sprintf("%d requests were in flight, the most that an uncapped load may have: later "+
+			"ones waited", MaxInFlight)}
 	}
 	return nil
 }

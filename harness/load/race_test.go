@@ -43,3 +43,22 @@ func TestStoppedRunTellsItsStreak(t *testing.T) {
 	require.NotEmpty(t, rec.Notes)
 	assert.Regexp(t, `^stopped after 24 requests in a row failed: \d+ of 100 requests were not sent$`, rec.Notes[0])
 }
+
+// A queue that is full is told as such, and so is what to do about it.
+func TestServerThatTurnsRequestsAway(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+			if a.number == 2 {
+				w.Header().Set("Retry-After", "1")
+				http.Error(w, `{"error":{"message":"too many requests queued"}}`, status)
+				return
+			}
+			stream(w, 4, 8, time.Millisecond)
+		})
+		rec := run(t, tg, 3, Options{Conc: 1})
+		assert.Contains(t, rec.Timings[1].Err, "too many requests queued (Retry-After: 1)")
+		assert.Contains(t, rec.Timings[1].Advice, "vLLM: --max-num-queued-reqs")
+		assert.Equal(t, []string{"the server turned 1 of 3 requests away (HTTP 429 or 503): " +
+			"more are in flight than it takes at once, so its queue is full"}, rec.Notes)
+	}
+}

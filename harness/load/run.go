@@ -84,7 +84,8 @@ func (r *runner) warmUp(ctx context.Context) error {
 	}
 	warm := r.opts
 	warm.Shape = Shape{}
-	p := &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.opts.WarmUp, warmUp: true}, opts: warm, slots: r.slots}
+	p := &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.opts.WarmUp, warmUp: true}, opts: warm,
+		slots: r.slots}
 	p.execute(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -123,15 +124,18 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 	}
 	if p.late {
 		due := p.scheduled()
-		r.note("%d of the %d requests that were due within %s were not sent, and no latency tells of them: those before them were still in flight when the time was over",
+		r.note("%d of the %d requests that were due within %s were not sent, and no latency tells of them: those "+
+			"before them were still in flight when the time was over",
 			due-len(rec.Timings), due, r.opts.Shape.Duration)
 	}
 	rec.Audit = watch.stop(p, withEngine)
 	if n := rec.Audit.LateEnds; n > 0 {
-		r.note("%d of %d answers had not ended %v after their last token: the slots went on, on other connections", n, len(rec.Timings), tidyGrace)
+		r.note("%d of %d answers had not ended %v after their last token: the slots went on, on other connections",
+			n, len(rec.Timings), tidyGrace)
 	}
 	if rec.Audit.HeldBack {
-		r.note("something between here and the server holds tokens back (%s): turn that off, as proxy_buffering off in nginx and option http-no-delay in HAProxy, or measure the server itself",
+		r.note("something between here and the server holds tokens back (%s): turn that off, as proxy_buffering off "+
+			"in nginx and option http-no-delay in HAProxy, or measure the server itself",
 			rec.Audit.HeldBackReason)
 	}
 	var odd oddities

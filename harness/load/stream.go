@@ -64,7 +64,8 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		case err != nil:
 			return fmt.Errorf("after %d of %d tokens: %w (it starts %.80q)", t.Chunks, a.asked, err, s.end.redact(string(data)))
 		case c.finish == cutOff:
-			return fmt.Errorf("after %d of %d tokens the server gave the answer up: finish_reason %.60q", t.Chunks, a.asked, s.end.redact(finishReason(data)))
+			return fmt.Errorf("after %d of %d tokens the server gave the answer up: finish_reason %.60q",
+				t.Chunks, a.asked, s.end.redact(finishReason(data)))
 		}
 		s.take(t, &a, c)
 		if err := s.hurry(&a); err != nil {
@@ -125,11 +126,13 @@ func (s *slot) brokenOff(ev *events, a *answer, t *stats.Timing, err error) erro
 		if says != "" {
 			err = fmt.Errorf("it begins: %.100s", says)
 		}
-		err := fmt.Errorf("the answer is no event stream but %.60s: is this an OpenAI API, and does it support streaming? (%w)", kind, plain(err))
+		err := fmt.Errorf("the answer is no event stream but %.60s: is this an OpenAI API, and does it support "+
+			"streaming? (%w)", kind, plain(err))
 		return hint.New(err, "") // it asks what to look at
 	}
 	if says != "" {
-		return s.told(fmt.Errorf("stream ended after %d of %d tokens; the server had said: %s (%w)", t.Chunks, a.asked, says, plain(err)), says)
+		return s.told(fmt.Errorf("stream ended after %d of %d tokens; the server had said: %s (%w)",
+			t.Chunks, a.asked, says, plain(err)), says)
 	}
 	return fmt.Errorf("stream ended after %d of %d tokens: %w", t.Chunks, a.asked, plain(err))
 }
@@ -243,7 +246,8 @@ func (s *slot) settle(t *stats.Timing, a *answer) error {
 	case a.asked > 0 && n > a.asked && counted:
 		return fmt.Errorf("the server counts %d tokens where %d were asked for", n, a.asked)
 	case a.asked > 0 && n > a.asked:
-		return fmt.Errorf("%d chunks with text came where %d tokens were asked for, and no usage says how many tokens they are", n, a.asked)
+		return fmt.Errorf("%d chunks with text came where %d tokens were asked for, and no usage says how many tokens "+
+			"they are", n, a.asked)
 	}
 	return nil
 }

@@ -88,7 +88,8 @@ func (s *supply) body(i int) prepared {
 	if s.enc.maxTokens == "" {
 		asked = 0
 	}
-	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: asked, due: r.At, body: buf, err: err}
+	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: asked, due: r.At, body: buf,
+		err: err}
 }
 
 // sent takes a body back that was written: while the server is busy with the

@@ -80,7 +80,8 @@ func contradictions(out *load.Recording, p Part) {
 	case !out.InputOffset.Known:
 		out.InputOffset = r.InputOffset
 	case !r.InputOffset.Like(out.InputOffset):
-		out.Contradictions = append(out.Contradictions, fmt.Sprintf("the server counts %+d input tokens besides those that were sent for one shard, and %+d for shard %d",
+		out.Contradictions = append(out.Contradictions, fmt.Sprintf("the server counts %+d input tokens besides those "+
+			"that were sent for one shard, and %+d for shard %d",
 			out.InputOffset.Tokens, r.InputOffset.Tokens, p.Index))
 	}
 }

@@ -97,24 +97,32 @@ func (a *Audit) Judge() {
 		}
 	}
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
-	over(a.CPUShare > MaxCPUShare && !a.WithEngine, "the client used %.0f %% of its cores (limit %.0f %%)", a.CPUShare*100, MaxCPUShare*100)
-	over(a.LatenessP99Ms > ms(MaxLateness), "its timers fired %.1f ms late at the 99th percentile (limit %v)", a.LatenessP99Ms, MaxLateness)
-	over(a.SchedulingP99Ms > ms(MaxScheduling), "what was ready to run waited %.1f ms for a core at the 99th percentile (limit %v)", a.SchedulingP99Ms, MaxScheduling)
-	over(a.GCPauseShare > MaxGCPauses, "garbage collection had stopped it for %.1f %% of the time (limit %.0f %%)", a.GCPauseShare*100, MaxGCPauses*100)
-	over(a.IdleShare > MaxIdleShare, "for %.1f %% of their time its slots had no request in flight (limit %.0f %%)", a.IdleShare*100, MaxIdleShare*100)
+	over(a.CPUShare > MaxCPUShare && !a.WithEngine, "the client used %.0f %% of its cores (limit %.0f %%)",
+		a.CPUShare*100, MaxCPUShare*100)
+	over(a.LatenessP99Ms > ms(MaxLateness), "its timers fired %.1f ms late at the 99th percentile (limit %v)",
+		a.LatenessP99Ms, MaxLateness)
+	over(a.SchedulingP99Ms > ms(MaxScheduling), "what was ready to run waited %.1f ms for a core at the 99th "+
+		"percentile (limit %v)", a.SchedulingP99Ms, MaxScheduling)
+	over(a.GCPauseShare > MaxGCPauses, "garbage collection had stopped it for %.1f %% of the time (limit %.0f %%)",
+		a.GCPauseShare*100, MaxGCPauses*100)
+	over(a.IdleShare > MaxIdleShare, "for %.1f %% of their time its slots had no request in flight (limit %.0f %%)",
+		a.IdleShare*100, MaxIdleShare*100)
 	a.judgeBundles(over)
 	a.ClientLimited = len(a.Reasons) > 0
 }
 
 // judgeBundles tells what the client did of the chunks that came together from
 // what was done to them. A client that is late now and then reads a few of them
-// together; to read most so it must be late, or out of CPU, most of the time, or the tokens come faster than it is woken.
+// together; to read most so it must be late, or out of CPU, most of the time, or
+// the tokens come faster than it is woken.
 func (a *Audit) judgeBundles(over func(is bool, format string, args ...any)) {
 	a.HeldBack, a.HeldBackReason = false, ""
-	chunks := fmt.Sprintf("%.0f %% of all chunks came in one read with the chunk before, so that the gaps between them are not known (limit %.0f %%)",
+	chunks := fmt.Sprintf("%.0f %% of all chunks came in one read with the chunk before, so that the gaps between "+
+		"them are not known (limit %.0f %%)",
 		a.BundledShare*100, MaxBundled*100)
 	first := a.FirstBundledShare > MaxFirstBundled && a.FirstBundledShare > 2*a.BundledShare
-	late := a.TokenEveryMs < MinTokenEvery.Seconds()*1e3 || a.CPUShare > MaxCPUShare || a.LatenessP50Ms > MaxLateness.Seconds()*1e3/5 || a.GCPauseShare > MaxGCPauses
+	late := a.TokenEveryMs < MinTokenEvery.Seconds()*1e3 || a.CPUShare > MaxCPUShare ||
+		a.LatenessP50Ms > MaxLateness.Seconds()*1e3/5 || a.GCPauseShare > MaxGCPauses
 	switch {
 	case a.BundledShare > MaxBundled && late:
 		over(true, "%s", chunks)
@@ -122,6 +130,7 @@ func (a *Audit) judgeBundles(over func(is bool, format string, args ...any)) {
 		a.HeldBack, a.HeldBackReason = true, chunks
 	case first && !late:
 		a.HeldBack = true
-		a.HeldBackReason = fmt.Sprintf("in %.0f %% of the answers the first token came together with the second (limit %.0f %%)", a.FirstBundledShare*100, MaxFirstBundled*100)
+		a.HeldBackReason = fmt.Sprintf("in %.0f %% of the answers the first token came together with the second "+
+			"(limit %.0f %%)", a.FirstBundledShare*100, MaxFirstBundled*100)
 	}
 }

@@ -104,7 +104,8 @@ func (h *Histogram) GobEncode() ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = gob.NewEncoder(&b).Encode(wireHistogram{hdr, [2]uint64{h.sum.hi, h.sum.lo}, [2]uint64{h.squares.hi, h.squares.lo}, h.max})
+	err = gob.NewEncoder(&b).Encode(wireHistogram{hdr, [2]uint64{h.sum.hi, h.sum.lo}, [2]uint64{h.squares.hi,
+		h.squares.lo}, h.max})
 	return b.Bytes(), err
 }
 

@@ -25,7 +25,7 @@ type Timing struct {
 	Chunks  int // chunks that carried tokens
 	Bundled int // of those, chunks that came in one read with the chunk before them, and share its instant
 
-	InputTokens  int    // of the prompt, as the figures count them: those that were sent where that is known, else the server's
+	InputTokens  int    // of the prompt: as they were sent where that is known, else as the server counts them
 	OutputTokens int    // as the server's usage counts them; where it sends none, the chunks
 	NoUsage      bool   // the server sent no count of the answer's tokens
 	Err          string // why the request failed; empty for a request that succeeded
