@@ -78,3 +78,11 @@ func onTerminal(t *testing.T, dir, name string, args ...string) string {
 	require.NoError(t, err, held.String())
 	return <-shown
 }
+
+// A name that is nearly a setting's is told on the terminal, where go test would
+// drop what a run that passes says.
+func TestANearMissIsToldOnTheTerminal(t *testing.T) {
+	t.Setenv("MAX_CONCURRENCY", "4")
+	shown := onTerminal(t, t.TempDir(), binary, "-test.run", "TestServing/isl=16/osl=4/conc=4$", "-isl", "16", "-osl", "4", "-num-prompts", "4", "-progress", "none")
+	assert.Contains(t, shown, "inferbench: MAX_CONCURRENCY (in the environment) is no setting and is not read: did you mean CONC?")
+}

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"github.com/joho/godotenv"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/batch"
 )
 
 // load reads settings as a run would: args are flags, env the environment, and
@@ -226,4 +229,21 @@ func TestEmbeddedOutweighsAServersSettings(t *testing.T) {
 	assert.True(t, s.Embedded())
 	assert.Empty(t, s.Server.Model)
 	assert.NotContains(t, s.Given, "MODEL")
+}
+
+// What a result tells under a key of its own is there, so that a comparison can
+// look at it.
+func TestArgsAreKeysOfAResult(t *testing.T) {
+	b, err := json.Marshal(batch.Args{})
+	require.NoError(t, err)
+	var keys map[string]any
+	require.NoError(t, json.Unmarshal(b, &keys))
+	n := 0
+	for _, r := range table {
+		if r.Arg != "" {
+			n++
+			assert.Contains(t, keys, r.Arg, r.Env)
+		}
+	}
+	assert.Greater(t, n, 8)
 }

@@ -55,9 +55,9 @@ func Main(flags *flag.FlagSet, m Runner) int {
 		}
 	}
 	set, err := settings.Load(flags, os.Environ(), ".env")
-	if line.list == "" {
+	if _, plain := progressOutput(); line.list == "" { // go test drops what a run that passes writes to standard error
 		for _, note := range set.Notes {
-			fmt.Fprintln(os.Stderr, "inferbench:", note)
+			fmt.Fprintln(plain, "inferbench:", note)
 		}
 	}
 	if err == nil {
