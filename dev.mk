@@ -59,10 +59,10 @@ schemathesis: schemathesis-deps ## hold the leaderboard to its OpenAPI document 
 
 NPM := command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq nodejs npm >/dev/null; }
 
-browser-deps: ## Chromium, and the npm packages of harness/browsertest, for the tests of pages
+browser-deps: ## Chromium, and the npm packages of harness/testdata/browsertest, for the tests of pages
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
 	@$(NPM)
-	@cd harness/browsertest && npm ci --silent
+	@cd harness/testdata/browsertest && npm ci --silent
 
 # Some 4 minutes where nothing is cached; without it its tests skip, saying so.
 real-engine-deps:

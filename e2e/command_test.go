@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 )
 
 // sweepBy runs a sweep by the command or by the test binary, in an empty folder.

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/server"
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 )
 
 // makes lists what servers call themselves, in lower case: those that have a
@@ -119,7 +119,7 @@ func TestNoTestReadsTheUsersSettings(t *testing.T) {
 		}
 		b, err := os.ReadFile(path)
 		dir := filepath.Dir(path)
-		if strings.Contains(string(b), `_ "inferbench/harness/settings/cleanenv"`) {
+		if strings.Contains(string(b), `_ "inferbench/harness/testdata/cleanenv"`) {
 			clean[dir] = true
 		}
 		if strings.Contains(string(b), "exec.Command") || strings.Contains(string(b), "os.Environ()") {
@@ -130,7 +130,7 @@ func TestNoTestReadsTheUsersSettings(t *testing.T) {
 	delete(starts, "../deploy/check") // a module of its own, which starts nothing of ours
 	require.NotEmpty(t, starts)
 	for dir, path := range starts {
-		assert.True(t, clean[dir], path+" starts a command: import harness/settings/cleanenv in a test of its package")
+		assert.True(t, clean[dir], path+" starts a command: import harness/testdata/cleanenv in a test of its package")
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/browsertest"
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	"inferbench/harness/testdata/browsertest"
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/submit"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/harness/browsertest"
+	"inferbench/harness/testdata/browsertest"
 )
 
 const hostile = `<script>alert(1)</script>`

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/e2e/external"
+	"inferbench/e2e/testdata/external"
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/server"

@@ -20,7 +20,7 @@ import (
 	"inferbench/harness/accuracy"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/workload"
 )
 

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/e2e/external"
+	"inferbench/e2e/testdata/external"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
 	"inferbench/harness/workload"

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"inferbench/e2e/external"
+	"inferbench/e2e/testdata/external"
 )
 
 // vllm starts the real vLLM with more of its flags; env is added to its

@@ -19,7 +19,7 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/engine"
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 )
 
 var binary string // the command inferbench

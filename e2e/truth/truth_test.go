@@ -27,8 +27,8 @@ import (
 	"inferbench/harness/engine/schedule"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/stats"
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/workload"
 )
 

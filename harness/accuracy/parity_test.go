@@ -19,7 +19,7 @@ import (
 
 	"inferbench/harness/engine"
 	"inferbench/harness/server"
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 )
 
 // python is the interpreter of the virtual environment that `make parity`

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/batch"
-	"inferbench/harness/browsertest"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
+	"inferbench/harness/testdata/browsertest"
 )
 
 // oddBatch has what a page is seldom made for: more cells than colours, answers

@@ -13,10 +13,10 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/batch"
-	"inferbench/harness/browsertest"
 	"inferbench/harness/matrix"
 	"inferbench/harness/pareto"
 	"inferbench/harness/stats"
+	"inferbench/harness/testdata/browsertest"
 )
 
 // sample writes a batch as a sweep leaves it: three cells that passed, one

@@ -313,15 +313,6 @@ var groups = []group{
 	}},
 }
 
-// Names lists the names under which settings are read from the environment.
-func Names() []string {
-	var out []string
-	for _, r := range table {
-		out = append(append(out, r.Env), r.Also...)
-	}
-	return out
-}
-
 // TrafficNames lists the settings that say what is sent and when, as far as a result
 // tells them among its settings and not under a key of their own.
 func TrafficNames() []string {

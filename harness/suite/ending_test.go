@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	_ "inferbench/harness/settings/cleanenv" // the user's settings are not the tests'
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 )
 
 // TestMain lets the test binary be the process that is sent signals.

@@ -1,4 +1,4 @@
-package browsertest
+package harness
 
 import (
 	"io"
@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"inferbench/harness/testdata/browsertest"
 )
 
-// The helpers must see what they are there to see: a page with faults.
+// The helpers of browsertest must see what they are there to see: a page with faults.
 func TestFaultsAreSeen(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -18,8 +20,8 @@ func TestFaultsAreSeen(t *testing.T) {
 			<script>window.dark = matchMedia("(prefers-color-scheme: dark)").matches; nothing.here</script>`)
 	}))
 	defer server.Close()
-	p := Open(t, server.URL, 390, true)
-	assert.True(t, Eval[bool](p, "Promise.resolve(window.dark)"))
+	p := browsertest.Open(t, server.URL, 390, true)
+	assert.True(t, browsertest.Eval[bool](p, "Promise.resolve(window.dark)"))
 	assert.Positive(t, p.Overflow())
 	found := p.Axe()
 	assert.Len(t, found, 2, "%v", found)

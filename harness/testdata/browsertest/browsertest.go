@@ -193,7 +193,7 @@ func NodeModules(t *testing.T) string {
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(here), "node_modules")
 	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the npm packages of harness/browsertest are not installed: make browser-deps")
+		t.Skip("the npm packages of harness/testdata/browsertest are not installed: make browser-deps")
 	}
 	return dir
 }
