@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/submit"
 	"inferbench/harness/testdata/browsertest"
 	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
-	"inferbench/harness/submit"
 )
 
 // eleven are the fields of the bounty's own page, CONC 16, its slip included.

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/e2e/testdata/external"
-	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/workload"
 )
 
