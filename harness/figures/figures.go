@@ -23,7 +23,7 @@ type Figure struct {
 	Name  string // for people, the same in every output: TTFT, tok/s/GPU
 	Stat  string // which statistic of Name: p50, p99; empty where it has only one
 	Unit  string // for people; empty where the name is a unit
-	Bench string // its unit on a benchmark line, which benchstat tells figures by, and its name in JUnit; empty: in neither
+	Bench string // its unit on a benchmark line, which benchstat tells figures by, and its name in JUnit; or empty
 	Means string // what it is, in a few words
 
 	Better Better // empty: neither is; such a figure is not compared and not on benchmark lines

@@ -48,7 +48,8 @@ func Listen(addr string) (*Exporter, error) {
 	}
 	reg := prometheus.NewRegistry()
 	gauge := func(name, help string, more ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "inferbench", Name: name, Help: help}, append(append([]string(nil), cellLabels...), more...))
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "inferbench", Name: name, Help: help},
+			append(append([]string(nil), cellLabels...), more...))
 		reg.MustRegister(g)
 		return g
 	}
@@ -56,7 +57,8 @@ func Listen(addr string) (*Exporter, error) {
 		addr:     l.Addr().String(),
 		progress: gauge("requests", "Requests of the cell's running pass: sent, done, failed, in_flight, total.", "phase", "state"),
 		tokens:   gauge("output_tokens", "Output token chunks of the cell's running pass so far.", "phase"),
-		ttft:     gauge("ttft_seconds", "Time to first token of the cell's running pass so far.", "percentile"), // "quantile" is a summary's own label
+		ttft: gauge("ttft_seconds", "Time to first token of the cell's running pass so far.",
+			"percentile"), // "quantile" is a summary's own label
 		accuracy: gauge("accuracy_documents", "Documents of the accuracy run: done, total.", "state"),
 		figures:  gauge("result", "Figures of a cell that has ended, under their keys in the result file.", "key"),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "inferbench", Name: "cells_ended_total",
@@ -95,7 +97,9 @@ func (e *Exporter) Serving(c matrix.Cell, p load.Progress) {
 	if p.WarmUp {
 		phase = "warmup"
 	}
-	for state, n := range map[string]int{"sent": p.Sent, "done": p.Done, "failed": p.Failed, "in_flight": p.InFlight, "total": p.Total} {
+	for state, n := range map[string]int{
+		"sent": p.Sent, "done": p.Done, "failed": p.Failed, "in_flight": p.InFlight, "total": p.Total,
+	} {
 		e.progress.WithLabelValues(labels(c, phase, state)...).Set(float64(n))
 	}
 	e.tokens.WithLabelValues(labels(c, phase)...).Set(float64(p.OutputTokens))
