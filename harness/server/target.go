@@ -276,6 +276,10 @@ func message(body []byte) string {
 			return s
 		case e.Message != "":
 			return e.Message
+		case json.Unmarshal(e.Detail, &s) == nil && s != "":
+			return s
+		case len(e.Detail) > 0 && e.Detail[0] == '{': // FastAPI's, around an error of the server's own
+			return message(e.Detail)
 		case len(e.Detail) > 0:
 			return string(e.Detail)
 		}

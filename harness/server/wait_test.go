@@ -223,6 +223,8 @@ func TestErrorMessage(t *testing.T) {
 		`{"object":"error","message":"old vLLM"}`:       "old vLLM",
 		`{"error":"llama.cpp says"}`:                    "llama.cpp says",
 		`{"detail":[{"loc":["body"],"msg":"missing"}]}`: `[{"loc":["body"],"msg":"missing"}]`,
+		`{"detail":"router: no upstream"}`:              "router: no upstream",
+		`{"detail":{"error":{"message":"wrapped"}}}`:    "wrapped",
 		"<html>\n <b>502</b>\n</html>":                  "<html> <b>502</b> </html>",
 		"":                                              "",
 	} {

@@ -275,7 +275,7 @@ var groups = []group{
 		{Env: "RESULTS_DIR", Exported: true, Default: ".", MayChange: true,
 			set:  text(func(s *Settings) *string { return &s.Results.Dir }),
 			Help: "folder in which the batch folders are made"},
-		{Env: "JUNIT", Exported: true, MayChange: true, set: text(func(s *Settings) *string { return &s.Results.JUnit }),
+		{Env: "JUNIT", Exported: true, MayChange: true, set: newFile(func(s *Settings) *string { return &s.Results.JUnit }),
 			Help: "path of a JUnit report: a test case a cell, with its figures as properties; none writes none"},
 		{Env: "RESULT_FILENAME", Elsewhere: []string{"RESULT_FILE"}, set: setResultFilename,
 			Help: "name of the result file, where a single cell is run"},

@@ -297,6 +297,26 @@ func existing(field func(*Settings) *string) func(*Settings, string) error {
 	}
 }
 
+// newFile reads the path of a file that is written when the sweep has ended, and
+// finds out now whether it can be: hours later is too late.
+func newFile(field func(*Settings) *string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		if info, err := os.Stat(v); err == nil && info.IsDir() {
+			return errors.New("that is a folder: want a file")
+		}
+		if v != "" {
+			try, err := os.CreateTemp(filepath.Dir(v), ".try")
+			if err != nil {
+				return errors.New("want a file in a folder that is there and may be written to")
+			}
+			try.Close()
+			os.Remove(try.Name())
+		}
+		*field(s) = v
+		return nil
+	}
+}
+
 // dataFile is the path of a file that every cell reads anew.
 func dataFile(field func(*Settings) *string) func(*Settings, string) error {
 	return func(s *Settings, v string) error {

@@ -151,7 +151,8 @@ var (
 		part *regexp.Regexp
 		by   string
 	}{
-		{regexp.MustCompile(`\(it starts ".*"\)`), ""}, // an excerpt, as the suite quotes it
+		{regexp.MustCompile(`\(it starts ".*"\)`), ""},             // an excerpt, as the suite quotes it
+		{regexp.MustCompile(`(?i)\b(chat)?cmpl-[a-z0-9_-]+`), "#"}, // a completion's id
 		{regexp.MustCompile(`(?i)\b(https?|tcp)://[^\s"'<>/]+`), "$1://#"},
 		// a UUID
 		{regexp.MustCompile(`(?i)\b[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\b`), "#"},

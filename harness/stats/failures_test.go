@@ -26,6 +26,7 @@ func TestReasonsOfOneKind(t *testing.T) {
 		"UUIDs":           {"aborted 6f9619ff-8b86-d011-b42d-00c04fc964ff", "aborted 0e37df36-f698-11e6-8dd4-cb9ced3df976"},
 		"UUIDs, no dash":  {"aborted 6f9619ff8b86d011b42d00c04fc964ff", "aborted 0e37df36f69811e68dd4cb9ced3df976"},
 		"prefixed ids":    {"HTTP 500: cmpl-a8FkQzRrTt was lost", "HTTP 500: cmpl-ZZtopQwErT was lost", "HTTP 500: cmpl-99 was lost"},
+		"ids in a row":    {"HTTP 500: request cmpl-b99aB not found", "HTTP 500: request cmpl-abcdE not found"},
 		"ids under keys":  {`failed (request_id=aBcDeFgHiJ)`, `failed (request_id=a8FkQz)`},
 		"JSON ids":        {`{"id": "a8FkQz/x+", "why": "gone"}`, `{"id": "Zq91==", "why": "gone"}`},
 		"short ids":       {"job a1b2c3 died", "job f9e8d7 died"},
