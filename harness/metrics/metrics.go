@@ -54,9 +54,10 @@ func Listen(addr string) (*Exporter, error) {
 		return g
 	}
 	e := &Exporter{
-		addr:     l.Addr().String(),
-		progress: gauge("requests", "Requests of the cell's running pass: sent, done, failed, in_flight, total.", "phase", "state"),
-		tokens:   gauge("output_tokens", "Output token chunks of the cell's running pass so far.", "phase"),
+		addr: l.Addr().String(),
+		progress: gauge("requests", "Requests of the cell's running pass: sent, done, failed, in_flight, total.",
+			"phase", "state"),
+		tokens: gauge("output_tokens", "Output token chunks of the cell's running pass so far.", "phase"),
 		ttft: gauge("ttft_seconds", "Time to first token of the cell's running pass so far.",
 			"percentile"), // "quantile" is a summary's own label
 		accuracy: gauge("accuracy_documents", "Documents of the accuracy run: done, total.", "state"),
