@@ -1,7 +1,7 @@
 # The verbs a maintainer types, beside the users' in Makefile, which includes this.
 
 .PHONY: help-dev lint env-example engine-truth engine-streams engine-noise engine-calibration soak faults fuzz fuzz-corpus
-.PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps schemathesis-deps schemathesis shellcheck leaderboard-load
+.PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps jq-deps schemathesis-deps schemathesis shellcheck leaderboard-load
 .PHONY: baseline-embedded parity golden parity-client exchange-samples cost cost-deps client-timing client-streams
 
 help-dev: ## the maintainers' verbs
@@ -30,7 +30,7 @@ engine-calibration: $(BIN) ## write docs/engine-calibration.md: the B200 profile
 
 # Rate and length can be given: LEADERBOARD_LOAD=500 LEADERBOARD_LOAD_FOR=10s
 leaderboard-load: ## 1,000 submissions a second on a board on loopback while its page is read, for 30 s
-	@LEADERBOARD_LOAD=$${LEADERBOARD_LOAD:-1000} LEADERBOARD_LOAD_FOR=$${LEADERBOARD_LOAD_FOR:-30s} $(GO) test ./leaderboard -run '^TestLoad$$' -count 1 -v | grep -v '^='
+	@LEADERBOARD_LOAD=$${LEADERBOARD_LOAD:-1000} LEADERBOARD_LOAD_FOR=$${LEADERBOARD_LOAD_FOR:-30s} $(GO) test ./leaderboard -run '^TestLoad' -count 1 -v | grep -v '^='
 
 soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/soak.md
 	SOAK=$${SOAK:-1h} CONC=$${CONC:-1024} SOAK_REPORT=$(CURDIR)/docs/soak.md $(GO) test -count 1 -timeout 0 -v ./e2e/soak
@@ -45,7 +45,7 @@ fuzz-corpus: ## keep what the runs on this machine found: scripts/fuzz_corpus.ta
 	scripts/fuzz.sh keep
 
 # What the tests can use beyond Go and make. Each line adds its own:
-ci-deps: shellcheck slurm-deps browser-deps gradio-deps schemathesis-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
+ci-deps: shellcheck jq-deps slurm-deps browser-deps gradio-deps schemathesis-deps gateway-deps real-engine-deps ## install what the tests skip without (Chromium and the like)
 
 gradio-deps: ## a real Gradio in .venv-gradio, for the tests of the leaderboard's client
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
@@ -70,6 +70,9 @@ real-engine-deps:
 
 slurm-deps: ## Slurm, for the test of a sweep whose load comes from a job's tasks
 	@command -v slurmctld >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurmctld slurmd slurm-client munge >/dev/null; }
+
+jq-deps: ## jq, for the test of the scripts that users have
+	@command -v jq >/dev/null || { apt-get update -qq && apt-get install -y -qq jq >/dev/null; }
 
 shellcheck:
 	@command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }

@@ -132,3 +132,32 @@ func TestLoad(t *testing.T) {
 		}})
 	}))
 }
+
+// TestLoadManyTeams reads the page of a board of ten thousand teams, each time
+// after a submission, so that none is served from memory. How long it took is
+// printed and is no condition to pass.
+func TestLoadManyTeams(t *testing.T) {
+	if os.Getenv("LEADERBOARD_LOAD") == "" {
+		t.Skip("make leaderboard-load runs it")
+	}
+	server, b := serve(t, Config{})
+	const teams, reads = 10_000, 50
+	manyTeams(t, b, teams)
+	var fresh, kept []time.Duration
+	read := func(path string) time.Duration {
+		at := time.Now()
+		status, html := call(t, "GET", server.URL+path, nil)
+		require.Equal(t, http.StatusOK, status)
+		require.Contains(t, html, "The first 100 of 1")
+		return time.Since(at)
+	}
+	for i := range reads {
+		submitOK(t, server.URL, entry(t, "newcomer", 1024, 1024, 4, 1+float64(i)/1000, 1, 1))
+		fresh = append(fresh, read("/isl1024_osl1024"))
+		kept = append(kept, read("/isl1024_osl1024"))
+	}
+	slices.Sort(fresh)
+	slices.Sort(kept)
+	fmt.Printf("page of %d teams, %d reads: made anew p50 %v, max %v; unchanged p50 %v, max %v\n", teams, reads,
+		fresh[reads/2].Round(100*time.Microsecond), fresh[reads-1].Round(100*time.Microsecond), kept[reads/2].Round(100*time.Microsecond), kept[reads-1].Round(100*time.Microsecond))
+}

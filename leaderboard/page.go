@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -212,6 +213,10 @@ func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 		}
 		concs[s.Conc] = true
 	}
+	text, err := json.Marshal(v) // which escapes <, > and &, so no name ends the script that it stands in
+	if err != nil {
+		return nil, err
+	}
 	work := b.baseline.Workload
 	baselineWorkload := fmt.Sprintf("lengths from %g L, %d GPUs", work.RandomRangeRatio, work.GPUs)
 	workload := ""
@@ -222,11 +227,12 @@ func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 	return renderPage("board.html", struct {
 		frame
 		View                               *View
+		JSON                               template.JS // the view, for the charts
 		Search, Workload, BaselineWorkload string
 		WithoutInteractivity               int
 		Tasks                              []string
 		Concs                              []int
-	}{f, v, search, workload, baselineWorkload, without, slices.Sorted(maps.Keys(tasks)), slices.Sorted(maps.Keys(concs))})
+	}{f, v, template.JS(text), search, workload, baselineWorkload, without, slices.Sorted(maps.Keys(tasks)), slices.Sorted(maps.Keys(concs))})
 }
 
 const historyPage = 200

@@ -148,7 +148,8 @@ func (b *Board) group(conn *sqlite.Conn, c matrix.Combination, apart, search str
 	if err != nil {
 		return g, err
 	}
-	err = run("SELECT "+columns+` FROM (SELECT team_id AS shown`+these+inOrder+`) JOIN best b ON b.isl = ?1 AND b.osl = ?2 AND b.apart = ?3 AND b.team_id = shown
+	// CROSS JOIN: the few teams first, not all bests.
+	err = run("SELECT "+columns+` FROM (SELECT team_id AS shown`+these+inOrder+`) CROSS JOIN best b ON b.isl = ?1 AND b.osl = ?2 AND b.apart = ?3 AND b.team_id = shown
 		JOIN submissions s ON s.id = b.submission_id JOIN teams t ON t.id = s.team_id
 		ORDER BY b.conc, b.tput_per_gpu DESC, b.e2e_ms, s.id LIMIT ?7`, append(args, maxRows), func(st *sqlite.Stmt) { g.Rows = append(g.Rows, b.scan(st)) })
 	var byI, byE []pareto.Point
