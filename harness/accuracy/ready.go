@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"inferbench/harness/corpus"
 )
@@ -58,4 +59,23 @@ func Fetch(ctx context.Context, w io.Writer, c corpus.Cache) error {
 		}
 	}
 	return nil
+}
+
+// DataSize is how many bytes of data files the task reads; those of the suite's
+// own, with own, are too small to count.
+func DataSize(o Options, own bool) (bytes int64) {
+	task, err := Lookup(o.Task)
+	if err != nil {
+		return 0
+	}
+	for _, f := range task.Needs() {
+		if path := o.Files[f.Setting]; path != "" {
+			if info, err := os.Stat(path); err == nil {
+				bytes += info.Size()
+			}
+		} else if !own {
+			bytes += f.Size
+		}
+	}
+	return bytes
 }

@@ -19,9 +19,9 @@ type Budget struct {
 	Expected   map[matrix.Cell]time.Duration // of one pass: see [Passes]
 	Passes     map[matrix.Cell]int           // still to come
 	Accuracies int                           // accuracy runs still to come
+	Accuracy   time.Duration                 // of one: see [Accuracy]; then what the last one took
 
-	slower   float64       // measured / expected, of the last pass; 0 before the first
-	accuracy time.Duration // what the last accuracy run took
+	slower float64 // measured / expected, of the last pass; 0 before the first
 }
 
 // Fits is nil, or why the rest of the sweep will not end in time.
@@ -37,7 +37,7 @@ func (b *Budget) Fits() error {
 	for c, d := range b.Expected {
 		rest += time.Duration(float64(d) * slower * float64(b.Passes[c]))
 	}
-	rest += time.Duration(b.Accuracies) * b.accuracy
+	rest += time.Duration(b.Accuracies) * b.Accuracy
 	elapsed := time.Since(b.Begin)
 	if elapsed+rest <= b.Limit {
 		return nil
@@ -48,7 +48,7 @@ func (b *Budget) Fits() error {
 
 // AccuracyTook takes note of an accuracy run.
 func (b *Budget) AccuracyTook(d time.Duration) {
-	b.accuracy = d
+	b.Accuracy = d
 	b.Accuracies = max(b.Accuracies-1, 0)
 }
 

@@ -49,3 +49,11 @@ func TestBudget(t *testing.T) {
 	b.PassTook(cells[0], 4*time.Minute)
 	assert.ErrorContains(t, b.Fits(), "needs about 4m10s more", "the first cell showed that all is four times slower; one accuracy run is left")
 }
+
+// Accuracy counts before it has run once.
+func TestBudgetCountsAccuracyBeforeTheFirstCell(t *testing.T) {
+	b := &Budget{Limit: 2 * time.Minute, Begin: time.Now(), Accuracies: 3, Accuracy: time.Minute}
+	assert.ErrorContains(t, b.Fits(), "needs about 3m0s more")
+	b.AccuracyTook(20 * time.Second)
+	assert.NoError(t, b.Fits(), "it was faster than foretold")
+}

@@ -34,6 +34,18 @@ func Passes(ctx context.Context, t *server.Server, s settings.Settings, cells []
 	return out
 }
 
+// Accuracy sends the server a request and says what an accuracy run over so many
+// bytes of data should take, rather too long than too short: a token is three bytes
+// or more, none is read beside another one, and half of the time goes elsewhere.
+func Accuracy(ctx context.Context, t *server.Server, s settings.Settings, bytes int64) time.Duration {
+	if bytes == 0 {
+		return 0
+	}
+	const isl = 1024
+	tokens := float64(bytes) / 3
+	return time.Duration(2 * tokens / isl * float64(ask(ctx, t, isl, s.Workload.Seed).ttft))
+}
+
 // Write writes what each cell's benchmark should take on the server, and what
 // all should: see [Passes]. Accuracy comes on top: how long that takes is known
 // once it has run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/estimate"
 	"inferbench/harness/matrix"
@@ -80,6 +81,9 @@ func budget(ctx context.Context, t *server.Server, set settings.Settings, sel se
 	}
 	if b.Limit > 0 {
 		b.Expected = estimate.Passes(ctx, t, set, sel.measured())
+		if o, err := sweep.AccuracyOptions(set); err == nil && b.Accuracies > 0 {
+			b.Accuracy = estimate.Accuracy(ctx, t, set, accuracy.DataSize(o, t.Loopback))
+		}
 	}
 	return b
 }
