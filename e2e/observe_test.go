@@ -154,6 +154,7 @@ func TestClientLimitedIsSaidEverywhere(t *testing.T) {
 	assert.Equal(t, true, r["client_limited"])
 	assert.Regexp(t, `of all chunks came in one read`, r["client_audit"].(map[string]any)["client_limited_reasons"])
 	assert.Contains(t, out, "PASSED (client-limited)")
+	assert.Contains(t, out, "Give the client more CPU or a machine of its own", "and it says what to do")
 	assert.Regexp(t, `(?m)^BenchmarkServing/isl=16/osl=8/conc=1\S*\s.*\s1\.000 client-limited\s`, out, "benchstat reads nothing else")
 	assert.Contains(t, out, "client_limited true")
 	assert.Contains(t, batchFile(t, dir, "summary.md"), "PASSED (client-limited)")

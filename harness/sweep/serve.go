@@ -148,7 +148,8 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 	note(otherRequests(m.seen, &sum))
 	if rec.Audit.ClientLimited {
 		r.Mark(batch.ClientLimited)
-		note("client-limited, so these figures may be the client's: " + strings.Join(rec.Audit.Reasons, "; "))
+		note("client-limited, so these figures may be the client's: " + strings.Join(rec.Audit.Reasons, "; ") +
+			". Give the client more CPU or a machine of its own, and measure again.")
 	}
 	if rec.Audit.HeldBack {
 		r.Mark(batch.HeldBack)
