@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -61,4 +62,31 @@ func TestSpeculationIsInTheResult(t *testing.T) {
 			assert.InDelta(t, 0.6, spec["per_position"].([]any)[0], 0.1)
 		}
 	}
+}
+
+// The pages of several workers are read as one server's, each rank keeps its own
+// series, and a page that is not there is said.
+func TestSeveralMetricsPages(t *testing.T) {
+	busy, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	defer busy.Close()
+	idle, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	defer idle.Close()
+	run := func(urls string) map[string]any {
+		exit, dir, out := finish(t, []string{"BASE_URL=" + busy.URL(), "ACC_TASK=none", "METRICS_URLS=" + urls},
+			"-test.run=TestServing", "-isl", "64", "-osl", "64", "-conc", "4", "-num-prompts", "200", "-scrape-every", "20ms")
+		require.Zero(t, exit, out)
+		return result(t, dir, "result_isl64_osl64_conc4.json")
+	}
+	r := run(busy.URL() + "/metrics, " + idle.URL() + "/metrics")
+	seen := r["server_metrics"].(map[string]any)
+	assert.EqualValues(t, 4, seen["max_running"])
+	assert.Len(t, seen["ranks"], 2)
+	assert.EqualValues(t, 2, seen["balance"], "one of two did all the work")
+	assert.Equal(t, r["successful_requests"], seen["server_ttft_requests"])
+
+	r = run(busy.URL() + "/metrics," + idle.URL() + "/no-metrics")
+	assert.NotContains(t, r, "server_metrics")
+	assert.Contains(t, fmt.Sprint(r["notes"]), "the server's metrics were not seen: GET "+idle.URL()+"/no-metrics: HTTP 404")
 }

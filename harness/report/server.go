@@ -13,6 +13,10 @@ var serverHeads = []string{
 	"prefix cache hits", "server's TTFT mean / p50 / p99 ms", "client's TTFT p50 ms",
 }
 
+// unevenRanks is the busiest rank's share of the mean from which on a reader is
+// told.
+const unevenRanks = 1.2
+
 type serverRow struct {
 	Conc   int
 	Values []string
@@ -32,6 +36,10 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 			figure(s.Preemptions), percent(s.PrefixHits),
 			figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.Figure("median_ttft_ms")),
 		}})
+		if s.Balance != nil && *s.Balance >= unevenRanks {
+			why = append(why, fmt.Sprintf("CONC %d: of %d ranks the busiest ran %s times as many requests as "+
+				"the mean: they were not evenly loaded.", c.Conc, len(s.Ranks), number(*s.Balance)))
+		}
 		if s.MeanWaiting != nil && *s.MeanWaiting >= 1 {
 			why = append(why, fmt.Sprintf("CONC %d: on average %s requests waited in the server's queue, which their TTFT "+
 				"includes.", c.Conc, number(*s.MeanWaiting)))

@@ -4,15 +4,11 @@
 package scrape
 
 import (
-	"bytes"
-	"fmt"
 	"math"
 	"sort"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 // Sample is one look at the server. A figure that it does not publish is nil.
@@ -27,6 +23,7 @@ type Sample struct {
 	preempt *float64
 	queried *float64 // prompt tokens looked up in the prefix cache
 	spec    spec
+	ranks   map[rank]load      // what each had to do
 	hits    map[string]float64 // of these found, by where; "" where that is not told
 }
 
@@ -71,16 +68,15 @@ func join(list []Names) (all Names) {
 	return all
 }
 
-// parse reads the text of a /metrics page. Several label sets of one metric
+// parse reads the texts of /metrics pages. Several label sets of one metric
 // (the ranks of a data-parallel server) are added up; of the KV cache the
 // fullest counts.
-func parse(page []byte, names Names, at time.Time) (*Sample, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
+func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
+	families, err := read(pages)
 	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
+		return nil, err
 	}
-	s := &Sample{at: at}
+	s := &Sample{at: at, ranks: ranks(families, names)}
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
 	s.preempt, s.queried = total(families, names.Preemptions), total(families, names.CacheLooked)

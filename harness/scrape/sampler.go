@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"inferbench/harness/stats"
 )
 
-// Source gives the text of a server's /metrics page.
-type Source func(ctx context.Context) ([]byte, error)
+// Source gives a server's /metrics pages: all of them, or an error.
+type Source func(ctx context.Context) ([]Page, error)
 
 // Report is what a pass showed of the server. Figures that it does not publish
 // are nil. Times are the server's own: from a request's arrival there.
@@ -28,6 +29,8 @@ type Report struct {
 	MedianTTFT   *float64           `json:"server_median_ttft_ms"` // as fine as the server's buckets
 	P99TTFT      *float64           `json:"server_p99_ttft_ms"`
 	TTFTOf       *float64           `json:"server_ttft_requests"` // requests that these are of: the server's, whoever sent them
+	Ranks        []Rank             `json:"ranks,omitempty"`      // where there are several
+	Balance      *float64           `json:"balance,omitempty"`    // the busiest rank's mean of running requests over the mean of all
 	Speculation  *stats.Speculation `json:"-"`                    // a section of its own
 	Every        float64            `json:"sampled_every_s"`
 	Samples      []Sample           `json:"-"` // kept in a file of their own
@@ -44,6 +47,7 @@ type Sampler struct {
 	mu      sync.Mutex
 	samples []*Sample
 	start   time.Time // of the measured run; zero before it
+	why     error     // why the last look showed nothing
 	base    *Sample   // the look before the measured run's first request
 }
 
@@ -83,18 +87,30 @@ func (s *Sampler) run(ctx context.Context) {
 func (s *Sampler) look(ctx context.Context) *Sample {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	page, err := s.source(ctx)
-	if err != nil {
-		return nil
+	pages, err := s.source(ctx)
+	var sample *Sample
+	if err == nil {
+		sample, err = parse(pages, s.names, time.Now())
 	}
-	sample, err := parse(page, s.names, time.Now())
-	if err != nil || sample.empty() {
-		return nil
+	if err == nil && sample.empty() {
+		err = errNothing
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.why = err; err != nil {
+		return nil
+	}
 	s.samples = append(s.samples, sample)
 	return sample
+}
+
+var errNothing = errors.New("no figure there is one that is known")
+
+// Why says why the last look showed nothing; nil where it showed something.
+func (s *Sampler) Why() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
 }
 
 // Begin looks once more before the measured run's first request is sent, so that
@@ -142,17 +158,20 @@ func (s *Sampler) report(during int) *Report {
 	r := &Report{Every: s.every.Seconds()}
 	slices.SortFunc(s.samples, func(a, b *Sample) int { return a.at.Compare(b.at) })
 	var running, waiting, kv []float64
+	var of []*Sample
 	for i, p := range s.samples {
 		p.AtS = p.at.Sub(s.start).Seconds()
 		r.Samples = append(r.Samples, *p)
 		if p.AtS < 0 || i >= during {
 			continue
 		}
+		of = append(of, p)
 		running, waiting, kv = with(running, p.Running), with(waiting, p.Waiting), with(kv, p.KVCache)
 	}
 	r.MaxRunning, _ = maxMean(running)
 	r.MaxWaiting, r.MeanWaiting = maxMean(waiting)
 	r.MaxKVCache, r.MeanKVCache = maxMean(kv)
+	r.Ranks, r.Balance = byRank(of)
 	last := s.samples[len(s.samples)-1]
 	if s.base == nil || len(s.samples) == during {
 		return r

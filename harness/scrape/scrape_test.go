@@ -24,6 +24,9 @@ var names = []Names{
 	{Running: []string{"sglang:num_running_reqs"}, Waiting: []string{"sglang:num_queue_reqs"}, KVCache: []string{"sglang:token_usage"}},
 }
 
+// one is a server's one page.
+func one(text string) []Page { return []Page{{Endpoint: "http://one", Text: []byte(text)}} }
+
 func page(running, waiting int, kv float64, ttfts []int) string {
 	return fmt.Sprintf(`# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m"} %d
@@ -49,7 +52,7 @@ vllm:time_to_first_token_seconds_count{engine="0"} %d
 }
 
 func TestParse(t *testing.T) {
-	s, err := parse([]byte(page(5, 2, 0.42, []int{1, 2, 3})), join(names), time.Now())
+	s, err := parse(one(page(5, 2, 0.42, []int{1, 2, 3})), join(names), time.Now())
 	require.NoError(t, err)
 	assert.Equal(t, 6.0, *s.Running, "ranks are added up")
 	assert.Equal(t, 2.0, *s.Waiting)
@@ -60,14 +63,14 @@ func TestParse(t *testing.T) {
 		"sglang":       "# TYPE sglang:num_running_reqs gauge\nsglang:num_running_reqs{model_name=\"l\"} 2.0\n# TYPE sglang:num_queue_reqs gauge\nsglang:num_queue_reqs{model_name=\"l\"} 3.0\n# TYPE sglang:token_usage gauge\nsglang:token_usage{model_name=\"l\"} 0.55\n",
 		"vllm of 2024": "vllm:num_requests_running 2\nvllm:num_requests_waiting 3\nvllm:gpu_cache_usage_perc 0.55\n",
 	} {
-		s, err := parse([]byte(text), join(names), time.Now())
+		s, err := parse(one(text), join(names), time.Now())
 		require.NoError(t, err, name)
 		assert.Equal(t, []float64{2, 3, 0.55}, []float64{*s.Running, *s.Waiting, *s.KVCache}, name)
 	}
-	s, err = parse([]byte("vllm:num_requests_running NaN\n"), join(names), time.Now())
+	s, err = parse(one("vllm:num_requests_running NaN\n"), join(names), time.Now())
 	require.NoError(t, err)
 	assert.True(t, s.empty(), "NaN is no figure")
-	_, err = parse([]byte("<html>not found</html>"), join(names), time.Now())
+	_, err = parse(one("<html>not found</html>"), join(names), time.Now())
 	assert.Error(t, err)
 }
 
@@ -83,10 +86,10 @@ func TestQuantiles(t *testing.T) {
 
 func TestSampler(t *testing.T) {
 	var looks atomic.Int64
-	s := Start(context.Background(), func(context.Context) ([]byte, error) {
+	s := Start(context.Background(), func(context.Context) ([]Page, error) {
 		n := int(looks.Add(1))
 		// The first look is before the run; TTFTs come in as the run goes on.
-		return []byte(page(n, 2*n, 0.1*float64(n), []int{10 + n, 10 + 3*n, 10 + 4*n})), nil
+		return one(page(n, 2*n, 0.1*float64(n), []int{10 + n, 10 + 3*n, 10 + 4*n})), nil
 	}, names, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return looks.Load() >= 1 }, 10*time.Second, time.Millisecond)
 	s.Begin(t.Context())
@@ -111,9 +114,9 @@ func TestSampler(t *testing.T) {
 // not the 0 of the look that came after it.
 func TestARunBetweenTwoLooks(t *testing.T) {
 	looked := make(chan struct{}, 10)
-	s := Start(context.Background(), func(context.Context) ([]byte, error) {
+	s := Start(context.Background(), func(context.Context) ([]Page, error) {
 		looked <- struct{}{}
-		return []byte(page(0, 0, 0, []int{1, 2, 3})), nil
+		return one(page(0, 0, 0, []int{1, 2, 3})), nil
 	}, names, time.Hour)
 	<-looked
 	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.samples) == 1 }, 10*time.Second, time.Millisecond)
@@ -131,26 +134,26 @@ func TestARunBetweenTwoLooks(t *testing.T) {
 // never tells is not asked for ever.
 func TestTheFirstLooksMayFail(t *testing.T) {
 	var looks atomic.Int64
-	s := Start(context.Background(), func(context.Context) ([]byte, error) {
+	s := Start(context.Background(), func(context.Context) ([]Page, error) {
 		if looks.Add(1) < tries {
 			return nil, context.DeadlineExceeded
 		}
-		return []byte(page(5, 2, 0.4, []int{1, 2, 3})), nil
+		return one(page(5, 2, 0.4, []int{1, 2, 3})), nil
 	}, names, time.Millisecond)
 	require.Eventually(t, func() bool { return looks.Load() > tries }, 10*time.Second, time.Millisecond)
 	s.Measuring(time.Now())
 	assert.NotNil(t, s.Stop(context.Background()))
 
 	looks.Store(0)
-	s = Start(context.Background(), func(context.Context) ([]byte, error) { looks.Add(1); return nil, errors.New("HTTP 404") }, names, time.Millisecond)
+	s = Start(context.Background(), func(context.Context) ([]Page, error) { looks.Add(1); return nil, errors.New("HTTP 404") }, names, time.Millisecond)
 	<-s.done
 	assert.EqualValues(t, tries, looks.Load())
 }
 
 func TestAServerWithoutMetrics(t *testing.T) {
 	for name, source := range map[string]Source{
-		"error":      func(context.Context) ([]byte, error) { return nil, errors.New("HTTP 404") },
-		"other page": func(context.Context) ([]byte, error) { return []byte("process_cpu_seconds_total 3\n"), nil },
+		"error":      func(context.Context) ([]Page, error) { return nil, errors.New("HTTP 404") },
+		"other page": func(context.Context) ([]Page, error) { return one("process_cpu_seconds_total 3\n"), nil },
 	} {
 		s := Start(context.Background(), source, names, time.Millisecond)
 		s.Measuring(time.Now())
@@ -186,11 +189,11 @@ func TestHitsOfThePrefixCache(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var began atomic.Bool
-			s := Start(t.Context(), func(context.Context) ([]byte, error) {
+			s := Start(t.Context(), func(context.Context) ([]Page, error) {
 				if began.Load() {
-					return []byte(c.then), nil
+					return one(c.then), nil
 				}
-				return []byte(c.before), nil
+				return one(c.before), nil
 			}, c.names, time.Hour)
 			s.Begin(t.Context())
 			began.Store(true)
@@ -234,11 +237,11 @@ func TestSpeculation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var began atomic.Bool
-			s := Start(t.Context(), func(context.Context) ([]byte, error) {
+			s := Start(t.Context(), func(context.Context) ([]Page, error) {
 				if began.Load() {
-					return []byte(c.then), nil
+					return one(c.then), nil
 				}
-				return []byte(c.before), nil
+				return one(c.before), nil
 			}, names, time.Hour)
 			s.Begin(t.Context())
 			began.Store(true)
@@ -246,6 +249,38 @@ func TestSpeculation(t *testing.T) {
 			r := s.Stop(t.Context())
 			require.NotNil(t, r)
 			assert.Equal(t, c.want, r.Speculation)
+		})
+	}
+}
+
+// Several pages are added up, each rank keeps what it had to do, and how uneven
+// that was is told.
+func TestRanks(t *testing.T) {
+	page := func(running0, running1 int) []byte {
+		return fmt.Appendf(nil, "vllm:num_requests_running{engine=\"0\"} %d\nvllm:num_requests_running{engine=\"1\"} %d\nvllm:kv_cache_usage_perc{engine=\"1\"} 0.5\n", running0, running1)
+	}
+	for name, c := range map[string]struct {
+		pages   []Page
+		running float64
+		ranks   int
+		balance *float64
+	}{
+		"one rank":                  {one("vllm:num_requests_running{engine=\"0\"} 4\n"), 4, 0, nil},
+		"two ranks of one":          {[]Page{{"http://a", page(6, 2)}}, 8, 2, at(1.5)},
+		"two pages, two ranks each": {[]Page{{"http://a", page(6, 2)}, {"http://b", page(4, 4)}}, 16, 4, at(1.5)},
+		"idle":                      {[]Page{{"http://a", page(0, 0)}}, 0, 2, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Start(t.Context(), func(context.Context) ([]Page, error) { return c.pages, nil }, names, time.Hour)
+			s.Measuring(time.Now().Add(-time.Minute))
+			r := s.Stop(t.Context())
+			require.NotNil(t, r)
+			assert.Equal(t, c.running, *r.MaxRunning)
+			assert.Len(t, r.Ranks, c.ranks)
+			assert.Equal(t, c.balance, r.Balance)
+			if c.ranks == 4 {
+				assert.Equal(t, Rank{Endpoint: "http://a", Rank: "1", MeanRunning: at(2), MaxRunning: at(2), MeanKVCache: at(0.5)}, r.Ranks[1])
+			}
 		})
 	}
 }

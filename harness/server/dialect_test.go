@@ -102,7 +102,9 @@ func TestEveryDialectIsWhole(t *testing.T) {
 			assert.Equal(t, c.score, d.ways()[0].Path)
 
 			if c.metrics != "" {
-				s := scrape.Start(t.Context(), func(context.Context) ([]byte, error) { return []byte(c.metrics), nil }, MetricNames(), time.Hour)
+				s := scrape.Start(t.Context(), func(context.Context) ([]scrape.Page, error) {
+					return []scrape.Page{{Endpoint: tg.BaseURL, Text: []byte(c.metrics)}}, nil
+				}, MetricNames(), time.Hour)
 				s.Measuring(time.Now().Add(-time.Minute))
 				r := s.Stop(t.Context())
 				require.NotNil(t, r, "the names in Metrics are not those of its page")

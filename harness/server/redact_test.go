@@ -214,3 +214,26 @@ func TestNoProxyStandsBetween(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, client.Transport.(*http.Transport).Proxy)
 }
+
+// A page of another server gets none of this one's secrets.
+func TestKeysStayWithTheServer(t *testing.T) {
+	var got http.Header
+	page := func(w http.ResponseWriter, r *http.Request) { got = r.Header; fmt.Fprint(w, r.URL.Path) }
+	own, other := httptest.NewServer(http.HandlerFunc(page)), httptest.NewServer(http.HandlerFunc(page))
+	defer own.Close()
+	defer other.Close()
+	tg := New(own.URL, "", "k3y-that-nobody-sees", nil)
+	tg.Headers = http.Header{"X-Gateway": {"open sesame"}}
+	for address, keys := range map[string]bool{own.URL + "/metrics": true, other.URL + "/worker/metrics": false, own.URL + "0/metrics": false} {
+		got = nil
+		text, err := tg.PageAt(t.Context(), address)
+		if got == nil {
+			require.Error(t, err, "there is nobody at a port of one digit more")
+			continue
+		}
+		require.NoError(t, err)
+		assert.True(t, strings.HasSuffix(address, string(text)))
+		assert.Equal(t, keys, got.Get("Authorization") != "" && got.Get("X-Gateway") != "")
+		assert.Equal(t, keys, got.Get("Authorization") != "" || got.Get("X-Gateway") != "")
+	}
+}

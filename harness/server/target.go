@@ -138,6 +138,16 @@ func (t *Server) Page(ctx context.Context, path string) ([]byte, error) {
 	return page, err
 }
 
+// PageAt asks for a text of at most 8 MiB at an address that may be another
+// server's, which gets no key and no header of this one.
+func (t *Server) PageAt(ctx context.Context, address string) ([]byte, error) {
+	if path, ok := strings.CutPrefix(address, t.BaseURL); ok && strings.HasPrefix(path, "/") {
+		return t.Page(ctx, path)
+	}
+	page, err := New(address, "", "", t.http).Page(ctx, "")
+	return page, t.gate(err)
+}
+
 // Post sends in as JSON to path and decodes the JSON answer into out, as Get does.
 func (t *Server) Post(ctx context.Context, path string, in, out any) error {
 	if body, ok := in.(map[string]any); ok && strings.HasPrefix(path, "/v1/") {

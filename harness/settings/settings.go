@@ -61,6 +61,7 @@ type Server struct {
 	CacheReset     *bool         // reset its prefix cache before each pass; nil: where results go to a board
 	TP             int           // GPUs that throughput is divided by
 	MaxTokensKey   string        // what the server calls max_tokens; empty: so
+	MetricsURLs    []string      // pages with the metrics of its workers; none: its own /metrics
 	VocabSize      int           // ids of the model's vocabulary; 0: ask
 	ReadyTimeout   time.Duration // how long a server may take to come up
 	RequestTimeout time.Duration // one request, from first byte to last

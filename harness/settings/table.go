@@ -99,6 +99,9 @@ var groups = []group{
 		{Env: "CACHE_RESET", set: setCacheReset,
 			Help: "on or off: reset the server's prefix cache before each measured pass, where it can be; none is on " +
 				"in submit mode and off elsewhere, since a server may be shared"},
+		{Env: "METRICS_URLS", MayChange: true, set: setMetricsURLs,
+			Help: "addresses of /metrics pages, with commas between: those of prefill and decode workers, of routers, of " +
+				"ranks; none is BASE_URL's own"},
 		{Env: "VOCAB_SIZE",
 			set: whole(4, func(s *Settings) *int { return &s.Server.VocabSize }),
 			Help: "how many token ids the model has, for random prompts; none takes what the server or TOKENIZER " +

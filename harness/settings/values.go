@@ -157,6 +157,21 @@ func setDryRun(s *Settings, v string) error {
 	return nil
 }
 
+func setMetricsURLs(s *Settings, v string) error {
+	for _, address := range strings.Split(v, ",") {
+		address = strings.TrimSpace(address)
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
+			return errors.New("want addresses such as http://worker1:8000/metrics,http://worker2:8000/metrics, without keys")
+		}
+		if slices.Contains(s.Server.MetricsURLs, address) {
+			return errors.New("want each address once: its figures would count twice")
+		}
+		s.Server.MetricsURLs = append(s.Server.MetricsURLs, address)
+	}
+	return nil
+}
+
 func setCacheReset(s *Settings, v string) error {
 	if v != "on" && v != "off" {
 		return errors.New("want on or off")

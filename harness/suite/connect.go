@@ -63,6 +63,8 @@ func agreeOnGPUs(set *settings.Settings, told int) error {
 	case set.Given["TP"] == "":
 		set.Server.TP = told
 		return nil
+	case len(set.Server.MetricsURLs) > 1: // a router, which tells of one worker perhaps
+		return nil
 	}
 	return hint.New(fmt.Errorf("TP=%d, but the server says that it runs on %d GPUs", set.Server.TP, told),
 		fmt.Sprintf("set TP=%d, or leave TP out", told))

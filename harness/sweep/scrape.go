@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
@@ -17,14 +19,13 @@ import (
 // watchServer has the server's own /metrics looked at while a pass with the
 // options o runs, which it changes to be told when the measured run begins. The
 // function it returns ends that; its report is nil where the server has no
-// metrics that are known here, or SCRAPE_EVERY is 0s.
-func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrape.Report {
+// metrics that are known here, or SCRAPE_EVERY is 0s; its error says why pages that
+// METRICS_URLS names showed nothing.
+func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() (*scrape.Report, error) {
 	if sw.Settings.Results.ScrapeEvery <= 0 {
-		return func() *scrape.Report { return nil }
+		return func() (*scrape.Report, error) { return nil, nil }
 	}
-	s := scrape.Start(ctx, func(ctx context.Context) ([]byte, error) {
-		return sw.Target.Page(ctx, "/metrics")
-	}, server.MetricNames(), sw.Settings.Results.ScrapeEvery)
+	s := scrape.Start(ctx, sw.pages, server.MetricNames(), sw.Settings.Results.ScrapeEvery)
 	gate := o.Gate
 	o.Gate = func(ctx context.Context) error {
 		s.Begin(ctx)
@@ -42,7 +43,32 @@ func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() *scrap
 			told(p)
 		}
 	}
-	return func() *scrape.Report { return s.Stop(ctx) }
+	return func() (*scrape.Report, error) {
+		seen := s.Stop(ctx)
+		if seen == nil && len(sw.Settings.Server.MetricsURLs) > 0 {
+			return nil, s.Why()
+		}
+		return seen, nil
+	}
+}
+
+// pages asks for the server's /metrics, or for those that METRICS_URLS names, at
+// once.
+func (sw *Sweep) pages(ctx context.Context) ([]scrape.Page, error) {
+	urls := sw.Settings.Server.MetricsURLs
+	if len(urls) == 0 {
+		urls = []string{sw.Target.BaseURL + "/metrics"}
+	}
+	pages := make([]scrape.Page, len(urls))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, u := range urls {
+		group.Go(func() (err error) {
+			pages[i].Endpoint = u
+			pages[i].Text, err = sw.Target.PageAt(ctx, u)
+			return err
+		})
+	}
+	return pages, group.Wait()
 }
 
 // keepServer puts what was seen into the result, and the single looks into a

@@ -121,7 +121,10 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 	}
 	look := sw.watchServer(ctx, &o)
 	m.rec, err = sw.load(ctx, p, src, o)
-	m.seen = look()
+	var unseen error
+	if m.seen, unseen = look(); unseen != nil {
+		m.notes = append(m.notes, "the server's metrics were not seen: "+unseen.Error())
+	}
 	return m, err
 }
 
