@@ -99,6 +99,14 @@ func TestCommandsExist(t *testing.T) {
 	dev, err := os.ReadFile("../dev.mk")
 	require.NoError(t, err)
 	makefile = append(makefile, dev...)
+	inferbench := ""
+	sources, err := filepath.Glob("../cmd/inferbench/*.go")
+	require.NoError(t, err)
+	for _, f := range sources {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		inferbench += string(b)
+	}
 	example, err := os.ReadFile("../.env.example")
 	require.NoError(t, err)
 	verb := func(name string) bool {
@@ -150,6 +158,8 @@ func TestCommandsExist(t *testing.T) {
 						assert.True(t, own || flags.Lookup(name) != nil, "%s: %s: no flag -%s", page, line, name)
 					}
 				}
+			case strings.TrimPrefix(words[0], "./") == "inferbench" && len(words) > 1:
+				assert.Regexp(t, `(Use: "|sweepCommand\(")`+words[1]+`\b`, inferbench, "%s: %s: no such command", page, line)
 			case words[0] == "go" && len(words) > 2 && words[1] == "run" && strings.HasPrefix(words[2], "./"):
 				assert.DirExists(t, filepath.Join("..", words[2]), "%s: %s", page, line)
 			case strings.HasPrefix(words[0], "scripts/") || strings.HasPrefix(words[0], "./scripts/"):
