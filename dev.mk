@@ -2,7 +2,7 @@
 
 .PHONY: help-dev lint env-example engine-truth engine-streams engine-noise engine-calibration soak faults fuzz fuzz-corpus
 .PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps jq-deps schemathesis-deps schemathesis shellcheck leaderboard-load
-.PHONY: baseline-embedded parity golden parity-client exchange-samples cost cost-deps client-timing client-streams
+.PHONY: baseline-embedded parity golden parity-client exchange-samples cost cost-reach cost-deps client-timing client-streams
 
 help-dev: ## the maintainers' verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' dev.mk
@@ -96,6 +96,7 @@ baseline-embedded: ## the embedded engine's accuracy baseline anew, after its pr
 	$(GO) test ./harness/accuracy -count 1 -run '^TestShippedBaselineIsTheShippedEngines$$' -update
 
 # The measuring client.
+STRONGEST := bare loop,inferbench,SGLang bench (Rust)
 PEERS := .venv-peers/done
 
 $(PEERS): scripts/peers/requirements.txt scripts/peers/peers.txt
@@ -111,12 +112,17 @@ parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own
 exchange-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
 	.venv-peers/bin/python scripts/peers/samples.py $(BIN) harness/convert/testdata >/dev/null
 
-cost-deps: $(PEERS) ## install the Python clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
+cost-deps: $(PEERS) ## install the clients that make cost compares with: 9 GB, PyTorch is GuideLLM's
 	python3 -m venv .venv-guidellm && .venv-guidellm/bin/pip install -q guidellm==0.8.1
 	python3 -m venv .venv-aiperf && .venv-aiperf/bin/pip install -q aiperf==0.13.0
 
-cost: $(BIN) ## what a client costs a token: a bare loop, ours, and the Python clients that cost-deps installed
+cost: $(BIN) ## what a client costs a token: a bare loop, ours, and the clients that cost-deps installed
 	$(BIN) client cost $(COST)
+
+cost-reach: $(BIN) $(PEERS) ## the same of the strongest peer, SGLang's in Rust, at 64, 1,024 and 4,096 streams, seven rounds
+	$(BIN) client cost -rounds 7 -only '$(STRONGEST)' -conc 64 -n 64 -step 20ms
+	$(BIN) client cost -rounds 7 -only '$(STRONGEST)' -conc 1024 -n 1024 -step 100ms -osl 64
+	$(BIN) client cost -rounds 7 -only '$(STRONGEST)' -conc 4096 -n 4096 -step 500ms -osl 16
 
 client-timing: $(BIN) ## the client's TTFT and ITL beside the engine's own trace, at 64, 1,024 and 4,096 streams
 	$(BIN) client timing

@@ -23,7 +23,7 @@ func clientCommand() *cobra.Command {
 		f := p.Flags()
 		f.StringVar(&j.URL, "url", "", "server")
 		f.IntVar(&j.Conc, "conc", 64, "requests in flight")
-		f.IntVar(&j.N, "n", 64, "requests")
+		f.IntVarP(&j.N, "n", "n", 64, "requests")
 		f.IntVar(&j.ISL, "isl", 128, "input tokens")
 		f.IntVar(&j.OSL, "osl", 128, "output tokens")
 		f.BoolVar(&j.IDs, "ids", false, "name each request, and print its timing")
@@ -32,10 +32,12 @@ func clientCommand() *cobra.Command {
 	}
 	var step time.Duration
 	var only string
-	cost := part("cost", "Processor time a token, beside a bare loop and the Python clients", func(ctx context.Context, j clientcheck.Job) error {
-		return clientcheck.Cost(ctx, j, step, only)
+	var rounds int
+	cost := part("cost", "Processor time a token, beside a bare loop and the clients of others", func(ctx context.Context, j clientcheck.Job) error {
+		return clientcheck.Cost(ctx, j, step, rounds, only)
 	})
 	cost.Flags().DurationVar(&step, "step", 20*time.Millisecond, "time between the tokens of a stream; 0 is as fast as the engine can, several to a read")
+	cost.Flags().IntVar(&rounds, "rounds", 4, "times that each client runs, in turn with the others")
 	cost.Flags().StringVar(&only, "only", "", "clients to measure, with commas between; none means all that are installed")
 	part("bare", "", clientcheck.Bare).Hidden = true // the processes that cost and the others start
 	part("ours", "", clientcheck.Ours).Hidden = true
