@@ -8,17 +8,14 @@ GO    ?= go
 JUNIT ?= junit.xml
 BIN   := bin/inferbench
 
-# gotestsum is a tool of this module: go builds it, nothing is installed.
-# -timeout 0, because go test would otherwise kill a long sweep after 10 minutes.
-# The suite writes the JUnit report itself: in gotestsum's a cell that fails fails its
-# test too, without a reason. The filter takes out package testing's own marks; it outlives Ctrl+C, so that
-# the table still comes through.
+# gotestsum is a tool of this module. -timeout 0: go test would kill a long sweep after 10 minutes. The suite
+# writes the JUnit report itself, with a cell's reason. The filter outlives Ctrl+C, so that the table comes through.
 SUITE := TestAccuracy|TestServing
 RUN := JUNIT='$(JUNIT)' $(GO) tool gotestsum --format standard-verbose --hide-summary all -- -count 1 -timeout 0 -run '$(SUITE)' . \
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: help bench acc perf submit estimate fetch resume ci test serve engine settings install dist $(BIN)
+.PHONY: help bench acc perf submit search estimate fetch resume ci test serve engine settings install dist $(BIN)
 .PHONY: report compare csv import baseline baselines leaderboard leaderboard-backup resubmit real-engine
 
 help: ## these verbs; make help-dev lists the maintainers'
@@ -42,6 +39,9 @@ perf: ## accuracy, then performance
 
 submit: $(if $(BATCH),$(BIN)) ## perf, then the leaderboard; needs TEAM=x. All fifteen cells, unless ISL, OSL or CONC names some. With BATCH=batch_…, what PASSED there before
 	@$(if $(BATCH),$(BIN) board submit $(BATCH),MODE=submit $(RUN))
+
+search: $(BIN) ## the most load that keeps limits: SLO="ttft:p99<500 tpot:p99<50" [ISL= OSL= CONC=first RESUME=batch_…]
+	@$(BIN) search
 
 estimate: $(BIN) ## how long the selected cells would take on this server; runs nothing
 	@$(BIN) estimate

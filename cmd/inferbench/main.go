@@ -97,7 +97,7 @@ leaves a batch folder, which the other commands read.`,
 	root.AddGroup(&cobra.Group{ID: "measure", Title: "Measure:"}, &cobra.Group{ID: "read", Title: "Read what was measured:"},
 		&cobra.Group{ID: "other", Title: "Further:"})
 	for group, cmds := range map[string][]*cobra.Command{
-		"measure": {runCommand(), estimateCommand(), fetchCommand(), settingsCommand()},
+		"measure": {runCommand(), estimateCommand(), searchCommand(), fetchCommand(), settingsCommand()},
 		"read":    {compareCommand(), reportCommand(), exportCommand(), importCommand(), baselineCommand(), boardCommand()},
 		"other":   {engineCommand(), clientCommand()},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,9 +40,30 @@ selected cells would take on it. It takes the settings of run.`
 	return c
 }
 
+func searchCommand() *cobra.Command {
+	c := settingsOf("search", nil, func(flags *flag.FlagSet, w io.Writer) int { return suite.Search(flags, w) })
+	c.Short = "Find the most load that keeps limits on latency"
+	c.Long = `Search doubles CONC, from the one that is given or 4, until the limits of SLO are
+missed, and bisects until the load that keeps them and the one that does not are
+within a tenth. A limit on a percentile is judged as the binomial test that it is,
+at 95 % confidence: requests are sent until it is decided. Every probe is a cell of
+one batch. The exit code is 0 when the load was found, 1 when it was not, 2 when
+nothing could be run.`
+	c.Example = `  inferbench search -slo "ttft:p99<500 tpot:p99<50" -base-url http://host:8888 -isl 1024 -osl 1024
+  inferbench search -slo "goodput>95%" -goodput "ttft:500 tpot:50" -isl 1024 -osl 1024 -conc 32
+  inferbench search -resume batch_isl1024_osl1024_20251125_150000`
+	return c
+}
+
 // sweepCommand is a command that takes the settings of a sweep; given are those
 // that it gives itself.
 func sweepCommand(name string, given map[string]string) *cobra.Command {
+	return settingsOf(name, given, func(flags *flag.FlagSet, w io.Writer) int { return suite.Main(flags, suite.Tests{Out: w}) })
+}
+
+// settingsOf is a command that takes settings, given are those that it gives
+// itself, and does what do does with them.
+func settingsOf(name string, given map[string]string, do func(*flag.FlagSet, io.Writer) int) *cobra.Command {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.String("run", "", "tests and cells to run, a pattern as of go test: TestAccuracy, TestServing/isl=1024/osl=1024/conc=4")
 	flags.String("skip", "", "tests and cells to leave out, likewise")
@@ -67,7 +89,7 @@ func sweepCommand(name string, given map[string]string) *cobra.Command {
 		if err := flags.Parse(append([]string{"--"}, args...)); err != nil {
 			return usageError{err}
 		}
-		if code := suite.Main(flags, suite.Tests{Out: c.OutOrStdout()}); code != 0 {
+		if code := do(flags, c.OutOrStdout()); code != 0 {
 			return exit(code)
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,6 +81,21 @@ func Create(root string, h Header) (*Batch, error) {
 	}
 	b := &Batch{Dir: dir, header: h, lock: held, done: map[matrix.Cell]outcome{}}
 	return b, b.write("summary.txt", []byte(b.summary("")))
+}
+
+// Add makes one more cell part of the batch. One that is part of it already stays
+// as it is.
+func (b *Batch) Add(cell matrix.Cell) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if slices.Contains(b.header.Cells, cell) {
+		return nil
+	}
+	b.header.Cells = append(slices.Clip(b.header.Cells), cell)
+	if p := b.plan; p != nil {
+		p.Conc, p.Prompts = append(p.Conc, cell.Conc), append(p.Prompts, cell.NumPrompts)
+	}
+	return b.save("")
 }
 
 // WriteResult writes a cell's result file. An empty name means the cell's own

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"inferbench/baselines"
+	"inferbench/harness/capacity"
 	"inferbench/harness/rules"
 	"inferbench/harness/stats"
 	"inferbench/harness/textfile"
@@ -30,6 +31,8 @@ type Result struct {
 	RunAgain bool `json:"run_again,omitempty"`
 
 	Performance *stats.Summary `json:"-"` // flat; nil where no benchmark ran
+
+	SLO []capacity.Judgement `json:"slo,omitempty"` // the limits of SLO, and how they were kept
 
 	Args       Args                  `json:"benchmark_args"`
 	Baseline   *baselines.Comparison `json:"hardware_baseline,omitempty"` // and flat, see [baselines.Comparison.Flat]

@@ -273,7 +273,7 @@ func probe(p *schedule.Profile, limits []Limit, conc int, seed uint64) Probe {
 	out := Probe{Verdict: Unresolved}
 	for _, l := range looks {
 		out.Requests = l.Requests
-		if out.Verdict, out.Judgements = JudgeAll(limits, ts[:l.Requests], nil, l.Confidence); out.Verdict != Unresolved {
+		if out.Verdict, out.Judgements = JudgeAll(limits, ts[:l.Requests], nil, l.Confidence); l.Decides(out.Verdict) {
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	moremath "github.com/aclements/go-moremath/stats"
 	"gonum.org/v1/gonum/mathext"
@@ -41,6 +42,31 @@ func (j Judgement) String() string {
 		value = fmt.Sprintf("%.1f %%", *j.Value*100)
 	}
 	return fmt.Sprintf("%s %s: %s", j.SLO, j.Verdict, value)
+}
+
+// Figure is the limit and what was measured: "ttft:p99<500 was 612 ms".
+func (j Judgement) Figure() string {
+	return strings.Replace(j.String(), " "+string(j.Verdict)+":", " was", 1)
+}
+
+// Missed reports whether the figure itself is over its limit, decided or not.
+func (j Judgement) Missed() bool {
+	if j.Value == nil || j.Limit.Figure == Goodput {
+		return j.Value == nil || *j.Value < j.Limit.Bound
+	}
+	return *j.Value > j.Limit.Bound
+}
+
+// InDoubt says how many more requests would decide a limit that is unresolved.
+func (j Judgement) InDoubt() string {
+	text := j.SLO
+	if j.Value != nil {
+		text = strings.Replace(j.Figure(), " was ", " is ", 1)
+	}
+	if j.Need > 0 {
+		return fmt.Sprintf("%s after %d requests, some %d more would decide", text, j.Requests, j.Need)
+	}
+	return fmt.Sprintf("%s after %d requests, too near the limit to decide", text, j.Requests)
 }
 
 // Judge tests a limit on the requests of a run at a confidence, 0.95 for 95 %.
@@ -263,20 +289,26 @@ func quantile(xs []float64, p float64) float64 {
 	return xs[i] + (at-float64(i))*(xs[i+1]-xs[i])
 }
 
-// JudgeAll judges several limits: together they are missed as soon as one is, and
-// kept when all are.
+// JudgeAll judges several limits, each and [Together].
 func JudgeAll(limits []Limit, ts []stats.Timing, slo stats.SLO, confidence float64) (Verdict, []Judgement) {
-	all := Kept
 	var out []Judgement
 	for _, l := range limits {
-		j := l.Judge(ts, slo, confidence)
-		out = append(out, j)
+		out = append(out, l.Judge(ts, slo, confidence))
+	}
+	return Together(out), out
+}
+
+// Together is the verdict on several limits: missed as soon as one is, kept when
+// all are.
+func Together(js []Judgement) Verdict {
+	all := Kept
+	for _, j := range js {
 		switch {
-		case j.Verdict == Missed || all == Missed:
-			all = Missed
+		case j.Verdict == Missed:
+			return Missed
 		case j.Verdict == Unresolved:
 			all = Unresolved
 		}
 	}
-	return all, out
+	return all
 }

@@ -1,10 +1,11 @@
 package capacity
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -98,7 +99,7 @@ func (p Probe) missed() string {
 	var out []string
 	for _, j := range p.Judgements {
 		if j.Verdict == Missed && j.Value != nil {
-			out = append(out, strings.TrimSpace(strings.Replace(j.String(), " "+string(Missed)+":", " was", 1)))
+			out = append(out, j.Figure())
 		}
 	}
 	if len(out) == 0 {
@@ -111,21 +112,23 @@ func (p Probe) missed() string {
 func (p Probe) unresolved() string {
 	var out []string
 	for _, j := range p.Judgements {
-		if j.Verdict != Unresolved {
-			continue
+		if j.Verdict == Unresolved {
+			out = append(out, j.InDoubt())
 		}
-		text := j.SLO
-		if j.Value != nil {
-			text = strings.Replace(j.String(), " "+string(Unresolved)+":", " is", 1)
-		}
-		if j.Need > 0 {
-			text += fmt.Sprintf(" after %d requests, some %d more would decide", j.Requests, j.Need)
-		} else {
-			text += fmt.Sprintf(" after %d requests, too near the limit to decide", j.Requests)
-		}
-		out = append(out, text)
 	}
 	return strings.Join(out, ", ")
+}
+
+// String is what a probe found, in a few words.
+func (p Probe) String() string {
+	var out []string
+	for _, j := range p.Judgements {
+		out = append(out, j.String())
+	}
+	if p.Reason != "" {
+		out = append(out, p.Reason)
+	}
+	return fmt.Sprintf("%s (%d requests): %s", p.Verdict, p.Requests, strings.Join(out, ", "))
 }
 
 // Search finds the most load that keeps the limits: it doubles from Start until a
@@ -196,15 +199,15 @@ func (o Options) round(load float64) float64 {
 	return load
 }
 
-// ErrNotFound is the error of a search whose answer is no bracket: what to exit
-// with.
-var ErrNotFound = errors.New("no load was found that keeps the limits while more does not")
-
 // Look is one of the times at which a probe is judged.
 type Look struct {
 	Requests   int     // after so many
 	Confidence float64 // that a judgement needs then
+	Early      bool    // it can only end what is hopeless
 }
+
+// Decides reports whether a verdict at this look ends the probe.
+func (l Look) Decides(v Verdict) bool { return v == Missed || v == Kept && !l.Early }
 
 // Looks lists when a probe is judged, so that all looks together are wrong with
 // odds of at most 1 − confidence: each spends its part of them (Bonferroni's
@@ -220,10 +223,10 @@ func Looks(limits []Limit, conc int, confidence float64) []Look {
 	n := max(first(limits, each), 10*conc)
 	var out []Look
 	for i := early; i > 0; i-- {
-		out = append(out, Look{max(n>>i, 2*conc), 1 - spent})
+		out = append(out, Look{max(n>>i, 2*conc), 1 - spent, true})
 	}
 	for i := range late {
-		out = append(out, Look{n << i, each})
+		out = append(out, Look{n << i, each, false})
 	}
 	return out
 }
@@ -238,4 +241,9 @@ func first(limits []Limit, confidence float64) int {
 		}
 	}
 	return n
+}
+
+// Sorted lists the probes by load.
+func (a Answer) Sorted() []Probe {
+	return slices.SortedFunc(slices.Values(a.Probes), func(x, y Probe) int { return cmp.Compare(x.Load, y.Load) })
 }

@@ -36,6 +36,12 @@ type Options struct {
 	// with it. An error from it is an error of the run.
 	Gate func(context.Context) error
 
+	// Enough, where set, is asked after each request of the measured run how many
+	// have ended, failed or not; timings gives them, good until it returns. Where it
+	// says so, no further request is sent. It is called from one goroutine at a time
+	// and must return quickly.
+	Enough func(ended int, timings func() []stats.Timing) bool
+
 	// OnProgress, where set, is told every ProgressEvery (default 250 ms) how
 	// the run stands, and once more at its end. It is called from one goroutine.
 	OnProgress    func(Progress)

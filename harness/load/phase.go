@@ -35,6 +35,7 @@ type phase struct {
 type counts struct {
 	inFlight, finished, failed atomic.Int64
 
+	enough  atomic.Bool  // Options.Enough said so
 	streak  atomic.Int64 // requests that failed one after another, until now
 	stopped atomic.Int64 // the streak that ended the phase; 0 where none did
 }
@@ -104,7 +105,7 @@ func (p *phase) begin(s *slot) { s.begin(p.end, p.supply, p.base, p.opts.Request
 // unsent is how many requests should have been sent and were not. A run that
 // its duration bounds owes none.
 func (p *phase) unsent() int {
-	if p.opts.Shape.Duration > 0 {
+	if p.opts.Shape.Duration > 0 || p.count.enough.Load() {
 		return 0
 	}
 	return p.supply.total - int(p.count.finished.Load())
@@ -122,7 +123,7 @@ func (p *phase) pace(ctx context.Context, made <-chan prepared, released chan<- 
 		over = timer.C
 	}
 	for next := range made {
-		if shape.Duration > 0 && next.due >= shape.Duration || p.count.stopped.Load() > 0 {
+		if shape.Duration > 0 && next.due >= shape.Duration || p.count.stopped.Load() > 0 || p.count.enough.Load() {
 			return
 		}
 		if clock.Sleep(ctx, next.due-time.Since(p.base)) != nil {
@@ -196,7 +197,7 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 	shape := p.opts.Shape
 	free := time.Since(p.base)
 	for next := range p.ready {
-		if ctx.Err() != nil || p.count.stopped.Load() > 0 {
+		if ctx.Err() != nil || p.count.stopped.Load() > 0 || p.count.enough.Load() {
 			return
 		}
 		if shape.Duration > 0 && !shape.Open() && time.Since(p.base) >= shape.Duration {
@@ -214,6 +215,9 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		p.mu.Lock()
 		p.collector.Add(t)
 		p.duration = max(p.duration, t.Done)
+		if enough := p.opts.Enough; enough != nil && !p.count.enough.Load() && enough(p.collector.Len(), p.collector.Timings) {
+			p.count.enough.Store(true)
+		}
 		if p.ttft != nil && t.Err == "" {
 			p.ttft.Record(t.TTFT())
 		}

@@ -83,7 +83,7 @@ func (r *runner) warmUp(ctx context.Context) error {
 		return nil
 	}
 	warm := r.opts
-	warm.Shape = Shape{}
+	warm.Shape, warm.Enough = Shape{}, nil
 	p := &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.opts.WarmUp, warmUp: true}, opts: warm,
 		slots: r.slots}
 	p.execute(ctx)

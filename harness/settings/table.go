@@ -265,6 +265,10 @@ var groups = []group{
 			Help: "whatever else is worth knowing of the batch, for people; results record it"},
 		{Env: "GOODPUT", set: setGoodput,
 			Help: "service levels in ms that a good request keeps, as ttft:500 tpot:50 e2el:9000"},
+		{Env: "SLO", set: setLimits,
+			Help: "limits that a cell must keep, else it FAILED, as ttft:p99<500 tpot:p99<50 (ms; mean, p50 to p99.9 " +
+				"of ttft, tpot, itl, e2el) or goodput>95%, of the levels of GOODPUT; make search looks for the most load " +
+				"that keeps them"},
 		{Env: "SCRAPE_EVERY", Default: "1s", MayChange: true,
 			set:  span(func(s *Settings) *time.Duration { return &s.Results.ScrapeEvery }),
 			Help: "how often the server's own /metrics are read during a pass, for the report; 0s is never"},

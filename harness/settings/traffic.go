@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"inferbench/harness/capacity"
 	"inferbench/harness/stats"
 	workloads "inferbench/harness/workload"
 )
@@ -40,8 +41,9 @@ type Shape struct {
 	TraceUnit  time.Duration // of these times; 0: told by their size
 	Uncapped   bool          // let a rate or a trace have more than CONC in flight
 	RampUp     time.Duration
-	Duration   time.Duration // 0: as many requests as there are
-	SLO        stats.SLO     // for goodput; nil: none
+	Duration   time.Duration    // 0: as many requests as there are
+	SLO        stats.SLO        // for goodput; nil: none
+	Limits     []capacity.Limit // that a cell must keep, or that a load is searched for; nil: none
 }
 
 func (s Settings) checkTraffic() error {
@@ -255,6 +257,11 @@ func setBurstiness(s *Settings, v string) error {
 	}
 	s.Shape.Burstiness = f
 	return nil
+}
+
+func setLimits(s *Settings, v string) (err error) {
+	s.Shape.Limits, err = capacity.Parse(v)
+	return err
 }
 
 func setGoodput(s *Settings, v string) (err error) {

@@ -56,8 +56,11 @@ func (c *Collector) fold(i int) {
 	t.ITL, t.Known.ITL = Gaps{}, Gaps{}
 }
 
-// Timings are those gathered so far, in order of index. The collector must not
-// be used after.
+// Len is how many timings were gathered so far.
+func (c *Collector) Len() int { return len(c.timings) }
+
+// Timings are those gathered so far, in order of index. They are good until the
+// next call of Add.
 func (c *Collector) Timings() []Timing {
 	slices.SortStableFunc(c.timings, func(a, b Timing) int { return a.Index - b.Index })
 	return c.timings

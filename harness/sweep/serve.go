@@ -85,6 +85,9 @@ func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*ba
 		err = m.judge(r.Performance)
 	}
 	if err == nil {
+		err = sw.judgeLimits(p.Cell, r, m.rec)
+	}
+	if err == nil {
 		err = sw.auditDecode(ctx, p.Cell, m.src, base, r)
 	}
 	if err != nil {

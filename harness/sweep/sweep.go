@@ -59,6 +59,7 @@ type Watcher interface {
 type Sweep struct {
 	Config
 	hardware *baselines.Hardware
+	probing  *probe // nil but in [Sweep.Probe]
 	batches  map[matrix.Combination]*batch.Batch
 
 	mu     sync.Mutex // guards states
@@ -117,6 +118,21 @@ func (sw *Sweep) openBatches() error {
 		sw.batches[combo] = b
 	}
 	return nil
+}
+
+// Add makes one more cell part of the sweep and of its batch.
+func (sw *Sweep) Add(c matrix.Cell) error {
+	b := sw.batches[c.Combination]
+	if b == nil {
+		return fmt.Errorf("%s: %w", c.Name(), ErrNotSelected)
+	}
+	sw.mu.Lock()
+	if sw.states[c] == nil {
+		sw.states[c] = &state{}
+		sw.Cells = append(sw.Cells, c)
+	}
+	sw.mu.Unlock()
+	return b.Add(c)
 }
 
 // Batches lists the sweep's batches, in the order in which they run.

@@ -7,6 +7,7 @@ import (
 
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
 
@@ -41,13 +42,17 @@ func (sw *Sweep) plan(p pass) load.Plan {
 	if w.WarmUp != nil {
 		warm = *w.WarmUp
 	}
+	var enough func(int, func() []stats.Timing) bool
+	if pr := sw.probing; pr != nil && pr.cell == c {
+		enough = pr.enough(shape.Limits, shape.SLO)
+	}
 	return load.Plan{
 		Workload: workload.Spec{Kind: sw.kind(), Path: w.Path, N: n, ISL: c.ISL, OSL: c.OSL,
 			RangeRatio: sw.rangeRatio(), Seed: seed, TraceUnit: shape.TraceUnit, SharedPrefix: w.SharedPrefix, Prefixes: w.Prefixes},
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.Server.RequestTimeout,
 			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
 				RampUp: shape.RampUp, Duration: shape.Duration, Trace: shape.Trace, Seed: w.Seed},
-			Chat: w.Chat, Temperature: w.Temperature, ExtraBody: w.ExtraBody, SLO: shape.SLO,
+			Chat: w.Chat, Temperature: w.Temperature, ExtraBody: w.ExtraBody, SLO: shape.SLO, Enough: enough,
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
 }

@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/suite"
+)
+
+// slower is an engine whose step takes longer the more requests share it.
+const slower = `{"name": "slower", "about": "1 ms a step and 0.5 more a request", "source": "Chosen.", "max_model_len": 4096,
+	"max_running_requests": 64, "max_tokens_per_step": 8192, "kv_cache_tokens": 1048576, "kv_block_tokens": 16, "prefix_caching": true,
+	"decode_step_ms_by_batch": [[1, 1.5], [64, 33]], "decode_us_per_1k_context_tokens": 0, "prefill_tokens_per_s": 1000000, "prefill_overhead_ms": 0}`
+
+// search runs the command in dir.
+func search(t *testing.T, dir string, args ...string) (int, string) {
+	t.Helper()
+	cmd := exec.Command(command, append([]string{"search"}, args...)...)
+	cmd.Dir = dir
+	out, _ := cmd.CombinedOutput()
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// A search ends in one sentence, its probes are cells of a batch, and one that was
+// cut off goes on with what it knows.
+func TestSearch(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slower.json"), []byte(slower), 0o600))
+	exit, out := search(t, dir, "-slo", "tpot:p50<6", "-isl", "16", "-osl", "8", "-engine-profile", "slower.json", "-acc-at", "once")
+	require.Zero(t, exit, out)
+	assert.Regexp(t, `(?m)^CONC \d+ keeps all limits at 95 % confidence; \d+ (does not: tpot:p50<6 was|is unresolved: tpot:p50<6 is) `, out)
+	assert.Regexp(t, `(?m)^ +CONC +requests +tok/s/GPU +tpot:p50<6 +limits`, out)
+
+	batches, err := filepath.Glob(filepath.Join(dir, "batch_*"))
+	require.NoError(t, err)
+	require.Len(t, batches, 1)
+	read := func() (s suite.Searched) {
+		b, err := os.ReadFile(filepath.Join(batches[0], suite.SearchFile))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &s))
+		return s
+	}
+	all := read()
+	assert.True(t, all.Found)
+	require.Greater(t, len(all.Probes), 2)
+	f, err := batch.Open(batches[0])
+	require.NoError(t, err)
+	assert.Len(t, f.Cells, len(all.Probes), "every probe is a cell")
+	for _, c := range f.Cells {
+		assert.Equal(t, batch.Passed, c.Status, "a limit that is missed is an answer, not a failure")
+		require.Len(t, c.Result.SLO, 1)
+	}
+
+	// As if it had been killed after two probes.
+	half := all
+	half.Probes, half.Answer, half.Found = all.Probes[:2], "", false
+	b, err := json.Marshal(half)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(batches[0], suite.SearchFile), b, 0o600))
+	exit, out = search(t, dir, "-resume", filepath.Base(batches[0]))
+	require.Zero(t, exit, out)
+	assert.Equal(t, all.Probes, read().Probes, "nothing is measured twice")
+	assert.Equal(t, all.Answer, read().Answer)
+
+	exit, out = search(t, dir, "-resume", filepath.Base(batches[0]), "-slo", "tpot:p50<7")
+	assert.Equal(t, 2, exit, "a search goes on for what it began with")
+	assert.Contains(t, out, `SLO="tpot:p50<7"`)
+}
+
+// SLO is a gate of an ordinary sweep too.
+func TestSLOFailsACell(t *testing.T) {
+	exit, dir, out := finish(t, nil, append(small, "-slo", "ttft:p99<0.000001 e2el:mean<60s")...)
+	require.Equal(t, 1, exit, out)
+	r := result(t, dir, "result_isl16_osl8_conc1.json")
+	assert.Equal(t, "FAILED", r["status"])
+	assert.Regexp(t, `^SLO missed: ttft:p99<1e-06 was [\d.]+ ms$`, r["reason"])
+	slo := r["slo"].([]any)
+	require.Len(t, slo, 2)
+	assert.Equal(t, "ttft:p99<1e-06", slo[0].(map[string]any)["slo"])
+
+	exit, _, out = finish(t, nil, append(small, "-slo", "ttft:p98<5")...)
+	assert.Equal(t, 2, exit)
+	assert.Contains(t, out, `SLO="ttft:p98<5"`)
+	assert.Contains(t, out, "say of which statistic")
+}
+
+func TestSearchThatCannotBe(t *testing.T) {
+	for want, args := range map[string][]string{
+		"SLO is empty":        {"-isl", "16", "-osl", "8"},
+		"give ISL and OSL":    {"-slo", "ttft:p99<5"},
+		"CONC names the load": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-conc", "1,2"},
+		"leave REQUEST_RATE":  {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-request-rate", "5"},
+		"no plan.json":        {"-resume", "nowhere", "-slo", "ttft:p99<5", "-isl", "16", "-osl", "8"},
+	} {
+		exit, out := search(t, t.TempDir(), args...)
+		assert.Equal(t, 2, exit, "%v", args)
+		assert.Contains(t, out, want)
+	}
+}

@@ -1,0 +1,118 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/capacity"
+	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/stats"
+)
+
+// confidence is that of every judgement of a limit.
+const confidence = 0.95
+
+// judgeLimits notes in a result how the limits of SLO were kept. The error says which
+// were missed by the figures; in a probe, where a miss is an answer, it is nil.
+func (sw *Sweep) judgeLimits(c matrix.Cell, r *batch.Result, rec *load.Recording) error {
+	shape := sw.Settings.Shape
+	if len(shape.Limits) == 0 {
+		return nil
+	}
+	if p := sw.probing; p != nil && p.cell == c {
+		r.SLO = p.judgements
+		return nil
+	}
+	var missed []string
+	_, r.SLO = capacity.JudgeAll(shape.Limits, rec.Timings, shape.SLO, confidence)
+	for _, j := range r.SLO {
+		switch {
+		case j.Missed():
+			missed = append(missed, j.Figure())
+		case j.Verdict == capacity.Unresolved:
+			r.Notes = append(r.Notes, j.InDoubt())
+		}
+	}
+	if missed == nil {
+		return nil
+	}
+	return errors.New("SLO missed: " + strings.Join(missed, ", "))
+}
+
+// probe is a cell that is measured until its limits are decided.
+type probe struct {
+	cell       matrix.Cell
+	looks      []capacity.Look
+	verdict    capacity.Verdict
+	judgements []capacity.Judgement
+	requests   int // that were judged
+}
+
+// enough judges the requests at each look, and says whether that decides.
+func (p *probe) enough(limits []capacity.Limit, slo stats.SLO) func(int, func() []stats.Timing) bool {
+	p.verdict = capacity.Unresolved
+	left := p.looks
+	return func(ended int, timings func() []stats.Timing) bool {
+		if len(left) == 0 || ended < left[0].Requests {
+			return false
+		}
+		look := left[0]
+		left = left[1:]
+		p.requests = ended
+		p.verdict, p.judgements = capacity.JudgeAll(limits, timings(), slo, look.Confidence)
+		return look.Decides(p.verdict) || len(left) == 0
+	}
+}
+
+// Probe measures one more cell, at conc requests in flight, until the limits of
+// SLO are decided or the last look at them has been taken; NUM_PROMPTS is the most
+// it sends. A cell that FAILED misses the limits. The error is one for which a
+// search cannot go on: an interrupt, a server that has gone, a result that cannot
+// be written.
+func (sw *Sweep) Probe(ctx context.Context, combo matrix.Combination, conc int) (capacity.Probe, error) {
+	limits := sw.Settings.Shape.Limits
+	c, looks := ProbeCell(combo, conc, sw.Settings.Selection.NumPrompts, limits)
+	out := capacity.Probe{Load: float64(conc), Verdict: capacity.Missed}
+	if err := sw.Add(c); err != nil {
+		return out, err
+	}
+	p := &probe{cell: c, looks: looks}
+	sw.probing = p
+	defer func() { sw.probing = nil }()
+	r, err := sw.Serve(ctx, c)
+	var failed *AccuracyFailed
+	switch {
+	case errors.As(err, &failed):
+		out.Reason = failed.Reason
+		return out, nil
+	case err != nil:
+		return out, err
+	case r.RunAgain:
+		return out, fmt.Errorf("%s: %s", c.Name(), r.Reason)
+	case r.Status != batch.Passed:
+		out.Reason = r.Reason
+		return out, nil
+	}
+	out.Verdict, out.Judgements, out.Requests = p.verdict, p.judgements, p.requests
+	return out, nil
+}
+
+// ProbeCell is the cell of a probe, which sends at most as many requests as prompts
+// has for it where that is given, else as many as its looks take, and the looks at
+// it.
+func ProbeCell(combo matrix.Combination, conc int, prompts matrix.Prompts, limits []capacity.Limit) (matrix.Cell, []capacity.Look) {
+	looks := capacity.Looks(limits, conc, confidence)
+	if prompts.Given() {
+		numPrompts := prompts.Of(combo.OSL, conc)
+		for len(looks) > 1 && looks[len(looks)-1].Requests > numPrompts {
+			looks = looks[:len(looks)-1]
+		}
+		last := &looks[len(looks)-1]
+		last.Requests, last.Early = min(last.Requests, numPrompts), false
+	}
+	return matrix.Cell{Combination: combo, Conc: conc, NumPrompts: looks[len(looks)-1].Requests}, looks
+}
