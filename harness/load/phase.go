@@ -215,8 +215,8 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		p.mu.Lock()
 		p.collector.Add(t)
 		p.duration = max(p.duration, t.Done)
-		if enough := p.opts.Enough; enough != nil && !p.count.enough.Load() && enough(p.collector.Len(), p.collector.Timings) {
-			p.count.enough.Store(true)
+		if p.opts.Enough != nil && !p.count.enough.Load() {
+			p.count.enough.Store(p.opts.Enough(p.collector.Len(), p.collector.Timings))
 		}
 		if p.ttft != nil && t.Err == "" {
 			p.ttft.Record(t.TTFT())
