@@ -35,7 +35,8 @@ func (t *Server) models(ctx context.Context) ([]model, error) {
 	var list []model
 	if err == nil {
 		if list, err = t.readModels(body); err != nil {
-			err = &hopeless{t.gate(t.malformed(http.MethodGet, t.BaseURL+"/v1/models", body, err))}
+			err = &hopeless{hint.New(t.gate(t.malformed(http.MethodGet, t.BaseURL+"/v1/models", body, err)),
+				"correct BASE_URL to where an OpenAI-compatible server is")}
 		}
 	}
 	switch {

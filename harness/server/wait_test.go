@@ -167,7 +167,7 @@ func TestWaitGivesUpAtOnceOnWhatWaitingCannotMend(t *testing.T) {
 		"another server": {"", map[string]string{"/health": ""}, "this is not an OpenAI-compatible server"},
 		"no such method": {"", map[string]string{"/v1/models": "405 no"}, "this is not an OpenAI-compatible server"},
 		"a bad request":  {"", map[string]string{"/v1/models": "400 which organisation?"}, "which organisation?"},
-		"a web page":     {"A", map[string]string{"/v1/models": "<html>Welcome</html>"}, `this is no JSON (it starts "<html>Welcome</html>")`},
+		"a web page":     {"A", map[string]string{"/v1/models": "<html>Welcome</html>"}, `this is no JSON (it starts "<html>Welcome</html>"): correct BASE_URL to where`},
 		"cut off":        {"A", map[string]string{"/v1/models": `{"data":[{"id":"A"`}, "this is no JSON"},
 		"no list":        {"A", map[string]string{"/v1/models": `{"object":"list"}`}, "this is no list of models"},
 		"words":          {"A", map[string]string{"/v1/models": `"hello"`}, "this is no list of models"},
