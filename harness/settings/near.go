@@ -31,18 +31,22 @@ func (from sources) nearMisses() []string {
 // nearest is the setting that name was probably meant to be. Ours itself is
 // none, nor is a name that belongs to somebody else.
 func nearest(name string, near func(name, ours string) bool) (meant row, ok bool) {
-	if foreign[name] || slices.ContainsFunc(table, func(r row) bool { return name == r.Env || slices.Contains(r.Also, name) }) {
+	if foreign[name] || slices.Contains(Names(), name) {
 		return row{}, false
 	}
 	plain := letters(name)
 	for _, r := range table {
-		if plain == letters(r.Env) || slices.ContainsFunc(r.Elsewhere, func(s string) bool { return plain == letters(s) }) {
+		same := func(name string) bool { return plain == letters(name) }
+		if same(r.Env) || slices.ContainsFunc(r.Elsewhere, same) {
 			return r, true
 		}
 	}
 	for _, r := range table {
 		ours := letters(r.Env)
-		if near(plain, ours) && (!ok || fumbled(plain, ours) || distance(plain, ours) < distance(plain, letters(meant.Env))) {
+		if !near(plain, ours) {
+			continue
+		}
+		if !ok || fumbled(plain, ours) || distance(plain, ours) < distance(plain, letters(meant.Env)) {
 			meant, ok = r, true
 		}
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 // JSONL is the kind of files of prompts or of a trace, one JSON object a line.
-var JSONL = &Kind{Name: "jsonl", What: "a file of prompts, one JSON object a line", File: true, Times: true, Vocab: true, Open: fromFile(readJSONL)}
+var JSONL = &Kind{Name: "jsonl", What: "a file of prompts, one JSON object a line", File: true, Times: true,
+	Vocab: true, Open: fromFile(readJSONL)}
 
 // maxLine is the longest line of a file that is read: a prompt of a million
 // tokens is about 8 MiB of ids.

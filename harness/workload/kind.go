@@ -25,8 +25,10 @@ type Kind struct {
 	Counts Need
 
 	// Open makes the source that s describes, and notes on it: see [Open].
-	Open func(ctx context.Context, s Spec) (Source, []string, error)
+	Open opener
 }
+
+type opener func(ctx context.Context, s Spec) (Source, []string, error)
 
 // Need says whether a kind needs what a server may not have.
 type Need int

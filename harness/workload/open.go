@@ -64,7 +64,8 @@ func (s Spec) check() error {
 	case k.File && s.Path == "":
 		return fmt.Errorf("workload %s: DATASET_PATH names no file", k)
 	case !k.File && s.Path != "":
-		return fmt.Errorf("workload %s reads no file: DATASET_PATH=%q wants DATASET=%s", k, s.Path, KindNames(func(k *Kind) bool { return k.File }))
+		return fmt.Errorf("workload %s reads no file: DATASET_PATH=%q wants DATASET=%s",
+			k, s.Path, KindNames(func(k *Kind) bool { return k.File }))
 	case k.File && (s.SharedPrefix != 0 || s.RangeRatio != 1):
 		return fmt.Errorf("workload %s: prompts come from the file as they are, without range ratio or shared prefix", k)
 	case s.Trace && !k.Times:
@@ -80,7 +81,7 @@ func (s Spec) check() error {
 }
 
 // fromFile opens a kind's file and has it read.
-func fromFile(read func(context.Context, io.Reader, Spec) (Source, []string, error)) func(context.Context, Spec) (Source, []string, error) {
+func fromFile(read func(context.Context, io.Reader, Spec) (Source, []string, error)) opener {
 	return func(ctx context.Context, s Spec) (Source, []string, error) {
 		f, err := os.Open(s.Path)
 		if err != nil {
@@ -120,7 +121,8 @@ func (u *unused) note(of int) []string {
 	if u.n > len(u.first) {
 		more = "; …"
 	}
-	return []string{fmt.Sprintf("%d of %d %s could not be used: %s%s", u.n, of, plural(u.what), strings.Join(u.first, "; "), more)}
+	return []string{fmt.Sprintf("%d of %d %s could not be used: %s%s",
+		u.n, of, plural(u.what), strings.Join(u.first, "; "), more)}
 }
 
 func plural(what string) string {

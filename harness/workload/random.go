@@ -10,7 +10,8 @@ import (
 )
 
 // RandomIDs is the kind of [Random] prompts.
-var RandomIDs = &Kind{Name: "random", What: "token ids", IDs: true, InWords: RandomText, Vocab: true, Standard: true, Open: openRandom}
+var RandomIDs = &Kind{Name: "random", What: "token ids", IDs: true, InWords: RandomText, Vocab: true,
+	Standard: true, Open: openRandom}
 
 func openRandom(_ context.Context, s Spec) (Source, []string, error) {
 	r := Random{N: s.N, ISL: s.ISL, OSL: s.OSL, RangeRatio: s.RangeRatio, Vocab: s.Vocab, Seed: s.Seed,

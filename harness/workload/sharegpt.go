@@ -12,7 +12,8 @@ import (
 )
 
 // ShareGPT is the kind of files in ShareGPT's format.
-var ShareGPT = &Kind{Name: "sharegpt", What: "a file of conversations", File: true, OneSeed: true, Counts: Used, Open: fromFile(readShareGPT)}
+var ShareGPT = &Kind{Name: "sharegpt", What: "a file of conversations", File: true, OneSeed: true,
+	Counts: Used, Open: fromFile(readShareGPT)}
 
 // conversation is an entry of a ShareGPT file. OpenAI's keys are read too.
 type conversation struct {
@@ -62,7 +63,8 @@ func (c conversation) exchange() (prompt, answer string, err error) {
 
 // withoutSystem reports whether the exchange leaves a system prompt out.
 func (c conversation) withoutSystem() bool {
-	return slices.ContainsFunc(append(c.Conversations, c.Messages...), func(t turn) bool { return t.system() && t.text() != "" })
+	says := func(t turn) bool { return t.system() && t.text() != "" }
+	return slices.ContainsFunc(c.Conversations, says) || slices.ContainsFunc(c.Messages, says)
 }
 
 // minTurn is the fewest tokens of a prompt or an answer that are used, as in
@@ -147,7 +149,8 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 	}
 	notes := skipped.note(total)
 	if system > 0 {
-		notes = append(notes, fmt.Sprintf("%d of %d entries have a system prompt, which is left out: the user's first turn alone is sent", system, total))
+		notes = append(notes, fmt.Sprintf("%d of %d entries have a system prompt, which is left out: "+
+			"the user's first turn alone is sent", system, total))
 	}
 	if s.Count == nil {
 		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is %d tokens", s.OSL))
