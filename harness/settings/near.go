@@ -31,7 +31,8 @@ func (from sources) nearMisses() []string {
 // nearest is the setting that name was probably meant to be. Ours itself is
 // none, nor is a name that belongs to somebody else.
 func nearest(name string, near func(name, ours string) bool) (meant row, ok bool) {
-	if foreign[name] || slices.Contains(Names(), name) {
+	ours := func(r row) bool { return name == r.Env || slices.Contains(r.Also, name) }
+	if foreign[name] || slices.ContainsFunc(table, ours) {
 		return row{}, false
 	}
 	plain := letters(name)
