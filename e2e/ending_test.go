@@ -1,16 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -106,21 +104,70 @@ func TestOutputThatNobodyTakes(t *testing.T) {
 	})
 }
 
-// mortal is an engine behind an address that can be dead for a while.
+// mortal is an address with an engine behind it that can die.
 type mortal struct {
-	address string
-	proxy   http.Handler
-	server  atomic.Pointer[http.Server]
+	address, engine string
+
+	mu      sync.Mutex
+	streams int // requests for a stream that it lets pass before it dies; none below 0
+	l       net.Listener
+	open    []net.Conn
 }
 
-func (m *mortal) live(t *testing.T) {
+func (m *mortal) live(t *testing.T, streams int) {
 	t.Helper()
 	l, err := net.Listen("tcp", m.address)
 	require.NoError(t, err)
-	m.address = l.Addr().String()
-	s := &http.Server{Handler: m.proxy}
-	m.server.Store(s)
-	go s.Serve(l)
+	m.address, m.l, m.streams = l.Addr().String(), l, streams
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial("tcp", m.engine)
+			if err != nil {
+				c.Close()
+				continue
+			}
+			m.mu.Lock()
+			m.open = append(m.open, c, up)
+			m.mu.Unlock()
+			go m.pass(up, c, true)
+			go m.pass(c, up, false)
+		}
+	}()
+}
+
+// pass copies what comes from one side to the other.
+func (m *mortal) pass(to, from net.Conn, asks bool) {
+	defer to.Close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(b)
+		if asks && bytes.Contains(b[:n], []byte(`"stream":true`)) {
+			m.mu.Lock()
+			m.streams--
+			last := m.streams == 0
+			m.mu.Unlock()
+			if last {
+				m.die()
+			}
+		}
+		if _, werr := to.Write(b[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+func (m *mortal) die() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.l.Close()
+	for _, c := range m.open {
+		c.Close()
+	}
+	m.open = nil
 }
 
 // A server that dies in the middle of a sweep fails the cells that it should
@@ -130,21 +177,9 @@ func TestResumeAfterTheServerDied(t *testing.T) {
 	e, err := engine.Start(engine.Config{})
 	require.NoError(t, err)
 	defer e.Close()
-	u, err := url.Parse(e.URL())
-	require.NoError(t, err)
-	next := httputil.NewSingleHostReverseProxy(u)
-	next.FlushInterval = -1
-	m := &mortal{address: "127.0.0.1:0"}
-	var streams, die atomic.Int64
-	die.Store(15)
-	m.proxy = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength < 4096 && strings.HasPrefix(r.URL.Path, "/v1/completions") && streams.Add(1) == die.Load() {
-			m.server.Load().Close()
-		}
-		next.ServeHTTP(w, r)
-	})
-	m.live(t)
-	defer func() { m.server.Load().Close() }()
+	m := &mortal{address: "127.0.0.1:0", engine: strings.TrimPrefix(e.URL(), "http://")}
+	m.live(t, 15)
+	defer m.die()
 	env := append(os.Environ(), "BASE_URL=http://"+m.address)
 	exit, dir, out := finish(t, env, "-isl", "16", "-osl", "8", "-conc", "1,2,4", "-num-prompts", "20", "-warmup", "0", "-ready-timeout", "5s", "-request-timeout", "2s")
 	require.Equal(t, 1, exit, out)
@@ -157,8 +192,7 @@ func TestResumeAfterTheServerDied(t *testing.T) {
 	}
 	assert.True(t, strings.HasSuffix(out, "inferbench: of 3 cells 3 failed and 0 did not finish: see to the server or the disk, then go on with make resume BATCH="+b+"\n"), out)
 
-	die.Store(-1)
-	m.live(t)
+	m.live(t, -1)
 	exit, out = finishIn(t, dir, env, "-resume", b)
 	require.Zero(t, exit, out)
 	assert.Contains(t, out, b+": goes on with CONC 1 (FAILED), 2 (FAILED), 4 (FAILED)\n")

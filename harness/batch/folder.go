@@ -38,8 +38,10 @@ type ReadCell struct {
 // [Unfinished].
 func (c ReadCell) Again() bool {
 	switch c.Status {
-	case Passed, Imported:
+	case Imported:
 		return false
+	case Passed:
+		return c.Result == nil // nothing stands behind it: its file is gone
 	case Failed:
 		return c.Result == nil || c.Result.RunAgain
 	}

@@ -138,8 +138,8 @@ func ReadPlan(dir string) (*Plan, error) {
 // none named by conc they are those that have neither passed nor failed, and
 // those that failed for no fault of the configuration: the server had gone, or
 // the result could not be written. Any other that failed runs again where conc
-// names it. One that passed never does: to measure it again is to begin a new
-// batch.
+// names it. One that passed never does, unless its result file is gone: to
+// measure it again is to begin a new batch.
 func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 	p, err := ReadPlan(dir)
 	if err != nil {
@@ -157,7 +157,7 @@ func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 		switch {
 		case !slices.Contains(p.Conc, n):
 			return nil, fmt.Errorf("CONC=%d is no cell of %s, which has %v", n, dir, p.Conc)
-		case status[n] == Passed:
+		case status[n] == Passed && !again[n]:
 			return nil, fmt.Errorf("CONC=%d of %s has PASSED: begin a new batch to measure it again", n, dir)
 		}
 	}
@@ -207,7 +207,7 @@ func Reopen(dir string, again []matrix.Cell) (b *Batch, err error) {
 			}
 			continue
 		}
-		if c.Status == Passed { // by another process, since the cells were chosen
+		if c.Status == Passed && !c.Again() { // by another process, since the cells were chosen
 			return nil, fmt.Errorf("%s of %s has PASSED meanwhile: begin a new batch to measure it again", cell.Name(), dir)
 		}
 		old = append(old, c.File, filepath.Join(dir, RequestsFileName(cell)), filepath.Join(dir, ServerFileName(cell)))

@@ -50,6 +50,28 @@ func TestUnfinished(t *testing.T) {
 	assert.ErrorContains(t, err, "it has no plan.json")
 }
 
+// What failed for no fault of its configuration runs again unasked, and so does
+// what passed and has lost its file.
+func TestWhatRunsAgainUnasked(t *testing.T) {
+	b := interrupted(t)
+	require.NoError(t, b.WriteResult("", cells[1], batch.Result{Status: batch.Failed, RunAgain: true,
+		Performance: &stats.Summary{}, Args: batch.Args{RandomInputLen: 1024, RandomOutputLen: 1024, MaxConcurrency: cells[1].Conc}}))
+	got, err := batch.Unfinished(b.Dir, nil)
+	require.NoError(t, err)
+	assert.Equal(t, cells[1:], got, "the server had gone")
+
+	require.NoError(t, os.Remove(filepath.Join(b.Dir, cells[0].FileName())))
+	require.NoError(t, os.Remove(filepath.Join(b.Dir, cells[1].FileName())))
+	got, err = batch.Unfinished(b.Dir, nil)
+	require.NoError(t, err)
+	assert.Equal(t, cells, got, "no file, no result")
+	require.NoError(t, b.Kill())
+	again, err := batch.Reopen(b.Dir, got)
+	require.NoError(t, err)
+	assert.NotContains(t, read(t, again), "PASSED")
+	require.NoError(t, again.Kill())
+}
+
 func TestReopenKeepsTheSummaryTrue(t *testing.T) {
 	old := interrupted(t)
 	again, err := batch.Unfinished(old.Dir, []int{8, 16, 32, 64})
