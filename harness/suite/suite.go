@@ -84,7 +84,7 @@ func Main(flags *flag.FlagSet, m Runner) int {
 func run(ctx context.Context, set settings.Settings, sel selection, line commandLine, begin time.Time, m Runner) int {
 	tty, plain := progressOutput()
 	if err := accuracyReady(ctx, set); err != nil {
-		return refuse(ctx, err)
+		return refuseWith(ctx, set, err)
 	}
 	t, disconnect, err := connect(ctx, &set, plain)
 	if err != nil {
