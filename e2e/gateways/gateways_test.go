@@ -82,7 +82,9 @@ func TestGateways(t *testing.T) {
 			require.Equal(t, 24, b.Successful, "%v", b.Errors)
 			assert.Equal(t, a.OutputTokens, b.OutputTokens)
 			assert.Equal(t, a.InputTokens, b.InputTokens)
-			t.Log(row("direct", a), row(g.Name, b), through.Audit.Reasons, through.Notes)
+			assert.Equal(t, g.Holds, through.Audit.HeldBack, "%s; %v", through.Audit.HeldBackReason, through.Audit.Reasons)
+			assert.False(t, direct.Audit.HeldBack, direct.Audit.HeldBackReason)
+			t.Log(row("direct", a), row(g.Name, b), through.Audit.HeldBackReason, through.Notes)
 		})
 	}
 }

@@ -38,7 +38,7 @@ func All(root string) []Gateway {
 		{Name: "haproxy, option http-no-delay", Path: "/health", Command: haproxy("option http-no-delay")},
 		{Name: "vllm-router", Routes: true, Path: "/health", Command: python(root, "vllm-router",
 			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
-		{Name: "sglang-router", Routes: true, Path: "/health", Command: python(root, "python", "-m", "sglang_router.launch_router",
+		{Name: "sglang-router", Routes: true, Holds: true, Path: "/health", Command: python(root, "python", "-m", "sglang_router.launch_router",
 			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
 		{Name: "LiteLLM", Path: "/health/liveliness", Command: litellm(root)},
 	}

@@ -42,7 +42,7 @@ func TestAuditJudge(t *testing.T) {
 // What the client did of the chunks that came together is told from what was done
 // to them: whatever was in between.
 func TestAuditTellsWhoHeldTokensBack(t *testing.T) {
-	const first = "in 90 % of the answers the first token came together with the second (limit 10 %)"
+	const first = "in 90 % of the answers the first token came together with the second (limit 50 %)"
 	for name, c := range map[string]struct {
 		audit stats.Audit
 		held  string
