@@ -99,6 +99,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"harness/accuracy": {"harness/load", "harness/batch", "harness/settings"},
 		"harness/server":   {"harness/load", "harness/batch", "harness/settings"},
 		"harness/settings": {"net/http"},
+		"harness/rules":    {"net/http", "harness/batch", "harness/settings", "leaderboard"},
 	} {
 		for _, d := range deps(t, "inferbench/"+pkg) {
 			assert.NotContains(t, forbidden, d, pkg)
