@@ -127,28 +127,37 @@ func (c *Client) readEvents(ctx context.Context, url, board string) (string, err
 			return "", failed(fmt.Errorf("GET %s: %w, after %s: %w", url, ErrCutShort, seen, err))
 		}
 		silence.Reset(c.o.Silence)
-		switch event.Type {
-		case "complete":
-			if !json.Valid([]byte(event.Data)) {
-				return "", fmt.Errorf("GET %s: %w: its data is cut off: %s", url, ErrCutShort, c.message([]byte(event.Data)))
-			}
-			return c.outputs(event.Data), nil
-		case "error":
-			if strings.Contains(event.Data, "Session not found") { // gradio/routes.py, of an id it has forgotten
-				return "", fmt.Errorf("GET %s: %w", url, errNoSuchEvent)
-			}
-			reason := c.outputs(event.Data)
-			if reason == "" {
-				reason = "it gave no reason"
-			}
-			return "", backoff.Permanent(fmt.Errorf("GET %s: %w: %s", url, ErrRejected, reason))
-		case "":
-			seen = "an event without a name"
-		default:
+		answer, ended, err := c.ending(event, url)
+		if ended {
+			return answer, err
+		}
+		if seen = "an event without a name"; event.Type != "" {
 			seen = "event: " + c.message([]byte(event.Type))
 		}
 	}
 	return "", failed(fmt.Errorf("GET %s: %w, after %s", url, ErrCutShort, seen))
+}
+
+// ending reads an event, and reports whether it ends the stream: with the board's
+// answer, or with why there is none.
+func (c *Client) ending(event sse.Event, url string) (answer string, ended bool, err error) {
+	switch event.Type {
+	case "complete":
+		if !json.Valid([]byte(event.Data)) {
+			return "", true, fmt.Errorf("GET %s: %w: its data is cut off: %s", url, ErrCutShort, c.message([]byte(event.Data)))
+		}
+		return c.outputs(event.Data), true, nil
+	case "error":
+		if strings.Contains(event.Data, "Session not found") { // gradio/routes.py, of an id it has forgotten
+			return "", true, fmt.Errorf("GET %s: %w", url, errNoSuchEvent)
+		}
+		reason := c.outputs(event.Data)
+		if reason == "" {
+			reason = "it gave no reason"
+		}
+		return "", true, backoff.Permanent(fmt.Errorf("GET %s: %w: %s", url, ErrRejected, reason))
+	}
+	return "", false, nil
 }
 
 // outputs puts an event's data, a JSON list of the app's outputs or a text,
