@@ -166,10 +166,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 					board.before = kill
 				case "before it is acknowledged":
 					board.after = kill
-				default:
-					time.AfterFunc(time.Duration(nth)*15*time.Millisecond, func() { _ = child.Process.Kill() })
 				}
 				require.NoError(t, child.Start())
+				if when == "at some moment" {
+					time.AfterFunc(time.Duration(nth)*15*time.Millisecond, func() { _ = child.Process.Kill() })
+				}
 				_ = child.Wait()
 				board.mu.Lock()
 				board.before, board.after = func(int) {}, func(int) {}
