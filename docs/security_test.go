@@ -33,7 +33,7 @@ func TestEveryFuzzTargetIsInTheTable(t *testing.T) {
 	page, err := os.ReadFile("security.md")
 	require.NoError(t, err)
 	var got []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `(Fuzz\\w+)` \\| [^|]+ \\| 1\\dm\\d+s \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(Fuzz\\w+)` \\| [^|]+ \\| \\d+m\\d+s \\|").FindAllStringSubmatch(string(page), -1) {
 		got = append(got, m[1])
 	}
 	assert.ElementsMatch(t, want, got, "docs/security.md (listA: the code, listB: the page)")
