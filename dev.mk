@@ -144,6 +144,8 @@ golden: .venv-parity/ready ## lm-evaluation-harness's and Hugging Face's own ans
 	.venv-parity/bin/python scripts/parity/golden.py harness/accuracy/testdata/lmeval.json
 	.venv-parity/bin/python scripts/parity/parquet_golden.py harness/accuracy/texts/heldout.txt harness/corpus/testdata
 	.venv-parity/bin/python scripts/parity/lm_eval_gsm8k.py --model dummy --test harness/sums/test.jsonl --train harness/sums/train.jsonl --out harness/accuracy/testdata/lmeval-gsm8k.json
+	rm -rf .venv-parity/ruler && mkdir -p .venv-parity/ruler && cp harness/tokenizer/testdata/added.json .venv-parity/ruler/tokenizer.json && echo '{"tokenizer_class":"PreTrainedTokenizerFast"}' > .venv-parity/ruler/tokenizer_config.json
+	.venv-parity/bin/python scripts/parity/lm_eval_ruler.py --tokenizer .venv-parity/ruler --out harness/accuracy/testdata/lmeval-ruler.json
 	.venv-parity/bin/python scripts/parity/lm_eval_gpqa.py --rows harness/accuracy/testdata/gpqa-own.csv --out harness/accuracy/testdata/lmeval-gpqa.json
 	.venv-parity/bin/python scripts/parity/lm_eval_chat.py --test harness/sums/test.jsonl --train harness/sums/train.jsonl --shots 3 --out harness/accuracy/testdata/lmeval-gsm8k-chat.json
 	.venv-parity/bin/python scripts/parity/byte_tokenizer.py harness/tokenizer/testdata/bytes

@@ -37,8 +37,9 @@ type Options struct {
 	Prefix    *int32            // token that the first one of a document is conditioned on; nil = ask
 	Retry     server.Retry      // of each request
 
-	Shots     int // worked examples before each question; 0 = those of Baseline, else DefaultShots
-	GenTokens int // most tokens of an answer; 0 = the task's own
+	Shots     int   // worked examples before each question; 0 = those of Baseline, else DefaultShots
+	Lengths   []int // tokens of the prompts of a RULER task; none = 4096
+	GenTokens int   // most tokens of an answer; 0 = the task's own
 
 	Baseline *baselines.Accuracy // that the user names; nil = the shipped one for the model
 

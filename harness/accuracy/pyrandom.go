@@ -1,5 +1,7 @@
 package accuracy
 
+import "math/bits"
+
 // pyRandom is Python's random.Random: the Mersenne Twister MT19937 (Matsumoto
 // and Nishimura, 1998), seeded by array as CPython does. lm-evaluation-harness
 // draws its few-shot examples with it, so the same examples need the same
@@ -7,6 +9,36 @@ package accuracy
 type pyRandom struct {
 	state [624]uint32
 	next  int
+}
+
+// newNumpyRandom is numpy.random.RandomState, seeded by a number.
+func newNumpyRandom(seed uint32) *pyRandom {
+	r := &pyRandom{next: 624}
+	r.state[0] = seed
+	for i := uint32(1); i < 624; i++ {
+		r.state[i] = 1812433253*(r.state[i-1]^r.state[i-1]>>30) + i
+	}
+	return r
+}
+
+// masked is uniform in [0, n), as numpy's randint draws it.
+func (r *pyRandom) masked(n int) int {
+	mask := uint32(1)<<bits.Len32(uint32(n-1)) - 1
+	for {
+		if v := int(r.uint32() & mask); v < n {
+			return v
+		}
+	}
+}
+
+// choices is k letters, as random.choices draws them.
+func (r *pyRandom) choices(letters string, k int) string {
+	out := make([]byte, k)
+	for i := range out {
+		a, b := r.uint32()>>5, r.uint32()>>6
+		out[i] = letters[int(float64(len(letters))*((float64(a)*67108864+float64(b))/9007199254740992))]
+	}
+	return string(out)
 }
 
 func newPyRandom(seed uint32) *pyRandom {
@@ -59,12 +91,9 @@ func (r *pyRandom) uint32() uint32 {
 
 // below is uniform in [0, n), n above 0.
 func (r *pyRandom) below(n int) int {
-	bits := 0
-	for v := n; v > 0; v >>= 1 {
-		bits++
-	}
+	width := bits.Len(uint(n))
 	for {
-		if v := int(r.uint32() >> (32 - bits)); v < n {
+		if v := int(r.uint32() >> (32 - width)); v < n {
 			return v
 		}
 	}

@@ -55,7 +55,7 @@ type Figure struct {
 }
 
 // The tasks that ACC_TASK chooses among, the default first.
-var tasks = []Task{wikitext{}, gsm8k{}, gsm8kChat{}, gpqa{}, none{}}
+var tasks = []Task{wikitext{}, gsm8k{}, gsm8kChat{}, gpqa{}, niahSingle1, rulerVT, rulerCWE, rulerFWE, none{}}
 
 // Names lists the tasks that ACC_TASK chooses among, the default first.
 func Names() []string {

@@ -84,6 +84,7 @@ type Accuracy struct {
 	Baseline  string            // name or path; empty: the one for the model and the text
 	Tolerance float64           // relative; 0: the baseline's own
 	MaxLength int               // tokens
+	Lengths   []int             // tokens of the prompts of a RULER task
 	Shots     int               // worked examples before a question
 	GenTokens int               // most tokens of an answer to one
 	Tokenizer string            // path of a tokenizer.json, for a server without /tokenize

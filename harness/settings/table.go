@@ -232,6 +232,8 @@ var groups = []group{
 		{Env: "ACC_PREFIX_TOKEN", set: setAccuracyPrefix,
 			Help: "id of the token that stands before a text (BOS, or EOS where the model has none); none asks the " +
 				"server or the tokenizer"},
+		{Env: "ACC_LENGTHS", set: setLengths,
+			Help: "lengths of a RULER task's prompts in tokens, as 4096,32768,131072; none means 4096"},
 		{Env: "ACC_SHOTS",
 			set:  whole(1, func(s *Settings) *int { return &s.Accuracy.Shots }),
 			Help: "worked examples before each question of gsm8k; none takes the baseline's number, else 5"},

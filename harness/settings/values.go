@@ -272,6 +272,10 @@ var AccuracyTasks = []AccuracyTask{
 	{"gsm8k", "word problems"},
 	{"gsm8k-chat", "the same in a chat, with room to reason"},
 	{"gpqa_diamond", "multiple choice by experts, in a chat"},
+	{"niah_single_1", "a number in a long text"},
+	{"ruler_vt", "a chain of assignments in one"},
+	{"ruler_cwe", "the commonest words of a long list"},
+	{"ruler_fwe", "the most frequent coded words"},
 	{"none", "speed alone, which no public board takes"},
 }
 
@@ -409,5 +413,15 @@ func setOffline(s *Settings, v string) error {
 	default:
 		return errors.New("want 1 or 0")
 	}
+	return nil
+}
+
+func setLengths(s *Settings, v string) error {
+	list, err := concList(v)
+	if err != nil || slices.Min(list) < 1024 {
+		return errors.New("want numbers of tokens, 1024 or more, each once, such as 4096,32768")
+	}
+	slices.Sort(list)
+	s.Accuracy.Lengths = list
 	return nil
 }

@@ -151,7 +151,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 func AccuracyOptions(set settings.Settings) (accuracy.Options, error) {
 	s := set.Accuracy
 	o := accuracy.Options{Task: s.Task, Files: s.Files, MaxLength: s.MaxLength, Tokenizer: s.Tokenizer, Prefix: s.Prefix,
-		Shots: s.Shots, GenTokens: s.GenTokens, Cache: Cache(s.Fetch)}
+		Shots: s.Shots, Lengths: s.Lengths, GenTokens: s.GenTokens, Cache: Cache(s.Fetch)}
 	if s.Baseline != "" {
 		var err error
 		if o.Baseline, err = baselines.LoadAccuracy(s.Baseline); err != nil {

@@ -1,0 +1,56 @@
+"""What lm-evaluation-harness makes of its RULER tasks that need no download: the digests of a length's first prompts.
+
+Each task and length runs on its own, as `lm_eval --tasks NAME` does, so that its random numbers are those of a fresh run;
+of the 500 prompts the first 50 are kept. --tokenizer is a folder that transformers can read; wonderwords and nltk must
+be installed.
+"""
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+def one(task, tokenizer, length, queue):
+    import contextlib
+    import sys
+
+    import lm_eval
+    from lm_eval.api.registry import get_model
+    from lm_eval.tasks import TaskManager
+
+    folder = os.path.join(os.path.dirname(lm_eval.__file__), "tasks", "ruler")
+    with contextlib.redirect_stdout(sys.stderr):
+        out = lm_eval.simple_evaluate(model=get_model("dummy")(), tasks=[task], log_samples=True,
+                                      task_manager=TaskManager(include_path=folder, include_defaults=False,
+                                                               metadata={"tokenizer": tokenizer, "max_seq_lengths": [length]}))
+    rows = sorted(out["samples"][task], key=lambda s: s["doc_id"])
+    prompts = [s["arguments"]["gen_args_0"]["arg_0"] if isinstance(s["arguments"], dict) else s["arguments"][0][0] for s in rows]
+    queue.put({"task": task, "length": length, "first": prompts[0], "digests": [hashlib.sha256(p.encode()).hexdigest()[:16] for p in prompts[:50]],
+               "outputs": [s["doc"]["outputs"] for s in rows[:50]]})
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--tokenizer", required=True)
+    p.add_argument("--out", required=True)
+    a = p.parse_args()
+    from lm_eval.tasks.ruler.common_utils import postprocess_pred, string_match_all
+    scores = []
+    for text, refs in [(" 1234567.", ["1234567"]), ("abc\tDEF\n", ["ABC", "def", "x"]), ("", ["a"]), ("one two", ["two", "one", "ONE T"])]:
+        scores.append({"text": text, "refs": refs, "score": string_match_all(postprocess_pred([text]), [refs])})
+    made = []
+    for task, length in [("niah_single_1", 2048), ("niah_single_1", 4096), ("ruler_vt", 2048), ("ruler_cwe", 4096), ("ruler_fwe", 2048)]:
+        queue = multiprocessing.Queue()
+        process = multiprocessing.Process(target=one, args=(task, a.tokenizer, length, queue))
+        process.start()
+        made.append(queue.get(timeout=900))
+        process.join()
+        with open(a.out, "w", encoding="utf-8") as f:
+            json.dump({"scores": scores, "made": made}, f, indent=1, ensure_ascii=True)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
