@@ -7,7 +7,7 @@ import (
 )
 
 // rulerFWE asks for the three most frequent of coded words: ruler_fwe.
-var rulerFWE = ruler{name: "ruler_fwe", genTokens: 50, make: makeFWE}
+var rulerFWE = ruler{name: "ruler_fwe", genTokens: 50, drawn: 1, make: makeFWE}
 
 const fweAnswer = "Answer: According to the coded text above, the three most frequently appeared words are:"
 

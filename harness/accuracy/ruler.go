@@ -18,6 +18,7 @@ import (
 type ruler struct {
 	name      string
 	genTokens int
+	drawn     int // random numbers that are drawn before the first prompt, by what the task imports
 	// make lists rulerSamples prompts of so many tokens, with random numbers that
 	// go on from one length to the next.
 	make func(m *rulerMaker, length int) ([]rulerPrompt, error)
@@ -75,9 +76,15 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 	if err != nil {
 		return nil, orChatOnly(ctx, t, o, err)
 	}
-	maker := newRulerMaker(func(text string) (int, error) {
+	added := 0 // tokens that the tokenizer adds to a text of itself, as BOS
+	if with, err := t.Tokenize(ctx, o.Retry, "a", true); err == nil {
+		if bare, err := t.Tokenize(ctx, o.Retry, "a", false); err == nil {
+			added = len(with) - len(bare)
+		}
+	}
+	maker := newRulerMaker(r, func(text string) (int, error) {
 		ids, err := tok.encode(ctx, text)
-		return len(ids), err
+		return len(ids) + added, err
 	})
 	m := &LongContext{ByLength: map[string]float64{}, Samples: rulerSamples}
 	var id strings.Builder
@@ -156,8 +163,12 @@ func (s sized) below(units, tokens int) bool {
 	return s.units > 0 && s.tokens+(units-s.units)*(s.tokens/s.units+1) < tokens
 }
 
-func newRulerMaker(count func(string) (int, error)) *rulerMaker {
-	return &rulerMaker{random: newPyRandom(0), numpy: newNumpyRandom(1234), count: count, samples: rulerSamples}
+func newRulerMaker(r ruler, count func(string) (int, error)) *rulerMaker {
+	m := &rulerMaker{random: newPyRandom(0), numpy: newNumpyRandom(1234), count: count, samples: rulerSamples}
+	for range r.drawn {
+		m.random.uint32()
+	}
+	return m
 }
 
 // Figures lists the score, and that of each length.

@@ -44,7 +44,7 @@ func TestRULEREqualsLMEval(t *testing.T) {
 	for _, their := range g.Made {
 		task, err := Lookup(their.Task)
 		require.NoError(t, err)
-		maker := newRulerMaker(count)
+		maker := newRulerMaker(task.(ruler), count)
 		maker.samples = len(their.Digests)
 		prompts, err := task.(ruler).make(maker, their.Length)
 		require.NoError(t, err)
@@ -65,7 +65,7 @@ func BenchmarkRULER(b *testing.B) {
 	for _, task := range []ruler{niahSingle1, rulerVT, rulerCWE, rulerFWE} {
 		b.Run(task.name, func(b *testing.B) {
 			for b.Loop() {
-				maker := newRulerMaker(func(text string) (int, error) {
+				maker := newRulerMaker(task, func(text string) (int, error) {
 					ids, err := file.Encode(text)
 					return len(ids), err
 				})
