@@ -159,7 +159,7 @@ func TestMarks(t *testing.T) {
 		"other lengths":        {map[string]any{"dataset": nil, "benchmark_args.dataset_name": "sharegpt"}, []string{rules.Workload}, `workload: the prompts are of "sharegpt"`},
 		"open loop":            {map[string]any{"benchmark_args.request_rate": 3}, []string{rules.Workload}, "at a rate of 3/s"},
 		"client limited":       {map[string]any{"client_limited": true}, []string{rules.ClientLimited}, "client: the client was the limit"},
-		"a client that idles":  {map[string]any{"client_limited": true, "benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil}, []string{rules.ClientLimited}, "client: "},
+		"a client that idles":  {map[string]any{"client_limited": true, "benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil, "hardware_baseline": nil}, []string{rules.ClientLimited}, "client: "},
 		"limited by the audit": {map[string]any{"client_audit.client_limited": true}, []string{rules.ClientLimited}, "client: "},
 		"synthetic acceptance": {map[string]any{"spec_decode": map[string]any{"synthetic": true}}, []string{rules.SyntheticAcceptance}, "speculation: "},
 		"stopped early":        {map[string]any{"precision": map[string]any{"asked": 0.02, "reached": 0.01, "stopped_after": 120}}, []string{rules.Precision}, "length of the run: "},
