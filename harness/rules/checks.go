@@ -407,7 +407,9 @@ func (k *checker) baseline() string {
 		return ""
 	}
 	if p, ok := h.Point(k.args.isl, k.args.osl, k.args.conc); ok {
-		for key, want := range map[string]float64{"median_e2e_ms": p.MedianE2E, "tput_per_gpu_tok_s": p.TputPerGPU} {
+		wants := map[string]float64{"median_e2e_ms": p.MedianE2E, "tput_per_gpu_tok_s": p.TputPerGPU}
+		for _, key := range slices.Sorted(maps.Keys(wants)) {
+			want := wants[key]
 			if got, has := k.file.num("hardware_baseline", key); has && !near(got, want, 1e-6) {
 				return fmt.Sprintf("hardware_baseline.%s is %g, and that of %s is %g", key, got, h.Name, want)
 			}
@@ -479,7 +481,9 @@ func (k *checker) shippedAccuracy() string {
 	if err != nil {
 		return ""
 	}
-	for key, want := range map[string]float64{"bits_per_byte": b.BitsPerByte, "byte_perplexity": b.BytePerplexity} {
+	wants := map[string]float64{"bits_per_byte": b.BitsPerByte, "byte_perplexity": b.BytePerplexity}
+	for _, key := range slices.Sorted(maps.Keys(wants)) {
+		want := wants[key]
 		if got, ok := k.file.num("accuracy", key); ok && want > 0 && math.Abs(got/want-1) > math.Max(b.Tolerance, 0.03)+1e-9 {
 			return fmt.Sprintf("%s is %g, and %s asks for %g ±%g %%", key, got, name, want, 100*b.Tolerance)
 		}
