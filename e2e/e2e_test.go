@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -496,4 +498,17 @@ func TestJUnit(t *testing.T) {
 		}
 		assert.Contains(t, properties["TestServing/"+cell], "good-req/s")
 	}
+}
+
+// whole lets a proxy read requests to their end before it passes them on: net/http's
+// cuts a stream short where the answer begins before that.
+func whole(proxy http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	})
 }

@@ -134,7 +134,7 @@ func gateway(t *testing.T, change func(*http.Response) error) string {
 	require.NoError(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(to)
 	proxy.ModifyResponse = change
-	s := httptest.NewServer(proxy)
+	s := httptest.NewServer(whole(proxy))
 	t.Cleanup(s.Close)
 	return s.URL
 }

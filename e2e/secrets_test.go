@@ -46,7 +46,7 @@ func tattler(t *testing.T, fails func(r *http.Request, body string) bool) string
 			r.Body = readCloser{bytes.NewReader(body.Bytes())}
 		}
 		if !fails(r, body.String()) {
-			next.ServeHTTP(w, r)
+			whole(next).ServeHTTP(w, r)
 			return
 		}
 		w.WriteHeader(http.StatusTeapot)
@@ -129,7 +129,7 @@ func TestNothingThatAServerSaysIsObeyed(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		b = bytes.ReplaceAll(b, listed, ours) // whoever asks for another name is refused
 		r.Body, r.ContentLength = readCloser{bytes.NewReader(b)}, int64(len(b))
-		next.ServeHTTP(w, r)
+		whole(next).ServeHTTP(w, r)
 	}))
 	defer s.Close()
 	env := append(os.Environ(), "BASE_URL="+s.URL, "API_KEY="+apiKey, "TP=1")

@@ -87,7 +87,9 @@ func TestVLLM(t *testing.T) {
 		exit, out, results := sweep(t, "BASE_URL="+s.URL, "ISL=512", "CONC=2", "NUM_PROMPTS=8", "SHARED_PREFIX=0.5")
 		require.Zero(t, exit, out)
 		requireAll(t, out, results, 1, 8, 16)
-		assert.Contains(t, out, "prefix cache", "a block is 128 tokens here, and half of each prompt is shared")
+		for name, r := range results {
+			assert.Greater(t, r["cache_hit_rate"], 0.2, "%s: a block is 128 tokens here, and half of each prompt is shared", name)
+		}
 	})
 }
 
@@ -103,7 +105,8 @@ func TestVLLMWithAKey(t *testing.T) {
 	begin := time.Now()
 	exit, out, _ = sweep(t, "BASE_URL="+s.URL, "ISL=32", "CONC=2", "NUM_PROMPTS=4", "API_KEY=")
 	assert.NotZero(t, exit)
-	assert.Equal(t, 1, strings.Count(out, "API_KEY"), out)
+	assert.Equal(t, 1, strings.Count(out, "HTTP 401"), out)
+	assert.Contains(t, out, "API_KEY")
 	assert.Less(t, time.Since(begin), 90*time.Second, "a refused key is not waited for")
 }
 

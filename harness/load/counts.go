@@ -71,6 +71,11 @@ func (r *runner) settleInput(ctx context.Context, ts []stats.Timing) {
 			whole.InputTokens()+*offset, whole.InputTokens(), counted+len(got)**offset, sent)
 		return
 	}
+	if *offset < 0 && len(whole.Tokens) > 0 { // a BOS adds to ids, and nothing takes from them
+		r.contradict("the server counts %d input tokens where %d were sent: it left some out",
+			whole.InputTokens()+*offset, whole.InputTokens())
+		return
+	}
 	r.note("the server counts %+d input tokens besides those that were sent, in every prompt (a BOS token, a "+
 		"chat's template): throughput is of what was sent", *offset)
 }

@@ -58,6 +58,7 @@ func TestInputTokensAreThoseThatWereSent(t *testing.T) {
 	}{
 		"as sent":       {count(plain), 0, 80, "", ""},
 		"a BOS more":    {count(func(n int) string { return plain(n + 1) }), 1, 90, "counts +1 input tokens besides those that were sent, in every prompt", ""},
+		"one fewer":     {count(func(n int) string { return plain(n - 1) }), -1, 70, "", "the server counts 7 input tokens where 8 were sent: it left some out"},
 		"a template":    {count(func(n int) string { return plain(n + 40) }), 40, 480, "counts +40 input tokens besides", ""},
 		"ten times":     {count(func(n int) string { return plain(n * 10) }), 72, 800, "", "the server counts 80 input tokens where 8 were sent, and 40 where 4 were"},
 		"half":          {count(func(n int) string { return plain(n / 2) }), -4, 40, "", "the server counts 4 input tokens where 8 were sent, and 2 where 4 were"},
