@@ -124,7 +124,7 @@ func TestGigabyteAnswers(t *testing.T) {
 			io.WriteString(w, head+"Transfer-Encoding: chunked\r\n\r\n")
 			fmt.Fprintf(w, "%x\r\n%s\r\n0\r\n", len(answer), answer)
 			flood(w, "X-A: b\r\n", gigabyte/16)
-		}, "the server closed the connection"},
+		}, ""}, // of the answer itself nothing is missing
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg := rawServer(t, c.write)
