@@ -2,7 +2,7 @@
 
 .PHONY: help-dev lint env-example engine-truth engine-streams engine-noise engine-calibration soak faults fuzz fuzz-corpus
 .PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps jq-deps schemathesis-deps schemathesis shellcheck leaderboard-load
-.PHONY: baseline-embedded parity golden parity-client exchange-samples cost cost-reach cost-deps client-timing client-streams
+.PHONY: baseline-embedded parity golden parity-client import-samples cost cost-reach cost-deps client-timing client-streams
 
 help-dev: ## the maintainers' verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' dev.mk
@@ -109,7 +109,7 @@ parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own
 	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
 	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
 
-exchange-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
+import-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
 	.venv-peers/bin/python scripts/peers/samples.py $(BIN) harness/convert/testdata >/dev/null
 
 cost-deps: $(PEERS) ## install the clients that make cost compares with: 9 GB, PyTorch is GuideLLM's

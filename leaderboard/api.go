@@ -21,7 +21,8 @@ const serviceName = "inferbench-leaderboard"
 
 func (b *Board) routeAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/health", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"service": serviceName, "teams": string(b.policy), "hardware": b.baseline.Hardware})
+		writeJSON(w, http.StatusOK, map[string]string{"service": serviceName, "teams": string(b.policy),
+			"hardware": b.baseline.Hardware})
 	})
 	mux.HandleFunc("GET /api/v1/openapi.yaml", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")

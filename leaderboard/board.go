@@ -80,7 +80,8 @@ func Open(ctx context.Context, c Config) (*Board, error) {
 	}
 	if c.AdminToken != "" {
 		if len(c.AdminToken) < minToken {
-			return nil, fmt.Errorf("the admin token (LEADERBOARD_ADMIN_TOKEN) has %d characters: want %d or more", len(c.AdminToken), minToken)
+			return nil, fmt.Errorf("the admin token (LEADERBOARD_ADMIN_TOKEN) has %d characters: want %d or more",
+				len(c.AdminToken), minToken)
 		}
 		h := sha256.Sum256([]byte(c.AdminToken))
 		b.admin = &h

@@ -80,7 +80,8 @@ func (b *Board) entry(r *http.Request, data []any) (Entry, error) {
 	case len(fields12):
 		form = fields12
 	default:
-		return Entry{}, breaks("data has %d values: want %d (%s) or %d (%s)", len(data), len(fields), fieldNames(fields), len(fields12), fieldNames(fields12))
+		return Entry{}, breaks("data has %d values: want %d (%s) or %d (%s)", len(data), len(fields),
+			fieldNames(fields), len(fields12), fieldNames(fields12))
 	}
 	team, ok := data[0].(string)
 	if !ok {
@@ -115,7 +116,8 @@ func (b *Board) entry(r *http.Request, data []any) (Entry, error) {
 			return e, nil
 		}
 	}
-	return Entry{}, breaks("which ISL and OSL is this? The baseline's figures sent with it (%g ms, %g tok/s) are those of no cell with CONC %d; submit to a board by its path, such as /isl1024_osl1024", n[4], n[5], e.Conc)
+	return Entry{}, breaks("which ISL and OSL is this? The baseline's figures sent with it (%g ms, %g tok/s) are "+
+		"those of no cell with CONC %d; submit to a board by its path, such as /isl1024_osl1024", n[4], n[5], e.Conc)
 }
 
 func near(a, b float64) bool { return math.Abs(a/b-1) < 1e-3 }

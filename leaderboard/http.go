@@ -28,22 +28,28 @@ func (b *Board) Handler(loopback bool) http.Handler {
 	b.routePages(mux)
 	catchAll := []string{"/", "/api/v1/"}
 	notOffered := func(w http.ResponseWriter) {
-		writeError(w, http.StatusMethodNotAllowed, "method", "this is not offered with that method; the header Allow names those that are")
+		writeError(w, http.StatusMethodNotAllowed, "method",
+			"this is not offered with that method; the header Allow names those that are")
 	}
-	mux.HandleFunc("/api/v1/", otherwise(mux, catchAll, notOffered, func(w http.ResponseWriter, r *http.Request) { b.fail(w, r, errNotFound) }))
+	mux.HandleFunc("/api/v1/", otherwise(mux, catchAll, notOffered, func(w http.ResponseWriter,
+		r *http.Request) {
+		b.fail(w, r, errNotFound)
+	}))
 	mux.HandleFunc("/", otherwise(mux, catchAll, notOffered, b.missing))
 
 	// Requests that change something must not come from another site's page.
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if loopback && !isLocalName(r.Host) {
-			writeError(w, http.StatusMisdirectedRequest, "host", fmt.Sprintf("this board listens on loopback and answers to localhost, not to %q", r.Host))
+			writeError(w, http.StatusMisdirectedRequest, "host",
+				fmt.Sprintf("this board listens on loopback and answers to localhost, not to %q", r.Host))
 			return
 		}
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "+
+			"data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		guarded.ServeHTTP(w, r)
 	})
@@ -54,7 +60,8 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 
 // otherwise is the handler of what no path and method above match: 405 with the
 // methods that the path has, where it has any, else missing.
-func otherwise(mux *http.ServeMux, catchAll []string, refuse func(http.ResponseWriter), missing http.HandlerFunc) http.HandlerFunc {
+func otherwise(mux *http.ServeMux, catchAll []string, refuse func(http.ResponseWriter),
+	missing http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allow []string
 		for _, method := range methods {

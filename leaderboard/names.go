@@ -26,7 +26,8 @@ func nameOf(team string) (name, error) {
 		key, err = precis.Nickname.CompareKey(team)
 	}
 	if err != nil || strings.Trim(shown, ".") == "" || utf8.RuneCountInString(shown) > maxTeam {
-		return name{}, breaks("the team name must be 1 to %d characters on one line, without control characters, and more than dots", maxTeam)
+		return name{}, breaks("the team name must be 1 to %d characters on one line, without control characters, "+
+			"and more than dots", maxTeam)
 	}
 	return withLooks(shown, key), nil
 }

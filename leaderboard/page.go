@@ -130,7 +130,8 @@ func (b *Board) frame(r *http.Request, title, here string) (frame, error) {
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "https"
 	}
-	return frame{Title: title + " · inferbench leaderboard", Version: version, Here: here, URL: scheme + "://" + r.Host, Boards: all}, err
+	return frame{Title: title + " · inferbench leaderboard", Version: version, Here: here, URL: scheme + "://" +
+		r.Host, Boards: all}, err
 }
 
 func (b *Board) routePages(mux *http.ServeMux) {
@@ -221,7 +222,9 @@ func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 	baselineWorkload := fmt.Sprintf("lengths from %g L, %d GPUs", work.RandomRangeRatio, work.GPUs)
 	workload := ""
 	if len(v.Baseline) > 0 {
-		workload = fmt.Sprintf("× is the ratio to the %s: throughput above 1 is better, latency below 1. Its points (%s, %s) were measured with lengths uniform in [%g L, L] on %d GPUs, as far as that can be worked out; a submission measured otherwise did other work.",
+		workload = fmt.Sprintf("× is the ratio to the %s: throughput above 1 is better, latency below 1. Its "+
+			"points (%s, %s) were measured with lengths uniform in [%g L, L] on %d GPUs, as far as that can be "+
+			"worked out; a submission measured otherwise did other work.",
 			v.Hardware, b.baseline.Model, b.baseline.Date, work.RandomRangeRatio, work.GPUs)
 	}
 	return renderPage("board.html", struct {
@@ -232,7 +235,8 @@ func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 		WithoutInteractivity               int
 		Tasks                              []string
 		Concs                              []int
-	}{f, v, template.JS(text), search, workload, baselineWorkload, without, slices.Sorted(maps.Keys(tasks)), slices.Sorted(maps.Keys(concs))})
+	}{f, v, template.JS(text), search, workload, baselineWorkload, without,
+		slices.Sorted(maps.Keys(tasks)), slices.Sorted(maps.Keys(concs))})
 }
 
 const historyPage = 200

@@ -76,13 +76,17 @@ func positive(st *sqlite.Stmt, col int) *float64 {
 }
 
 func (b *Board) scan(st *sqlite.Stmt) Submission {
-	s := Submission{ID: st.ColumnInt64(0), Team: st.ColumnText(1), ISL: st.ColumnInt(2), OSL: st.ColumnInt(3), Conc: st.ColumnInt(4),
+	s := Submission{ID: st.ColumnInt64(0), Team: st.ColumnText(1), ISL: st.ColumnInt(2), OSL: st.ColumnInt(3),
+		Conc:  st.ColumnInt(4),
 		E2EMs: st.ColumnFloat(5), TputPerGPU: st.ColumnFloat(6), Interactivity: floatOf(st, 7),
-		BitsPerByte: positive(st, 8), BytePerplexity: positive(st, 9), WordPerplexity: positive(st, 10), GSM8K: floatOf(st, 11),
-		Task: st.ColumnText(12), Model: st.ColumnText(13), Engine: st.ColumnText(14), RangeRatio: floatOf(st, 15), GPUs: intOf(st, 16), Prompts: intOf(st, 17),
+		BitsPerByte: positive(st, 8), BytePerplexity: positive(st, 9), WordPerplexity: positive(st,
+			10), GSM8K: floatOf(st, 11),
+		Task: st.ColumnText(12), Model: st.ColumnText(13), Engine: st.ColumnText(14), RangeRatio: floatOf(st,
+			15), GPUs: intOf(st, 16), Prompts: intOf(st, 17),
 		Apart: st.ColumnText(18), Marks: strings.Fields(st.ColumnText(19)), Unlike: st.ColumnText(20),
-		ClientLimited: st.ColumnBool(21), Signed: st.ColumnBool(22), Hidden: st.ColumnBool(23), ResultSHA256: st.ColumnText(24),
-		Submitted: time.UnixMilli(st.ColumnInt64(25)).UTC()}
+		ClientLimited: st.ColumnBool(21), Signed: st.ColumnBool(22), Hidden: st.ColumnBool(23),
+		ResultSHA256: st.ColumnText(24),
+		Submitted:    time.UnixMilli(st.ColumnInt64(25)).UTC()}
 	if p, ok := b.baseline.Point(s.ISL, s.OSL, s.Conc); ok {
 		e2e, tput := s.E2EMs/p.MedianE2E, s.TputPerGPU/p.TputPerGPU
 		s.E2ERatio, s.TputRatio = &e2e, &tput
@@ -139,7 +143,8 @@ func (b *Board) submission(ctx context.Context, id int64) (Submission, error) {
 
 // byEvent finds the submission that a Gradio call made.
 func (b *Board) byEvent(ctx context.Context, eventID string) (Submission, error) {
-	rows, err := b.list(ctx, "SELECT "+columns+" FROM submissions s JOIN teams t ON t.id = s.team_id WHERE s.event_id = ?", eventID)
+	rows, err := b.list(ctx, "SELECT "+columns+" FROM submissions s JOIN teams t ON t.id = s.team_id WHERE "+
+		"s.event_id = ?", eventID)
 	if err == nil && len(rows) == 0 {
 		err = errNotFound
 	}
@@ -153,7 +158,8 @@ func (b *Board) byEvent(ctx context.Context, eventID string) (Submission, error)
 func (b *Board) resultFile(ctx context.Context, id int64) ([]byte, error) {
 	var zipped []byte
 	err := b.store.read(ctx, func(c *sqlite.Conn) error {
-		return sqlitex.Execute(c, "SELECT r.content FROM results r JOIN submissions s ON s.result_sha256 = r.sha256 WHERE s.id = ?",
+		return sqlitex.Execute(c, "SELECT r.content FROM results r JOIN submissions s ON s.result_sha256 = "+
+			"r.sha256 WHERE s.id = ?",
 			&sqlitex.ExecOptions{Args: []any{id}, ResultFunc: func(st *sqlite.Stmt) error {
 				zipped = make([]byte, st.ColumnLen(0))
 				st.ColumnBytes(0, zipped)
@@ -173,13 +179,14 @@ func (b *Board) resultFile(ctx context.Context, id int64) ([]byte, error) {
 func (b *Board) combinations(ctx context.Context) ([]matrix.Combination, error) {
 	out := slices.Clone(matrix.Standard)
 	err := b.store.read(ctx, func(c *sqlite.Conn) error {
-		return sqlitex.Execute(c, "SELECT DISTINCT isl, osl FROM standings ORDER BY isl, osl LIMIT 200", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
-			c := matrix.Combination{ISL: st.ColumnInt(0), OSL: st.ColumnInt(1)}
-			if !c.IsStandard() {
-				out = append(out, c)
-			}
-			return nil
-		}})
+		return sqlitex.Execute(c, "SELECT DISTINCT isl, osl FROM standings ORDER BY isl, osl LIMIT 200",
+			&sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+				c := matrix.Combination{ISL: st.ColumnInt(0), OSL: st.ColumnInt(1)}
+				if !c.IsStandard() {
+					out = append(out, c)
+				}
+				return nil
+			}})
 	})
 	return out, err
 }

@@ -52,7 +52,8 @@ func (b *Board) gradioJoin(w http.ResponseWriter, r *http.Request) {
 		b.failGradio(w, r, err)
 		return
 	}
-	done := event{"msg": "process_completed", "event_id": id, "success": reason == "", "output": event{"data": outputs, "is_generating": false}}
+	done := event{"msg": "process_completed", "event_id": id, "success": reason == "",
+		"output": event{"data": outputs, "is_generating": false}}
 	if reason != "" {
 		done["output"] = event{"error": reason, "title": "Refused"}
 	}
@@ -120,11 +121,13 @@ func (b *Board) gradioConfig(w http.ResponseWriter, r *http.Request) {
 		if f.kind == "string" {
 			kind = "textbox"
 		}
-		components = append(components, component{i + 1, kind, map[string]any{"label": f.label, "name": f.name}, map[string]any{"type": f.kind}})
+		components = append(components, component{i + 1, kind, map[string]any{"label": f.label, "name": f.name},
+			map[string]any{"type": f.kind}})
 		inputs = append(inputs, i+1)
 	}
 	output := len(fields) + 1
-	components = append(components, component{output, "textbox", map[string]any{"label": "Answer", "name": "answer"}, map[string]any{"type": "string"}})
+	components = append(components, component{output, "textbox", map[string]any{"label": "Answer", "name": "answer"},
+		map[string]any{"type": "string"}})
 	writeJSON(w, http.StatusOK, map[string]any{
 		"version": "5.0.0", "api_prefix": "/gradio_api", "mode": "blocks", "title": "inferbench leaderboard",
 		"protocol": "sse_v3", "is_space": false, "show_api": true, "connect_heartbeat": false, "enable_queue": true,
@@ -144,8 +147,9 @@ func (b *Board) gradioInfo(w http.ResponseWriter, r *http.Request) {
 		if kind == "string" {
 			py["type"], part = "str", "Textbox"
 		}
-		return map[string]any{"label": label, "parameter_name": name, "parameter_has_default": false, "parameter_default": nil,
-			"type": map[string]any{"type": kind}, "python_type": py, "component": part, "example_input": nil}
+		return map[string]any{"label": label, "parameter_name": name, "parameter_has_default": false,
+			"parameter_default": nil,
+			"type":              map[string]any{"type": kind}, "python_type": py, "component": part, "example_input": nil}
 	}
 	var parameters []any
 	for _, f := range fields {

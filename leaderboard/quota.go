@@ -138,7 +138,10 @@ func (b *Board) hasRoom(c *sqlite.Conn) error {
 	}
 	size := int64(1)
 	for _, pragma := range []string{"PRAGMA page_count", "PRAGMA page_size"} {
-		err := sqlitex.Execute(c, pragma, &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error { size *= st.ColumnInt64(0); return nil }})
+		err := sqlitex.Execute(c, pragma, &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+			size *= st.ColumnInt64(0)
+			return nil
+		}})
 		if err != nil {
 			return err
 		}

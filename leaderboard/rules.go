@@ -142,7 +142,8 @@ func (e Entry) checkFigures() error {
 	figures := []figure{{"e2e_ms", e.E2EMs}, {"tput_per_gpu", e.TputPerGPU}}
 	wikitext := e.BitsPerByte != 0 || e.BytePerplexity != 0 || e.WordPerplexity != 0
 	if wikitext || e.GSM8K == nil {
-		figures = append(figures, figure{"bits_per_byte", e.BitsPerByte}, figure{"byte_perplexity", e.BytePerplexity}, figure{"word_perplexity", e.WordPerplexity})
+		figures = append(figures, figure{"bits_per_byte", e.BitsPerByte}, figure{"byte_perplexity", e.BytePerplexity},
+			figure{"word_perplexity", e.WordPerplexity})
 	}
 	if e.Interactivity != nil {
 		figures = append(figures, figure{"interactivity", *e.Interactivity})
@@ -158,11 +159,13 @@ func (e Entry) checkFigures() error {
 	if wikitext {
 		// Both are one log-likelihood over the same bytes.
 		if want := math.Exp2(e.BitsPerByte); math.Abs(e.BytePerplexity/want-1) > 1e-3 {
-			return breaks("bits_per_byte %g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", e.BitsPerByte, e.BytePerplexity, want)
+			return breaks("bits_per_byte %g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f",
+				e.BitsPerByte, e.BytePerplexity, want)
 		}
 		// A word is at least a byte, so the same log-likelihood over fewer words.
 		if e.WordPerplexity < e.BytePerplexity*(1-1e-6) {
-			return breaks("word_perplexity %g is below byte_perplexity %g, which no text allows", e.WordPerplexity, e.BytePerplexity)
+			return breaks("word_perplexity %g is below byte_perplexity %g, which no text allows", e.WordPerplexity,
+				e.BytePerplexity)
 		}
 	}
 	return e.littlesLaw()
@@ -177,9 +180,12 @@ func (e Entry) littlesLaw() error {
 	gpus := float64(e.Conc) * float64(e.ISL+e.OSL) / (e.E2EMs / 1000 * e.TputPerGPU)
 	switch {
 	case gpus < 0.5:
-		return breaks("implausible: %g tok/s/GPU for %g ms are more tokens than CONC %d requests of %d tokens have, even on one GPU", e.TputPerGPU, e.E2EMs, e.Conc, e.ISL+e.OSL)
+		return breaks("implausible: %g tok/s/GPU for %g ms are more tokens than CONC %d requests of %d tokens "+
+			"have, even on one GPU", e.TputPerGPU, e.E2EMs, e.Conc, e.ISL+e.OSL)
 	case gpus > 4096:
-		return breaks("implausible: %g tok/s/GPU at %g ms would take %.0f GPUs for CONC %d requests of %d tokens (e2e_ms is in milliseconds, throughput in tokens a second and GPU)", e.TputPerGPU, e.E2EMs, gpus, e.Conc, e.ISL+e.OSL)
+		return breaks("implausible: %g tok/s/GPU at %g ms would take %.0f GPUs for CONC %d requests of %d tokens "+
+			"(e2e_ms is in milliseconds, throughput in tokens a second and GPU)",
+			e.TputPerGPU, e.E2EMs, gpus, e.Conc, e.ISL+e.OSL)
 	case e.Interactivity != nil && 20*float64(e.OSL)*1000 / *e.Interactivity < e.E2EMs:
 		return breaks("implausible: %d tokens at %g tok/s/user take far less than %g ms", e.OSL, *e.Interactivity, e.E2EMs)
 	}

@@ -38,7 +38,8 @@ func (b *Board) rank(c *sqlite.Conn, at place, conc int, id int64, tput, e2e flo
 			interactivity = excluded.interactivity
 		WHERE excluded.tput_per_gpu > best.tput_per_gpu OR (excluded.tput_per_gpu = best.tput_per_gpu AND excluded.e2e_ms < best.e2e_ms)
 		RETURNING conc`,
-		&sqlitex.ExecOptions{Args: at.args(conc, id, tput, e2e, orNull(interactivity)), ResultFunc: func(*sqlite.Stmt) error { changed = true; return nil }})
+		&sqlitex.ExecOptions{Args: at.args(conc, id, tput, e2e, orNull(interactivity)),
+			ResultFunc: func(*sqlite.Stmt) error { changed = true; return nil }})
 	if err != nil || !changed {
 		return err
 	}
@@ -69,26 +70,27 @@ func (b *Board) stand(c *sqlite.Conn, at place) error {
 	var above, aboveE, n int
 	var best float64
 	var ratio *float64
-	err := sqlitex.Execute(c, "SELECT conc, tput_per_gpu, e2e_ms, interactivity FROM best WHERE"+ofPlace, &sqlitex.ExecOptions{
-		Args: at.args(), ResultFunc: func(st *sqlite.Stmt) error {
-			n++
-			tput := st.ColumnFloat(1)
-			best = max(best, tput)
-			i := slices.IndexFunc(points, func(p baselines.Point) bool { return p.Conc == st.ColumnInt(0) })
-			if i < 0 {
+	err := sqlitex.Execute(c, "SELECT conc, tput_per_gpu, e2e_ms, interactivity FROM best WHERE"+ofPlace,
+		&sqlitex.ExecOptions{
+			Args: at.args(), ResultFunc: func(st *sqlite.Stmt) error {
+				n++
+				tput := st.ColumnFloat(1)
+				best = max(best, tput)
+				i := slices.IndexFunc(points, func(p baselines.Point) bool { return p.Conc == st.ColumnInt(0) })
+				if i < 0 {
+					return nil
+				}
+				if r := tput / points[i].TputPerGPU; ratio == nil || r > *ratio {
+					ratio = &r
+				}
+				if !st.ColumnIsNull(3) && pareto.Above(pareto.Point{X: st.ColumnFloat(3), Y: tput}, refI, pareto.High) {
+					above++
+				}
+				if pareto.Above(pareto.Point{X: st.ColumnFloat(2), Y: tput}, refE, pareto.Low) {
+					aboveE++
+				}
 				return nil
-			}
-			if r := tput / points[i].TputPerGPU; ratio == nil || r > *ratio {
-				ratio = &r
-			}
-			if !st.ColumnIsNull(3) && pareto.Above(pareto.Point{X: st.ColumnFloat(3), Y: tput}, refI, pareto.High) {
-				above++
-			}
-			if pareto.Above(pareto.Point{X: st.ColumnFloat(2), Y: tput}, refE, pareto.Low) {
-				aboveE++
-			}
-			return nil
-		}})
+			}})
 	switch {
 	case err != nil:
 		return err
@@ -139,7 +141,8 @@ func (b *Board) settle(ctx context.Context) error {
 				return err
 			}
 		}
-		return sqlitex.Execute(c, "INSERT INTO settings (name, value) VALUES ('rules', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+		return sqlitex.Execute(c, "INSERT INTO settings (name, value) VALUES ('rules', ?) ON CONFLICT DO UPDATE "+
+			"SET value = excluded.value",
 			&sqlitex.ExecOptions{Args: []any{now}})
 	})
 }
@@ -151,16 +154,18 @@ func lookAgain(c *sqlite.Conn) error {
 		shown, key string
 	}
 	var teams []team
-	err := sqlitex.Execute(c, "SELECT id, name, name_key FROM teams", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
-		teams = append(teams, team{st.ColumnInt64(0), st.ColumnText(1), st.ColumnText(2)})
-		return nil
-	}})
+	err := sqlitex.Execute(c, "SELECT id, name, name_key FROM teams",
+		&sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+			teams = append(teams, team{st.ColumnInt64(0), st.ColumnText(1), st.ColumnText(2)})
+			return nil
+		}})
 	for _, t := range teams {
 		if err != nil {
 			return err
 		}
 		n := withLooks(t.shown, t.key)
-		err = sqlitex.Execute(c, "UPDATE teams SET looks = ?, looks_shown = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{n.looks, n.looksShown, t.id}})
+		err = sqlitex.Execute(c, "UPDATE teams SET looks = ?, looks_shown = ? WHERE id = ?",
+			&sqlitex.ExecOptions{Args: []any{n.looks, n.looksShown, t.id}})
 	}
 	return err
 }
@@ -183,7 +188,8 @@ func (b *Board) checkAgain(c *sqlite.Conn) error {
 		}
 		err = sqlitex.Execute(c, `UPDATE submissions SET apart = ?, marks = ?, unlike = ?, run = ?, prompts = ?, client_limited = ?,
 			task = CASE WHEN ? = '' THEN task ELSE ? END, interactivity = CASE WHEN result_sha256 IS NULL THEN interactivity ELSE ? END WHERE id = ?`,
-			&sqlitex.ExecOptions{Args: []any{d.apart, strings.Join(d.marks, " "), strings.Join(d.unlike, "; "), runOf(d.run), orNull(d.prompts),
+			&sqlitex.ExecOptions{Args: []any{d.apart, strings.Join(d.marks, " "), strings.Join(d.unlike, "; "),
+				runOf(d.run), orNull(d.prompts),
 				slices.Contains(d.marks, rules.ClientLimited), d.task, d.task, orNull(d.interactivity), id}})
 		if err != nil {
 			return err
@@ -199,8 +205,10 @@ func next(c *sqlite.Conn, last int64) (id int64, e Entry, err error) {
 		FROM submissions s LEFT JOIN results r ON r.sha256 = s.result_sha256 WHERE s.id > ? ORDER BY s.id LIMIT 1`,
 		&sqlitex.ExecOptions{Args: []any{last}, ResultFunc: func(st *sqlite.Stmt) error {
 			id = st.ColumnInt64(0)
-			e = Entry{ISL: st.ColumnInt(1), OSL: st.ColumnInt(2), Conc: st.ColumnInt(3), E2EMs: st.ColumnFloat(4), TputPerGPU: st.ColumnFloat(5),
-				BitsPerByte: st.ColumnFloat(6), BytePerplexity: st.ColumnFloat(7), WordPerplexity: st.ColumnFloat(8), GSM8K: floatOf(st, 9)}
+			e = Entry{ISL: st.ColumnInt(1), OSL: st.ColumnInt(2), Conc: st.ColumnInt(3), E2EMs: st.ColumnFloat(4),
+				TputPerGPU:  st.ColumnFloat(5),
+				BitsPerByte: st.ColumnFloat(6), BytePerplexity: st.ColumnFloat(7), WordPerplexity: st.ColumnFloat(8),
+				GSM8K: floatOf(st, 9)}
 			if !st.ColumnIsNull(10) {
 				zipped = make([]byte, st.ColumnLen(10))
 				st.ColumnBytes(10, zipped)
@@ -234,10 +242,11 @@ func (b *Board) rankAll(c *sqlite.Conn) error {
 		return err
 	}
 	var all []place
-	err = sqlitex.Execute(c, "SELECT DISTINCT isl, osl, apart, team_id FROM best", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
-		all = append(all, place{st.ColumnInt(0), st.ColumnInt(1), st.ColumnText(2), st.ColumnInt64(3)})
-		return nil
-	}})
+	err = sqlitex.Execute(c, "SELECT DISTINCT isl, osl, apart, team_id FROM best",
+		&sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+			all = append(all, place{st.ColumnInt(0), st.ColumnInt(1), st.ColumnText(2), st.ColumnInt64(3)})
+			return nil
+		}})
 	for _, at := range all {
 		if err == nil {
 			err = b.stand(c, at)

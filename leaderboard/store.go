@@ -93,7 +93,8 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return fail(errors.Join(err, conn.Close()))
 	}
-	st := &store{path: path, pool: pool, writes: make(chan write, 4*maxTogether), closed: make(chan struct{}), checkpointed: make(chan struct{})}
+	st := &store{path: path, pool: pool, writes: make(chan write, 4*maxTogether), closed: make(chan struct{}),
+		checkpointed: make(chan struct{})}
 	checkpoints, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return fail(errors.Join(err, conn.Close(), pool.Close()))
@@ -253,10 +254,11 @@ func backup(ctx context.Context, path, to string) (submissions int, err error) {
 		err = fmt.Errorf("the copy is damaged: %s", state)
 	}
 	if err == nil {
-		err = sqlitex.Execute(copied, "SELECT count(*) FROM submissions", &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-			submissions = s.ColumnInt(0)
-			return nil
-		}})
+		err = sqlitex.Execute(copied, "SELECT count(*) FROM submissions",
+			&sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+				submissions = s.ColumnInt(0)
+				return nil
+			}})
 	}
 	if err == nil {
 		err = os.Rename(part, to)

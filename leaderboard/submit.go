@@ -141,7 +141,8 @@ func (b *Board) insert(c *sqlite.Conn, s row, token string) (receipt, error) {
 	}
 	var old receipt
 	var payload string
-	err = sqlitex.Execute(c, "SELECT id, event_id, payload_sha256 FROM submissions WHERE team_id = ? AND idempotency_key = ?",
+	err = sqlitex.Execute(c, "SELECT id, event_id, payload_sha256 FROM submissions WHERE team_id = ? AND "+
+		"idempotency_key = ?",
 		&sqlitex.ExecOptions{Args: []any{team, s.key}, ResultFunc: func(st *sqlite.Stmt) error {
 			old, payload = receipt{ID: st.ColumnInt64(0), EventID: st.ColumnText(1), Again: true}, st.ColumnText(2)
 			return nil
@@ -178,13 +179,16 @@ func (b *Board) insert(c *sqlite.Conn, s row, token string) (receipt, error) {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		&sqlitex.ExecOptions{Args: []any{team, s.key, s.payload, s.eventID, s.ISL, s.OSL, s.Conc,
 			s.E2EMs, s.TputPerGPU, orNull(s.interactivity), s.BitsPerByte, s.BytePerplexity, s.WordPerplexity, orNull(s.GSM8K),
-			s.model, s.engine, s.task, orNull(s.rangeRatio), orNull(s.gpus), orNull(s.prompts), s.apart, strings.Join(s.marks, " "),
-			strings.Join(s.unlike, "; "), runOf(s.run), slices.Contains(s.marks, rules.ClientLimited), signed, resultSHA, s.now.UnixMilli()}})
+			s.model, s.engine, s.task, orNull(s.rangeRatio), orNull(s.gpus), orNull(s.prompts), s.apart,
+			strings.Join(s.marks, " "),
+			strings.Join(s.unlike, "; "), runOf(s.run), slices.Contains(s.marks,
+				rules.ClientLimited), signed, resultSHA, s.now.UnixMilli()}})
 	if err != nil {
 		return receipt{}, err
 	}
 	r := receipt{ID: c.LastInsertRowID(), EventID: s.eventID}
-	if err := b.rank(c, place{s.ISL, s.OSL, s.apart, team}, s.Conc, r.ID, s.TputPerGPU, s.E2EMs, s.interactivity); err != nil {
+	if err := b.rank(c, place{s.ISL, s.OSL, s.apart, team}, s.Conc, r.ID, s.TputPerGPU, s.E2EMs,
+		s.interactivity); err != nil {
 		return receipt{}, err
 	}
 	s.from.did(len(s.gz), isNew)
@@ -206,7 +210,10 @@ func ownRun(c *sqlite.Conn, team int64, run string) error {
 	}
 	var owner string
 	err := sqlitex.Execute(c, `SELECT t.name FROM submissions s JOIN teams t ON t.id = s.team_id WHERE s.run = ? AND s.team_id <> ? LIMIT 1`,
-		&sqlitex.ExecOptions{Args: []any{run, team}, ResultFunc: func(st *sqlite.Stmt) error { owner = st.ColumnText(0); return nil }})
+		&sqlitex.ExecOptions{Args: []any{run, team}, ResultFunc: func(st *sqlite.Stmt) error {
+			owner = st.ColumnText(0)
+			return nil
+		}})
 	if err == nil && owner != "" {
 		err = fmt.Errorf("%w: %q", ErrOthersRun, owner)
 	}
@@ -230,19 +237,23 @@ func admit(c *sqlite.Conn, s row, token string, policy Policy) (team int64, sign
 	given := sha256.Sum256([]byte(token))
 	switch {
 	case hash != nil && token == "":
-		return 0, false, false, fmt.Errorf("%w: the name %q is claimed; send its token as Authorization: Bearer … (LEADERBOARD_TOKEN)", ErrToken, s.Team)
+		return 0, false, false, fmt.Errorf("%w: the name %q is claimed; send its token as Authorization: Bearer … "+
+			"(LEADERBOARD_TOKEN)", ErrToken, s.Team)
 	case hash != nil && subtle.ConstantTimeCompare(hash, given[:]) != 1:
 		return 0, false, false, fmt.Errorf("%w: the name %q is claimed with another token", ErrToken, s.Team)
 	case hash != nil:
 		return known, true, false, nil
 	case policy == Issued:
-		return 0, false, false, fmt.Errorf("%w: this board lists teams that its admin gave a token, and %q has none", ErrToken, s.Team)
+		return 0, false, false, fmt.Errorf("%w: this board lists teams that its admin gave a token, and %q has none",
+			ErrToken, s.Team)
 	case token == "" && policy == Claim:
-		return 0, false, false, fmt.Errorf("%w: this board wants one with every submission (Authorization: Bearer …, LEADERBOARD_TOKEN); the first claims the name", ErrToken)
+		return 0, false, false, fmt.Errorf("%w: this board wants one with every submission (Authorization: Bearer "+
+			"…, LEADERBOARD_TOKEN); the first claims the name", ErrToken)
 	case token == "" && known != 0:
 		return known, false, false, nil
 	case token != "" && len(token) < minToken:
-		return 0, false, false, fmt.Errorf("%w: %d characters are easily guessed; want %d or more (openssl rand -hex 16)", ErrToken, len(token), minToken)
+		return 0, false, false, fmt.Errorf("%w: %d characters are easily guessed; want %d or more (openssl rand "+
+			"-hex 16)", ErrToken, len(token), minToken)
 	}
 	if token == "" {
 		team, err = addTeam(c, s.name, nil, s.now)
@@ -276,7 +287,8 @@ func addTeam(c *sqlite.Conn, n name, hash []byte, now time.Time) (int64, error) 
 	if hash != nil {
 		h = hash
 	}
-	err := sqlitex.Execute(c, "INSERT INTO teams (name, name_key, looks, looks_shown, token_hash, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+	err := sqlitex.Execute(c, "INSERT INTO teams (name, name_key, looks, looks_shown, token_hash, created_ms) "+
+		"VALUES (?, ?, ?, ?, ?, ?)",
 		&sqlitex.ExecOptions{Args: []any{n.shown, n.key, n.looks, n.looksShown, h, now.UnixMilli()}})
 	return c.LastInsertRowID(), err
 }
@@ -284,7 +296,8 @@ func addTeam(c *sqlite.Conn, n name, hash []byte, now time.Time) (int64, error) 
 // claim guards a name that was free. What was submitted under it before, by
 // whomever, stays in its history but leaves the board.
 func claim(c *sqlite.Conn, team int64, hash []byte) error {
-	err := sqlitex.Execute(c, "UPDATE teams SET token_hash = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{hash, team}})
+	err := sqlitex.Execute(c, "UPDATE teams SET token_hash = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{hash,
+		team}})
 	for _, table := range []string{"best", "standings"} {
 		if err == nil {
 			err = sqlitex.Execute(c, "DELETE FROM "+table+" WHERE team_id = ?", &sqlitex.ExecOptions{Args: []any{team}})
@@ -311,7 +324,8 @@ func (b *Board) Issue(ctx context.Context, team string) (string, error) {
 			_, err = addTeam(c, n, hash[:], time.Now())
 			return err
 		case old != nil:
-			return sqlitex.Execute(c, "UPDATE teams SET token_hash = ? WHERE id = ?", &sqlitex.ExecOptions{Args: []any{hash[:], id}})
+			return sqlitex.Execute(c, "UPDATE teams SET token_hash = ? WHERE id = ?",
+				&sqlitex.ExecOptions{Args: []any{hash[:], id}})
 		}
 		return claim(c, id, hash[:])
 	})

@@ -68,11 +68,14 @@ var apartGroups = []string{otherWorkload, unchecked, marked, embedded}
 
 var titles = map[string]struct{ title, why string }{
 	compared: {"On the baseline's workload", ""},
-	otherWorkload: {"On another workload", "Other lengths, prompts or GPUs than the baseline's: what lies above its curve here did other work. " +
+	otherWorkload: {"On another workload", "Other lengths, prompts or GPUs than the baseline's: what lies above " +
+		"its curve here did other work. " +
 		"The rows say what differs."},
-	unchecked: {"Figures alone", "They came without a result file, so nothing says on what workload they were measured, and nobody can check them."},
-	marked:    {"Marked", "True figures that are not comparable: the client was the limit, the run ended early, speculation was set, or accuracy did not run. The rows say which."},
-	embedded:  {"The embedded engine", "The suite's own engine, which says nothing about hardware."},
+	unchecked: {"Figures alone", "They came without a result file, so nothing says on what workload they were " +
+		"measured, and nobody can check them."},
+	marked: {"Marked", "True figures that are not comparable: the client was the limit, the run ended early, " +
+		"speculation was set, or accuracy did not run. The rows say which."},
+	embedded: {"The embedded engine", "The suite's own engine, which says nothing about hardware."},
 }
 
 // View is the board of one combination.
@@ -103,7 +106,8 @@ func (v *View) Groups() []Group {
 // view reads a combination's board: the teams whose names hold search, or all.
 func (b *Board) view(ctx context.Context, c matrix.Combination, search string) (*View, error) {
 	_, _, points := b.curves(c.ISL, c.OSL)
-	v := &View{ISL: c.ISL, OSL: c.OSL, Hardware: b.baseline.Hardware, Baseline: append([]baselines.Point{}, points...), Rows: []Submission{}, Others: []Group{}}
+	v := &View{ISL: c.ISL, OSL: c.OSL, Hardware: b.baseline.Hardware, Baseline: append([]baselines.Point{},
+		points...), Rows: []Submission{}, Others: []Group{}}
 	err := b.store.read(ctx, func(conn *sqlite.Conn) error {
 		for _, apart := range append([]string{compared}, apartGroups...) {
 			g, err := b.group(conn, c, apart, search, len(points))
@@ -125,7 +129,8 @@ func (b *Board) view(ctx context.Context, c matrix.Combination, search string) (
 const inOrder = ` ORDER BY above_i DESC, above_e DESC, best_tput DESC, team_id LIMIT ?6`
 
 func (b *Board) group(conn *sqlite.Conn, c matrix.Combination, apart, search string, of int) (Group, error) {
-	g := Group{Apart: apart, Teams: []Standing{}, Rows: []Submission{}, FrontInteractivity: []PlotPoint{}, FrontE2E: []PlotPoint{}}
+	g := Group{Apart: apart, Teams: []Standing{}, Rows: []Submission{}, FrontInteractivity: []PlotPoint{},
+		FrontE2E: []PlotPoint{}}
 	key := search
 	if n, err := nameOf(search); err == nil {
 		key = n.key
@@ -134,7 +139,8 @@ func (b *Board) group(conn *sqlite.Conn, c matrix.Combination, apart, search str
 	const these = ` FROM standings WHERE isl = ?1 AND osl = ?2 AND apart = ?3 AND (NOT ?5 OR team_id IN (
 		SELECT id FROM teams WHERE instr(name_key, ?4) > 0))`
 	run := func(sql string, args []any, each func(*sqlite.Stmt)) error {
-		return sqlitex.Execute(conn, sql, &sqlitex.ExecOptions{Args: args, ResultFunc: func(st *sqlite.Stmt) error { each(st); return nil }})
+		return sqlitex.Execute(conn, sql, &sqlitex.ExecOptions{Args: args,
+			ResultFunc: func(st *sqlite.Stmt) error { each(st); return nil }})
 	}
 	err := run("SELECT count(*)"+these, args[:5], func(st *sqlite.Stmt) { g.Total = st.ColumnInt(0) })
 	if err != nil || g.Total == 0 && apart != compared {
@@ -142,7 +148,8 @@ func (b *Board) group(conn *sqlite.Conn, c matrix.Combination, apart, search str
 	}
 	err = run(`SELECT t.name, above_i, above_e, best_tput, best_ratio FROM (SELECT *`+these+inOrder+`) JOIN teams t ON t.id = team_id
 		ORDER BY above_i DESC, above_e DESC, best_tput DESC, team_id`, args, func(st *sqlite.Stmt) {
-		g.Teams = append(g.Teams, Standing{Team: st.ColumnText(0), Interactivity: Share{st.ColumnInt(1), of}, E2E: Share{st.ColumnInt(2), of},
+		g.Teams = append(g.Teams, Standing{Team: st.ColumnText(0), Interactivity: Share{st.ColumnInt(1), of},
+			E2E:      Share{st.ColumnInt(2), of},
 			BestTput: st.ColumnFloat(3), BestTputRatio: floatOf(st, 4)})
 	})
 	if err != nil {

@@ -39,7 +39,8 @@ func listBaselines(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%g\t%d\t%s\n", name, h.Hardware, h.Model, len(h.Points), h.Workload.RandomRangeRatio, h.Workload.GPUs, h.Date)
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%g\t%d\t%s\n", name, h.Hardware, h.Model, len(h.Points),
+			h.Workload.RandomRangeRatio, h.Workload.GPUs, h.Date)
 	}
 	fmt.Fprintln(tab, "\nACCURACY (ACC_BASELINE)\tmodels\ttask\tcorpus\tmax length\ttolerance\t")
 	for _, name := range baselines.Names("accuracy") {
@@ -47,7 +48,8 @@ func listBaselines(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%d\t±%g %%\t\n", name, strings.Join(a.Models, " "), a.Task, a.Corpus, a.MaxLength, a.Tolerance*100)
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%d\t±%g %%\t\n", name, strings.Join(a.Models, " "), a.Task, a.Corpus,
+			a.MaxLength, a.Tolerance*100)
 	}
 	return tab.Flush()
 }
@@ -105,7 +107,8 @@ func addBaselineCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: %d points of %s. Compare with it: HW_BASELINE=%s\n", file, len(h.Points), h.Model, h.Name)
+			fmt.Fprintf(c.OutOrStdout(), "%s: %d points of %s. Compare with it: HW_BASELINE=%s\n", file,
+				len(h.Points), h.Model, h.Name)
 			return nil
 		},
 	}

@@ -36,7 +36,8 @@ LEADERBOARD_* come from the environment or .env; flags go first.`,
 	}, serveCommand(), backupCommand(), issueCommand(),
 		sendCommand("submit DIR ...", "Send what PASSED in batch folders, for TEAM",
 			want(1, -1, "batch folders, as in make submit BATCH=batch_… TEAM=x"), submitBatches),
-		sendCommand("resubmit [DIR ...]", "Send the pending submissions of batch folders; none named means those of RESULTS_DIR",
+		sendCommand("resubmit [DIR ...]", "Send the pending submissions of batch folders; none named means those "+
+			"of RESULTS_DIR",
 			want(0, -1, "batch folders"), resubmitBatches))
 }
 
@@ -55,7 +56,8 @@ func serveCommand() *cobra.Command {
 	}
 	load = boardSettings(cmd, "listen", "leaderboard-listen")
 	f, q := cmd.Flags(), &c.Quota
-	f.StringVar((*string)(&c.Policy), "teams", "", "who may submit: open (no token needed), claim (the first token under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
+	f.StringVar((*string)(&c.Policy), "teams", "", "who may submit: open (no token needed), claim (the first token "+
+		"under a name claims it) or issued (tokens from the admin); default: open on loopback, else claim")
 	f.Float64Var(&q.Rate, "rate", q.Rate, "submissions a second and address; 0: no limit, as for the next three")
 	f.IntVar(&q.Submissions, "day-submissions", q.Submissions, "submissions a day and address")
 	f.IntVar(&q.Teams, "day-teams", q.Teams, "new teams a day and address")
@@ -79,7 +81,8 @@ func backupCommand() *cobra.Command {
 			}
 			n, err := leaderboard.Backup(c.Context(), s.Board.DB, to)
 			if err == nil {
-				fmt.Fprintf(c.OutOrStdout(), "%s: %d submissions, checked; to restore, stop the board and put it in the place of %s\n", to, n, s.Board.DB)
+				fmt.Fprintf(c.OutOrStdout(), "%s: %d submissions, checked; to restore, stop the board and put it "+
+					"in the place of %s\n", to, n, s.Board.DB)
 			}
 			return err
 		},
@@ -91,7 +94,8 @@ func backupCommand() *cobra.Command {
 func issueCommand() *cobra.Command {
 	var load func() (settings.Settings, error)
 	c := &cobra.Command{
-		Use: "issue TEAM", Short: "Give a team a token, and print it once", Args: want(1, 1, "one team name, as in inferbench board issue 'team x'"),
+		Use: "issue TEAM", Short: "Give a team a token, and print it once", Args: want(1, 1,
+			"one team name, as in inferbench board issue 'team x'"),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := load()
 			if err != nil {
@@ -113,7 +117,8 @@ func issueCommand() *cobra.Command {
 }
 
 // sendCommand is a command that sends what batch folders hold.
-func sendCommand(use, short string, args cobra.PositionalArgs, send func(context.Context, settings.Settings, []string) error) *cobra.Command {
+func sendCommand(use, short string, args cobra.PositionalArgs, send func(context.Context, settings.Settings,
+	[]string) error) *cobra.Command {
 	var load func() (settings.Settings, error)
 	c := &cobra.Command{Use: use, Short: short, Args: args, RunE: func(c *cobra.Command, dirs []string) error {
 		s, err := load()

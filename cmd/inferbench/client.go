@@ -33,10 +33,12 @@ func clientCommand() *cobra.Command {
 	var step time.Duration
 	var only string
 	var rounds int
-	cost := part("cost", "Processor time a token, beside a bare loop and the clients of others", func(ctx context.Context, j clientcheck.Job) error {
-		return clientcheck.Cost(ctx, j, step, rounds, only)
-	})
-	cost.Flags().DurationVar(&step, "step", 20*time.Millisecond, "time between the tokens of a stream; 0 is as fast as the engine can, several to a read")
+	cost := part("cost", "Processor time a token, beside a bare loop and the clients of others",
+		func(ctx context.Context, j clientcheck.Job) error {
+			return clientcheck.Cost(ctx, j, step, rounds, only)
+		})
+	cost.Flags().DurationVar(&step, "step", 20*time.Millisecond,
+		"time between the tokens of a stream; 0 is as fast as the engine can, several to a read")
 	cost.Flags().IntVar(&rounds, "rounds", 4, "times that each client runs, in turn with the others")
 	cost.Flags().StringVar(&only, "only", "", "clients to measure, with commas between; none means all that are installed")
 	part("bare", "", clientcheck.Bare).Hidden = true // the processes that cost and the others start

@@ -45,7 +45,8 @@ compared.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&o.regress, "max-regress", "", "exit 1 when a figure is worse by more than this, as 3%; empty only reports")
+	c.Flags().StringVar(&o.regress, "max-regress", "", "exit 1 when a figure is worse by more than this, as 3%; "+
+		"empty only reports")
 	c.Flags().Float64Var(&o.confidence, "confidence", 0.95, "of all intervals together")
 	c.Flags().BoolVar(&o.json, "json", false, "write JSON instead of a table")
 	return c

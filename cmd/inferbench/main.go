@@ -94,7 +94,8 @@ leaves a batch folder, which the other commands read.`,
 		Version: sweep.Version, SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddGroup(&cobra.Group{ID: "measure", Title: "Measure:"}, &cobra.Group{ID: "read", Title: "Read what was measured:"},
+	root.AddGroup(&cobra.Group{ID: "measure", Title: "Measure:"}, &cobra.Group{ID: "read",
+		Title: "Read what was measured:"},
 		&cobra.Group{ID: "other", Title: "Further:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"measure": {runCommand(), estimateCommand(), searchCommand(), fetchCommand(), settingsCommand()},

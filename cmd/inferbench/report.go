@@ -35,7 +35,8 @@ at its end: after a kill, or with another price or power.`,
 				return err
 			}
 			for _, dir := range dirs {
-				if err := report.Write(dir, report.Options{GPUHourUSD: set.Results.GPUHourUSD, GPUWatts: set.Results.GPUWatts}); err != nil {
+				if err := report.Write(dir, report.Options{GPUHourUSD: set.Results.GPUHourUSD,
+					GPUWatts: set.Results.GPUWatts}); err != nil {
 					return err
 				}
 				fmt.Fprintln(c.OutOrStdout(), filepath.Join(dir, report.HTMLName))

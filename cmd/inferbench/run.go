@@ -58,14 +58,18 @@ nothing could be run.`
 // sweepCommand is a command that takes the settings of a sweep; given are those
 // that it gives itself.
 func sweepCommand(name string, given map[string]string) *cobra.Command {
-	return settingsOf(name, given, func(flags *flag.FlagSet, w io.Writer) int { return suite.Main(flags, suite.Tests{Out: w}) })
+	return settingsOf(name, given, func(flags *flag.FlagSet, w io.Writer) int {
+		return suite.Main(flags,
+			suite.Tests{Out: w})
+	})
 }
 
 // settingsOf is a command that takes settings, given are those that it gives
 // itself, and does what do does with them.
 func settingsOf(name string, given map[string]string, do func(*flag.FlagSet, io.Writer) int) *cobra.Command {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.String("run", "", "tests and cells to run, a pattern as of go test: TestAccuracy, TestServing/isl=1024/osl=1024/conc=4")
+	flags.String("run", "", "tests and cells to run, a pattern as of go test: TestAccuracy, "+
+		"TestServing/isl=1024/osl=1024/conc=4")
 	flags.String("skip", "", "tests and cells to leave out, likewise")
 	flags.Int("count", 1, "passes over each cell")
 	own := pflag.NewFlagSet(name, pflag.ContinueOnError)
@@ -100,7 +104,8 @@ func settingsOf(name string, given map[string]string, do func(*flag.FlagSet, io.
 		if err := settings.WriteHelp(&table); err != nil {
 			return
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s\n\nUsage:\n  inferbench %s\n\nExamples:\n%s\n\nFlags:\n%s\nSettings: name, flag, default, meaning\n%s",
+		fmt.Fprintf(c.OutOrStdout(), "%s\n\nUsage:\n  inferbench %s\n\nExamples:\n%s\n\nFlags:\n%s\nSettings: "+
+			"name, flag, default, meaning\n%s",
 			c.Long, c.Use, c.Example, own.FlagUsages(), table.String())
 	})
 	return c

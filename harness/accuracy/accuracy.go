@@ -29,13 +29,14 @@ const DefaultMaxLength = 2048
 type Options struct {
 	Task string // by its name, see [Names]; "" = the default
 
-	Files     map[string]string // paths of data files by the setting that names them (WIKITEXT, GSM8K, …); without one, what fits the server
-	Cache     corpus.Cache      // where fetched data files are kept, and come from
-	MaxLength int               // tokens that a window and the generated token take at most; 0 = DefaultMaxLength
-	Conc      int               // requests in flight; 0 = 1
-	Tokenizer string            // path of the model's tokenizer.json, for a server that has no /tokenize
-	Prefix    *int32            // token that the first one of a document is conditioned on; nil = ask
-	Retry     server.Retry      // of each request
+	// Paths of data files by the setting that names them (WIKITEXT, GSM8K, …); without one, what fits the server
+	Files     map[string]string
+	Cache     corpus.Cache // where fetched data files are kept, and come from
+	MaxLength int          // tokens that a window and the generated token take at most; 0 = DefaultMaxLength
+	Conc      int          // requests in flight; 0 = 1
+	Tokenizer string       // path of the model's tokenizer.json, for a server that has no /tokenize
+	Prefix    *int32       // token that the first one of a document is conditioned on; nil = ask
+	Retry     server.Retry // of each request
 
 	Shots     int   // worked examples before each question; 0 = those of Baseline, else DefaultShots
 	Lengths   []int // tokens of the prompts of a RULER task; none = 4096
@@ -90,7 +91,8 @@ func (o *Options) fits(t *server.Server) error {
 	case WindowLength(o.MaxLength) < 2:
 		return fmt.Errorf("ACC_MAX_LENGTH=%d leaves no room for a window: want 4 or more", o.MaxLength)
 	case t.MaxLen > 0 && o.MaxLength > t.MaxLen:
-		return fmt.Errorf("ACC_MAX_LENGTH=%d is more than the %d tokens that the server takes: set it to that or less (a baseline holds for its own length alone)", o.MaxLength, t.MaxLen)
+		return fmt.Errorf("ACC_MAX_LENGTH=%d is more than the %d tokens that the server takes: set it to that or "+
+			"less (a baseline holds for its own length alone)", o.MaxLength, t.MaxLen)
 	}
 	return nil
 }

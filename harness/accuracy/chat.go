@@ -63,13 +63,16 @@ func askAll(ctx context.Context, t *server.Server, questions []chatQuestion, o O
 func (n Unanswered) tooMany(questions, genTokens int) error {
 	var words []string
 	if n.Cut > 0 {
-		words = append(words, fmt.Sprintf("%d of %d answers were cut at ACC_GEN_TOKENS=%d: raise it, and the server's context with it", n.Cut, questions, genTokens))
+		words = append(words, fmt.Sprintf("%d of %d answers were cut at ACC_GEN_TOKENS=%d: raise it, and the "+
+			"server's context with it", n.Cut, questions, genTokens))
 	}
 	if n.Empty > 0 {
-		words = append(words, fmt.Sprintf("%d of %d answers were empty after the reasoning: raise ACC_GEN_TOKENS=%d, or look at the server's reasoning parser and chat template", n.Empty, questions, genTokens))
+		words = append(words, fmt.Sprintf("%d of %d answers were empty after the reasoning: raise "+
+			"ACC_GEN_TOKENS=%d, or look at the server's reasoning parser and chat template", n.Empty, questions, genTokens))
 	}
 	if n.Refused > 0 {
-		words = append(words, fmt.Sprintf("%d of %d answers were refused: look at the server's filters and chat template", n.Refused, questions))
+		words = append(words, fmt.Sprintf("%d of %d answers were refused: look at the server's filters and chat "+
+			"template", n.Refused, questions))
 	}
 	return fmt.Errorf("no score: %s", strings.Join(words, "; "))
 }

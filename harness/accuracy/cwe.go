@@ -66,7 +66,8 @@ func numbered(words []string) string {
 }
 
 func cweText(list string) string {
-	return "Below is a numbered list of words. In these words, some appear more often than others. Memorize the ones that appear most often.\n" + list +
+	return "Below is a numbered list of words. In these words, some appear more often than others. Memorize the " +
+		"ones that appear most often.\n" + list +
 		"\nQuestion: What are the 10 most common words in the above list? " + cweAnswer
 }
 

@@ -148,7 +148,8 @@ type Divergence struct {
 // log-probabilities) yields NOT_RUN and the reason; so does a workload of chats,
 // whose prompt tokens are the server's own affair. The error is for what went
 // wrong on the way: a request that failed, a model that gives NaN, or ctx.
-func auditDecode(ctx context.Context, t *server.Server, src workload.Source, conc int, o decodeSample) (*DecodeAudit, error) {
+func auditDecode(ctx context.Context, t *server.Server, src workload.Source, conc int, o decodeSample) (*DecodeAudit,
+	error) {
 	if o.Sample == 0 {
 		o.Sample = min(max(2*conc, 8), 64)
 	}
@@ -231,7 +232,8 @@ func decodePrompts(ctx context.Context, t *server.Server, src workload.Source, o
 		seqs = append(seqs, s)
 	}
 	if len(seqs) == 0 {
-		return nil, errors.New("the workload has no prompt of two tokens or more that leaves room for two in the server's context")
+		return nil, errors.New("the workload has no prompt of two tokens or more that leaves room for two in the " +
+			"server's context")
 	}
 	return seqs, nil
 }
@@ -290,7 +292,8 @@ func judgeDecode(a *DecodeAudit, b *baselines.Accuracy) {
 	}
 	if len(a.NotNeutral) > 0 {
 		defer func() {
-			a.Reason += fmt.Sprintf("; the server refuses to have %s switched off, so its own defaults of these were in force", strings.Join(a.NotNeutral, ", "))
+			a.Reason += fmt.Sprintf("; the server refuses to have %s switched off, so its own defaults of these "+
+				"were in force", strings.Join(a.NotNeutral, ", "))
 		}()
 	}
 	if b == nil || b.DecodeArgmaxFloor == 0 {
@@ -299,7 +302,8 @@ func judgeDecode(a *DecodeAudit, b *baselines.Accuracy) {
 	}
 	floor := b.DecodeArgmaxFloor
 	a.Floor, a.Baseline = &floor, b.Name
-	words := fmt.Sprintf("%.2f %% of %d decoded tokens are the argmax when re-scored; the floor of %s is %.2f %%", 100**a.ArgmaxShare, a.Tokens, b.Name, 100*floor)
+	words := fmt.Sprintf("%.2f %% of %d decoded tokens are the argmax when re-scored; the floor of %s is %.2f %%",
+		100**a.ArgmaxShare, a.Tokens, b.Name, 100*floor)
 	if *a.ArgmaxShare >= floor {
 		a.Status, a.Reason = Passed, words
 		return

@@ -12,7 +12,8 @@ var rulerFWE = ruler{name: "ruler_fwe", genTokens: 50, drawn: 1, make: makeFWE}
 const fweAnswer = "Answer: According to the coded text above, the three most frequently appeared words are:"
 
 func fweText(words []string) string {
-	return "Read the following coded text and track the frequency of each coded word. Find the three most frequently appeared coded words. " +
+	return "Read the following coded text and track the frequency of each coded word. Find the three most " +
+		"frequently appeared coded words. " +
 		strings.Join(words, " ") + "\nQuestion: Do not provide any explanation. Please ignore the dots '....'. " +
 		"What are the three most frequently appeared words in the above coded text? " + fweAnswer
 }
@@ -79,7 +80,8 @@ func makeFWE(m *rulerMaker, length int) ([]rulerPrompt, error) {
 			used -= step
 			text = coded(vocabulary, used)
 		}
-		out = append(out, rulerPrompt{strings.TrimSuffix(text, " "+fweAnswer) + " " + fweAnswer, slices.Clone(vocabulary[1:4])})
+		out = append(out, rulerPrompt{strings.TrimSuffix(text, " "+fweAnswer) + " " + fweAnswer,
+			slices.Clone(vocabulary[1:4])})
 	}
 	return out, nil
 }

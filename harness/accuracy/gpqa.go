@@ -106,8 +106,10 @@ func (r gpqaRow) chat() []server.Message {
 	for i, c := range r.choices {
 		ask += fmt.Sprintf("\n(%c) %s", 'A'+i, c)
 	}
-	return []server.Message{{Role: "system", Content: "Here are some example questions from experts. Answer the final question yourself. " +
-		"You must follow the format of the previous questions exactly: 'The answer is (X).', where X is your answer.\n"}, {Role: "user", Content: ask}}
+	return []server.Message{{Role: "system", Content: "Here are some example questions from experts. Answer the " +
+		"final question yourself. " +
+		"You must follow the format of the previous questions exactly: 'The answer is (X).', where X is your " +
+		"answer.\n"}, {Role: "user", Content: ask}}
 }
 
 // gpqaRows reads the file that GPQA names. Choices are shuffled by one generator,
@@ -115,7 +117,8 @@ func (r gpqaRow) chat() []server.Message {
 func gpqaRows(o Options) ([]gpqaRow, TextID, error) {
 	path := o.Files["GPQA"]
 	if path == "" {
-		return nil, TextID{}, errors.New("GPQA is not set: the questions are gated (huggingface.co/datasets/Idavidrein/gpqa); accept their terms there, and set GPQA to the path of gpqa_diamond.csv")
+		return nil, TextID{}, errors.New("GPQA is not set: the questions are gated " +
+			"(huggingface.co/datasets/Idavidrein/gpqa); accept their terms there, and set GPQA to the path of gpqa_diamond.csv")
 	}
 	b, err := textfile.Read(path)
 	if err != nil {
@@ -138,7 +141,8 @@ func gpqaRows(o Options) ([]gpqaRow, TextID, error) {
 	return rows, id, nil
 }
 
-var gpqaColumns = []string{"Question", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3", "Correct Answer"}
+var gpqaColumns = []string{"Question", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3",
+	"Correct Answer"}
 
 func gpqaShuffled(records [][]string) ([]gpqaRow, error) {
 	if len(records) < 2 {

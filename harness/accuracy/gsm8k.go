@@ -107,10 +107,12 @@ func (m *ExactMatch) Figures() []Figure {
 func (m *ExactMatch) Differs(r *Result, b *baselines.Accuracy) []string {
 	diffs := append(otherText(r, b), otherShare(m.shares(), b)...)
 	if b.Shots != m.Shots {
-		diffs = append(diffs, fmt.Sprintf("it has %d worked examples a question, the run has %d (ACC_SHOTS)", b.Shots, m.Shots))
+		diffs = append(diffs, fmt.Sprintf("it has %d worked examples a question, the run has %d (ACC_SHOTS)", b.Shots,
+			m.Shots))
 	}
 	if b.ExamplesSHA256 != "" && b.ExamplesSHA256 != m.Examples.SHA256 {
-		diffs = append(diffs, fmt.Sprintf("its examples are drawn from SHA-256 %.8s…, the run's from %s (%.8s…)", b.ExamplesSHA256, m.Examples.Name, m.Examples.SHA256))
+		diffs = append(diffs, fmt.Sprintf("its examples are drawn from SHA-256 %.8s…, the run's from %s (%.8s…)",
+			b.ExamplesSHA256, m.Examples.Name, m.Examples.SHA256))
 	}
 	return diffs
 }
@@ -320,7 +322,8 @@ func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string,
 		o.GenTokens = DefaultGenTokens
 	}
 	if o.GenTokens < 1 || o.GenTokens+2 > o.MaxLength {
-		return nil, nil, fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d", o.GenTokens, o.MaxLength)
+		return nil, nil, fmt.Errorf("ACC_GEN_TOKENS=%d leaves no room for a question in ACC_MAX_LENGTH=%d",
+			o.GenTokens, o.MaxLength)
 	}
 	rows, err := gsm8kRows(ctx, t, o)
 	if err != nil {
@@ -336,12 +339,14 @@ func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string,
 	}
 	m := rows.match(wrote, extractStrict)
 	m.Shots, m.Examples, m.GenTokens = o.Shots, rows.trainID, o.GenTokens
-	return &Result{Measured: &m, Text: rows.testID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, wrote, nil
+	return &Result{Measured: &m, Text: rows.testID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name,
+		Path: "/v1/completions"}, wrote, nil
 }
 
 // questions reads the rows that the user names, else those that fit the server:
 // the suite's own for the embedded engine, the public ones for every other.
-func questions(ctx context.Context, t *server.Server, o Options, f corpus.File, own string) ([]Question, TextID, error) {
+func questions(ctx context.Context, t *server.Server, o Options, f corpus.File, own string) ([]Question, TextID,
+	error) {
 	path := o.Files[f.Setting]
 	id := TextID{Name: f.Name}
 	var b []byte

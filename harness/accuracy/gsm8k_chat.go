@@ -65,7 +65,8 @@ func solveByChat(ctx context.Context, t *server.Server, o Options) (*Result, []s
 	for i, examples := range rows.examples(o.Shots) {
 		var chat []server.Message
 		for _, e := range examples {
-			chat = append(chat, server.Message{Role: "user", Content: gsm8kChatText(e)}, server.Message{Role: "assistant", Content: e.Answer})
+			chat = append(chat, server.Message{Role: "user", Content: gsm8kChatText(e)},
+				server.Message{Role: "assistant", Content: e.Answer})
 		}
 		chat = append(chat, server.Message{Role: "user", Content: gsm8kChatText(rows.test[i])})
 		questions = append(questions, chatQuestion{chat, gsm8kChatStop, map[string]any{"top_p": 1}})
@@ -80,5 +81,6 @@ func solveByChat(ctx context.Context, t *server.Server, o Options) (*Result, []s
 }
 
 func gsm8kChatText(q Question) string {
-	return "Question: " + q.Question + "\nEnd your response with the answer on the last line, formatted as: #### [number]\nAnswer:"
+	return "Question: " + q.Question + "\nEnd your response with the answer on the last line, formatted as: #### " +
+		"[number]\nAnswer:"
 }

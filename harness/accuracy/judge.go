@@ -68,7 +68,8 @@ func otherText(r *Result, b *baselines.Accuracy) (diffs []string) {
 		diffs = append(diffs, fmt.Sprintf("its text is %s, the run's is %s", b.Corpus, r.Text.Name))
 	}
 	if b.CorpusSHA256 != "" && b.CorpusSHA256 != r.Text.SHA256 {
-		diffs = append(diffs, fmt.Sprintf("its text is %s (SHA-256 %.8s…), the run's is %s (%.8s…)", b.Corpus, b.CorpusSHA256, r.Text.Name, r.Text.SHA256))
+		diffs = append(diffs, fmt.Sprintf("its text is %s (SHA-256 %.8s…), the run's is %s (%.8s…)", b.Corpus,
+			b.CorpusSHA256, r.Text.Name, r.Text.SHA256))
 	}
 	return diffs
 }
@@ -113,7 +114,8 @@ func Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdict {
 // figures depend on besides the text.
 func unjudged(r *Result, b *baselines.Accuracy, with string) (Verdict, bool) {
 	if b == nil {
-		return Verdict{Status: NotRun, Reason: fmt.Sprintf("no accuracy baseline for this model on %s (SHA-256 %.8s…) with %s: the figures are recorded, not judged", r.Text.Name, r.Text.SHA256, with)}, true
+		return Verdict{Status: NotRun, Reason: fmt.Sprintf("no accuracy baseline for this model on %s (SHA-256 "+
+			"%.8s…) with %s: the figures are recorded, not judged", r.Text.Name, r.Text.SHA256, with)}, true
 	}
 	if err := Comparable(r, b); err != nil {
 		return Verdict{Status: Failed, Baseline: b.Name, Reason: err.Error()}, true
@@ -143,13 +145,16 @@ func judgeShare(r *Result, shares []Share, b *baselines.Accuracy, tolerance floa
 			continue
 		}
 		ok := s.Value >= floor
-		v.Limits[s.Limit] = Limit{Value: s.Value, Baseline: b.ExactMatch, Lower: &floor, Upper: &most, StdErr: s.StdErr, OK: &ok}
+		v.Limits[s.Limit] = Limit{Value: s.Value, Baseline: b.ExactMatch, Lower: &floor, Upper: &most,
+			StdErr: s.StdErr, OK: &ok}
 		words = append(words, fmt.Sprintf("exact_match (%s) %.4f", filter, s.Value))
 		if !ok {
 			v.Status = Failed
 		}
 		if math.Abs(s.Value-floor) < 2*s.StdErr && v.Warnings == nil {
-			v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: exact_match lies within two standard errors over questions of the floor, so that other questions might have given another verdict; ask more questions, or run it again before you quote it", r.Text.Name)}
+			v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: exact_match lies within two "+
+				"standard errors over questions of the floor, so that other questions might have given another "+
+				"verdict; ask more questions, or run it again before you quote it", r.Text.Name)}
 		}
 	}
 	v.Reason = fmt.Sprintf("%s, at least %.4f is asked for by %s", strings.Join(words, " and "), floor, b.Name)

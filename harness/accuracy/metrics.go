@@ -43,9 +43,11 @@ func measure(docs []scored) (*Metrics, error) {
 		windows += d.Windows
 	}
 	perByte, perWord := -ll/float64(bytes), -ll/float64(words)
-	m := &Metrics{BitsPerByte: perByte / math.Ln2, BytePerplexity: math.Exp(perByte), WordPerplexity: math.Exp(perWord), Windows: windows}
+	m := &Metrics{BitsPerByte: perByte / math.Ln2, BytePerplexity: math.Exp(perByte),
+		WordPerplexity: math.Exp(perWord), Windows: windows}
 	if math.IsInf(m.WordPerplexity, 0) || math.IsInf(m.BytePerplexity, 0) {
-		return nil, fmt.Errorf("the perplexity is beyond what a number can hold (%.0f nats a word): the model knows nothing of this text, or its tokens are not the server's", perWord)
+		return nil, fmt.Errorf("the perplexity is beyond what a number can hold (%.0f nats a word): the model "+
+			"knows nothing of this text, or its tokens are not the server's", perWord)
 	}
 	if len(docs) < 2 {
 		return m, nil
@@ -61,6 +63,7 @@ func measure(docs []scored) (*Metrics, error) {
 	}
 	b := ratioError(perByte, float64(bytes), func(d scored) int { return d.Bytes })
 	w := ratioError(perWord, float64(words), func(d scored) int { return d.Words })
-	m.StdErr = &StdErr{BitsPerByte: b / math.Ln2, BytePerplexity: m.BytePerplexity * b, WordPerplexity: m.WordPerplexity * w}
+	m.StdErr = &StdErr{BitsPerByte: b / math.Ln2, BytePerplexity: m.BytePerplexity * b,
+		WordPerplexity: m.WordPerplexity * w}
 	return m, nil
 }

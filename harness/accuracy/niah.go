@@ -29,7 +29,8 @@ func (m *rulerMaker) needle(lines int) needle {
 
 func (n needle) text() string {
 	var b strings.Builder
-	b.WriteString("A special magic number is hidden within the following text. Make sure to memorize it. I will quiz you about the number afterwards.\n")
+	b.WriteString("A special magic number is hidden within the following text. Make sure to memorize it. I will " +
+		"quiz you about the number afterwards.\n")
 	for i := range n.of {
 		if i == n.at {
 			fmt.Fprintf(&b, "One of the special magic numbers for %s is: %s.\n", n.key, n.value)
@@ -44,7 +45,8 @@ func (n needle) text() string {
 }
 
 func (n needle) prompt() rulerPrompt {
-	return rulerPrompt{n.text() + fmt.Sprintf(" The special magic number for %s mentioned in the provided text is", n.key), []string{n.value}}
+	return rulerPrompt{n.text() + fmt.Sprintf(" The special magic number for %s mentioned in the provided text is",
+		n.key), []string{n.value}}
 }
 
 func makeNIAH(m *rulerMaker, length int) ([]rulerPrompt, error) {

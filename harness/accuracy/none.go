@@ -49,5 +49,6 @@ func orChatOnly(ctx context.Context, t *server.Server, o Options, err error) err
 	if ctx.Err() != nil || !errors.As(err, &answered) || !t.ChatOnly(ctx, o.Retry) {
 		return err
 	}
-	return &Unmeasured{"the server answers chats alone, and this task asks /v1/completions; ACC_TASK=gsm8k-chat asks in chats"}
+	return &Unmeasured{"the server answers chats alone, and this task asks /v1/completions; ACC_TASK=gsm8k-chat " +
+		"asks in chats"}
 }

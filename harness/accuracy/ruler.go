@@ -107,13 +107,15 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 	m.Score = hits / float64(len(lengths))
 	n := rulerSamples * len(lengths)
 	_, m.StdErr = shareAndError(int(m.Score*float64(n)), n)
-	text := TextID{Name: fmt.Sprintf("%s at %s", r.name, strings.Trim(strings.ReplaceAll(fmt.Sprint(lengths), " ", ","), "[]")),
+	text := TextID{Name: fmt.Sprintf("%s at %s", r.name, strings.Trim(strings.ReplaceAll(fmt.Sprint(lengths), " ",
+		","), "[]")),
 		SHA256: corpus.Digest([]byte(id.String())), Documents: n}
 	return &Result{Measured: m, Text: text, Prefix: &tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, nil
 }
 
 // ask gives the mean share of the expected strings that the answers hold.
-func (r ruler) ask(ctx context.Context, t *server.Server, tok *source, prompts []rulerPrompt, o Options) (float64, error) {
+func (r ruler) ask(ctx context.Context, t *server.Server, tok *source, prompts []rulerPrompt, o Options) (float64,
+	error) {
 	scores := make([]float64, len(prompts))
 	err := o.eachOf(ctx, len(prompts), func(ctx context.Context, i int) error {
 		ids, err := tok.encode(ctx, prompts[i].text)
@@ -182,13 +184,15 @@ func (m *LongContext) Figures() []Figure {
 	slices.Sort(lengths)
 	for _, l := range lengths {
 		name := fmt.Sprintf("score_%d", l)
-		out = append(out, Figure{Name: name, Value: m.ByLength[strconv.Itoa(l)], Better: "higher", Format: "%.4f", Limit: name})
+		out = append(out, Figure{Name: name, Value: m.ByLength[strconv.Itoa(l)], Better: "higher", Format: "%.4f",
+			Limit: name})
 	}
 	return out
 }
 
 func (m *LongContext) share() Share {
-	return Share{Figure{Name: "score", Value: m.Score, Better: "higher", Format: "%.4f", Limit: shareLimit("score")}, m.StdErr}
+	return Share{Figure{Name: "score", Value: m.Score, Better: "higher", Format: "%.4f", Limit: shareLimit("score")},
+		m.StdErr}
 }
 
 // Differs compares the lengths, which the text's name holds.

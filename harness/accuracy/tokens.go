@@ -75,13 +75,17 @@ func localTokenizer(o Options) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TOKENIZER: %w", err)
 	}
-	tok := &source{name: o.Tokenizer, encode: func(_ context.Context, text string) ([]int32, error) { return file.Encode(text) }}
+	tok := &source{name: o.Tokenizer, encode: func(_ context.Context, text string) ([]int32,
+		error) {
+		return file.Encode(text)
+	}}
 	if o.Prefix != nil {
 		tok.prefix = *o.Prefix
 		return tok, nil
 	}
 	if tok.prefix, err = file.Prefix(); err != nil {
-		return nil, fmt.Errorf("TOKENIZER=%s: %w: set ACC_PREFIX_TOKEN to the id of the model's BOS, or of its EOS where it has none", o.Tokenizer, err)
+		return nil, fmt.Errorf("TOKENIZER=%s: %w: set ACC_PREFIX_TOKEN to the id of the model's BOS, or of its EOS "+
+			"where it has none", o.Tokenizer, err)
 	}
 	return tok, nil
 }

@@ -56,7 +56,8 @@ func (m *rulerMaker) chain(lines, letters int) (chained, error) {
 	}
 	context := strings.ReplaceAll(strings.Join(sentences, " "), ". \n", ".\n")
 	c.text = fmt.Sprintf("Memorize and track the chain(s) of variable assignment hidden in the following text.\n\n%s\n"+
-		"Question: Find all variables that are assigned the value %d in the text above. Answer: According to the chain(s) of variable assignment "+
+		"Question: Find all variables that are assigned the value %d in the text above. Answer: According to the "+
+		"chain(s) of variable assignment "+
 		"in the text above, %d variables are assgined the value %d, they are: ", context, value, vtHops+1, value)
 	return c, nil
 }
@@ -100,7 +101,8 @@ func (m *rulerMaker) fit(lines, length, step, letters, besides int) (chained, er
 			return c, err
 		}
 		if tries > 100 {
-			return c, fmt.Errorf("ruler_vt: %d tokens leave no room for a prompt: this tokenizer makes too many of a text", length)
+			return c, fmt.Errorf("ruler_vt: %d tokens leave no room for a prompt: this tokenizer makes too many of "+
+				"a text", length)
 		}
 		if lines > step {
 			lines -= step

@@ -58,7 +58,8 @@ func scoreText(ctx context.Context, t *server.Server, o Options) (*Result, []sco
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &Result{Measured: m, Text: text.ID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name, Path: scorer.Path}
+	r := &Result{Measured: m, Text: text.ID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name,
+		Path: scorer.Path}
 	for _, d := range docs {
 		r.Text.Tokens += d.Tokens
 	}
@@ -68,7 +69,8 @@ func scoreText(ctx context.Context, t *server.Server, o Options) (*Result, []sco
 // scoreDocuments asks for every window of every document, o.Conc at a time, and
 // sums each document in the order of its tokens, so that the figures do not
 // depend on which answer came first.
-func scoreDocuments(ctx context.Context, s *server.Scorer, docs []Document, tokens [][]int32, prefix int32, o Options) ([]scored, error) {
+func scoreDocuments(ctx context.Context, s *server.Scorer, docs []Document, tokens [][]int32, prefix int32,
+	o Options) ([]scored, error) {
 	type job struct {
 		doc, window int
 		Window
@@ -164,13 +166,17 @@ func (wikitext) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdi
 		switch {
 		case ok:
 		case off > 0:
-			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% above the baseline %.4f (upper limit %.4f)", m.name, m.value, 100*off, m.baseline, upper))
+			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% above the baseline %.4f (upper limit %.4f)",
+				m.name, m.value, 100*off, m.baseline, upper))
 		default:
-			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% below the baseline %.4f (lower limit %.4f): the measurement or the model is not what it claims", m.name, m.value, -100*off, m.baseline, lower))
+			outside = append(outside, fmt.Sprintf("%s %.4f is %.1f %% below the baseline %.4f (lower limit %.4f): "+
+				"the measurement or the model is not what it claims", m.name, m.value, -100*off, m.baseline, lower))
 		}
 		limit := min(math.Abs(m.value-lower), math.Abs(m.value-upper))
 		if limit < 2*m.error && limit < math.Abs(m.value-m.baseline) && v.Warnings == nil {
-			v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: it lies within two standard errors over documents of a limit (%s), so another text might have given another verdict; score a longer text (WIKITEXT), or state a tolerance that the text can tell (ACC_TOLERANCE)", r.Text.Name, within)}
+			v.Warnings = []string{fmt.Sprintf("the verdict on %s is a close one: it lies within two standard "+
+				"errors over documents of a limit (%s), so another text might have given another verdict; score a "+
+				"longer text (WIKITEXT), or state a tolerance that the text can tell (ACC_TOLERANCE)", r.Text.Name, within)}
 		}
 	}
 	v.Reason = fmt.Sprintf("bits_per_byte and byte_perplexity within %s of %s", within, b.Name)
@@ -178,9 +184,11 @@ func (wikitext) Judge(r *Result, b *baselines.Accuracy, tolerance float64) Verdi
 		v.Status, v.Reason = Failed, strings.Join(outside, "; ")
 	}
 	if b.WordPerplexity > 0 {
-		v.Limits["word_perplexity"] = Limit{Value: m.WordPerplexity, Baseline: b.WordPerplexity, StdErr: se.WordPerplexity, Note: b.WordPerplexityNote}
+		v.Limits["word_perplexity"] = Limit{Value: m.WordPerplexity, Baseline: b.WordPerplexity,
+			StdErr: se.WordPerplexity, Note: b.WordPerplexityNote}
 		if b.WordPerplexityNote != "" {
-			v.Reason += fmt.Sprintf("; word_perplexity %.4f is recorded beside the stated %.4f and not judged: %s", m.WordPerplexity, b.WordPerplexity, b.WordPerplexityNote)
+			v.Reason += fmt.Sprintf("; word_perplexity %.4f is recorded beside the stated %.4f and not judged: %s",
+				m.WordPerplexity, b.WordPerplexity, b.WordPerplexityNote)
 		}
 	}
 	return v

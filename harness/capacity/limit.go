@@ -62,7 +62,10 @@ func (l Limit) String() string {
 func Parse(text string) ([]Limit, error) {
 	var out []Limit
 	seen := map[string]bool{}
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool {
+		return r == ',' || r == ' ' || r == '\t' ||
+			r == '\n'
+	}) {
 		l, err := parse(word)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", word, err)

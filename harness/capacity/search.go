@@ -83,7 +83,8 @@ func (a Answer) String() string {
 	case a.Kept == nil && a.Broken == nil:
 		return "nothing was tried" + end
 	case a.Kept == nil && a.Broken.Verdict == Unresolved:
-		return fmt.Sprintf("no load was shown to keep the limits: %s is unresolved: %s%s", name(a.Broken), a.Broken.unresolved(), end)
+		return fmt.Sprintf("no load was shown to keep the limits: %s is unresolved: %s%s", name(a.Broken),
+			a.Broken.unresolved(), end)
 	case a.Kept == nil:
 		return fmt.Sprintf("no load keeps the limits: %s does not: %s%s", name(a.Broken), a.Broken.missed(), end)
 	case a.Broken == nil:

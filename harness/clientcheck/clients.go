@@ -72,7 +72,8 @@ func Bare(ctx context.Context, j Job) error {
 	addr := strings.TrimPrefix(j.URL, "http://")
 	ids := strings.Repeat("65,", j.ISL-1) + "65"
 	body := fmt.Sprintf(`{"model":"inferbench-ngram","prompt":[%s],"max_tokens":%d,"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}}`, ids, j.OSL)
-	request := fmt.Appendf(nil, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", addr, len(body), body)
+	request := fmt.Appendf(nil, "POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n%s", addr, len(body), body)
 
 	work := make(chan struct{}, j.N)
 	for range j.N {

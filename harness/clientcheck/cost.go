@@ -30,7 +30,8 @@ func Cost(ctx context.Context, j Job, step time.Duration, rounds int, only strin
 	}
 	defer e.stop()
 	j.URL, j.dir = e.URL, e.dir
-	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests, %d rounds in turn\n\n",
+	fmt.Printf("%d streams, %s, %d input and %d output tokens a request, runs of %d and %d requests, %d rounds in "+
+		"turn\n\n",
 		j.Conc, pace(step), j.ISL, j.OSL, j.N, 5*j.N, rounds)
 	costs := measured{}
 	var names []string
@@ -100,7 +101,8 @@ func (m measured) print(w io.Writer, names []string, failed map[string]string) {
 		}
 		own := slices.Sorted(slices.Values(m[name]))
 		spread := fmt.Sprintf("%.2f to %.2f", own[0], own[len(own)-1])
-		fmt.Fprintf(w, "%-22s %10.2f %17s %12s %12s\n", name, median(own), spread, m.ratio(name, "bare loop"), m.ratio(name, "inferbench"))
+		fmt.Fprintf(w, "%-22s %10.2f %17s %12s %12s\n", name, median(own), spread, m.ratio(name, "bare loop"),
+			m.ratio(name, "inferbench"))
 	}
 }
 
@@ -137,7 +139,8 @@ type client struct {
 func clients(self string) []client {
 	own := func(kind string) func(Job) []string {
 		return func(j Job) []string {
-			return []string{self, "client", kind, "-url", j.URL, "-conc", strconv.Itoa(j.Conc), "-n", strconv.Itoa(j.N), "-isl", strconv.Itoa(j.ISL), "-osl", strconv.Itoa(j.OSL)}
+			return []string{self, "client", kind, "-url", j.URL, "-conc", strconv.Itoa(j.Conc), "-n",
+				strconv.Itoa(j.N), "-isl", strconv.Itoa(j.ISL), "-osl", strconv.Itoa(j.OSL)}
 		}
 	}
 	list := []client{{name: "bare loop", command: own("bare")}, {name: "inferbench", command: own("ours")}}
@@ -150,7 +153,8 @@ func clients(self string) []client {
 	} {
 		python := filepath.Join(p.venv, "bin", "python")
 		c := client{name: p.name, command: func(j Job) []string {
-			return []string{python, p.script, j.URL, strconv.Itoa(j.Conc), strconv.Itoa(j.N), strconv.Itoa(j.ISL), strconv.Itoa(j.OSL), j.dir}
+			return []string{python, p.script, j.URL, strconv.Itoa(j.Conc), strconv.Itoa(j.N), strconv.Itoa(j.ISL),
+				strconv.Itoa(j.OSL), j.dir}
 		}}
 		if _, err := os.Stat(python); err != nil {
 			c.missing = "is not installed: make cost-deps"

@@ -19,7 +19,8 @@ func Streams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%8s %8s %8s %12s %12s %8s %14s\n", "streams", "input", "output", "ours tok/s", "bare tok/s", "ratio", "KiB a stream")
+	fmt.Printf("%8s %8s %8s %12s %12s %8s %14s\n", "streams", "input", "output", "ours tok/s", "bare tok/s", "ratio",
+		"KiB a stream")
 	for _, j := range []Job{
 		{Conc: 64, N: 64, ISL: 1024, OSL: 1024},
 		{Conc: 1024, N: 1024, ISL: 1024, OSL: 256},
@@ -39,7 +40,8 @@ func Streams(ctx context.Context) error {
 			}
 			ours, bare, kib = max(ours, a.rate), max(bare, b.rate), max(kib, a.peakKiB-idle.peakKiB)
 		}
-		fmt.Printf("%8d %8d %8d %12.0f %12.0f %8.2f %14.1f\n", j.Conc, j.ISL, j.OSL, ours, bare, ours/bare, kib/float64(j.Conc))
+		fmt.Printf("%8d %8d %8d %12.0f %12.0f %8.2f %14.1f\n", j.Conc, j.ISL, j.OSL, ours, bare, ours/bare,
+			kib/float64(j.Conc))
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ type seen struct {
 // as the client's own delay; the last column is how late the client's timers
 // were meanwhile, which is what the machine does to any process.
 func Timing(ctx context.Context) error {
-	fmt.Printf("%8s %-20s %8s %9s | %-25s | %-25s | %s\n", "streams", "pace", "tokens", "bundled", "TTFT error, ms: p50, p99", "ITL error, ms: p50, p99", "timers late, ms: p99")
+	fmt.Printf("%8s %-20s %8s %9s | %-25s | %-25s | %s\n", "streams", "pace", "tokens", "bundled",
+		"TTFT error, ms: p50, p99", "ITL error, ms: p50, p99", "timers late, ms: p99")
 	for _, level := range []struct {
 		conc int
 		step time.Duration
@@ -71,7 +72,8 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 		}
 		h, ok := handed["clientcheck-"+strconv.Itoa(s.Index)]
 		if !ok || len(h.HandedNS) != len(s.Gaps)+1 {
-			return fmt.Errorf("request %d: the client saw %d tokens, the engine's trace has %d", s.Index, len(s.Gaps)+1, len(h.HandedNS))
+			return fmt.Errorf("request %d: the client saw %d tokens, the engine's trace has %d", s.Index,
+				len(s.Gaps)+1, len(h.HandedNS))
 		}
 		err := s.TTFT - (h.HandedNS[0] - h.ArrivedNS)
 		ttft = append(ttft, max(err, -err))
@@ -87,7 +89,8 @@ func timingAt(ctx context.Context, conc int, step time.Duration) error {
 	if len(ttft) != 2*conc {
 		return fmt.Errorf("%d of %d requests were timed", len(ttft), 2*conc)
 	}
-	fmt.Printf("%8d %-20s %8d %7.2f %% | %12.3f %12.3f | %12.3f %12.3f | %12.3f\n", conc, pace(step), tokens, 100*float64(bundled)/float64(tokens),
+	fmt.Printf("%8d %-20s %8d %7.2f %% | %12.3f %12.3f | %12.3f %12.3f | %12.3f\n", conc, pace(step), tokens,
+		100*float64(bundled)/float64(tokens),
 		at(ttft, 50), at(ttft, 99), at(itl, 50), at(itl, 99), late)
 	return nil
 }

@@ -59,7 +59,7 @@ func chatPrompt(messages []chatMessage, generation bool) []int32 {
 
 // recall gives the jobs the answer that the model knows to the last question of
 // a chat. It knows those of package sums, written down once and ended.
-func (x *exchange) recall(messages []chatMessage) {
+func (x *call) recall(messages []chatMessage) {
 	answer := sums.Answer(string(messages[len(messages)-1].Content))
 	if answer == "" {
 		return
@@ -130,7 +130,7 @@ func (e *Engine) chat(w http.ResponseWriter, r *http.Request) {
 
 // chatFormat writes chat completions: whole ones, and events.
 type chatFormat struct {
-	x     *exchange
+	x     *call
 	in    *chatRequest
 	chunk []byte // an event up to the choice's index
 }

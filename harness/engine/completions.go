@@ -110,7 +110,7 @@ func (e *Engine) checkLogprobs(in *completionRequest, how *sampling) *apiError {
 
 // completionFormat writes completions: whole ones, and events.
 type completionFormat struct {
-	x         *exchange
+	x         *call
 	in        *completionRequest
 	eventHead []byte // up to the choice's index
 }

@@ -11,7 +11,7 @@ import (
 
 // strike draws the fault for a request, and carries it out where it answers in
 // place of the engine. It reports whether it did.
-func (x *exchange) strike(w http.ResponseWriter) bool {
+func (x *call) strike(w http.ResponseWriter) bool {
 	x.fault = x.e.faults.Load().draw()
 	switch {
 	case x.fault == nil:
@@ -34,7 +34,7 @@ func (x *exchange) strike(w http.ResponseWriter) bool {
 }
 
 // answer sends a whole answer, as the fault in force has it.
-func (x *exchange) answer(w http.ResponseWriter, r *http.Request, body []byte) {
+func (x *call) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 	f := x.fault
 	switch {
 	case f.is("stall-first"), f.is("stall-mid-stream"):
@@ -52,7 +52,7 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 
 // answerRaw sends an answer over the bare connection, for faults that HTTP
 // servers do not commit.
-func (x *exchange) answerRaw(w http.ResponseWriter, body []byte) {
+func (x *call) answerRaw(w http.ResponseWriter, body []byte) {
 	nc, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		return

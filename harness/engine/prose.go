@@ -21,7 +21,7 @@ const order = 6
 var own = sync.OnceValue(func() *ngram.Model { return ngram.Train(order, documents()) })
 
 // documents returns the training text. A file is a document, but of a conversation
-// each exchange is one: the model thus learns that an answer ends.
+// each call is one: the model thus learns that an answer ends.
 func documents() []string {
 	var docs []string
 	names, _ := fs.Glob(prose, "prose/*.txt")

@@ -118,8 +118,8 @@ func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 	return max(n, 1), nil
 }
 
-// exchange is one request's way through the engine.
-type exchange struct {
+// call is one request's way through the engine.
+type call struct {
 	e       *Engine
 	id      string // as the wire shows it: cmpl-…
 	rid     string // the request's own id, as the trace shows it
@@ -131,8 +131,8 @@ type exchange struct {
 	promptOnly bool // max_tokens 0: the one token that is computed is not wanted
 }
 
-func (e *Engine) newExchange(r *http.Request, prefix string) *exchange {
-	x := &exchange{e: e, created: time.Now().Unix(), arrived: connOf(r.Context()).arrived()}
+func (e *Engine) newExchange(r *http.Request, prefix string) *call {
+	x := &call{e: e, created: time.Now().Unix(), arrived: connOf(r.Context()).arrived()}
 	rid := r.Header.Get("X-Request-Id")
 	if rid == "" {
 		var b [16]byte
@@ -143,8 +143,8 @@ func (e *Engine) newExchange(r *http.Request, prefix string) *exchange {
 	return x
 }
 
-// plan makes the jobs of an exchange: every prompt, choices times.
-func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling) *apiError {
+// plan makes the jobs of an call: every prompt, choices times.
+func (x *call) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling) *apiError {
 	n := 0
 	for i, p := range prompts {
 		if len(p) == 0 {
@@ -183,7 +183,7 @@ func (x *exchange) plan(prompts [][]int32, choices int, maxTokens *int, how *sam
 var busy = &apiError{http.StatusTooManyRequests, "RateLimitError", "the queue is full: try again later", ""}
 
 // reply runs the jobs and answers, event by event or at their end.
-func (x *exchange) reply(w http.ResponseWriter, r *http.Request, f format, stream bool) {
+func (x *call) reply(w http.ResponseWriter, r *http.Request, f format, stream bool) {
 	if stream {
 		x.stream(w, r, f)
 		return
@@ -195,7 +195,7 @@ func (x *exchange) reply(w http.ResponseWriter, r *http.Request, f format, strea
 
 // whole runs the jobs to their end. It reports false where there is nobody to
 // answer, or the answer was an error.
-func (x *exchange) whole(w http.ResponseWriter, r *http.Request) bool {
+func (x *call) whole(w http.ResponseWriter, r *http.Request) bool {
 	c := newCollector(len(x.jobs))
 	for _, j := range x.jobs {
 		j.sink = c
@@ -218,7 +218,7 @@ func (x *exchange) whole(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // stream takes the connection over, runs the jobs, and gives it back.
-func (x *exchange) stream(w http.ResponseWriter, r *http.Request, f format) {
+func (x *call) stream(w http.ResponseWriter, r *http.Request, f format) {
 	c := connOf(r.Context())
 	s, err := newStream(x.e, c, f, x.jobs, r.ProtoAtLeast(1, 1))
 	if err != nil {
@@ -266,7 +266,7 @@ func (x *exchange) stream(w http.ResponseWriter, r *http.Request, f format) {
 	x.e.listener.give(c, unread...)
 }
 
-func (x *exchange) head(chunked bool, requestID string) []byte {
+func (x *call) head(chunked bool, requestID string) []byte {
 	b := append(make([]byte, 0, 256), "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; "+
 		"charset=utf-8\r\nCache-Control: no-cache\r\nDate: "...)
 	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
@@ -282,7 +282,7 @@ func (x *exchange) head(chunked bool, requestID string) []byte {
 
 // usage is OpenAI's usage object of some jobs. A prompt counts once, however
 // many choices it has.
-func (x *exchange) usage(choices int, jobs []*job) []byte {
+func (x *call) usage(choices int, jobs []*job) []byte {
 	prompt, completion, cached := 0, 0, 0
 	for i, j := range jobs {
 		if i%choices == 0 {
@@ -307,7 +307,7 @@ func (x *exchange) usage(choices int, jobs []*job) []byte {
 }
 
 // start appends the beginning of an answer or an event, up to the choices.
-func (x *exchange) start(b []byte, object string) []byte {
+func (x *call) start(b []byte, object string) []byte {
 	b = append(b, `{"id":`...)
 	b = appendJSON(b, x.id)
 	b = append(b, `,"object":`...)
@@ -320,7 +320,7 @@ func (x *exchange) start(b []byte, object string) []byte {
 }
 
 // appendTail appends the usage, where it is wanted, and the end of the stream.
-func (x *exchange) appendTail(b []byte, object string, o *streamOptions, choices int, jobs []*job) []byte {
+func (x *call) appendTail(b []byte, object string, o *streamOptions, choices int, jobs []*job) []byte {
 	if o != nil && o.IncludeUsage && !x.fault.is("no-usage") {
 		b = append(x.start(append(b, "data: "...), object), `[],"usage":`...)
 		b = append(b, x.usage(choices, jobs)...)

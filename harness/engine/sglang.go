@@ -64,7 +64,7 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request) {
 // generateFormat writes SGLang's native answers: whole ones, and events, which
 // carry the whole text so far.
 type generateFormat struct {
-	x    *exchange
+	x    *call
 	in   *generateRequest
 	list bool // several answers, or one to a list of prompts: the answer is a list
 }

@@ -32,7 +32,7 @@ func TestATokenAllocatesNothing(t *testing.T) {
 	}()
 	defer func() { near.Close(); <-read; far.Close() }()
 
-	x := &exchange{e: e, id: "cmpl-x"}
+	x := &call{e: e, id: "cmpl-x"}
 	how := &sampling{topP: 1, logprobs: -1, ignoreEOS: true}
 	require.Nil(t, x.plan([][]int32{tokenize("The scheduler", true)}, 1, new(2000), how))
 	in := &completionRequest{}

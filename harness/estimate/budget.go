@@ -42,7 +42,8 @@ func (b *Budget) Fits() error {
 	if elapsed+rest <= b.Limit {
 		return nil
 	}
-	return fmt.Errorf("this sweep needs about %s more, but go test would kill it in %s: add -timeout 0 (the make targets do)",
+	return fmt.Errorf("this sweep needs about %s more, but go test would kill it in %s: add -timeout 0 (the make "+
+		"targets do)",
 		rest.Round(time.Second), (b.Limit - elapsed).Round(time.Second))
 }
 

@@ -20,7 +20,8 @@ import (
 
 // Passes sends the server a short request for each ISL and says what one pass
 // over each of the cells should take.
-func Passes(ctx context.Context, t *server.Server, s settings.Settings, cells []matrix.Cell) map[matrix.Cell]time.Duration {
+func Passes(ctx context.Context, t *server.Server, s settings.Settings,
+	cells []matrix.Cell) map[matrix.Cell]time.Duration {
 	out := map[matrix.Cell]time.Duration{}
 	probed := map[int]probe{} // by ISL
 	for _, c := range cells {

@@ -26,7 +26,7 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// drain reads a whole answer; it is what [slot.exchange] does, without a clock.
+// drain reads a whole answer; it is what [slot.ask] does, without a clock.
 func drain(raw []byte, piece int) (data []string, err error) {
 	var r response
 	r.start(&wire{rest: raw, piece: piece})

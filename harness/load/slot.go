@@ -136,7 +136,7 @@ func (s *slot) attempt(ctx context.Context, p prepared, t *stats.Timing) error {
 		if err != nil {
 			return err
 		}
-		err = s.exchange(p, t, reused)
+		err = s.ask(p, t, reused)
 		if err != nil && reused && ctx.Err() == nil && (errors.Is(err, errNotItsAnswer) || !s.resp.got && isClosed(err)) {
 			s.drop()
 			s.retries++
@@ -195,8 +195,8 @@ func (s *slot) drop() {
 	}
 }
 
-// exchange writes the request and reads the answer.
-func (s *slot) exchange(p prepared, t *stats.Timing, reused bool) error {
+// ask writes the request and reads the answer.
+func (s *slot) ask(p prepared, t *stats.Timing, reused bool) error {
 	// One deadline for every read and write of the request.
 	if err := s.conn.SetDeadline(time.Now().Add(s.timeout)); err != nil {
 		return err

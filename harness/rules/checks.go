@@ -81,7 +81,8 @@ func readArgs(f *file) arguments {
 		}
 		return *p
 	}
-	a := arguments{isl: or0(whole("random_input_len")), osl: or0(whole("random_output_len")), conc: or0(whole("max_concurrency")),
+	a := arguments{isl: or0(whole("random_input_len")), osl: or0(whole("random_output_len")),
+		conc:    or0(whole("max_concurrency")),
 		prompts: whole("num_prompts"), tp: whole("tp"), dataset: f.text("benchmark_args", "dataset_name")}
 	if v, ok := f.num("benchmark_args", "random_range_ratio"); ok {
 		a.ratio = &v
@@ -161,7 +162,8 @@ func (k *checker) cell() string {
 	case a.isl < 1 || a.osl < 1 || a.conc < 1:
 		return "benchmark_args names no cell: random_input_len, random_output_len and max_concurrency are 1 or more"
 	case c.Conc != 0 && (a.isl != c.ISL || a.osl != c.OSL || a.conc != c.Conc):
-		return fmt.Sprintf("the result file is of isl=%d/osl=%d/conc=%d, the submission of isl=%d/osl=%d/conc=%d", a.isl, a.osl, a.conc, c.ISL, c.OSL, c.Conc)
+		return fmt.Sprintf("the result file is of isl=%d/osl=%d/conc=%d, the submission of isl=%d/osl=%d/conc=%d",
+			a.isl, a.osl, a.conc, c.ISL, c.OSL, c.Conc)
 	}
 	return ""
 }
@@ -279,7 +281,8 @@ func (k *checker) latencies() string {
 		}
 		// Mean and median are never further apart than the standard deviation.
 		if std, ok := l["std"]; ok && math.Abs(mean-median) > std*1.01+1e-6*mean {
-			return fmt.Sprintf("mean_%s_ms and median_%s_ms are %g and %g, further apart than the standard deviation of %g", of, of, mean, median, std)
+			return fmt.Sprintf("mean_%s_ms and median_%s_ms are %g and %g, further apart than the standard "+
+				"deviation of %g", of, of, mean, median, std)
 		}
 	}
 	e, t := k.perf.latency["e2el"], k.perf.latency["ttft"]
@@ -339,7 +342,8 @@ func (k *checker) tokensInTime() string {
 	if g["mean"] > 0 {
 		decode, most := e["mean"]-t["mean"], g["mean"]*(longest-1)
 		if decode > most*1.02 {
-			return fmt.Sprintf("mean_e2el_ms less mean_ttft_ms is %.4g, and %g tokens at mean_tpot_ms %.4g take %.4g", decode, longest, g["mean"], most)
+			return fmt.Sprintf("mean_e2el_ms less mean_ttft_ms is %.4g, and %g tokens at mean_tpot_ms %.4g take %.4g",
+				decode, longest, g["mean"], most)
 		}
 	}
 	median := g["median"]
@@ -347,7 +351,8 @@ func (k *checker) tokensInTime() string {
 		return "median_tpot_ms is 0: no token comes in no time"
 	}
 	if most := t["median"] + median*(longest-1); e["median"] > most*1.5 {
-		return fmt.Sprintf("median_e2el_ms is %.4g, and median_ttft_ms with %g tokens at median_tpot_ms %.4g makes %.4g", e["median"], longest, median, most)
+		return fmt.Sprintf("median_e2el_ms is %.4g, and median_ttft_ms with %g tokens at median_tpot_ms %.4g makes "+
+			"%.4g", e["median"], longest, median, most)
 	}
 	return ""
 }
@@ -368,7 +373,8 @@ func (k *checker) inFlight() string {
 	closed := k.args.rate == "" || k.args.rate == "inf"
 	limited, _ := k.clientLimited() // whose slots stand idle
 	if closed && limited == "" && p.successful >= 10*conc && n < 0.5*conc {
-		return fmt.Sprintf("implausible: the requests were in flight only %.2g at a time, with CONC %g and a new one as soon as one ends", n, conc)
+		return fmt.Sprintf("implausible: the requests were in flight only %.2g at a time, with CONC %g and a new "+
+			"one as soon as one ends", n, conc)
 	}
 	return ""
 }
@@ -444,7 +450,8 @@ func (k *checker) accuracy() string {
 	// Two metrics of wikitext are one log-likelihood over the same bytes.
 	bits, ok := f.num("accuracy", "bits_per_byte")
 	if perplexity, has := f.num("accuracy", "byte_perplexity"); ok && has && !near(perplexity, math.Exp2(bits), 1e-3) {
-		return fmt.Sprintf("bits_per_byte %g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f", bits, perplexity, math.Exp2(bits))
+		return fmt.Sprintf("bits_per_byte %g and byte_perplexity %g contradict each other: 2^bits_per_byte is %.4f",
+			bits, perplexity, math.Exp2(bits))
 	}
 	limits, _ := f.at("accuracy_validation", "limits").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
@@ -521,7 +528,8 @@ func (k *checker) canaries() string {
 	share, ok := k.file.num("canaries", "exact_share")
 	base, known := k.file.num("canaries", "baseline_exact_share")
 	if ok && known && share < base-0.25 {
-		return fmt.Sprintf("%.0f %% of the canaries' answers under load were those without it, and %.0f %% of mere repetitions are", 100*share, 100*base)
+		return fmt.Sprintf("%.0f %% of the canaries' answers under load were those without it, and %.0f %% of mere "+
+			"repetitions are", 100*share, 100*base)
 	}
 	return ""
 }
@@ -554,7 +562,8 @@ func (k *checker) workload() (mark, why string) {
 		return Workload, "the result says so"
 	}
 	if unlike := k.unlike(); len(unlike) > 0 && k.hardware != nil {
-		return "", "the competition's, though not that of the " + k.hardware.Hardware + " figures: " + strings.Join(unlike, "; ")
+		return "", "the competition's, though not that of the " + k.hardware.Hardware + " figures: " +
+			strings.Join(unlike, "; ")
 	}
 	return "", ""
 }
@@ -563,7 +572,8 @@ func (k *checker) engine() (mark, why string) {
 	f := k.file
 	lower := func(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 	if lower(f.text("benchmark_args", "backend")) == "embedded" || f.text("benchmark_args", "engine_profile") != "" ||
-		f.flag("client_audit", "cpu_includes_the_engine") || strings.HasPrefix(lower(f.text("benchmark_args", "model")), "inferbench-") || k.marked(Embedded) {
+		f.flag("client_audit", "cpu_includes_the_engine") || strings.HasPrefix(lower(f.text("benchmark_args",
+		"model")), "inferbench-") || k.marked(Embedded) {
 		return Embedded, "measured on the embedded engine, which says nothing about hardware"
 	}
 	return "", clip(f.text("benchmark_args", "backend"))
@@ -578,7 +588,8 @@ func (k *checker) clientLimited() (mark, why string) {
 
 func (k *checker) heldBack() (mark, why string) {
 	if k.file.flag("client_audit", "held_back") || k.marked(HeldBack) {
-		return HeldBack, "something between the client and the server held tokens back, so that latencies are not the server's"
+		return HeldBack, "something between the client and the server held tokens back, so that latencies are not " +
+			"the server's"
 	}
 	return "", ""
 }
@@ -641,8 +652,9 @@ func (k *checker) otherMarks() (marks, why string) {
 // result gathers what a board shows.
 func (k *checker) result(report Report) *Result {
 	f, p := k.file, k.perf
-	r := &Result{Report: report, Marks: report.Marks(), Model: clip(f.text("benchmark_args", "model")), Engine: clip(f.text("benchmark_args", "backend")),
-		Task: k.task(), RangeRatio: k.args.ratio, GPUs: k.args.tp, Prompts: k.args.prompts, Unlike: k.unlike()}
+	r := &Result{Report: report, Marks: report.Marks(), Model: clip(f.text("benchmark_args", "model")),
+		Engine: clip(f.text("benchmark_args", "backend")),
+		Task:   k.task(), RangeRatio: k.args.ratio, GPUs: k.args.tp, Prompts: k.args.prompts, Unlike: k.unlike()}
 	if v := p.latency["tpot"]["median"]; v > 0 {
 		rate := 1000 / v
 		r.Interactivity = &rate

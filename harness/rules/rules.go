@@ -36,7 +36,8 @@ const (
 )
 
 // Marks lists the marks in the order in which they are shown.
-var Marks = []string{Embedded, Workload, ClientLimited, HeldBack, WarmCache, SyntheticAcceptance, Precision, AccuracyNotRun}
+var Marks = []string{Embedded, Workload, ClientLimited, HeldBack, WarmCache, SyntheticAcceptance, Precision,
+	AccuracyNotRun}
 
 // Claim is what a submission says of itself beside the result file. Zero values
 // are not compared.

@@ -79,7 +79,8 @@ func (s *Scorer) echoed(b []byte, tokens []int32, from int, best bool) ([]Scored
 		}
 	}
 	if generated < 0 || len(lps) != len(tokens)+generated {
-		return nil, fmt.Errorf("%w: %d values for %d prompt tokens and %d generated", ErrNoPromptLogprobs, len(lps), len(tokens), generated)
+		return nil, fmt.Errorf("%w: %d values for %d prompt tokens and %d generated", ErrNoPromptLogprobs, len(lps),
+			len(tokens), generated)
 	}
 	scored := make([]Scored, 0, len(tokens)-from)
 	for _, lp := range lps[from:len(tokens)] {

@@ -34,7 +34,8 @@ func (t *Server) ResetCache(ctx context.Context) error {
 			done = true
 		case ctx.Err() != nil:
 			return err
-		case hasStatus(err, http.StatusNotFound), hasStatus(err, http.StatusMethodNotAllowed), hasStatus(err, http.StatusNotImplemented):
+		case hasStatus(err, http.StatusNotFound), hasStatus(err, http.StatusMethodNotAllowed), hasStatus(err,
+			http.StatusNotImplemented):
 		case refused == nil:
 			refused = err
 		}

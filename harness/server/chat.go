@@ -28,8 +28,10 @@ type Chat struct {
 // what lm-evaluation-harness's local-chat-completions sends, with more in it.
 // Reasoning is set aside, whether it has a key of its own or stands before
 // </think>.
-func (t *Server) Ask(ctx context.Context, r Retry, chat []Message, n int, stop []string, more map[string]any) (Chat, error) {
-	body := map[string]any{"messages": chat, "model": t.Model, "max_tokens": n, "temperature": 0, "stop": stop, "seed": 1234}
+func (t *Server) Ask(ctx context.Context, r Retry, chat []Message, n int, stop []string, more map[string]any) (Chat,
+	error) {
+	body := map[string]any{"messages": chat, "model": t.Model, "max_tokens": n, "temperature": 0, "stop": stop,
+		"seed": 1234}
 	maps.Copy(body, more)
 	var b json.RawMessage
 	if err := t.PostRetry(ctx, r, "/v1/chat/completions", body, &b); err != nil {
@@ -56,7 +58,8 @@ func (t *Server) Ask(ctx context.Context, r Retry, chat []Message, n int, stop [
 func (t *Server) ChatOnly(ctx context.Context, r Retry) bool {
 	ask := map[string]any{"model": t.Model, "prompt": "a", "max_tokens": 1}
 	err := t.PostRetry(ctx, r, "/v1/completions", ask, nil)
-	if !(hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) || hasStatus(err, http.StatusNotImplemented)) ||
+	if !(hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) || hasStatus(err,
+		http.StatusNotImplemented)) ||
 		strings.Contains(err.Error(), "does not exist") { // vLLM's 404 for a model that it does not serve
 		return false
 	}

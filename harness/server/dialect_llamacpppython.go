@@ -54,7 +54,8 @@ func (t *Server) extrasTokenize(ctx context.Context, r Retry, text string, speci
 		return nil, err
 	}
 	if len(added.Tokens) > len(full.Tokens) {
-		return nil, fmt.Errorf("POST %s/extras/tokenize: %d tokens for a text, %d for none", t.BaseURL, len(full.Tokens), len(added.Tokens))
+		return nil, fmt.Errorf("POST %s/extras/tokenize: %d tokens for a text, %d for none", t.BaseURL,
+			len(full.Tokens), len(added.Tokens))
 	}
 	return full.Tokens[len(added.Tokens):], nil
 }
@@ -70,7 +71,8 @@ func (s *Scorer) echoText(ctx context.Context, tokens []int32, from int, best bo
 		return nil, err
 	}
 	if !slices.Equal(again, tokens) {
-		return nil, fmt.Errorf("%w: the server takes prompts as text alone, and this window's text is other tokens (%d for %d)", ErrOtherTokens, len(again), len(tokens))
+		return nil, fmt.Errorf("%w: the server takes prompts as text alone, and this window's text is other tokens "+
+			"(%d for %d)", ErrOtherTokens, len(again), len(tokens))
 	}
 	var b json.RawMessage
 	err = s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{

@@ -179,7 +179,8 @@ func nameRefusal(err error) error {
 	switch {
 	case saysNotFinite(h):
 		return fmt.Errorf("%w: %w", ErrNotFinite, err)
-	case h.Status != http.StatusBadRequest && h.Status != http.StatusUnprocessableEntity && h.Status != http.StatusRequestEntityTooLarge:
+	case h.Status != http.StatusBadRequest && h.Status != http.StatusUnprocessableEntity &&
+		h.Status != http.StatusRequestEntityTooLarge:
 		return err
 	case says("context length", "context size", "maximum context", "longer than", "too long", "max_model_len"):
 		return hint.New(fmt.Errorf("%w: %w", ErrTooLong, err),

@@ -41,13 +41,15 @@ func (t *Server) models(ctx context.Context) ([]model, error) {
 	}
 	switch {
 	case err == nil && len(list) == 0 && t.ModelSent() == "":
-		return nil, &hopeless{hint.New(fmt.Errorf("%s: the server lists no model", t.BaseURL), "set MODEL to the one that it serves")}
+		return nil, &hopeless{hint.New(fmt.Errorf("%s: the server lists no model", t.BaseURL),
+			"set MODEL to the one that it serves")}
 	case err == nil && len(list) > 0:
 		return list, nil
 	case err == nil, lacksModels(err) && t.ModelSent() != "":
 		return []model{{ID: t.ModelSent()}}, nil
 	case lacksModels(err):
-		return nil, &hopeless{hint.New(fmt.Errorf("%w: this is not an OpenAI-compatible server, or it lists no models", err), "correct BASE_URL, or set MODEL")}
+		err = fmt.Errorf("%w: this is not an OpenAI-compatible server, or it lists no models", err)
+		return nil, &hopeless{hint.New(err, "correct BASE_URL, or set MODEL")}
 	}
 	return nil, refused(err)
 }
@@ -147,7 +149,8 @@ func (t *Server) pick(list []model, want string) (model, error) {
 	}
 	if want == "" {
 		if len(list) > 1 {
-			return model{}, hint.New(fmt.Errorf("the server lists several models: %s", t.names(list)), "set MODEL to one of them")
+			return model{}, hint.New(fmt.Errorf("the server lists several models: %s", t.names(list)),
+				"set MODEL to one of them")
 		}
 		return list[0], nil
 	}

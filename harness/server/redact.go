@@ -250,7 +250,8 @@ func entity(text string) (n int, r rune) {
 	if size != len(plain) {
 		return 0, -1
 	}
-	if again := text[end+1:]; r == '&' && (strings.HasPrefix(again, "#") || again != "" && unicode.IsLetter(rune(again[0]))) {
+	if again := text[end+1:]; r == '&' && (strings.HasPrefix(again, "#") || again != "" &&
+		unicode.IsLetter(rune(again[0]))) {
 		if k, r := entity("&" + again[:min(len(again), 40)]); r >= 0 {
 			return end + k, r
 		}

@@ -236,7 +236,8 @@ func (t *Server) malformed(method, url string, body []byte, err error) *Malforme
 
 func (e *MalformedError) Error() string {
 	text := []rune(e.Start)
-	return fmt.Sprintf("%s %s: read the answer: %v (it starts %q)", e.Method, e.URL, e.Err, string(text[:min(len(text), 60)]))
+	return fmt.Sprintf("%s %s: read the answer: %v (it starts %q)", e.Method, e.URL, e.Err,
+		string(text[:min(len(text), 60)]))
 }
 
 func (e *MalformedError) Unwrap() error { return e.Err }

@@ -107,7 +107,8 @@ func (t *Server) takes(ctx context.Context, r Retry, id int32) (bool, error) {
 	err := t.PostRetry(ctx, r, "/v1/completions", map[string]any{
 		"model": t.ModelSent(), "prompt": []int32{id, id}, "max_tokens": 1, "temperature": 0}, nil)
 	var refusal *HTTPError
-	if errors.As(err, &refusal) && refusal.Status != http.StatusServiceUnavailable && outOfVocabulary.MatchString(refusal.Body) {
+	if errors.As(err, &refusal) && refusal.Status != http.StatusServiceUnavailable &&
+		outOfVocabulary.MatchString(refusal.Body) {
 		return false, nil
 	}
 	if ctx.Err() != nil {

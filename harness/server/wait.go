@@ -62,13 +62,15 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 		if o.OnWait != nil {
 			o.OnWait(waited, err)
 		}
-		_ = clock.Sleep(ctx, min(o.Every, o.Timeout-waited)) // a last look when the time is over; an interrupt is told of above
+		// A last look when the time is over; an interrupt is told of above
+		_ = clock.Sleep(ctx, min(o.Every, o.Timeout-waited))
 	}
 }
 
 // gaveUp is the error of a server that was not ready within the time-out.
 func (t *Server) gaveUp(waited time.Duration, last error) error {
-	err := fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL, waited.Round(time.Second), last)
+	err := fmt.Errorf("no server at %s after %s (READY_TIMEOUT); last heard: %w", t.BaseURL,
+		waited.Round(time.Second), last)
 	if req, _ := http.NewRequest(http.MethodGet, t.BaseURL, nil); req != nil {
 		if proxy, _ := http.ProxyFromEnvironment(req); proxy != nil {
 			err = fmt.Errorf("%w (HTTP_PROXY and its like are not used for the server)", err)
@@ -141,7 +143,8 @@ func refused(err error) error {
 		return &hopeless{err}
 	case errors.As(err, &status) && wantsHTTPS(status):
 		return &hopeless{hint.New(err, "use https:// in BASE_URL")}
-	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "malformed MIME"): // net/http has no type for these
+	// Net/http has no type for these
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "malformed MIME"):
 		return &hopeless{hint.New(fmt.Errorf("%w: what listens there does not speak HTTP", err), "correct PORT or BASE_URL")}
 	case hasStatus(err, http.StatusUnauthorized), hasStatus(err, http.StatusForbidden):
 		return &hopeless{err}

@@ -78,18 +78,19 @@ type Engine struct {
 
 // Accuracy says what accuracy is measured on, and against what.
 type Accuracy struct {
-	Task      string            // one of AccuracyTasks
-	Files     map[string]string // paths of data files by the setting that names them (WIKITEXT, …); without one, what fits the server
-	At        At                // the CONC at which it is scored
-	Baseline  string            // name or path; empty: the one for the model and the text
-	Tolerance float64           // relative; 0: the baseline's own
-	MaxLength int               // tokens
-	Lengths   []int             // tokens of the prompts of a RULER task
-	Shots     int               // worked examples before a question
-	GenTokens int               // most tokens of an answer to one
-	Tokenizer string            // path of a tokenizer.json, for a server without /tokenize
-	Prefix    *int32            // id of the token before a text; nil: ask
-	Fetch     Fetch             // how public data files are had
+	Task string // one of AccuracyTasks
+	// Paths of data files by the setting that names them (WIKITEXT, …); without one, what fits the server
+	Files     map[string]string
+	At        At      // the CONC at which it is scored
+	Baseline  string  // name or path; empty: the one for the model and the text
+	Tolerance float64 // relative; 0: the baseline's own
+	MaxLength int     // tokens
+	Lengths   []int   // tokens of the prompts of a RULER task
+	Shots     int     // worked examples before a question
+	GenTokens int     // most tokens of an answer to one
+	Tokenizer string  // path of a tokenizer.json, for a server without /tokenize
+	Prefix    *int32  // id of the token before a text; nil: ask
+	Fetch     Fetch   // how public data files are had
 }
 
 // Fetch says where public data files come from, and where they are kept.
@@ -205,7 +206,8 @@ func (s Settings) check() error {
 		if sel.OSL != 0 {
 			name, value = "OSL", sel.OSL
 		}
-		return fmt.Errorf("%s=%d matches none of the standard (ISL,OSL) pairs %v: give both ISL and OSL for a pair of your own", name, value, matrix.Standard)
+		return fmt.Errorf("%s=%d matches none of the standard (ISL,OSL) pairs %v: give both ISL and OSL for a pair "+
+			"of your own", name, value, matrix.Standard)
 	}
 	if err := s.checkSecrets(); err != nil {
 		return err
@@ -223,7 +225,8 @@ func (s Settings) check() error {
 		return errors.New("TEAM is empty: submit mode needs a team name, as in make submit TEAM=x")
 	}
 	if cells := len(combos) * len(sel.Cells(combos[0])); s.Results.Filename != "" && cells > 1 {
-		return fmt.Errorf("RESULT_FILENAME=%q names one file, but %d cells would be written to it: give ISL, OSL and a single CONC too", s.Results.Filename, cells)
+		return fmt.Errorf("RESULT_FILENAME=%q names one file, but %d cells would be written to it: give ISL, OSL "+
+			"and a single CONC too", s.Results.Filename, cells)
 	}
 	return nil
 }

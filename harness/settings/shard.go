@@ -45,7 +45,8 @@ func (s Settings) checkShard() error {
 	case sh.Dir == "":
 		return fmt.Errorf("SHARD=%d/%d: set SHARD_DIR to a folder that all shards see", sh.Index, sh.Count)
 	case s.Embedded():
-		return fmt.Errorf("SHARD=%d/%d: set BASE_URL, since each shard would start an embedded engine of its own", sh.Index, sh.Count)
+		return fmt.Errorf("SHARD=%d/%d: set BASE_URL, since each shard would start an embedded engine of its own",
+			sh.Index, sh.Count)
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ type row struct {
 	Also      []string // names that are read for it too, where it is not given itself
 	Elsewhere []string // what other tools call it: not read, but not passed over in silence
 
-	Exported  bool   // may stand in the environment for other programs' sake: alone there it asks for no sweep; so do secrets
+	// May stand in the environment for other programs' sake: alone there it asks for no sweep; so do secrets
+	Exported  bool
 	OfServer  bool   // belongs to a server, so that BASE_URL=embedded outweighs it
 	Secret    bool   // from the environment or a file only, and never shown or recorded
 	MayChange bool   // when a batch is resumed: it touches neither what is measured nor what it is measured on
@@ -255,7 +256,8 @@ var groups = []group{
 		{Env: "DATA_MIRROR", MayChange: true, set: webFolder(func(s *Settings) *string { return &s.Accuracy.Fetch.Mirror }),
 			Help: "address of a folder that has the public data files by their names in CACHE_DIR; it is asked before " +
 				"their homes are"},
-		{Env: "HF_ENDPOINT", Exported: true, MayChange: true, set: webFolder(func(s *Settings) *string { return &s.Accuracy.Fetch.HFEndpoint }),
+		{Env: "HF_ENDPOINT", Exported: true, MayChange: true,
+			set:  webFolder(func(s *Settings) *string { return &s.Accuracy.Fetch.HFEndpoint }),
 			Help: "where Hugging Face's files are fetched from, in place of https://huggingface.co"},
 		{Env: "HF_HUB_OFFLINE", Default: "0", Exported: true, MayChange: true, set: setOffline,
 			Help: "1: fetch nothing; what is needed must be in CACHE_DIR or named"},

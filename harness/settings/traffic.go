@@ -74,7 +74,8 @@ func (s Settings) checkTraffic() error {
 	case workloads.LeavesOut(w.ExtraBody["temperature"]) && w.Temperature != 0:
 		return errors.New("EXTRA_BODY leaves temperature out, and TEMPERATURE sets it: give one of them")
 	case w.Prefixes > 1 && w.SharedPrefix == 0:
-		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave PREFIXES at 1")
+		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave " +
+			"PREFIXES at 1")
 	case t.Uncapped && !t.Trace && t.Rate == 0:
 		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
 	}
@@ -113,7 +114,8 @@ func setEndpoint(s *Settings, v string) error {
 }
 
 // ownHeaders say how a request is sent, which is not for a setting to change.
-var ownHeaders = []string{"Host", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Encoding"}
+var ownHeaders = []string{"Host", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding",
+	"Accept-Encoding"}
 
 // setHeaders reads Name: value pairs with semicolons or line ends between them, or
 // a JSON object of names and values, in which a value may hold a semicolon. Its

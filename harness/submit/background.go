@@ -69,7 +69,8 @@ func (b *Background) Submit(batchDir string, f Figures) (Outcome, error) {
 }
 
 func interrupted(s *Submission) Outcome {
-	return Outcome{Figures: s.Figures, Status: Pending, Board: s.Board, Reason: "interrupted before it was sent", Kept: s.path}
+	return Outcome{Figures: s.Figures, Status: Pending, Board: s.Board, Reason: "interrupted before it was sent",
+		Kept: s.path}
 }
 
 // Close says that nothing more comes.

@@ -90,7 +90,8 @@ func New(o Options) *Client {
 func sameBoard(req *http.Request, via []*http.Request) error {
 	from := via[0].URL
 	if req.URL.Host != from.Host || req.URL.Scheme != from.Scheme {
-		return fmt.Errorf("%s://%s %w, %s://%s: not followed; is LEADERBOARD_URL right?", from.Scheme, from.Host, errElsewhere, req.URL.Scheme, req.URL.Host)
+		return fmt.Errorf("%s://%s %w, %s://%s: not followed; is LEADERBOARD_URL right?", from.Scheme, from.Host,
+			errElsewhere, req.URL.Scheme, req.URL.Host)
 	}
 	if len(via) >= 5 {
 		return errors.New("too many redirects")
@@ -267,7 +268,8 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 	}
 	to, _ := c.route(s.Figures) // empty: the board on this machine, wherever it listens
 	if s.Status == Confirmed && (to == s.Board || to == "") {
-		return c.note(Outcome{Figures: s.Figures, Status: Confirmed, Board: s.Board, Answer: "confirmed before, not sent again"}), nil
+		return c.note(Outcome{Figures: s.Figures, Status: Confirmed, Board: s.Board,
+			Answer: "confirmed before, not sent again"}), nil
 	}
 	s.Status, s.Answer, s.Confirmed = Pending, "", nil // what one board confirmed is news to another
 	var address string                                 // of the board, once known
@@ -293,9 +295,11 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 	if c.down[to] {
 		tries = 1
 	}
-	answer, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(wait), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(c.o.MaxWait),
+	answer, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(wait), backoff.WithMaxTries(tries),
+		backoff.WithMaxElapsedTime(c.o.MaxWait),
 		backoff.WithNotify(func(err error, d time.Duration) {
-			fmt.Fprintf(c.o.Out, "leaderboard: %s: %s; next try in %s\n", s.Figures.Name(), c.redact(err.Error()), d.Round(100*time.Millisecond))
+			fmt.Fprintf(c.o.Out, "leaderboard: %s: %s; next try in %s\n", s.Figures.Name(), c.redact(err.Error()),
+				d.Round(100*time.Millisecond))
 		}))
 	var disk diskError
 	if errors.As(err, &disk) {
@@ -342,7 +346,8 @@ func (c *Client) address(ctx context.Context, f Figures) (string, error) {
 		return c.own, nil
 	}
 	if c.o.StartOwn == nil {
-		return "", fmt.Errorf("the embedded engine's figures go to a board on this machine, and none answers at %q: run make leaderboard, or set LEADERBOARD_URL", c.o.OwnURL)
+		return "", fmt.Errorf("the embedded engine's figures go to a board on this machine, and none answers at "+
+			"%q: run make leaderboard, or set LEADERBOARD_URL", c.o.OwnURL)
 	}
 	if c.own, c.stop, err = c.o.StartOwn(ctx); err != nil {
 		return "", fmt.Errorf("start the leaderboard on this machine: %w", err)

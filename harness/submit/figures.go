@@ -88,20 +88,24 @@ func (f Figures) Fields() []Field {
 		{"b200_e2e_ms", f.BaselineE2EMs}, {"b200_tput_per_gpu", f.BaselineTputPerGPU},
 		{"e2e_ratio", f.E2EMs / f.BaselineE2EMs}, {"tput_ratio", f.TputPerGPU / f.BaselineTputPerGPU}}
 	if f.GSM8K != nil {
-		return append(fields, Field{"interactivity", f.Interactivity}, Field{"baseline_interactivity", f.BaselineInteractivity},
+		return append(fields, Field{"interactivity", f.Interactivity}, Field{"baseline_interactivity",
+			f.BaselineInteractivity},
 			Field{"interactivity_ratio", f.Interactivity / f.BaselineInteractivity}, Field{"gsm8k_metric", *f.GSM8K})
 	}
-	return append(fields, Field{"bits_per_byte", f.BitsPerByte}, Field{"byte_perplexity", f.BytePerplexity}, Field{"word_perplexity", f.WordPerplexity})
+	return append(fields, Field{"bits_per_byte", f.BitsPerByte}, Field{"byte_perplexity", f.BytePerplexity},
+		Field{"word_perplexity", f.WordPerplexity})
 }
 
 // claim is what the result file has to agree with.
 func (f Figures) claim() rules.Claim {
-	return rules.Claim{ISL: f.ISL, OSL: f.OSL, Conc: f.Conc, E2EMs: f.E2EMs, TputPerGPU: f.TputPerGPU, Interactivity: f.Interactivity,
-		BitsPerByte: f.BitsPerByte, BytePerplexity: f.BytePerplexity, WordPerplexity: f.WordPerplexity, GSM8K: f.GSM8K}
+	return rules.Claim{ISL: f.ISL, OSL: f.OSL, Conc: f.Conc, E2EMs: f.E2EMs, TputPerGPU: f.TputPerGPU,
+		Interactivity: f.Interactivity,
+		BitsPerByte:   f.BitsPerByte, BytePerplexity: f.BytePerplexity, WordPerplexity: f.WordPerplexity, GSM8K: f.GSM8K}
 }
 
 func (f Figures) hasBaseline() bool {
-	return baselines.Positive(f.BaselineE2EMs, f.BaselineTputPerGPU) && (f.GSM8K == nil || baselines.Positive(f.BaselineInteractivity))
+	return baselines.Positive(f.BaselineE2EMs, f.BaselineTputPerGPU) && (f.GSM8K == nil ||
+		baselines.Positive(f.BaselineInteractivity))
 }
 
 // complete says what is missing for any board: empty when nothing is.
@@ -114,7 +118,8 @@ func (f Figures) complete() string {
 	if f.GSM8K != nil {
 		figures = append(figures, figure{"tok/s/user", f.Interactivity})
 	} else {
-		figures = append(figures, figure{"bits_per_byte", f.BitsPerByte}, figure{"byte_perplexity", f.BytePerplexity}, figure{"word_perplexity", f.WordPerplexity})
+		figures = append(figures, figure{"bits_per_byte", f.BitsPerByte}, figure{"byte_perplexity", f.BytePerplexity},
+			figure{"word_perplexity", f.WordPerplexity})
 	}
 	for _, v := range figures {
 		if !baselines.Positive(v.value) {
@@ -139,14 +144,16 @@ func (c *Client) route(f Figures) (address string, refusal error) {
 	case f.Team == "":
 		return "", fmt.Errorf("it has no team name: set TEAM")
 	case !f.Passed:
-		return "", fmt.Errorf("only a cell whose accuracy PASSED is submitted; where no baseline fits it is NOT_RUN (ACC_BASELINE names one)")
+		return "", fmt.Errorf("only a cell whose accuracy PASSED is submitted; where no baseline fits it is " +
+			"NOT_RUN (ACC_BASELINE names one)")
 	case f.complete() != "":
 		return "", fmt.Errorf("%s", f.complete())
 	}
 	address = c.o.URL
 	if address == "" && !f.Embedded {
 		if address = c.o.public[combo]; address == "" {
-			return "", fmt.Errorf("there is no public board for ISL %d, OSL %d: set LEADERBOARD_URL to a board of yours (make leaderboard starts one)", f.ISL, f.OSL)
+			return "", fmt.Errorf("there is no public board for ISL %d, OSL %d: set LEADERBOARD_URL to a board of "+
+				"yours (make leaderboard starts one)", f.ISL, f.OSL)
 		}
 	}
 	if address == "" || loopback(address) {
@@ -154,13 +161,17 @@ func (c *Client) route(f Figures) (address string, refusal error) {
 	}
 	switch {
 	case f.Embedded:
-		return "", fmt.Errorf("it was measured on the embedded engine, which says nothing about hardware, so it never goes to a public board (%s)", address)
+		return "", fmt.Errorf("it was measured on the embedded engine, which says nothing about hardware, so it "+
+			"never goes to a public board (%s)", address)
 	case f.ClientLimited:
-		return "", fmt.Errorf("the client was the limit of this measurement, not the server, so it does not go to a public board (%s): give the client more CPU and measure again", address)
+		return "", fmt.Errorf("the client was the limit of this measurement, not the server, so it does not go to "+
+			"a public board (%s): give the client more CPU and measure again", address)
 	case len(f.Marks) > 0:
-		return "", fmt.Errorf("it is marked %s, so it does not go to a public board (%s)", strings.Join(f.Marks, ", "), address)
+		return "", fmt.Errorf("it is marked %s, so it does not go to a public board (%s)", strings.Join(f.Marks,
+			", "), address)
 	case gradioSpace(address) && !f.hasBaseline():
-		return "", fmt.Errorf("the public board (%s) asks for the hardware baseline's figures, and there are none for this cell", address)
+		return "", fmt.Errorf("the public board (%s) asks for the hardware baseline's figures, and there are none "+
+			"for this cell", address)
 	}
 	return address, nil
 }
@@ -181,7 +192,8 @@ func (c *Client) legal(s *Submission, address string) (rules.Report, error) {
 		return nil, err
 	}
 	err = r.Broken()
-	if err == nil && address != "" && !loopback(address) && (gradioSpace(address) || !slices.Equal(r.Marks, []string{rules.Workload})) {
+	if err == nil && address != "" && !loopback(address) && (gradioSpace(address) || !slices.Equal(r.Marks,
+		[]string{rules.Workload})) {
 		err = r.Err()
 	}
 	if err != nil {

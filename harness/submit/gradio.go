@@ -17,12 +17,14 @@ import (
 
 // The failures of a Gradio board that a caller may want to tell apart.
 var (
-	ErrWebPage    = errors.New("the board answered with a web page instead of the call's answer: a sleeping, building or paused Space does that; open its address in a browser")
+	ErrWebPage = errors.New("the board answered with a web page instead of the call's answer: a sleeping, " +
+		"building or paused Space does that; open its address in a browser")
 	ErrRejected   = errors.New("the board rejected the submission (event: error)")
 	ErrCutShort   = errors.New("the board's event stream ended before event: complete")
 	ErrSilent     = errors.New("the board's queue fell silent")
 	ErrStuckQueue = errors.New("the board's queue did not come to this submission")
-	ErrUnknown    = errors.New("the board took the submission and then lost track of it, so it may or may not be listed: look at the board before make resubmit")
+	ErrUnknown    = errors.New("the board took the submission and then lost track of it, so it may or may not be " +
+		"listed: look at the board before make resubmit")
 )
 
 // sendGradio makes one try with the Gradio call protocol: a POST that answers

@@ -58,7 +58,8 @@ func (c *Client) send(ctx context.Context, s *Submission, address string) (answe
 		return c.sendOwn(ctx, s, address)
 	case err == errNotOwn:
 		if !s.Figures.hasBaseline() {
-			return "", backoff.Permanent(fmt.Errorf("%s is a Gradio board, which asks for the hardware baseline's figures, and there are none for this cell", address))
+			return "", backoff.Permanent(fmt.Errorf("%s is a Gradio board, which asks for the hardware baseline's "+
+				"figures, and there are none for this cell", address))
 		}
 		return c.sendGradio(ctx, s, address)
 	default:
@@ -121,7 +122,8 @@ func (c *Client) sendOwn(ctx context.Context, s *Submission, address string) (st
 }
 
 // request builds a call with the headers a board may have, and only that board.
-func (c *Client) request(ctx context.Context, method, url, board string, body []byte, key string) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method, url, board string, body []byte, key string) (*http.Request,
+	error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, backoff.Permanent(err)
@@ -150,7 +152,8 @@ func (c *Client) tokenFor(board string) (setting, token string) {
 }
 
 // call asks a board and reads its whole answer.
-func (c *Client) call(ctx context.Context, method, url, board string, body []byte, key string) (int, []byte, http.Header, error) {
+func (c *Client) call(ctx context.Context, method, url, board string, body []byte, key string) (int, []byte,
+	http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(callLimit, c.o.MaxWait/time.Duration(c.o.MaxTries)))
 	defer cancel()
 	req, err := c.request(ctx, method, url, board, body, key)
@@ -187,7 +190,8 @@ func (c *Client) statusError(method, url string, status int, h http.Header, body
 		}
 		return err
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return backoff.Permanent(hint.New(err, "see to the token: LEADERBOARD_TOKEN or, for a Space, HF_TOKEN; then make resubmit"))
+		return backoff.Permanent(hint.New(err, "see to the token: LEADERBOARD_TOKEN or, for a Space, HF_TOKEN; "+
+			"then make resubmit"))
 	}
 	return backoff.Permanent(err)
 }

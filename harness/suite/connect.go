@@ -14,7 +14,8 @@ import (
 // connect waits for the server that the settings name, or starts the embedded
 // engine, and completes the settings with its address and profile. Call
 // disconnect at the end; it is never nil.
-func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *server.Server, disconnect func(), err error) {
+func connect(ctx context.Context, set *settings.Settings, plain io.Writer) (t *server.Server, disconnect func(),
+	err error) {
 	disconnect = func() {}
 	client, err := server.Client(set.Server.CAFile)
 	if err != nil {
@@ -72,6 +73,7 @@ func agreeOnGPUs(set *settings.Settings, told int) error {
 
 // startEngine starts the embedded engine as the settings describe it.
 func startEngine(set settings.Settings) (*engine.Engine, error) {
-	return engine.Start(engine.Config{Profile: set.Engine.Profile, APIKey: set.Server.APIKey, Dialect: engine.Dialect(set.Engine.Dialect),
-		Noise: set.Engine.Noise, DecodeNoise: set.Engine.DecodeNoise, Faults: set.Engine.Faults, GPUs: set.Server.TP})
+	return engine.Start(engine.Config{Profile: set.Engine.Profile, APIKey: set.Server.APIKey,
+		Dialect: engine.Dialect(set.Engine.Dialect),
+		Noise:   set.Engine.Noise, DecodeNoise: set.Engine.DecodeNoise, Faults: set.Engine.Faults, GPUs: set.Server.TP})
 }

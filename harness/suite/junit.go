@@ -122,7 +122,8 @@ func writeJUnit(file string, begin time.Time, properties []junitProperty, cases 
 			all.Skipped++
 		}
 	}
-	b, err := xml.MarshalIndent(junitReport{junitTotals: all, Suite: junitSuite{Name: "inferbench", Timestamp: begin.Format(time.RFC3339),
+	b, err := xml.MarshalIndent(junitReport{junitTotals: all, Suite: junitSuite{Name: "inferbench",
+		Timestamp:   begin.Format(time.RFC3339),
 		junitTotals: all, Properties: properties, Cases: cases}}, "", "  ")
 	if err == nil {
 		err = renameio.WriteFile(file, append([]byte(xml.Header), append(b, '\n')...), 0o644)
@@ -137,7 +138,8 @@ func writeJUnit(file string, begin time.Time, properties []junitProperty, cases 
 // server and the batches.
 func junitOfSweep(sw *sweep.Sweep) []junitProperty {
 	t := sw.Target
-	out := []junitProperty{{"model", t.Model}, {"server", t.BaseURL}, {"backend", strings.TrimSpace(t.Dialect.Name + " " + t.Version)}, {"mode", string(sw.Mode)}}
+	out := []junitProperty{{"model", t.Model}, {"server", t.BaseURL}, {"backend", strings.TrimSpace(t.Dialect.Name +
+		" " + t.Version)}, {"mode", string(sw.Mode)}}
 	for _, b := range sw.Batches() {
 		out = append(out, junitProperty{"batch", b.Dir})
 	}

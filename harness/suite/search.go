@@ -94,7 +94,8 @@ func (s *searcher) prepare(set settings.Settings) error {
 	combos := set.Selection.Combinations()
 	switch {
 	case len(set.Shape.Limits) == 0:
-		return errors.New("SLO is empty: say which limits the load must keep, as make search SLO=\"ttft:p99<500 tpot:p99<50\"")
+		return errors.New("SLO is empty: say which limits the load must keep, as make search SLO=\"ttft:p99<500 " +
+			"tpot:p99<50\"")
 	case set.Mode != settings.ModePerf:
 		return fmt.Errorf("MODE=%s: a search measures speed, and submits nothing", set.Mode)
 	case len(combos) != 1:
@@ -126,7 +127,8 @@ func (s *searcher) prepare(set settings.Settings) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
 	case was.Limits != s.file.Limits:
-		return fmt.Errorf("%s was a search for %q: that is what it goes on with, not %q", set.Resume, was.Limits, s.file.Limits)
+		return fmt.Errorf("%s was a search for %q: that is what it goes on with, not %q", set.Resume, was.Limits,
+			s.file.Limits)
 	}
 	for _, p := range was.Probes {
 		s.known[p.Load] = p
@@ -166,13 +168,15 @@ func (s *searcher) run(ctx context.Context) int {
 		s.sweep.Close() // cells that FAILED are part of the answer
 		for _, b := range s.sweep.Batches() {
 			results := s.config.Settings.Results
-			err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: results.GPUHourUSD, GPUWatts: results.GPUWatts}))
+			err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: results.GPUHourUSD,
+				GPUWatts: results.GPUWatts}))
 		}
 	}
 	s.writeTable(a)
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(s.w, "inferbench:", hint.Line(hint.New(errors.New("interrupted"), "to go on: make search RESUME="+s.dir())))
+		fmt.Fprintln(s.w, "inferbench:", hint.Line(hint.New(errors.New("interrupted"),
+			"to go on: make search RESUME="+s.dir())))
 		return 1
 	case err != nil:
 		fmt.Fprintln(s.w, "inferbench:", hint.Line(err))
@@ -257,7 +261,7 @@ func (s *searcher) writeTable(a *capacity.Answer) {
 		fmt.Fprintf(tab, "%s\t\n", p.Verdict)
 	}
 	tab.Flush()
-	fmt.Fprintf(s.w, "Batch: %s/\n", s.dir())
+	fmt.Fprintf(s.w, "%d requests in all. Batch: %s/\n", a.Requests(), s.dir())
 }
 
 // throughput is a cell's, as its result file has it.

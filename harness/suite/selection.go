@@ -89,5 +89,6 @@ func (s selection) misses(set settings.Settings) error {
 		}
 		names = append(names, c.Name())
 	}
-	return fmt.Errorf("nothing would run: -run, -bench and -skip leave none of the cells that the settings name: %s", strings.Join(names, ", "))
+	return fmt.Errorf("nothing would run: -run, -bench and -skip leave none of the cells that the settings name: %s",
+		strings.Join(names, ", "))
 }

@@ -44,7 +44,8 @@ func selfTest(ctx context.Context, p plan, line commandLine, begin time.Time, m 
 		return m.Run()
 	}
 	code := run(ctx, set, sel, line, begin, m)
-	const says = "This was a small sweep to test the suite, and its batch is deleted. A real one: make bench (embedded engine), " +
+	const says = "This was a small sweep to test the suite, and its batch is deleted. A real one: make bench " +
+		"(embedded engine), " +
 		"make perf BASE_URL=http://host:port, or go test -timeout 0 -run 'TestAccuracy|TestServing' -isl 1024 -osl 1024."
 	fmt.Println(says)
 	return code

@@ -61,7 +61,8 @@ func (s *session) measure(c matrix.Cell) (*batch.Result, error) {
 }
 
 // budget is what the selected cells will take, where there is a limit to keep.
-func budget(ctx context.Context, t *server.Server, set settings.Settings, sel selection, line commandLine, begin time.Time) *estimate.Budget {
+func budget(ctx context.Context, t *server.Server, set settings.Settings, sel selection, line commandLine,
+	begin time.Time) *estimate.Budget {
 	b := &estimate.Budget{Limit: line.limit, Begin: begin, Passes: map[matrix.Cell]int{}}
 	count := max(line.count, 1)
 	scores := map[matrix.Cell]int{}

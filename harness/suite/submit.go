@@ -215,7 +215,8 @@ func submission(c batch.ReadCell) (f submit.Figures, err error) {
 		share := measured.Figure("exact_match_flexible")
 		f.GSM8K = &share
 	}
-	for name, to := range map[string]*float64{"bits_per_byte": &f.BitsPerByte, "byte_perplexity": &f.BytePerplexity, "word_perplexity": &f.WordPerplexity} {
+	for name, to := range map[string]*float64{"bits_per_byte": &f.BitsPerByte, "byte_perplexity": &f.BytePerplexity,
+		"word_perplexity": &f.WordPerplexity} {
 		*to = measured.Figure(name)
 	}
 	f.Passed = verdict.Status == accuracy.Passed

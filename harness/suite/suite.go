@@ -114,7 +114,8 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 		}
 		if o, err := sweep.AccuracyOptions(set); err == nil {
 			for _, f := range accuracy.Missing(o, t.Loopback) {
-				fmt.Printf("Accuracy will fetch %s (%d bytes), which is not in CACHE_DIR: without network, make fetch on a machine that has some.\n", f.Base, f.Size)
+				fmt.Printf("Accuracy will fetch %s (%d bytes), which is not in CACHE_DIR: without network, make "+
+					"fetch on a machine that has some.\n", f.Base, f.Size)
 			}
 		}
 		return 0
@@ -151,7 +152,8 @@ func accuracyReady(ctx context.Context, set settings.Settings) error {
 		err := askEmbedded(ctx, set)
 		var refusal *server.HTTPError
 		var untrusted *tls.CertificateVerificationError
-		if errors.As(err, &untrusted) || errors.As(err, &refusal) && (refusal.Status == http.StatusUnauthorized || refusal.Status == http.StatusForbidden) {
+		if errors.As(err, &untrusted) || errors.As(err, &refusal) && (refusal.Status == http.StatusUnauthorized ||
+			refusal.Status == http.StatusForbidden) {
 			return nil // the server will not be measured at all: connecting to it says why
 		}
 		own = err == nil
@@ -177,7 +179,8 @@ func askEmbedded(ctx context.Context, set settings.Settings) error {
 func finish(ctx context.Context, sw *sweep.Sweep, line commandLine, code int) int {
 	err := sw.Close()
 	for _, b := range sw.Batches() {
-		err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD, GPUWatts: sw.Settings.Results.GPUWatts}))
+		err = errors.Join(err, report.Write(b.Dir, report.Options{GPUHourUSD: sw.Settings.Results.GPUHourUSD,
+			GPUWatts: sw.Settings.Results.GPUWatts}))
 	}
 	err = errors.Join(err, writeJUnit(sw.Settings.Results.JUnit, sw.Begin, junitOfSweep(sw), current.report))
 	unsent := current.board.finish(os.Stdout, sw)
@@ -200,7 +203,8 @@ func finish(ctx context.Context, sw *sweep.Sweep, line commandLine, code int) in
 // refuseWith is [refuse], and leaves a JUnit report that says the same.
 func refuseWith(ctx context.Context, set settings.Settings, err error) int {
 	why := &junitReason{Message: hint.Line(err), Text: hint.Line(err)}
-	failed := writeJUnit(set.Results.JUnit, time.Now(), nil, []*junitCase{{Class: "inferbench", Name: "start", Time: "0.000", Failure: why}})
+	failed := writeJUnit(set.Results.JUnit, time.Now(), nil, []*junitCase{{Class: "inferbench", Name: "start",
+		Time: "0.000", Failure: why}})
 	return refuse(ctx, errors.Join(err, failed))
 }
 

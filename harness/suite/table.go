@@ -32,12 +32,14 @@ func writeTables(w io.Writer, sw *sweep.Sweep, board *submissions) {
 
 func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, board *submissions, width int) {
 	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
-	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name, t.Version)
+	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name,
+		t.Version)
 	if s.Results.Label != "" {
 		fmt.Fprintln(w, s.Results.Label)
 	}
 	if t.Loopback {
-		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any hardware.\n", s.Engine.Profile)
+		fmt.Fprintf(w, "These are the embedded engine's figures (profile %s). They prove the suite, not any "+
+			"hardware.\n", s.Engine.Profile)
 	}
 	var rows []report.Row
 	notes := &notes{}
@@ -54,7 +56,8 @@ func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, board *submissions
 	report.WriteTable(w, rows, strings.ToUpper(sw.Hardware().KeyPrefix), width)
 	notes.write(w)
 	if !combo.IsStandard() {
-		fmt.Fprintf(w, "ISL %d, OSL %d is a pair of your own: it has no baseline and no public leaderboard.\n", combo.ISL, combo.OSL)
+		fmt.Fprintf(w, "ISL %d, OSL %d is a pair of your own: it has no baseline and no public leaderboard.\n",
+			combo.ISL, combo.OSL)
 	}
 	fmt.Fprintf(w, "Batch: %s/%s\n", b.Dir, standing(s, b))
 }
@@ -74,7 +77,8 @@ func tableRow(conc int, a *sweep.Accuracy, r *batch.Result, n *notes) report.Row
 	prefix := fmt.Sprintf("CONC %d: ", conc)
 	if r != nil {
 		if b := r.Baseline; b != nil && len(b.Differences) > 0 {
-			n.add("The workload is not the "+b.Hardware+" baseline's, so the ratios compare unequal work: "+strings.Join(b.Differences, "; ")+".", "")
+			n.add("The workload is not the "+b.Hardware+" baseline's, so the ratios compare unequal work: "+
+				strings.Join(b.Differences, "; ")+".", "")
 		}
 		if r.Reason != "" {
 			n.add(r.Reason, prefix)

@@ -87,9 +87,9 @@ func (a *Accuracy) String() string {
 }
 
 // Accuracy scores the cell's model at the cell's CONC, or finds the score that
-// it stands on (ACC_AT), and judges it. It runs anew at each call; [Sweep.Serve] runs it where no test has. Where the cell's
-// speed is not going to be measured, because accuracy failed or was all that
-// was asked for, the cell ends here.
+// it stands on (ACC_AT), and judges it. It runs anew at each call; [Sweep.Serve]
+// runs it where no test has. Where the cell's speed is not going to be measured,
+// because accuracy failed or was all that was asked for, the cell ends here.
 //
 // The error is an interrupt, a sweep that does not fit its time, or a result
 // that cannot be written; a failed accuracy is not an error but a verdict.
@@ -168,7 +168,8 @@ func Cache(f settings.Fetch) corpus.Cache {
 
 // endUnmeasured ends a cell whose speed is not measured.
 func (sw *Sweep) endUnmeasured(c matrix.Cell, st *state, a *Accuracy, status batch.Status, reason string) error {
-	r := &batch.Result{Status: status, Reason: reason, RunAgain: server.HasGone(a.Err), Args: sw.args(c, sw.plan(pass{Cell: c}))}
+	r := &batch.Result{Status: status, Reason: reason, RunAgain: server.HasGone(a.Err), Args: sw.args(c,
+		sw.plan(pass{Cell: c}))}
 	if err := addAccuracy(r, a); err != nil {
 		return err
 	}

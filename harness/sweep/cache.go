@@ -63,7 +63,8 @@ func (sw *Sweep) cacheOf(r *batch.Result, reset string, seen *scrape.Report) {
 		r.Mark(batch.WarmCache)
 	}
 	if *c.HitRate >= shared+0.05 || r.Marked(batch.WarmCache) {
-		r.Notes = append(r.Notes, fmt.Sprintf("%.3g %% of the prompt tokens came from the server's prefix cache, so prefill was not measured whole: "+
+		r.Notes = append(r.Notes, fmt.Sprintf("%.3g %% of the prompt tokens came from the server's prefix cache, "+
+			"so prefill was not measured whole: "+
 			"had the server seen these prompts before? Start it anew, set CACHE_RESET=on, or give another SEED", 100**c.HitRate))
 	}
 }

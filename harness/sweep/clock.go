@@ -32,5 +32,6 @@ func jump(byDay, monotonic time.Duration) string {
 	if d.Abs() <= max(clockSlack, monotonic/1000) {
 		return ""
 	}
-	return fmt.Sprintf("the machine's clock jumped by %+.0f s during this cell (it was set, or the machine slept): durations stand, times of day do not; run the cell again if the machine slept", d.Seconds())
+	return fmt.Sprintf("the machine's clock jumped by %+.0f s during this cell (it was set, or the machine slept): "+
+		"durations stand, times of day do not; run the cell again if the machine slept", d.Seconds())
 }

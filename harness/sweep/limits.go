@@ -104,7 +104,8 @@ func (sw *Sweep) Probe(ctx context.Context, combo matrix.Combination, conc int) 
 // ProbeCell is the cell of a probe, which sends at most as many requests as prompts
 // has for it where that is given, else as many as its looks take, and the looks at
 // it.
-func ProbeCell(combo matrix.Combination, conc int, prompts matrix.Prompts, limits []capacity.Limit) (matrix.Cell, []capacity.Look) {
+func ProbeCell(combo matrix.Combination, conc int, prompts matrix.Prompts, limits []capacity.Limit) (matrix.Cell,
+	[]capacity.Look) {
 	looks := capacity.Looks(limits, conc, confidence)
 	if prompts.Given() {
 		numPrompts := prompts.Of(combo.OSL, conc)

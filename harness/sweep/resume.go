@@ -43,11 +43,13 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 			dir, describe(p.Server), sw.Target.BaseURL, describe(now))
 	}
 	if string(sw.Mode) != p.Mode { // the settings are the batch's: only -run can do that
-		return nil, fmt.Errorf("%s is a batch of mode %s, but this run would be of mode %s: let -run select its TestServing too", dir, p.Mode, sw.Mode)
+		return nil, fmt.Errorf("%s is a batch of mode %s, but this run would be of mode %s: let -run select its "+
+			"TestServing too", dir, p.Mode, sw.Mode)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
 		if inputs[name] != p.Inputs[name] {
-			return nil, fmt.Errorf("%s: what %s names has changed since the batch began: put it back, or begin a new batch", dir, name)
+			return nil, fmt.Errorf("%s: what %s names has changed since the batch began: put it back, or begin a "+
+				"new batch", dir, name)
 		}
 	}
 	return batch.Reopen(dir, cells)

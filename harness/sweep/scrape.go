@@ -96,9 +96,11 @@ func otherRequests(seen *scrape.Report, sum *stats.Summary) string {
 	}
 	switch n := int(*seen.TTFTOf); {
 	case n > sum.Successful+sum.Failed:
-		return fmt.Sprintf("the server's own TTFT is of %d requests, %d more than this pass sent: others use the server too", n, n-sum.Successful-sum.Failed)
+		return fmt.Sprintf("the server's own TTFT is of %d requests, %d more than this pass sent: others use the "+
+			"server too", n, n-sum.Successful-sum.Failed)
 	case n < sum.Successful:
-		return fmt.Sprintf("the server's own TTFT is of %d requests, of %d that this pass sent: it has not told of all, or they went elsewhere too", n, sum.Successful)
+		return fmt.Sprintf("the server's own TTFT is of %d requests, of %d that this pass sent: it has not told of "+
+			"all, or they went elsewhere too", n, sum.Successful)
 	}
 	return ""
 }

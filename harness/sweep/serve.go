@@ -182,7 +182,8 @@ func (m *measured) judge(sum *stats.Summary) error {
 
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them; the error says that they are not.
-func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy, r *batch.Result) error {
+func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy,
+	r *batch.Result) error {
 	o := accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry(), Synthetic: sw.synthetic()}
 	a, v, err := accuracy.Decoding(ctx, sw.Target, base, o)
 	if err != nil {

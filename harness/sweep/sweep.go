@@ -94,7 +94,8 @@ func Open(c Config) (*Sweep, error) {
 	}
 	for _, cell := range sw.Cells {
 		if n := cell.ISL + cell.OSL; sw.Target.MaxLen > 0 && n > sw.Target.MaxLen && sw.measures(cell) {
-			err := fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all", cell.Name(), n, sw.Target.Model, sw.Target.MaxLen)
+			err := fmt.Errorf("%s: ISL+OSL is %d, but %s takes %d tokens in all", cell.Name(), n, sw.Target.Model,
+				sw.Target.MaxLen)
 			return nil, hint.New(err, server.LongerContext)
 		}
 	}
@@ -223,7 +224,8 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	a := batch.Args{Model: t.Model, Backend: t.Dialect.Name, BackendVersion: t.Version, BaseURL: t.BaseURL,
 		Endpoint: "/v1/completions", DatasetName: p.Workload.Kind.Name, DatasetPath: p.Workload.Path,
 		RandomInputLen: c.ISL, RandomOutputLen: c.OSL, RandomRangeRatio: p.Workload.RangeRatio,
-		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP, Mode: string(sw.Mode),
+		MaxConcurrency: c.Conc, NumPrompts: c.NumPrompts, WarmUp: p.WarmUp, Seed: s.Workload.Seed, TP: s.Server.TP,
+		Mode:          string(sw.Mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
 		AccuracyMaxLength: s.Accuracy.MaxLength, Settings: s.Given}
 	a.Label, a.Remarks = s.Results.Label, s.Results.Remarks
@@ -241,8 +243,8 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 	return a
 }
 
-// Close ends the batches: cells without a record become INCOMPLETE. It is an error when a cell did not pass, so that the
-// exit code can say so (see [Sweep.verdict]).
+// Close ends the batches: cells without a record become INCOMPLETE. It is an error
+// when a cell did not pass, so that the exit code can say so (see [Sweep.verdict]).
 func (sw *Sweep) Close() error {
 	var errs []error
 	for _, b := range sw.batches {

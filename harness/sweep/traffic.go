@@ -48,7 +48,8 @@ func (sw *Sweep) plan(p pass) load.Plan {
 	}
 	return load.Plan{
 		Workload: workload.Spec{Kind: sw.kind(), Path: w.Path, N: n, ISL: c.ISL, OSL: c.OSL,
-			RangeRatio: sw.rangeRatio(), Seed: seed, TraceUnit: shape.TraceUnit, SharedPrefix: w.SharedPrefix, Prefixes: w.Prefixes},
+			RangeRatio: sw.rangeRatio(), Seed: seed, TraceUnit: shape.TraceUnit,
+			SharedPrefix: w.SharedPrefix, Prefixes: w.Prefixes},
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.Server.RequestTimeout,
 			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
 				RampUp: shape.RampUp, Duration: shape.Duration, Trace: shape.Trace, Seed: w.Seed},

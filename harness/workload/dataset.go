@@ -36,11 +36,14 @@ func (d *dataset) Request(i int) (Request, error) {
 func (d *dataset) repeats(warmUp int) []string {
 	switch have := len(d.requests); {
 	case d.n == Endless:
-		return []string{fmt.Sprintf("the data set has %d prompts, which repeat until the run's time is over: a prefix cache may answer the repeats", have)}
+		return []string{fmt.Sprintf("the data set has %d prompts, which repeat until the run's time is over: a "+
+			"prefix cache may answer the repeats", have)}
 	case d.n > have:
-		return []string{fmt.Sprintf("the data set has %d prompts for %d requests: they repeat, and a prefix cache may answer the repeats", have, d.n)}
+		return []string{fmt.Sprintf("the data set has %d prompts for %d requests: they repeat, and a prefix cache "+
+			"may answer the repeats", have, d.n)}
 	case d.n+warmUp > have:
-		return []string{fmt.Sprintf("the data set has %d prompts for %d requests and %d to warm up with: prompts of the warm-up are measured too, and a prefix cache may answer them", have, d.n, warmUp)}
+		return []string{fmt.Sprintf("the data set has %d prompts for %d requests and %d to warm up with: prompts "+
+			"of the warm-up are measured too, and a prefix cache may answer them", have, d.n, warmUp)}
 	}
 	return nil
 }

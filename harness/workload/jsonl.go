@@ -52,7 +52,8 @@ var unread = []string{
 	"think_time", "tools", "raw_tools", "tool_choice", "functions", "extra", "extra_body", "extra_args", "body",
 	"system", "system_prompt", "prefix", "suffix", "image", "images", "image_url", "audio", "audios", "video", "videos",
 	"multi_modal_data", "mm_content", "temperature", "top_p", "top_k", "min_p", "stop", "n", "best_of",
-	"response_format", "structured_outputs", "guided_json", "guided_regex", "json_schema", "lora", "lora_name", "lora_path",
+	"response_format", "structured_outputs", "guided_json", "guided_regex", "json_schema",
+	"lora", "lora_name", "lora_path",
 	"priority", "texts",
 }
 

@@ -69,11 +69,13 @@ func (s Spec) check() error {
 	case k.File && (s.SharedPrefix != 0 || s.RangeRatio != 1):
 		return fmt.Errorf("workload %s: prompts come from the file as they are, without range ratio or shared prefix", k)
 	case s.Trace && !k.Times:
-		return fmt.Errorf("workload %s has no times: a trace is of DATASET=%s", k, KindNames(func(k *Kind) bool { return k.Times }))
+		return fmt.Errorf("workload %s has no times: a trace is of DATASET=%s", k,
+			KindNames(func(k *Kind) bool { return k.Times }))
 	case !k.File && s.MaxLen > 0 && s.ISL+s.OSL > s.MaxLen:
 		return fmt.Errorf("ISL %d + OSL %d is more than the server's context of %d tokens", s.ISL, s.OSL, s.MaxLen)
 	case k.Counts == Needed && s.Count == nil:
-		return fmt.Errorf("workload %s: the server has no tokenizer to measure text with (/tokenize): name the model's tokenizer.json with TOKENIZER", k)
+		return fmt.Errorf("workload %s: the server has no tokenizer to measure text with (/tokenize): name the "+
+			"model's tokenizer.json with TOKENIZER", k)
 	case !(s.SharedPrefix >= 0 && s.SharedPrefix <= 1):
 		return fmt.Errorf("workload: shared prefix %v is not from 0 to 1", s.SharedPrefix)
 	}

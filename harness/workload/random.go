@@ -61,7 +61,8 @@ func (r Random) Check() error {
 	low, high := r.IDs()
 	switch {
 	case r.N < 1 || r.ISL < 1 || r.OSL < 1:
-		return fmt.Errorf("random workload: want at least one request, input and output token (have %d, %d, %d)", r.N, r.ISL, r.OSL)
+		return fmt.Errorf("random workload: want at least one request, input and output token (have %d, %d, %d)", r.N,
+			r.ISL, r.OSL)
 	case !(r.RangeRatio > 0 && r.RangeRatio <= 1):
 		return fmt.Errorf("random workload: range ratio %v is not above 0 and at most 1", r.RangeRatio)
 	case !(r.SharedPrefix >= 0 && r.SharedPrefix <= 1) || r.Prefixes < 0:

@@ -153,7 +153,8 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 			"the user's first turn alone is sent", system, total))
 	}
 	if s.Count == nil {
-		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is %d tokens", s.OSL))
+		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is "+
+			"%d tokens", s.OSL))
 	}
 	return d, append(notes, d.repeats(s.WarmUp)...), nil
 }

@@ -120,5 +120,6 @@ func exactText(ctx context.Context, s Spec, g generator, i, want int) (string, e
 			break
 		}
 	}
-	return "", fmt.Errorf("no text of exactly %d tokens was found (the nearest has %d): the server's tokenizer adds up oddly; use DATASET=random", want, bestLen)
+	return "", fmt.Errorf("no text of exactly %d tokens was found (the nearest has %d): the server's tokenizer "+
+		"adds up oddly; use DATASET=random", want, bestLen)
 }

@@ -30,7 +30,8 @@ func Client(s settings.Settings, out io.Writer) (*submit.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment // a public board may be behind one; nothing is timed
+	// A public board may be behind one; nothing is timed
+	client.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment
 	hardware, err := baselines.LoadHardware(cmp.Or(s.Results.HardwareBaseline, baselines.DefaultHardware))
 	if err != nil {
 		return nil, err

@@ -3,7 +3,7 @@
 Runs `vllm bench serve --save-result` and `sglang.bench_serving --output-file`
 on the embedded engine (`inferbench engine`; PROGRAM is the command), each with its own command line and
 its own code (see lone.py), and leaves their files in DIR. Of vLLM's it makes
-what InferenceMAX and InferenceX publish. See `make exchange-samples`.
+what InferenceMAX and InferenceX publish. See `make import-samples`.
 """
 
 import argparse

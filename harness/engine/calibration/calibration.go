@@ -39,7 +39,8 @@ func (c compared) worse() float64 { return max(math.Abs(c.e2e), math.Abs(c.tput)
 func calibrate(p *schedule.Profile, h *baselines.Hardware) []compared {
 	var out []compared
 	for _, pt := range h.Points {
-		cell := matrix.Selection{ISL: pt.ISL, OSL: pt.OSL, Conc: []int{pt.Conc}}.Cells(matrix.Combination{ISL: pt.ISL, OSL: pt.OSL})[0]
+		cell := matrix.Selection{ISL: pt.ISL, OSL: pt.OSL, Conc: []int{pt.Conc}}.Cells(matrix.Combination{ISL: pt.ISL,
+			OSL: pt.OSL})[0]
 		s := schedule.Simulate(p, schedule.Workload{ISL: pt.ISL, OSL: pt.OSL, Conc: pt.Conc, Prompts: cell.NumPrompts,
 			WarmUp: 2 * pt.Conc, Ratio: h.Workload.RandomRangeRatio, Seed: 1})
 		out = append(out, compared{point: pt, sim: s, gpus: h.Workload.GPUs,
