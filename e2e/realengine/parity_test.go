@@ -164,7 +164,7 @@ func writePage(t *testing.T, bench, wikitext string) {
 
 Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
 
-Both clients send the same load to one server, one after the other, and change who goes first each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio.
+Both clients send the same load to one server, one after the other, and change who goes first each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. The difference in TTFT was not isolated: vLLM's client sends its prompts as text, which the server has to tokenize, and is itself a Python process beside the server on the same two cores.
 
 `+"```\n%s```"+`
 
