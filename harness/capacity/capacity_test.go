@@ -131,6 +131,8 @@ func TestJudge(t *testing.T) {
 		require.NotNil(t, j.Value, c.limit)
 		assert.InDelta(t, c.value, *j.Value, 1e-9, c.limit)
 	}
+	atOnce := []stats.Timing{{First: 1e6, Last: 1e6, OutputTokens: 11}}
+	assert.Zero(t, Limit{"tpot", "p50", 500}.Judge(atOnce, nil, 0.95).Requests, "tokens that came at once have no TPOT")
 	j := Limit{"ttft", "p99", 500}.Judge(timings(1, 2, 3), nil, 0.95)
 	assert.Equal(t, Unresolved, j.Verdict)
 	assert.Equal(t, 296, j.Need, "299 in all")

@@ -104,7 +104,7 @@ func (l Limit) judgeShare(ts []stats.Timing, slo stats.SLO, confidence float64, 
 			over = !slo.Good(t)
 		default:
 			v := l.value(t)
-			if math.IsNaN(v) { // an answer of one token has no TPOT
+			if math.IsNaN(v) { // an answer of one token, or that came at once, has no TPOT
 				j.Requests--
 				continue
 			}
@@ -277,16 +277,9 @@ func sign(xs []float64, confidence float64) Verdict {
 	return Unresolved
 }
 
-// quantile is numpy's default: linear interpolation.
+// quantile is the share p of xs.
 func quantile(xs []float64, p float64) float64 {
-	xs = slices.Clone(xs)
-	slices.Sort(xs)
-	at := p * float64(len(xs)-1)
-	i := int(at)
-	if i+1 >= len(xs) {
-		return xs[len(xs)-1]
-	}
-	return xs[i] + (at-float64(i))*(xs[i+1]-xs[i])
+	return stats.Percentile(slices.Sorted(slices.Values(xs)), p*100)
 }
 
 // JudgeAll judges several limits, each and [Together].

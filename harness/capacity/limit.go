@@ -121,10 +121,10 @@ func (l Limit) value(t stats.Timing) float64 {
 	case "ttft":
 		return ms(t.TTFT())
 	case "tpot":
-		if t.OutputTokens < 2 {
+		if !t.HasTPOT() {
 			return math.NaN()
 		}
-		return float64(t.Last-t.First) / float64(t.OutputTokens-1) / 1e6
+		return ms(t.TPOT())
 	default:
 		return ms(t.E2EL())
 	}

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -249,8 +250,9 @@ func (s *searcher) writeTable(a *capacity.Answer) {
 		fmt.Fprintf(tab, "%s\t", l)
 	}
 	fmt.Fprintln(tab, "limits\t")
+	throughput := s.throughput()
 	for _, p := range a.Sorted() {
-		fmt.Fprintf(tab, "%g\t%d\t%s\t", p.Load, p.Requests, s.throughput(int(p.Load)))
+		fmt.Fprintf(tab, "%g\t%d\t%s\t", p.Load, p.Requests, cmp.Or(throughput[int(p.Load)], "-"))
 		for i := range limits {
 			value := "-"
 			if i < len(p.Judgements) && p.Judgements[i].Value != nil {
@@ -264,16 +266,18 @@ func (s *searcher) writeTable(a *capacity.Answer) {
 	fmt.Fprintf(s.w, "%d requests in all. Batch: %s/\n", a.Requests(), s.dir())
 }
 
-// throughput is a cell's, as its result file has it.
-func (s *searcher) throughput(conc int) string {
+// throughput is that of each cell that has one, by CONC, as the result files have
+// it: also those of an earlier process.
+func (s *searcher) throughput() map[int]string {
+	out := map[int]string{}
 	f, err := batch.Open(s.dir())
 	if err != nil {
-		return "-"
+		return out
 	}
 	for _, c := range f.Cells {
-		if r := c.Result; c.Conc == conc && r != nil && r.Performance != nil && r.Performance.TputPerGPU != nil {
-			return fmt.Sprintf("%.1f", *r.Performance.TputPerGPU)
+		if r := c.Result; r != nil && r.Performance != nil && r.Performance.TputPerGPU != nil {
+			out[c.Conc] = fmt.Sprintf("%.1f", *r.Performance.TputPerGPU)
 		}
 	}
-	return "-"
+	return out
 }
