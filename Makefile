@@ -15,16 +15,12 @@ RUN := JUNIT='$(JUNIT)' $(GO) tool gotestsum --format standard-verbose --hide-su
 	| (trap '' INT; grep --line-buffered -v '^=== ')
 
 .DEFAULT_GOAL := help
-.PHONY: help bench acc perf submit search estimate fetch resume ci test serve engine settings install dist $(BIN)
-.PHONY: report compare csv import baseline baselines leaderboard leaderboard-backup resubmit real-engine
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile dev.mk) $(BIN)
 
 help: ## these verbs; make help-dev lists the maintainers'
 	@echo "make VERB [SETTING=value ...]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 	@echo "With neither BASE_URL nor PORT set, the embedded engine is measured. See README.md."
-
-settings: $(BIN) ## every setting, its default and its meaning
-	@$(BIN) settings
 
 # The competition's guide has people export MODEL, PORT and TP: they are another
 # server's. BASE_URL=embedded outweighs the first two; TP counts where it is given to make.
@@ -40,14 +36,12 @@ perf: ## accuracy, then performance
 submit: $(if $(BATCH),$(BIN)) ## perf, then the leaderboard; needs TEAM=x. All fifteen cells, unless ISL, OSL or CONC names some. With BATCH=batch_…, what PASSED there before
 	@$(if $(BATCH),$(BIN) board submit $(BATCH),MODE=submit $(RUN))
 
-search: $(BIN) ## the most load that keeps limits: SLO="ttft:p99<500 tpot:p99<50" [ISL= OSL= CONC=first RESUME=batch_…]
-	@$(BIN) search
-
-estimate: $(BIN) ## how long the selected cells would take on this server; runs nothing
-	@$(BIN) estimate
-
-fetch: $(BIN) ## the public data files that accuracy needs into CACHE_DIR, for a machine without network
-	@$(BIN) fetch
+settings: ## every setting, its default and its meaning
+search: ## the most load that keeps limits: SLO="ttft:p99<500 tpot:p99<50" [ISL= OSL= CONC=first RESUME=batch_…]
+estimate: ## how long the selected cells would take on this server; runs nothing
+fetch: ## the public data files that accuracy needs into CACHE_DIR, for a machine without network
+settings search estimate fetch: $(BIN)
+	@$(BIN) $@
 
 resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
 	@test -n '$(BATCH)' || { echo 'make resume: want a batch folder, as in make resume BATCH=batch_…' >&2; exit 2; }
@@ -109,11 +103,5 @@ $(BIN):
 
 install: ## the command inferbench, into GOBIN
 	CGO_ENABLED=0 $(GO) install -trimpath ./cmd/inferbench
-
-dist: ## the command as static binaries for Linux and macOS, with checksums, in dist/
-	@rm -rf dist && mkdir dist
-	@for p in linux-amd64 linux-arm64 darwin-arm64; do CGO_ENABLED=0 GOOS=$${p%-*} GOARCH=$${p#*-} \
-		$(GO) build -trimpath -ldflags '-s -w' -o dist/inferbench-$$p ./cmd/inferbench || exit; done
-	@cd dist && { sha256sum inferbench-* 2>/dev/null || shasum -a 256 inferbench-*; } > SHA256SUMS && cat SHA256SUMS
 
 include dev.mk

@@ -1,9 +1,5 @@
 # The verbs a maintainer types, beside the users' in Makefile, which includes this.
 
-.PHONY: help-dev lint env-example engine-truth engine-streams engine-noise engine-calibration soak faults fuzz fuzz-corpus
-.PHONY: gateways gateway-deps parity-vllm ci-deps real-engine-deps slurm-deps browser-deps gradio-deps jq-deps schemathesis-deps schemathesis shellcheck leaderboard-load
-.PHONY: baseline-embedded parity golden parity-client import-samples cost cost-reach cost-deps client-timing client-streams
-
 help-dev: ## the maintainers' verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' dev.mk
 
@@ -31,6 +27,12 @@ engine-calibration: $(BIN) ## write docs/engine-calibration.md: the B200 profile
 # Rate and length can be given: LEADERBOARD_LOAD=500 LEADERBOARD_LOAD_FOR=10s
 leaderboard-load: ## 1,000 submissions a second on a board on loopback while its page is read, for 30 s
 	@LEADERBOARD_LOAD=$${LEADERBOARD_LOAD:-1000} LEADERBOARD_LOAD_FOR=$${LEADERBOARD_LOAD_FOR:-30s} $(GO) test ./leaderboard -run '^TestLoad' -count 1 -v | grep -v '^='
+
+dist: ## the command as static binaries for Linux and macOS, with checksums, in dist/
+	@rm -rf dist && mkdir dist
+	@for p in linux-amd64 linux-arm64 darwin-arm64; do CGO_ENABLED=0 GOOS=$${p%-*} GOARCH=$${p#*-} \
+		$(GO) build -trimpath -ldflags '-s -w' -o dist/inferbench-$$p ./cmd/inferbench || exit; done
+	@cd dist && { sha256sum inferbench-* 2>/dev/null || shasum -a 256 inferbench-*; } > SHA256SUMS && cat SHA256SUMS
 
 soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/soak.md
 	SOAK=$${SOAK:-1h} CONC=$${CONC:-1024} SOAK_REPORT=$(CURDIR)/docs/soak.md $(GO) test -count 1 -timeout 0 -v ./e2e/soak
