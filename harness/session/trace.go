@@ -1,0 +1,252 @@
+// Package session is what agents and conversations send: traces of sessions, the
+// prompts of their turns, and the replay that says which turn is due when.
+//
+// It is pure: no clock, no files, no network. A [Trace] comes from a reader or a
+// generator; a [Replay] is told what time it is and which requests ended, and
+// answers what to send next. Package load does the sending.
+package session
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Trace is one session: a root stream and the streams of its sub-agents, with all
+// their turns.
+type Trace struct {
+	ID    string
+	Block int // tokens that a block id stands for
+
+	// Tool and System are the tokens of the tools' and the system prompt at the
+	// beginning of every stream's prompts; 0 where they are not told.
+	Tool, System int
+
+	// Global says that a block id means the same block in every trace that has it.
+	// Otherwise ids are the trace's own.
+	Global bool
+
+	Streams []Stream // [0] is the root
+	Turns   []Turn   // of all streams, in order of their recorded start
+}
+
+// Stream is one conversation of a session: the root's, or a sub-agent's.
+type Stream struct {
+	ID     string // as recorded; "" for the root
+	Parent int    // the stream that spawned it; -1 for the root
+}
+
+// Turn is one request of a session and its recorded answer.
+type Turn struct {
+	Stream int // index in [Trace.Streams]
+
+	// After is the turn from whose end Delay counts, -1 for the session's start. The
+	// turn is due once that time has passed and all of Waits, too, have ended.
+	After int
+	Delay time.Duration
+	Waits []int
+
+	At, Took time.Duration // recorded start since the session's, and how long the answer took; for tables and pictures
+
+	In, Out int      // tokens of the whole prompt and of the answer, each 1 or more
+	Blocks  []uint32 // ids of the prompt's blocks, from its beginning; what they do not cover is the turn's own
+
+	// Says is the text that the turn adds to its stream's history before it is sent,
+	// in a trace of texts; nil where text is made up from Blocks. Answer is the
+	// recorded answer, which stands in the history of later turns.
+	Says   []Message
+	Answer string
+}
+
+// Message is an entry of a chat.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// Check says what is wrong with a trace, if anything: turns out of order, or that
+// wait for what does not come before them, or lengths that are none.
+func (t *Trace) Check() error {
+	switch {
+	case len(t.Turns) == 0:
+		return errors.New("no requests")
+	case t.Block < 1 && t.blocks():
+		return fmt.Errorf("blocks of %d tokens", t.Block)
+	case len(t.Streams) == 0 || t.Streams[0].Parent != -1:
+		return errors.New("no root stream")
+	}
+	for i, s := range t.Streams[1:] {
+		if s.Parent < 0 || s.Parent > i {
+			return fmt.Errorf("stream %d has no parent before it", i+1)
+		}
+	}
+	for k := range t.Turns {
+		if err := t.check(k); err != nil {
+			return fmt.Errorf("request %d: %w", k, err)
+		}
+	}
+	return nil
+}
+
+func (t *Trace) blocks() bool {
+	for i := range t.Turns {
+		if len(t.Turns[i].Blocks) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Trace) check(k int) error {
+	u := &t.Turns[k]
+	switch {
+	case u.In < 1 || u.Out < 1:
+		return fmt.Errorf("%d tokens in and %d out", u.In, u.Out)
+	case u.Stream < 0 || u.Stream >= len(t.Streams):
+		return fmt.Errorf("stream %d of %d", u.Stream, len(t.Streams))
+	case u.After >= k || u.After < -1:
+		return fmt.Errorf("it follows request %d, which does not come before it", u.After)
+	case u.Delay < 0 || u.At < 0 || u.Took < 0:
+		return errors.New("a time below 0")
+	case k > 0 && u.At < t.Turns[k-1].At:
+		return errors.New("it starts before the one that comes before it")
+	}
+	for _, w := range u.Waits {
+		if w < 0 || w >= k {
+			return fmt.Errorf("it waits for request %d, which does not come before it", w)
+		}
+	}
+	return nil
+}
+
+// Peak is the most tokens, prompt and answer, that a turn of the trace needs.
+func (t *Trace) Peak() int {
+	most := 0
+	for i := range t.Turns {
+		most = max(most, t.Turns[i].In+t.Turns[i].Out)
+	}
+	return most
+}
+
+// Span is the recorded time from the session's start to the end of its last turn.
+func (t *Trace) Span() time.Duration {
+	var end time.Duration
+	for i := range t.Turns {
+		end = max(end, t.Turns[i].At+t.Turns[i].Took)
+	}
+	return end
+}
+
+// Total sums the tokens of all turns, prompts and answers.
+func (t *Trace) Total() (in, out int) {
+	for i := range t.Turns {
+		in, out = in+t.Turns[i].In, out+t.Turns[i].Out
+	}
+	return in, out
+}
+
+// Previous is the turn before k of the same stream; -1 where k is its first.
+func (t *Trace) Previous(k int) int {
+	for j := k - 1; j >= 0; j-- {
+		if t.Turns[j].Stream == t.Turns[k].Stream {
+			return j
+		}
+	}
+	return -1
+}
+
+// Index is how many turns of the same stream come before k.
+func (t *Trace) Index(k int) int {
+	n := 0
+	for j := range k {
+		if t.Turns[j].Stream == t.Turns[k].Stream {
+			n++
+		}
+	}
+	return n
+}
+
+// Settle orders the turns by their recorded start and derives what a recording
+// leaves to be derived, for a trace whose turns have Stream, At and Took:
+//
+//   - a turn follows the one before it in its stream by the time that had passed
+//     between that one's end and its start; a stream's first turn likewise follows the
+//     last turn of its parent's that had begun before it;
+//   - it waits for turns of other streams that had ended when it started (happens
+//     before): the latest of each stream, and of these none that another one had itself
+//     come after. Turns that began together are not in order.
+func (t *Trace) Settle() {
+	slices.SortStableFunc(t.Turns, func(a, b Turn) int { return cmp.Compare(a.At, b.At) })
+	last := make([]int, len(t.Streams)) // the latest turn of each stream so far
+	for s := range last {
+		last[s] = -1
+	}
+	for k := range t.Turns {
+		u := &t.Turns[k]
+		u.After = last[u.Stream]
+		if p := t.Streams[u.Stream].Parent; u.After < 0 && p >= 0 {
+			u.After = last[p]
+		}
+		begin := time.Duration(0)
+		if u.After >= 0 {
+			begin = t.Turns[u.After].end()
+		}
+		u.Delay = max(u.At-begin, 0)
+		u.Waits = t.before(k)
+		last[u.Stream] = k
+	}
+}
+
+// end is when the turn's answer was whole.
+func (u *Turn) end() time.Duration { return u.At + u.Took }
+
+// before lists the turns of other streams that k waits for: see [Trace.Settle].
+func (t *Trace) before(k int) (waits []int) {
+	u := &t.Turns[k]
+	latest := map[int]int{}
+	for j := range k {
+		v := &t.Turns[j]
+		if v.Stream == u.Stream || v.At >= u.At || v.end() > u.At {
+			continue
+		}
+		if best, ok := latest[v.Stream]; !ok || v.end() >= t.Turns[best].end() {
+			latest[v.Stream] = j
+		}
+	}
+	for _, j := range latest {
+		v := &t.Turns[j]
+		implied := j == u.After || u.After >= 0 && v.At < t.Turns[u.After].At && v.end() <= t.Turns[u.After].At
+		for _, other := range latest {
+			o := &t.Turns[other]
+			implied = implied || other != j && v.At < o.At && v.end() <= o.At
+		}
+		if !implied {
+			waits = append(waits, j)
+		}
+	}
+	slices.Sort(waits)
+	return waits
+}
+
+// Join has the parent's first turn that starts at end or later wait for all turns
+// of the stream, which had ended by then. It returns that turn; -1 where there is none.
+func (t *Trace) Join(stream int, end time.Duration) int {
+	last, parent := -1, t.Streams[stream].Parent
+	for k := range t.Turns {
+		u := &t.Turns[k]
+		if u.Stream == stream {
+			last = k
+		}
+		if u.Stream != parent || u.At < end || last < 0 {
+			continue
+		}
+		if last != u.After && !slices.Contains(u.Waits, last) {
+			u.Waits = append(u.Waits, last)
+			slices.Sort(u.Waits)
+		}
+		return k
+	}
+	return -1
+}
