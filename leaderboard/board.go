@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"net"
@@ -46,10 +47,11 @@ type Board struct {
 	baseline *baselines.Hardware
 	log      *slog.Logger
 
-	changed  atomic.Int64                   // grows with every change: see [Board.board]
-	views    *lru.Cache[viewKey, *kept]     // what was last read, while it is fresh
-	failed   *lru.Cache[string, string]     // event id → why the call failed
-	sessions *lru.Cache[string, chan event] // Gradio's queue sessions
+	changed  atomic.Int64                     // grows with every change: see [Board.board]
+	views    *lru.Cache[viewKey, *kept]       // what was last read, while it is fresh
+	failed   *lru.Cache[string, string]       // event id → why the call failed
+	sessions *lru.Cache[string, chan event]   // Gradio's queue sessions
+	rows     *lru.Cache[int64, template.HTML] // by submission: see [rows]
 }
 
 // Bounds of what is kept in memory for callers that may never come back.
@@ -89,6 +91,7 @@ func Open(ctx context.Context, c Config) (*Board, error) {
 	b.views, _ = lru.New[viewKey, *kept](256)
 	b.failed, _ = lru.New[string, string](keepFailed)
 	b.sessions, _ = lru.New[string, chan event](keepSessions)
+	b.rows, _ = lru.New[int64, template.HTML](keepRows)
 	if b.store, err = openStore(ctx, c.DB); err != nil {
 		return nil, err
 	}

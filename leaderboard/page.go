@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"inferbench/harness/charts"
 	"inferbench/harness/matrix"
 )
@@ -229,14 +231,36 @@ func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 	}
 	return renderPage("board.html", struct {
 		frame
+		rows
 		View                               *View
 		JSON                               template.JS // the view, for the charts
 		Search, Workload, BaselineWorkload string
 		WithoutInteractivity               int
 		Tasks                              []string
 		Concs                              []int
-	}{f, v, template.JS(text), search, workload, baselineWorkload, without,
+	}{f, rows{b.rows}, v, template.JS(text), search, workload, baselineWorkload, without,
 		slices.Sorted(maps.Keys(tasks)), slices.Sorted(maps.Keys(concs))})
+}
+
+// rows are the table's rows as they were written before: most of a busy board's
+// are the same on its next page.
+type rows struct{ written *lru.Cache[int64, template.HTML] }
+
+// keepRows is how many are kept: those of a few boards of [maxRows].
+const keepRows = 4 * maxRows
+
+// Row is a submission as a row of the table. All of it follows from its id, since
+// what was submitted does not change.
+func (r rows) Row(s Submission) (template.HTML, error) {
+	if row, ok := r.written.Get(s.ID); ok {
+		return row, nil
+	}
+	text, err := renderPage("row", s)
+	row := template.HTML(text) // escaped by the template
+	if err == nil {
+		r.written.Add(s.ID, row)
+	}
+	return row, err
 }
 
 const historyPage = 200
