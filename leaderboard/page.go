@@ -244,7 +244,9 @@ func (b *Board) boardHTML(f frame, v *View, search string) ([]byte, error) {
 
 // rows are the table's rows as they were written before: most of a busy board's
 // are the same on its next page.
-type rows struct{ written *lru.Cache[int64, template.HTML] }
+type rows struct {
+	written *lru.Cache[int64, template.HTML]
+}
 
 // keepRows is how many are kept: those of a few boards of [maxRows].
 const keepRows = 4 * maxRows
