@@ -41,6 +41,9 @@ func engineCommand() *cobra.Command {
 	f.DurationVar(&cfg.LoadTime, "load-time", 0, "how long to answer 503 at first, as if loading weights")
 	f.IntVar(&cfg.TraceTokens, "trace-tokens", 1_000_000,
 		"tokens whose hand-over times are kept for GET /inferbench/trace; negative for none")
+	f.IntVar(&cfg.KVTokens, "kv-cache-tokens", 0, "capacity of the KV cache; the profile's unless given")
+	f.IntVar(&cfg.HostTokens, "host-cache-tokens", 0,
+		"capacity of the prefix cache's host tier, for what leaves the KV cache; the profile's unless given")
 	cfg.Tune = tuning(f)
 	f.BoolVar(&calibrate, "calibration", false, "print how near the profile b200-dsr1-fp4 comes to its baseline, and end")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -74,7 +77,6 @@ func tuning(flags *pflag.FlagSet) func(*schedule.Profile) {
 	whole("max-num-seqs", "requests that run at once", func(p *schedule.Profile) *int { return &p.Limits.MaxRunning })
 	whole("max-num-batched-tokens", "tokens that a step may compute",
 		func(p *schedule.Profile) *int { return &p.Limits.TokenBudget })
-	whole("kv-cache-tokens", "capacity of the KV cache", func(p *schedule.Profile) *int { return &p.Limits.KVTokens })
 	whole("max-queue", "requests that may wait before 429; 0 for any number",
 		func(p *schedule.Profile) *int { return &p.Limits.MaxQueue })
 	whole("num-continuous-decode-steps", "decode steps run as one, their tokens sent as one chunk",

@@ -14,6 +14,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type Config struct {
 	// damaged. DecodeNoise is the same on decode steps alone, on top of Noise:
 	// a model whose decode kernels disagree with its prefill.
 	Noise, DecodeNoise float64
+
+	KVTokens   int // capacity of the KV cache; 0: the profile's
+	HostTokens int // capacity of the prefix cache's host tier; 0: the profile's
 
 	Faults   string        // what goes wrong on demand: see [ParseFaults]
 	LoadTime time.Duration // how long it answers 503 after its start, as if loading weights
@@ -108,11 +112,13 @@ func Start(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Limits.KVTokens = cmp.Or(cfg.KVTokens, p.Limits.KVTokens)
+	p.Limits.HostTokens = cmp.Or(cfg.HostTokens, p.Limits.HostTokens)
 	if cfg.Tune != nil {
 		cfg.Tune(p)
-		if err := p.Validate(); err != nil {
-			return nil, fmt.Errorf("engine profile %s, as tuned: %w", p.Name, err)
-		}
+	}
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("engine profile %s, as tuned: %w", p.Name, err)
 	}
 	switch cfg.Dialect {
 	case Both, VLLM, SGLang:

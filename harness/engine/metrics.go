@@ -26,15 +26,16 @@ type counters struct {
 
 // gauges is how the scheduler stood at its last step.
 type gauges struct {
-	running, waiting, preemptions, queried, hit int
-	kvUsage                                     float64
-	spec                                        schedule.Speculation
+	running, waiting, preemptions int
+	kvUsage                       float64
+	cache                         schedule.CacheStats
+	spec                          schedule.Speculation
 }
 
 func (c *counters) see(s *schedule.Scheduler) {
-	g := gauges{running: s.Running(), waiting: s.Waiting(), preemptions: s.Preemptions, kvUsage: s.KVUsage(), spec: s.Spec}
+	g := gauges{running: s.Running(), waiting: s.Waiting(), preemptions: s.Preemptions, kvUsage: s.KVUsage(), spec: s.Spec,
+		cache: s.CacheStats()}
 	g.spec.PerPosition = slices.Clone(s.Spec.PerPosition)
-	g.queried, g.hit = s.CacheStats()
 	c.mu.Lock()
 	c.gauges = g
 	c.mu.Unlock()
@@ -103,8 +104,13 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		one("gauge", "vllm:num_requests_waiting", "Requests that wait to run.", g.waiting)
 		one("gauge", "vllm:kv_cache_usage_perc", "KV cache in use, 1 is all.", g.kvUsage)
 		one("counter", "vllm:num_preemptions_total", "Requests put back for want of KV cache.", g.preemptions)
-		one("counter", "vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", g.queried)
-		one("counter", "vllm:prefix_cache_hits_total", "Prompt tokens found there.", g.hit)
+		one("counter", "vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", g.cache.Queried)
+		one("counter", "vllm:prefix_cache_hits_total", "Prompt tokens found there.", g.cache.Device)
+		if l.HostTokens > 0 {
+			one("counter", "vllm:external_prefix_cache_queries_total", "Prompt tokens looked up in the host tier: those not "+
+				"found on the device.", g.cache.Queried-g.cache.Device)
+			one("counter", "vllm:external_prefix_cache_hits_total", "Prompt tokens found there.", g.cache.Host)
+		}
 		one("counter", "vllm:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
 		one("counter", "vllm:generation_tokens_total", "Tokens generated.", c.generated.Load())
 		if l.SpecTokens > 0 {
@@ -132,11 +138,9 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		one("gauge", "sglang:num_queue_reqs", "Requests that wait to run.", g.waiting)
 		one("gauge", "sglang:token_usage", "KV cache in use, 1 is all.", g.kvUsage)
 		one("counter", "sglang:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
-		if g.hit > 0 { // as there, absent until the first
-			fmt.Fprintf(&b, "# HELP sglang:cached_tokens_total Prompt tokens found in the prefix cache.\n# TYPE "+
-				"sglang:cached_tokens_total counter\n"+
-				"sglang:cached_tokens_total{%s,cache_source=\"device\"} %d\n", model, g.hit)
-		}
+		byTier(&b, model, g.cache)
+		one("counter", "sglang:evicted_tokens_total", "Tokens that left the KV cache for want of room.", g.cache.Evicted)
+		one("counter", "sglang:load_back_tokens_total", "Tokens that came back from the host tier.", g.cache.LoadedBack)
 		one("counter", "sglang:num_retracted_requests_total", "Requests put back for want of KV cache.", g.preemptions)
 		one("counter", "sglang:generation_tokens_total", "Tokens generated.", c.generated.Load())
 		if n := e.profile.Limits.SpecTokens; n > 0 {
@@ -149,6 +153,24 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 		"because this machine was busy.", float64(c.late.Load())/1e9)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write([]byte(b.String()))
+}
+
+// byTier writes SGLang's counter of cached tokens by where they were: as there,
+// each absent until the first hit.
+func byTier(b *strings.Builder, model string, c schedule.CacheStats) {
+	if c.Device+c.Host == 0 {
+		return
+	}
+	fmt.Fprint(b, "# HELP sglang:cached_tokens_total Prompt tokens found in the prefix cache.\n"+
+		"# TYPE sglang:cached_tokens_total counter\n")
+	for _, tier := range []struct {
+		name   string
+		tokens int
+	}{{"device", c.Device}, {"host", c.Host}} {
+		if tier.tokens > 0 {
+			fmt.Fprintf(b, "sglang:cached_tokens_total{%s,cache_source=%q} %d\n", model, tier.name, tier.tokens)
+		}
+	}
 }
 
 func (h *histogram) write(b *strings.Builder, name, help, labels string) {

@@ -292,14 +292,16 @@ func (e *Engine) healthGenerate(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// flushCache is SGLang's /flush_cache: it forgets the prefix cache, unless
-// something runs.
+// flushCache is SGLang's /flush_cache and vLLM's /reset_prefix_cache: it forgets
+// the prefix cache, unless something runs. vLLM's keeps the host tier unless
+// reset_external is asked for.
 func (e *Engine) flushCache(w http.ResponseWriter, r *http.Request) {
+	host := r.URL.Path != "/reset_prefix_cache" || r.URL.Query().Get("reset_external") == "true"
 	done := make(chan bool, 1)
 	e.loop.ask(func() {
 		idle := e.loop.sched.Running()+e.loop.sched.Waiting() == 0
 		if idle {
-			e.loop.sched.FlushCache()
+			e.loop.sched.FlushCache(host)
 		}
 		done <- idle
 	})

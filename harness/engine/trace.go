@@ -17,6 +17,7 @@ type Trace struct {
 	EndedNS      int64   `json:"ended_ns"`   // nothing more will be written
 	PromptTokens int     `json:"prompt_tokens"`
 	CachedTokens int     `json:"cached_tokens"`   // of the prompt, found in the prefix cache
+	HostTokens   int     `json:"host_tokens"`     // of these, found in its host tier
 	Finish       string  `json:"finish_reason"`   // length, stop, abort or closed
 	Streamed     bool    `json:"streamed"`        // else all tokens went at once, at the end
 	Fault        string  `json:"fault,omitempty"` // that was asked for and struck
@@ -98,7 +99,7 @@ func (j *job) book() {
 	j.e.counters.ended(j)
 	if r := j.record; r != nil {
 		r.EndedNS = int64(j.e.now())
-		r.CachedTokens = j.seq.Cached
+		r.CachedTokens, r.HostTokens = j.seq.Cached, j.seq.FromHost
 		r.Finish = j.ended
 		j.e.trace.add(r)
 	}

@@ -155,6 +155,36 @@ func TestLongPrompt(t *testing.T) {
 	assert.Contains(t, body, fmt.Sprintf(`"cached_tokens":%d`, len(ids)-16), "the prefix cache has all but the last block")
 }
 
+// A request is told the tokens of both tiers, /metrics counts each tier's under
+// both servers' names, and a reset of the device alone leaves the host's.
+func TestCacheByTier(t *testing.T) {
+	e := start(t, Config{KVTokens: 64, HostTokens: 256})
+	ask := func(letter string) int {
+		_, body := post(t, e.URL()+"/v1/completions",
+			`{"max_tokens":1,"temperature":0,"prompt":"`+strings.Repeat(letter, 60)+`","add_special_tokens":false}`)
+		return decode(t, body).Usage.PromptTokensDetails.CachedTokens
+	}
+	assert.Equal(t, []int{0, 48, 0, 48}, []int{ask("a"), ask("a"), ask("b"), ask("a")}, "48: three full blocks of 16")
+	_, page := get(t, e.URL()+"/metrics")
+	for _, line := range []string{
+		`vllm:prefix_cache_queries_total{model_name="inferbench-ngram"} 240`,
+		`vllm:prefix_cache_hits_total{model_name="inferbench-ngram"} 48`,
+		`vllm:external_prefix_cache_queries_total{model_name="inferbench-ngram"} 192`,
+		`vllm:external_prefix_cache_hits_total{model_name="inferbench-ngram"} 48`,
+		`sglang:cached_tokens_total{model_name="inferbench-ngram",cache_source="device"} 48`,
+		`sglang:cached_tokens_total{model_name="inferbench-ngram",cache_source="host"} 48`,
+		`sglang:evicted_tokens_total{model_name="inferbench-ngram"} 96`,
+		`sglang:load_back_tokens_total{model_name="inferbench-ngram"} 48`,
+	} {
+		assert.Contains(t, page, line+"\n")
+	}
+	post(t, e.URL()+"/reset_prefix_cache", "")
+	assert.Equal(t, 48, ask("b"), "a's went from the device, b's are in the host tier")
+	post(t, e.URL()+"/reset_prefix_cache?reset_external=true", "")
+	assert.Zero(t, ask("b"))
+	assert.Equal(t, 48, e.trace.find("")[4].HostTokens)
+}
+
 func TestSeveralTokensAChunk(t *testing.T) {
 	e := start(t, Config{Tune: func(p *schedule.Profile) { p.Limits.DecodeRounds = 4 }})
 	evs := events(t, e.URL()+"/v1/completions", `{"prompt":"The","max_tokens":10,"temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)

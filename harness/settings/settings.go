@@ -74,6 +74,8 @@ type Engine struct {
 	Faults             string
 	Dialect            string
 	Noise, DecodeNoise float64 // nats
+	KVTokens           int     // capacity of its KV cache; 0: the profile's
+	HostTokens         int     // and of its prefix cache's host tier; 0: the profile's
 }
 
 // Accuracy says what accuracy is measured on, and against what.

@@ -123,6 +123,11 @@ var groups = []group{
 		{Env: "ENGINE_DECODE_NOISE", Default: "0",
 			set:  noise(func(s *Settings) *float64 { return &s.Engine.DecodeNoise }),
 			Help: "the same on its decode steps alone"},
+		{Env: "ENGINE_KV_TOKENS", set: whole(16, func(s *Settings) *int { return &s.Engine.KVTokens }),
+			Help: "tokens that the embedded engine's KV cache holds, prefixes kept for later among them; none is the profile's"},
+		{Env: "ENGINE_HOST_TOKENS", set: whole(16, func(s *Settings) *int { return &s.Engine.HostTokens }),
+			Help: "tokens that the host tier of its prefix cache holds, where they go that find no more room in the KV " +
+				"cache; none is the profile's"},
 		{Env: "ENGINE_FAULTS", set: text(func(s *Settings) *string { return &s.Engine.Faults }),
 			Help: "what goes wrong in the embedded engine, as drop-mid-stream:rate=0.1,500:count=3 (docs/engine.md)"},
 		{Env: "ENGINE_DIALECT", set: text(func(s *Settings) *string { return &s.Engine.Dialect }),

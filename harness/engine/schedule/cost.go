@@ -10,6 +10,7 @@ import (
 //	step = f(decoding requests) + PerContextToken · (their context tokens)
 //	     + prefill tokens / PrefillRate + PerPrefillPair · (tokens they attend to)
 //	     + PrefillOverhead, where there is any prefill
+//	     + tokens loaded back from the host tier / HostRate
 //
 // f is interpolated linearly between the points of DecodeStep, and carried on
 // beyond them along the last pair: the step of a mixture-of-experts model grows
@@ -21,6 +22,7 @@ type Cost struct {
 	PrefillRate     float64       // tokens a second
 	PrefillOverhead time.Duration // launching a step that prefills
 	PerPrefillPair  float64       // ns for each token of the prompt that a prefilled token attends to
+	HostRate        float64       // tokens a second from the host tier of the prefix cache; 0: at no cost
 }
 
 // Point is a step time at a batch size.
@@ -36,6 +38,7 @@ type Load struct {
 	Rounds   int // decode steps run as one (num-continuous-decode-steps); 0 counts as 1
 	Prefill  int // prompt tokens
 	Pairs    int // prompt tokens that these attend to, summed
+	Loaded   int // prompt tokens that come from the host tier of the prefix cache
 }
 
 // Step returns how long a step with this load takes.
@@ -48,6 +51,9 @@ func (c *Cost) Step(l Load) time.Duration {
 	if l.Prefill > 0 {
 		d += c.PrefillOverhead
 		d += time.Duration(float64(l.Prefill)/c.PrefillRate*1e9 + float64(l.Pairs)*c.PerPrefillPair)
+	}
+	if l.Loaded > 0 && c.HostRate > 0 {
+		d += time.Duration(float64(l.Loaded) / c.HostRate * 1e9)
 	}
 	return d
 }

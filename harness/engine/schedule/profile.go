@@ -37,6 +37,7 @@ type Limits struct {
 	DecodeRounds  int     // decode steps run as one, their tokens sent as one chunk; 0 counts as 1
 	SpecTokens    int     // tokens guessed ahead in each decode step (speculative decoding)
 	SpecAccept    float64 // probability that a guess is right, given that those before it were
+	HostTokens    int     // capacity of the prefix cache's host tier, for what leaves the KV cache; 0: none
 }
 
 // LoadProfile loads a profile by the name of a shipped one or by the path of a
@@ -91,6 +92,8 @@ type profileFile struct {
 	PrefillRate     float64      `json:"prefill_tokens_per_s"`
 	PrefillOverhead float64      `json:"prefill_overhead_ms"`
 	PerPair         float64      `json:"prefill_us_per_1m_attended_tokens"`
+	HostTokens      int          `json:"host_cache_tokens,omitempty"`
+	HostRate        float64      `json:"host_load_tokens_per_s,omitempty"`
 }
 
 func parseProfile(b []byte) (*Profile, error) {
@@ -102,10 +105,10 @@ func parseProfile(b []byte) (*Profile, error) {
 	}
 	p := &Profile{Name: f.Name, About: f.About, Source: f.Source, MaxModelLen: f.MaxModelLen,
 		Limits: Limits{f.MaxRunning, f.TokenBudget, f.KVTokens, f.BlockTokens, f.PrefixCaching,
-			f.MaxQueue, f.DecodeRounds, f.SpecTokens, f.SpecAccept},
+			f.MaxQueue, f.DecodeRounds, f.SpecTokens, f.SpecAccept, f.HostTokens},
 		Cost: Cost{PerContextToken: f.PerContext, // µs per 1,000 is ns per one
 			PrefillRate: f.PrefillRate, PrefillOverhead: milliseconds(f.PrefillOverhead),
-			PerPrefillPair: f.PerPair / 1000}} // µs per million is ns per thousand
+			PerPrefillPair: f.PerPair / 1000, HostRate: f.HostRate}} // µs per million is ns per thousand
 	for _, pt := range f.DecodeStep {
 		p.Cost.DecodeStep = append(p.Cost.DecodeStep, Point{int(pt[0]), milliseconds(pt[1])})
 	}
@@ -117,7 +120,8 @@ func (p *Profile) MarshalJSON() ([]byte, error) {
 	l, c := p.Limits, p.Cost
 	f := profileFile{p.Name, p.About, p.Source, p.MaxModelLen, l.MaxRunning, l.TokenBudget, l.KVTokens, l.BlockTokens,
 		l.PrefixCaching, l.MaxQueue, l.DecodeRounds, l.SpecTokens, l.SpecAccept, nil, c.PerContextToken,
-		c.PrefillRate, float64(c.PrefillOverhead) / 1e6, c.PerPrefillPair * 1000}
+		c.PrefillRate, float64(c.PrefillOverhead) / 1e6, c.PerPrefillPair * 1000,
+		l.HostTokens, c.HostRate}
 	for _, pt := range c.DecodeStep {
 		f.DecodeStep = append(f.DecodeStep, [2]float64{float64(pt.Batch), float64(pt.Step) / 1e6})
 	}
@@ -134,10 +138,10 @@ func (p *Profile) Validate() error {
 		value, min int
 	}{
 		{"max_model_len", p.MaxModelLen, 2}, {"max_running_requests", l.MaxRunning, 1},
-		// Each running request decodes one {"kv_block_tokens", l.BlockTokens, 1},
-		{"max_tokens_per_step", l.TokenBudget, l.MaxRunning},
+		{"kv_block_tokens", l.BlockTokens, 1},
+		{"max_tokens_per_step", l.TokenBudget, l.MaxRunning}, // each running request decodes one
 		{"kv_cache_tokens", l.KVTokens, l.BlockTokens}, {"max_queued_requests", l.MaxQueue, 0},
-		{"continuous_decode_steps", l.DecodeRounds, 0}, {"speculative_tokens", l.SpecTokens, 0},
+		{"host_cache_tokens", l.HostTokens, 0}, {"continuous_decode_steps", l.DecodeRounds, 0}, {"speculative_tokens", l.SpecTokens, 0},
 		{"points of decode_step_ms_by_batch", len(c.DecodeStep), 1},
 	} {
 		if v.value < v.min {
@@ -152,7 +156,7 @@ func (p *Profile) Validate() error {
 	switch {
 	case !(c.PrefillRate > 0):
 		return fmt.Errorf("prefill_tokens_per_s is %g: want above 0", c.PrefillRate)
-	case c.PerContextToken < 0 || c.PrefillOverhead < 0 || c.PerPrefillPair < 0:
+	case c.PerContextToken < 0 || c.PrefillOverhead < 0 || c.PerPrefillPair < 0 || c.HostRate < 0:
 		return fmt.Errorf("a cost is below 0")
 	case !(l.SpecAccept >= 0 && l.SpecAccept <= 1):
 		return fmt.Errorf("speculative_acceptance is %g: want 0 to 1", l.SpecAccept)

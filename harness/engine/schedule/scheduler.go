@@ -26,12 +26,15 @@ type Seq struct {
 	Owner  any      // the caller's
 
 	Cached   int // tokens of the prompt that the prefix cache held
+	FromHost int // of these, in the host tier
 	Produced int // tokens produced so far
 
 	computed int      // tokens whose KV entries are there
 	blocks   int      // blocks held
 	shared   []*block // those of them that the prefix cache knows
 	chunk    int      // tokens that this step computes; 0 where it is not in the step
+	loaded   int      // tokens that this step loads back from the host tier
+	lookedUp bool     // and counted: it may be admitted again
 	state    seqState
 }
 
@@ -105,12 +108,12 @@ func (s *Scheduler) KVUsage() float64 {
 	return 1 - float64(s.cache.free)/float64(s.cache.total)
 }
 
-// FlushCache forgets the prefixes that no running sequence uses.
-func (s *Scheduler) FlushCache() { s.cache.flush() }
+// FlushCache forgets the prefixes that no running sequence uses: those on the
+// device, and where it is asked those in the host tier too.
+func (s *Scheduler) FlushCache(host bool) { s.cache.flush(host) }
 
-// CacheStats counts the prompt tokens that were looked up and found in the
-// prefix cache since the start.
-func (s *Scheduler) CacheStats() (queried, hit int) { return s.cache.queried, s.cache.hit }
+// CacheStats tells what the prefix cache has done.
+func (s *Scheduler) CacheStats() CacheStats { return s.cache.stats }
 
 // Begin chooses what the next step computes and says how long it takes: 0 where
 // there is nothing to do.
@@ -127,12 +130,14 @@ func (s *Scheduler) Begin() time.Duration {
 		if !s.secure(q) {
 			break // q itself was put back, and it was the last
 		}
+		s.cache.publish(q, q.computed+q.chunk)
 		budget -= q.chunk
 	}
 	if s.Preemptions == before {
 		s.admit(budget)
 	}
 	for _, q := range s.running {
+		load.Loaded, q.loaded = load.Loaded+q.loaded, 0
 		switch {
 		case q.chunk == 0:
 		case q.Produced > 0 && q.chunk == 1:
@@ -159,20 +164,16 @@ func (s *Scheduler) admit(budget int) {
 	n := 0
 	for n < len(s.waiting) && budget > 0 && len(s.running) < s.limits.MaxRunning {
 		q := s.waiting[n]
-		if !s.cache.acquire(q) {
+		if !s.cache.admit(q, budget) {
 			break
 		}
-		q.chunk = min(q.target()-q.computed, budget)
-		if !s.cache.grow(q, q.computed+q.chunk) {
-			s.cache.release(q)
-			q.chunk = 0
-			break
+		if c := &s.cache.stats; !q.lookedUp {
+			q.lookedUp, q.Cached, q.FromHost = true, q.computed, q.loaded
+			c.Queried += q.Prompt
+			c.Device += q.Cached - q.FromHost
+			c.Host += q.FromHost
 		}
-		if q.Produced == 0 {
-			q.Cached = q.computed
-			s.cache.queried += q.Prompt
-			s.cache.hit += q.Cached
-		}
+		s.cache.publish(q, q.computed+q.chunk)
 		budget -= q.chunk
 		q.state = running
 		s.running = append(s.running, q)
@@ -221,9 +222,6 @@ func (s *Scheduler) End(took func(q *Seq, tokens int) (stop bool)) {
 			keep = append(keep, q)
 			continue // more of the prompt to come
 		}
-		if q.Produced == 0 {
-			s.cache.publish(q, q.Hashes)
-		}
 		n := 1
 		if decoding {
 			n = min(s.tokens(), q.Output-q.Produced)
@@ -232,7 +230,7 @@ func (s *Scheduler) End(took func(q *Seq, tokens int) (stop bool)) {
 		q.computed += n - 1 // all but the newest have been through the model
 		if took(q, n) || q.Produced >= q.Output {
 			q.state = finished
-			s.cache.publish(q, q.Hashes)
+			s.cache.publish(q, q.computed)
 			s.cache.release(q)
 			continue
 		}

@@ -133,9 +133,7 @@ func TestPrefixCache(t *testing.T) {
 		got := play(t, s, q)
 		assert.Equal(t, 20, q.Cached)
 		assert.Equal(t, ms(15), got[0].at)
-		queried, hit := s.CacheStats()
-		assert.Equal(t, 70, queried)
-		assert.Equal(t, 20, hit)
+		assert.Equal(t, CacheStats{Queried: 70, Device: 20}, s.CacheStats())
 	})
 	t.Run("at least one token is computed", func(t *testing.T) {
 		s := New(profile(caching))
@@ -168,7 +166,7 @@ func TestPrefixCache(t *testing.T) {
 	t.Run("and can be flushed", func(t *testing.T) {
 		s := New(profile(caching))
 		play(t, s, one(hashes(1, 2, 3)))
-		s.FlushCache()
+		s.FlushCache(true)
 		q := one(hashes(1, 2, 3))
 		play(t, s, q)
 		assert.Zero(t, q.Cached)
@@ -260,6 +258,8 @@ func TestProfiles(t *testing.T) {
 
 	for want, change := range map[string]func(*Profile){
 		"max_tokens_per_step is 3: want 4": func(p *Profile) { p.Limits.TokenBudget = 3 },
+		"kv_block_tokens is 0":             func(p *Profile) { p.Limits.BlockTokens = 0 },
+		"host_cache_tokens is -1":          func(p *Profile) { p.Limits.HostTokens = -1 },
 		"kv_cache_tokens is 9":             func(p *Profile) { p.Limits.KVTokens = 9 },
 		"point 2: want ascending":          func(p *Profile) { p.Cost.DecodeStep[1].Batch = 1 },
 		"points of decode_step":            func(p *Profile) { p.Cost.DecodeStep = nil },
