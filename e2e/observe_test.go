@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +138,38 @@ func gateway(t *testing.T, change func(*http.Response) error) string {
 	s := httptest.NewServer(whole(proxy))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// A router before two engines answers /metrics from one after the other: what its
+// page says is of neither, so no figure is taken of it, and why is told.
+func TestMetricsOfSeveralEnginesInTurn(t *testing.T) {
+	var proxies []http.Handler
+	for range 2 {
+		e, err := engine.Start(engine.Config{})
+		require.NoError(t, err)
+		t.Cleanup(func() { e.Close() })
+		to, err := url.Parse(e.URL())
+		require.NoError(t, err)
+		proxies = append(proxies, httputil.NewSingleHostReverseProxy(to))
+	}
+	var turn atomic.Int64
+	router := httptest.NewServer(whole(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := turn.Add(1)
+		if r.URL.Path == "/v1/completions" {
+			at = min(at%3, 1) // the second gets more of them
+		}
+		proxies[at%2].ServeHTTP(w, r)
+	})))
+	t.Cleanup(router.Close)
+	exit, dir, out := finish(t, nil, "-base-url", router.URL, "-isl", "64", "-osl", "64", "-conc", "4", "-num-prompts", "200", "-scrape-every", "20ms")
+	require.Zero(t, exit, out)
+	server := result(t, dir, "result_isl64_osl64_conc4.json")["server_metrics"].(map[string]any)
+	assert.Regexp(t, `from one look at its /metrics to the next \S+ went from \d+ to \d+, as where a router answers for one engine after another`, server["dropped"])
+	for _, k := range []string{"max_running", "preemptions", "prefix_hits", "cached_tokens", "server_mean_ttft_ms", "server_p99_ttft_ms", "server_ttft_requests"} {
+		assert.Contains(t, server, k)
+		assert.Nil(t, server[k], k)
+	}
+	assert.Contains(t, out, "name each engine's page in METRICS_URLS")
 }
 
 // gather is a gateway that sends each answer at once, so that no gap is known,

@@ -133,11 +133,6 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 		r.note("%d of %d answers had not ended %v after their last token: the slots went on, on other connections",
 			n, len(rec.Timings), tidyGrace)
 	}
-	if rec.Audit.HeldBack {
-		r.note("something between here and the server holds tokens back (%s): turn that off, as proxy_buffering off "+
-			"in nginx and option http-no-delay in HAProxy, or measure the server itself",
-			rec.Audit.HeldBackReason)
-	}
 	var odd oddities
 	for _, s := range p.slots {
 		odd.add(s.odd)

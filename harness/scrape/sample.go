@@ -25,6 +25,7 @@ type Sample struct {
 	spec    spec
 	ranks   map[rank]load      // what each had to do
 	hits    map[string]float64 // of these found, by where; "" where that is not told
+	counts  map[string]float64 // every counter and histogram of the page, known here or not: how often it counted
 }
 
 // Names is what a make of server calls the figures of its page: under each, the
@@ -80,7 +81,7 @@ func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
 	s.preempt, s.queried = total(families, names.Preemptions), total(families, names.CacheLooked)
-	s.hits = hits(families, names)
+	s.hits, s.counts = hits(families, names), counts(families)
 	s.spec = guesses(families, names)
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
@@ -216,21 +217,25 @@ func (c cumulative) since(old cumulative) (cumulative, bool) {
 
 // quantile is Prometheus's histogram_quantile: linear within the bucket that
 // holds it, so no finer than the server's buckets are.
-func (c cumulative) quantile(q float64) *float64 {
-	rank := q * c.n
+// Nothing that was observed is taken to be above most, and low is what it is at
+// least, by its bucket.
+func (c cumulative) quantile(q, most float64) (v *float64, low float64) {
+	rank, before := q*c.n, 0.0
 	for i, n := range c.counts {
 		if n < rank || math.IsInf(c.bounds[i], 1) {
 			continue
 		}
-		low, before := 0.0, 0.0
 		if i > 0 {
 			low, before = c.bounds[i-1], c.counts[i-1]
 		}
-		v := c.bounds[i]
-		if n > before {
-			v = low + (c.bounds[i]-low)*(rank-before)/(n-before)
+		at := c.bounds[i]
+		if most > low {
+			at = min(at, most)
 		}
-		return &v
+		if n > before {
+			at = low + (at-low)*(rank-before)/(n-before)
+		}
+		return &at, low
 	}
-	return nil
+	return nil, 0
 }

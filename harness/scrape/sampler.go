@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -33,7 +34,10 @@ type Report struct {
 	Balance      *float64           `json:"balance,omitempty"`    // the busiest rank's mean of running requests over the mean of all
 	Speculation  *stats.Speculation `json:"-"`                    // a section of its own
 	Every        float64            `json:"sampled_every_s"`
-	Samples      []Sample           `json:"-"` // kept in a file of their own
+	Dropped      string             `json:"dropped,omitempty"` // which figures cannot be, and why
+	Samples      []Sample           `json:"-"`                 // kept in a file of their own
+
+	ttft cumulative // of the measured run
 }
 
 // Sampler looks at a server again and again.
@@ -157,6 +161,13 @@ func (s *Sampler) Stop(ctx context.Context) *Report {
 func (s *Sampler) report(during int) *Report {
 	r := &Report{Every: s.every.Seconds()}
 	slices.SortFunc(s.samples, func(a, b *Sample) int { return a.at.Compare(b.at) })
+	if r.Dropped = backwards(s.samples, s.base); r.Dropped != "" {
+		for _, p := range s.samples {
+			p.AtS = p.at.Sub(s.start).Seconds()
+			r.Samples = append(r.Samples, *p)
+		}
+		return r
+	}
 	var running, waiting, kv []float64
 	var of []*Sample
 	for i, p := range s.samples {
@@ -180,11 +191,18 @@ func (s *Sampler) report(during int) *Report {
 	r.cache(last, s.base)
 	r.Speculation = last.spec.since(s.base.spec)
 	if d, ok := last.ttft.since(s.base.ttft); ok {
-		mean := d.sum / d.n
-		r.TTFTOf = &d.n
-		r.MeanTTFT, r.MedianTTFT, r.P99TTFT = ms(&mean), ms(d.quantile(0.5)), ms(d.quantile(0.99))
+		r.ttft, r.TTFTOf = d, &d.n
+		r.tellTTFT(math.Inf(1))
 	}
 	return r
+}
+
+// tellTTFT fills in the server's TTFT, of which nothing is above most seconds.
+func (r *Report) tellTTFT(most float64) {
+	mean := r.ttft.sum / r.ttft.n
+	median, _ := r.ttft.quantile(0.5, most)
+	p99, _ := r.ttft.quantile(0.99, most)
+	r.MeanTTFT, r.MedianTTFT, r.P99TTFT = ms(&mean), ms(median), ms(p99)
 }
 
 // cache says what was found in the prefix cache between two looks; nothing where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,8 +77,14 @@ func TestParse(t *testing.T) {
 
 func TestQuantiles(t *testing.T) {
 	c := cumulative{bounds: []float64{0.1, 0.5, 1}, counts: []float64{10, 90, 100}, n: 100}
-	assert.InDelta(t, 0.3, *c.quantile(0.5), 1e-9)
-	assert.InDelta(t, 0.95, *c.quantile(0.99), 1e-9)
+	for _, q := range []struct{ q, most, want, least float64 }{
+		{0.5, math.Inf(1), 0.3, 0.1}, {0.99, math.Inf(1), 0.95, 0.5},
+		{0.99, 0.7, 0.68, 0.5}, {0.99, 0.4, 0.95, 0.5}, // the last is of others
+	} {
+		v, least := c.quantile(q.q, q.most)
+		assert.InDelta(t, q.want, *v, 1e-9)
+		assert.Equal(t, q.least, least)
+	}
 	_, ok := c.since(c)
 	assert.False(t, ok)
 	_, ok = cumulative{n: 5}.since(c)

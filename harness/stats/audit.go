@@ -2,6 +2,8 @@ package stats
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,6 +66,11 @@ type Bundles struct {
 	// since the client was not late.
 	HeldBack       bool   `json:"held_back"`
 	HeldBackReason string `json:"held_back_reason,omitempty"`
+
+	// BeyondServerMs is how much longer the mean TTFT is here than by the server's
+	// own clock, from the request's arrival there; null where the server does not
+	// tell of the same requests.
+	BeyondServerMs *float64 `json:"ttft_beyond_server_ms"`
 }
 
 // Ends is how answers ended on the wire after their last token. No figure holds
@@ -117,9 +124,7 @@ func (a *Audit) Judge() {
 // the tokens come faster than it is woken.
 func (a *Audit) judgeBundles(over func(is bool, format string, args ...any)) {
 	a.HeldBack, a.HeldBackReason = false, ""
-	chunks := fmt.Sprintf("%.0f %% of all chunks came in one read with the chunk before, so that the gaps between "+
-		"them are not known (limit %.0f %%)",
-		a.BundledShare*100, MaxBundled*100)
+	chunks := a.chunksTogether()
 	first := a.FirstBundledShare > MaxFirstBundled && a.FirstBundledShare > 2*a.BundledShare
 	late := a.TokenEveryMs < MinTokenEvery.Seconds()*1e3 || a.CPUShare > MaxCPUShare ||
 		a.LatenessP50Ms > MaxLateness.Seconds()*1e3/5 || a.GCPauseShare > MaxGCPauses
@@ -132,5 +137,35 @@ func (a *Audit) judgeBundles(over func(is bool, format string, args ...any)) {
 		a.HeldBack = true
 		a.HeldBackReason = fmt.Sprintf("in %.0f %% of the answers the first token came together with the second "+
 			"(limit %.0f %%)", a.FirstBundledShare*100, MaxFirstBundled*100)
+	}
+}
+
+func (a *Audit) chunksTogether() string {
+	return fmt.Sprintf("%.0f %% of all chunks came in one read with the chunk before, so that the gaps between "+
+		"them are not known (limit %.0f %%)", a.BundledShare*100, MaxBundled*100)
+}
+
+// minBeyond is by how much TTFT must be longer here than at the server, at least,
+// to show that tokens were held back in between.
+const minBeyond = 10 * time.Millisecond
+
+// Beside lays the mean TTFT of the run beside the server's own of the same
+// requests, in milliseconds. Where the chunks that came together were put down to
+// a late client, and the first tokens took far longer on the way than it was ever
+// late, something in between held them back.
+func (a *Audit) Beside(oursMs, serversMs float64) {
+	d := oursMs - serversMs
+	a.BeyondServerMs = &d
+	beside := fmt.Sprintf("; TTFT is %.4g ms here and %.4g ms by the server's own clock", oursMs, serversMs)
+	far := d > max(minBeyond.Seconds()*1e3, 4*a.LatenessP99Ms)
+	switch {
+	case a.HeldBack:
+		a.HeldBackReason += beside
+	case a.BundledShare > MaxBundled && far && a.CPUShare <= MaxCPUShare && a.GCPauseShare <= MaxGCPauses &&
+		a.TokenEveryMs >= MinTokenEvery.Seconds()*1e3:
+		chunks := a.chunksTogether()
+		a.HeldBack, a.HeldBackReason = true, chunks+beside
+		a.Reasons = slices.DeleteFunc(a.Reasons, func(r string) bool { return strings.HasSuffix(r, chunks) })
+		a.ClientLimited = len(a.Reasons) > 0
 	}
 }

@@ -66,3 +66,37 @@ func TestAuditTellsWhoHeldTokensBack(t *testing.T) {
 		})
 	}
 }
+
+// The server's own TTFT tells a gateway that holds tokens back from a client that
+// was late.
+func TestAuditBesideTheServer(t *testing.T) {
+	bundled := stats.Bundles{TokenEveryMs: 10, BundledShare: 0.9, FirstBundledShare: 0.9}
+	fast := bundled
+	fast.TokenEveryMs = 0.5
+	for name, c := range map[string]struct {
+		audit         stats.Audit
+		ours, servers float64
+		held, limited bool
+	}{
+		"held, and the client a little late": {stats.Audit{LatenessP50Ms: 1.5, LatenessP99Ms: 4, Bundles: bundled}, 197, 38, true, false},
+		"held, and the client late besides":  {stats.Audit{LatenessP50Ms: 1.5, LatenessP99Ms: 9, Bundles: bundled}, 197, 38, true, true},
+		"held, whatever the client":          {stats.Audit{Bundles: bundled}, 197, 38, true, false},
+		"a client that is late":              {stats.Audit{LatenessP50Ms: 1.5, LatenessP99Ms: 4, Bundles: bundled}, 45, 38, false, true},
+		"a client that is very late":         {stats.Audit{LatenessP50Ms: 30, LatenessP99Ms: 60, Bundles: bundled}, 197, 38, false, true},
+		"a client without cores":             {stats.Audit{CPUShare: 0.95, Bundles: bundled}, 197, 38, false, true},
+		"as fast as it can":                  {stats.Audit{Bundles: fast}, 197, 38, false, true},
+		"nothing came together":              {stats.Audit{}, 197, 38, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := c.audit
+			a.Judge()
+			a.Beside(c.ours, c.servers)
+			assert.Equal(t, c.held, a.HeldBack)
+			assert.Equal(t, c.limited, a.ClientLimited, "%v", a.Reasons)
+			assert.InDelta(t, c.ours-c.servers, *a.BeyondServerMs, 1e-9)
+			if c.held {
+				assert.Contains(t, a.HeldBackReason, "TTFT is 197 ms here and 38 ms by the server's own clock")
+			}
+		})
+	}
+}

@@ -104,3 +104,31 @@ func otherRequests(seen *scrape.Report, sum *stats.Summary) string {
 	}
 	return ""
 }
+
+// besideServer lays the client's figures beside the server's own and says what
+// comes of it, a line each: what of the server's cannot be, and what something in
+// between holds back or takes. It settles the audit's mark.
+func besideServer(seen *scrape.Report, sum *stats.Summary, audit *stats.Audit) (notes []string) {
+	if seen != nil && sum.TTFT.Max != nil && sum.Failed == 0 {
+		seen.Beside(*sum.TTFT.Max, sum.Successful)
+	}
+	if seen != nil && seen.Dropped != "" {
+		notes = append(notes, seen.Dropped)
+	}
+	if seen != nil && seen.TTFTOf != nil && int(*seen.TTFTOf) == sum.Successful && sum.TTFT.Mean != nil {
+		audit.Beside(*sum.TTFT.Mean, *seen.MeanTTFT)
+	}
+	if audit.HeldBack {
+		notes = append(notes, fmt.Sprintf("something between here and the server holds tokens back (%s): turn that off, "+
+			"as proxy_buffering off in nginx and option http-no-delay in HAProxy, or measure the server itself",
+			audit.HeldBackReason))
+	} else if d := audit.BeyondServerMs; d != nil && *d > farBeyondMs && *d > *seen.MeanTTFT && !audit.ClientLimited {
+		notes = append(notes, fmt.Sprintf("TTFT is %.4g ms on average here, and %.4g ms by the server's own clock: a "+
+			"gateway, the network or the server's own front takes the rest", *sum.TTFT.Mean, *seen.MeanTTFT))
+	}
+	return notes
+}
+
+// farBeyondMs is how much longer than the server's own a TTFT may be before it is
+// told, unless the server's is longer still.
+const farBeyondMs = 20

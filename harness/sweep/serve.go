@@ -151,6 +151,7 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 	}
 	sw.cacheOf(r, m.reset, m.seen)
 	sw.speculationOf(r, m.seen)
+	r.Notes = append(r.Notes, besideServer(m.seen, &sum, &rec.Audit)...)
 	note(otherRequests(m.seen, &sum))
 	if rec.Audit.ClientLimited {
 		r.Mark(batch.ClientLimited)

@@ -1,0 +1,82 @@
+package scrape
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// looked is the report on looks at these pages, the first before the run.
+func looked(t *testing.T, pages ...string) *Report {
+	t.Helper()
+	var n atomic.Int64
+	s := Start(t.Context(), func(context.Context) ([]Page, error) {
+		return one(pages[min(int(n.Load()), len(pages)-1)]), nil
+	}, names, time.Hour)
+	s.Begin(t.Context())
+	s.Measuring(time.Now().Add(-time.Second))
+	for range pages[1:] {
+		n.Add(1)
+		s.look(t.Context())
+	}
+	r := s.Stop(t.Context())
+	require.NotNil(t, r)
+	return r
+}
+
+// A router answers for one engine after another: what is on its page is no
+// engine's, and no figure is taken of it.
+func TestPagesOfSeveralEnginesInTurn(t *testing.T) {
+	a, b := page(2, 0, 0.1, []int{10, 11, 12}), page(3, 1, 0.5, []int{90, 95, 99})
+	r := looked(t, a, b, a)
+	assert.Contains(t, r.Dropped, "vllm:num_preemptions_total went from 99 to 12")
+	assert.Contains(t, r.Dropped, "METRICS_URLS")
+	assert.Equal(t, &Report{Every: r.Every, Dropped: r.Dropped, Samples: r.Samples}, r, "no figure is left")
+	assert.NotEmpty(t, r.Samples)
+
+	r = looked(t, a+"process_start_time_seconds 17\n", b+"process_start_time_seconds 18\n")
+	assert.Contains(t, r.Dropped, "process_start_time_seconds went from 17 to 18", "though no counter went back")
+
+	r = looked(t, a, page(2, 0, 0.1, []int{11, 12, 13}))
+	assert.Empty(t, r.Dropped)
+	assert.NotNil(t, r.MaxRunning)
+}
+
+// The server's own TTFT is never above what the client saw: where it cannot be of
+// the same requests it is left out, and within a bucket the client knows better.
+func TestServersTTFTBesideTheClients(t *testing.T) {
+	before, after := page(1, 0, 0, []int{0, 0, 0}), page(1, 0, 0, []int{50, 100, 100}) // half to 100 ms, half to 500; mean 200
+	for name, c := range map[string]struct {
+		longest  float64
+		requests int
+		p99      *float64
+		dropped  string
+	}{
+		"as it may be":               {600, 100, at(492), ""},
+		"within a bucket":            {300, 100, at(296), ""},
+		"others' requests among its": {300, 90, at(492), ""},
+		"above all":                  {90, 100, nil, "is above the longest that the client saw (90 ms)"},
+		"above all, and others'":     {90, 40, nil, "is above the longest that the client saw (90 ms)"},
+		"on average":                 {150, 100, nil, "mean 200 ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := looked(t, before, after)
+			r.Beside(c.longest, c.requests)
+			if c.dropped == "" {
+				assert.Empty(t, r.Dropped)
+				assert.InDelta(t, *c.p99, *r.P99TTFT, 1e-6)
+				return
+			}
+			assert.Contains(t, r.Dropped, c.dropped)
+			for _, v := range []*float64{r.MeanTTFT, r.MedianTTFT, r.P99TTFT, r.TTFTOf} {
+				assert.Nil(t, v)
+			}
+		})
+	}
+	var none *Report
+	none.Beside(1, 1) // a server without metrics
+}
