@@ -143,7 +143,7 @@ func meetings(t *testing.T) map[string]meeting {
 		"queue full":             {load(refusing(t, 503, "The request queue is full.")), 1, "The request queue is full.", queue},
 		"too many requests":      {load(refusing(t, 429, "slow down")), 1, "HTTP 429: slow down", queue},
 		"model unknown":          {load(refusing(t, 404, "The model `m` does not exist.")), 1, "The model `m` does not exist.", "set MODEL to a name that the server's /v1/models lists"},
-		"no such endpoint":       {load(refusing(t, 404, "Not Found")), 1, "HTTP 404: Not Found", "the server has no completions endpoint: try ENDPOINT=chat"},
+		"no such endpoint":       {load(refusing(t, 404, "Not Found")), 1, "HTTP 404: Not Found", "the server has neither /v1/completions nor /v1/chat/completions"},
 		"key refused later":      {load(refusing(t, 401, "bad key")), 1, "HTTP 401: bad key", key},
 		"request too large":      {load(refusing(t, 413, "Payload Too Large")), 1, "HTTP 413", "raise its limit (nginx: client_max_body_size)"},
 		"gateway without server": {load(refusing(t, 502, "Bad Gateway")), 1, "HTTP 502", "look into both logs"},

@@ -15,6 +15,7 @@ import (
 
 	"inferbench/baselines"
 	"inferbench/harness/corpus"
+	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/sums"
 	"inferbench/harness/textfile"
@@ -295,19 +296,38 @@ func answersOf(ctx context.Context, t *server.Server, tok *source, prompts []str
 	}
 	out := make([]string, len(prompts))
 	return out, o.eachOf(ctx, len(prompts), func(ctx context.Context, i int) error {
-		ids, err := tok.encode(ctx, prompts[i])
+		p, err := fitted(ctx, t, tok, prompts[i], o)
 		if err == nil {
-			// One token fewer than the model length, and what may be generated,
-			// are kept free; what is too long loses its beginning.
-			room := max(o.MaxLength-1-o.GenTokens, 1)
-			ids = ids[max(0, len(ids)-room):]
-			out[i], err = t.Complete(ctx, o.Retry, ids, o.GenTokens, until)
+			out[i], err = t.Complete(ctx, o.Retry, p, o.GenTokens, until)
 		}
 		if err != nil {
 			return fmt.Errorf("question %d of %d: %w", i+1, len(prompts), err)
 		}
 		return nil
 	})
+}
+
+// fitted is a prompt as it is sent. One token fewer than the model length, and
+// what may be generated, are kept free; ids that are too many lose their
+// beginning. Of a text nothing is cut, and without a tokenizer nothing is known.
+func fitted(ctx context.Context, t *server.Server, tok *source, text string, o Options) (server.Prompt, error) {
+	var ids []int32
+	if tok != nil {
+		var err error
+		if ids, err = tok.encode(ctx, text); err != nil {
+			return server.Prompt{}, err
+		}
+	}
+	room := max(o.MaxLength-1-o.GenTokens, 1)
+	switch {
+	case !t.TextOnly:
+		return server.Prompt{IDs: ids[max(0, len(ids)-room):]}, nil
+	case len(ids) > room:
+		return server.Prompt{}, hint.New(fmt.Errorf("its prompt has %d tokens, and ACC_MAX_LENGTH=%d with "+
+			"ACC_GEN_TOKENS=%d leaves %d: the server takes text alone, of which nothing is cut", len(ids), o.MaxLength,
+			o.GenTokens, room), "raise ACC_MAX_LENGTH, or lower ACC_SHOTS")
+	}
+	return server.Prompt{Text: text}, nil
 }
 
 // solve runs the task. The second result is what the model wrote, by question.
@@ -330,6 +350,9 @@ func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string,
 		return nil, nil, err
 	}
 	tok, err := tokenizerFor(ctx, t, o)
+	if t.TextOnly && (errors.Is(err, server.ErrNoTokenizer) || errors.Is(err, server.ErrNoPrefix)) {
+		tok, err = nil, nil // none is needed for a text
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -339,8 +362,11 @@ func solve(ctx context.Context, t *server.Server, o Options) (*Result, []string,
 	}
 	m := rows.match(wrote, extractStrict)
 	m.Shots, m.Examples, m.GenTokens = o.Shots, rows.trainID, o.GenTokens
-	return &Result{Measured: &m, Text: rows.testID, MaxLength: o.MaxLength, Prefix: &tok.prefix, Tokenizer: tok.name,
-		Path: "/v1/completions"}, wrote, nil
+	r := &Result{Measured: &m, Text: rows.testID, MaxLength: o.MaxLength, Path: "/v1/completions", AsText: t.TextOnly}
+	if !t.TextOnly {
+		r.Prefix, r.Tokenizer = &tok.prefix, tok.name
+	}
+	return r, wrote, nil
 }
 
 // questions reads the rows that the user names, else those that fit the server:

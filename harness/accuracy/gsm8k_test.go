@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -292,4 +293,35 @@ func TestParityGSM8KWithLMEval(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A server that takes no token ids gets the questions as text, with a tokenizer or
+// without; one that is too long for the window is refused, since a text's
+// beginning is not cut off.
+func TestGSM8KSendsTextWhereIDsAreRefused(t *testing.T) {
+	var asked atomic.Int32
+	for _, noTokenize := range []bool{false, true} {
+		f := &fake{noTokenize: noTokenize, completions: func(_ []int32, body map[string]any) (int, string) {
+			if text, ok := body["prompt"].(string); !ok || !strings.HasPrefix(text, "Question: ") {
+				return 422, `{"error":"invalid type: expected a string"}`
+			}
+			asked.Add(1)
+			return 200, `{"choices":[{"text":" #### 1"}]}`
+		}}
+		tg := serve(t, f)
+		tg.Loopback, tg.TextOnly = true, true
+		r, err := Score(t.Context(), tg, Options{Task: "gsm8k", Conc: 4, MaxLength: 8192, Shots: 3})
+		require.NoError(t, err)
+		assert.True(t, r.AsText)
+		assert.Nil(t, r.Prefix)
+		assert.Equal(t, 8, r.Text.Documents)
+
+		_, err = Score(t.Context(), tg, Options{Task: "gsm8k", Conc: 4, MaxLength: 300, Shots: 3})
+		if noTokenize {
+			require.NoError(t, err, "nobody knows how long it is")
+			continue
+		}
+		require.ErrorContains(t, err, "ACC_MAX_LENGTH=300 with ACC_GEN_TOKENS=256 leaves 43")
+	}
+	assert.EqualValues(t, 3*8, asked.Load())
 }

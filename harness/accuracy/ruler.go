@@ -110,7 +110,8 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 	text := TextID{Name: fmt.Sprintf("%s at %s", r.name, strings.Trim(strings.ReplaceAll(fmt.Sprint(lengths), " ",
 		","), "[]")),
 		SHA256: corpus.Digest([]byte(id.String())), Documents: n}
-	return &Result{Measured: m, Text: text, Prefix: &tok.prefix, Tokenizer: tok.name, Path: "/v1/completions"}, nil
+	return &Result{Measured: m, Text: text, Prefix: &tok.prefix, Tokenizer: tok.name, Path: "/v1/completions",
+		AsText: t.TextOnly}, nil
 }
 
 // ask gives the mean share of the expected strings that the answers hold.
@@ -118,16 +119,18 @@ func (r ruler) ask(ctx context.Context, t *server.Server, tok *source, prompts [
 	error) {
 	scores := make([]float64, len(prompts))
 	err := o.eachOf(ctx, len(prompts), func(ctx context.Context, i int) error {
-		ids, err := tok.encode(ctx, prompts[i].text)
+		p, err := server.Prompt{Text: prompts[i].text}, error(nil)
+		if !t.TextOnly {
+			p.IDs, err = tok.encode(ctx, p.Text)
+		}
+		var text string
 		if err == nil {
-			var text string
-			if text, err = t.Complete(ctx, o.Retry, ids, r.genTokens, []string{}); err == nil {
-				scores[i] = rulerScore(text, prompts[i].want)
-			}
+			text, err = t.Complete(ctx, o.Retry, p, r.genTokens, []string{})
 		}
 		if err != nil {
 			return fmt.Errorf("prompt %d of %d: %w", i+1, len(prompts), err)
 		}
+		scores[i] = rulerScore(text, prompts[i].want)
 		return nil
 	})
 	sum := 0.0

@@ -87,6 +87,7 @@ type Result struct {
 	Prefix    *int32   `json:"prefix_token,omitempty"`
 	Tokenizer string   `json:"tokenizer,omitempty"` // where the tokens came from
 	Path      string   `json:"scored_by"`           // the endpoint that was asked
+	AsText    bool     `json:"as_text,omitempty"`   // prompts were sent as text, since the server takes no token ids
 	DurationS float64  `json:"duration_s"`
 }
 

@@ -40,12 +40,16 @@ const (
 		"(vLLM: --gpu-memory-utilization, SGLang: --mem-fraction-static)"
 	longerQueue = "the server takes no more at once: lower CONC, or let it queue more " +
 		"(SGLang: --max-queued-requests, vLLM: --max-num-queued-reqs)"
-	anotherModel = "set MODEL to a name that the server's /v1/models lists"
-	aKey         = "the server wants a key: put it into API_KEY or a file named by API_KEY_FILE"
-	slowOrHung   = "if the server is merely slow, raise REQUEST_TIMEOUT or lower CONC; if it hangs, its log says why"
-	itsLog       = "the server's log says why"
-	closed       = "look into the server's log, and into that of any proxy before it, for why it closed the connection"
-	theWay       = "correct BASE_URL, or see to the network or firewall between here and the server"
+	anotherModel   = "set MODEL to a name that the server's /v1/models lists"
+	aKey           = "the server wants a key: put it into API_KEY or a file named by API_KEY_FILE"
+	slowOrHung     = "if the server is merely slow, raise REQUEST_TIMEOUT or lower CONC; if it hangs, its log says why"
+	itsLog         = "the server's log says why"
+	closed         = "look into the server's log, and into that of any proxy before it, for why it closed the connection"
+	tryChat        = "the server has no completions endpoint: try ENDPOINT=chat"
+	tryCompletions = "the server has no chat endpoint: try ENDPOINT=completions"
+	writesNothing  = "the server has neither /v1/completions nor /v1/chat/completions: correct BASE_URL, or start a " +
+		"server that generates text"
+	theWay = "correct BASE_URL, or see to the network or firewall between here and the server"
 )
 
 // AdviseAnswer returns err, a server's refusal, with what to do about it. The status
@@ -110,9 +114,9 @@ func notFound(path, says string) string {
 	case noModel.MatchString(says):
 		return anotherModel
 	case path == "/v1/completions":
-		return "the server has no completions endpoint: try ENDPOINT=chat"
+		return tryChat
 	case path == "/v1/chat/completions":
-		return "the server has no chat endpoint: try ENDPOINT=completions"
+		return tryCompletions
 	}
 	return ""
 }

@@ -91,3 +91,23 @@ func TestAdviceForConnections(t *testing.T) {
 	}
 	assert.NoError(t, AdviseNetwork(nil))
 }
+
+// Two messages never send the user to each other: that the other endpoint may be
+// tried is said only where it is there.
+func TestTheOtherEndpointIsNamedOnlyWhereItIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		there, ask string
+		want       string
+	}{
+		"chat alone":              {"/v1/chat/completions", "/v1/completions", "the server has no completions endpoint: try ENDPOINT=chat"},
+		"completions alone":       {"/v1/completions", "/v1/chat/completions", "the server has no chat endpoint: try ENDPOINT=completions"},
+		"neither, asked for text": {"/v1/embeddings", "/v1/completions", "the server has neither"},
+		"neither, asked to chat":  {"/v1/embeddings", "/v1/chat/completions", "the server has neither"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg, _ := script(t, map[string][]string{"/v1/models": {"200 {}"}, c.there: {"422 want messages"}})
+			err := tg.Post(t.Context(), c.ask, map[string]any{}, nil)
+			assert.Contains(t, hint.For(tg.Explain(t.Context(), err)), c.want)
+		})
+	}
+}

@@ -11,12 +11,15 @@ import (
 	"inferbench/harness/hint"
 )
 
-// ExplainGone returns err, the failure of a cell, as one of a server that has
-// gone ([HasGone]) where the server does not answer any more. A server that is
-// slow to answer is there.
-func (t *Server) ExplainGone(ctx context.Context, err error) error {
-	if err == nil || HasGone(err) || ctx.Err() != nil {
+// Explain returns err, the failure of a cell, as one of a server that has gone
+// ([HasGone]) where the server does not answer any more; one that is slow to answer
+// is there. The advice to try the other endpoint stands only where that is there.
+func (t *Server) Explain(ctx context.Context, err error) error {
+	switch do := hint.For(err); {
+	case err == nil || HasGone(err) || ctx.Err() != nil:
 		return err
+	case do == tryChat && !t.has(ctx, "/v1/chat/completions"), do == tryCompletions && !t.has(ctx, "/v1/completions"):
+		return hint.New(err, writesNothing)
 	}
 	ctx, cancel := context.WithTimeout(ctx, goneLimit)
 	defer cancel()
@@ -32,6 +35,16 @@ func (t *Server) ExplainGone(ctx context.Context, err error) error {
 		return hint.New(fmt.Errorf("%w; then the gateway could not reach the server any more", err), Gone)
 	}
 	return err
+}
+
+// has reports whether the server has an endpoint that is posted to: an empty
+// question is refused in another way than one for a page that is not there.
+func (t *Server) has(ctx context.Context, path string) bool {
+	ctx, cancel := context.WithTimeout(ctx, goneLimit)
+	defer cancel()
+	err := t.Post(ctx, path, map[string]any{}, nil)
+	return !hasStatus(err, http.StatusNotFound) && !hasStatus(err, http.StatusMethodNotAllowed) &&
+		!hasStatus(err, http.StatusNotImplemented)
 }
 
 // goneLimit bounds the one question whether a server is still there.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,8 +43,9 @@ func (r Retry) orDefaults() Retry {
 // PostRetry is [Server.Post] that asks again after an answer which trying later
 // may mend: 408, 425, 429, any 5xx but 501, and a connection that broke. It
 // waits as long as the server's Retry-After says, else backs off
-// exponentially, and stops at once when ctx ends. The error it gives up with is
-// that of the last try.
+// exponentially, and stops at once when ctx ends. What the server answers twice
+// alike, in words that blame the request, it is not asked a third time. The error
+// it gives up with is that of the last try.
 //
 // Use it only for requests that may be sent twice: scoring, tokenizing, greedy
 // decoding. A request that is timed is never sent again.
@@ -51,7 +53,7 @@ func (t *Server) PostRetry(ctx context.Context, r Retry, path string, in, out an
 	r = r.orDefaults()
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval, pause.Multiplier = r.First, r.Longest, 2
-	tries := 0
+	tries, said := 0, ""
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		tries++
 		each, cancel := context.WithTimeout(ctx, r.Each)
@@ -64,7 +66,13 @@ func (t *Server) PostRetry(ctx context.Context, r Retry, path string, in, out an
 			return struct{}{}, backoff.Permanent(err)
 		}
 		var h *HTTPError
-		if errors.As(err, &h) && h.RetryAfter > 0 {
+		if errors.As(err, &h) && h.blamesRequest() {
+			if h.Error() == said {
+				return struct{}{}, backoff.Permanent(err)
+			}
+			said = h.Error()
+		}
+		if h != nil && h.RetryAfter > 0 {
 			return struct{}{}, &later{error: err, wait: &backoff.RetryAfterError{Duration: h.RetryAfter}}
 		}
 		return struct{}{}, err
@@ -135,3 +143,12 @@ func saysNever(h *HTTPError) bool {
 	}
 	return false
 }
+
+// itsOwnFault is how servers blame a request for their answer, whatever its
+// status: gateways pass a 400 on as a 500 or a 429.
+var itsOwnFault = regexp.MustCompile(`(?i)bad ?request|invalid|unsupported|not (a valid|allowed|supported)|validation|` +
+	`unprocessable|(must|should|has to) be\b|expected|too (long|large|many tokens)|context length|deserializ|parse the`)
+
+// blamesRequest reports whether the server's words put its answer down to what
+// was asked.
+func (e *HTTPError) blamesRequest() bool { return itsOwnFault.MatchString(e.Body) }

@@ -61,16 +61,20 @@ func TestPostRetry(t *testing.T) {
 		tries   int
 		err     string
 	}{
-		"busy, then well":       {[]string{"429 x", "503 x", "200 {}"}, 3, ""},
-		"never well":            {[]string{"500 broken"}, 3, "HTTP 500: broken (tried 3 times)"},
-		"a request that is bad": {[]string{"400 bad"}, 1, "HTTP 400: bad"},
-		"not implemented":       {[]string{"501 no"}, 1, "HTTP 501: no"},
-		"slow, or too early":    {[]string{"408 x", "425 x", "200 {}"}, 3, ""},
-		"a gateway's troubles":  {[]string{"502 x", "504 x", "200 {}"}, 3, ""},
-		"refused with a 500":    {[]string{"500 echo is not supported"}, 1, "HTTP 500: echo is not supported"},
-		"a NaN, which stays":    {[]string{"500 Out of range float values are not JSON compliant"}, 1, "HTTP 500"},
-		"not JSON":              {[]string{"200 <html>"}, 1, "read the answer"},
-		"bad at the last":       {[]string{"503 x", "503 x", "400 bad"}, 3, "HTTP 400: bad (tried 3 times)"},
+		"busy, then well":        {[]string{"429 x", "503 x", "200 {}"}, 3, ""},
+		"never well":             {[]string{"500 broken"}, 3, "HTTP 500: broken (tried 3 times)"},
+		"a request that is bad":  {[]string{"400 bad"}, 1, "HTTP 400: bad"},
+		"not implemented":        {[]string{"501 no"}, 1, "HTTP 501: no"},
+		"slow, or too early":     {[]string{"408 x", "425 x", "200 {}"}, 3, ""},
+		"a gateway's troubles":   {[]string{"502 x", "504 x", "200 {}"}, 3, ""},
+		"refused with a 500":     {[]string{"500 echo is not supported"}, 1, "HTTP 500: echo is not supported"},
+		"a NaN, which stays":     {[]string{"500 Out of range float values are not JSON compliant"}, 1, "HTTP 500"},
+		"its fault, twice alike": {[]string{`500 {"error":{"message":"litellm.BadRequestError: prompt must be a string"}}`}, 2, "prompt must be a string (tried 2 times)"},
+		"its fault by a 429":     {[]string{"429 Request too large for the model"}, 2, "Request too large for the model (tried 2 times)"},
+		"its fault, in passing":  {[]string{"502 invalid answer from upstream", "200 {}"}, 2, ""},
+		"its fault, each other":  {[]string{"500 expected one", "500 expected two", "500 expected three"}, 3, "(tried 3 times)"},
+		"not JSON":               {[]string{"200 <html>"}, 1, "read the answer"},
+		"bad at the last":        {[]string{"503 x", "503 x", "400 bad"}, 3, "HTTP 400: bad (tried 3 times)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg, asked := script(t, map[string][]string{"/x": c.answers})

@@ -13,18 +13,18 @@ import (
 	"inferbench/harness/tokenizer"
 )
 
-// Tokens is [Server.Tokenize], and where the server has no tokenizer the
-// TokenizerFile's, which adds no tokens of itself.
+// Tokens is [Server.Tokenize], and where the server has no tokenizer, or what it
+// has does not work, the TokenizerFile's, which adds no tokens of itself.
 func (t *Server) Tokens(ctx context.Context, r Retry, text string, special bool) ([]int32, error) {
 	ids, err := t.Tokenize(ctx, r, text, special)
-	if errors.Is(err, ErrNoTokenizer) && t.TokenizerFile != "" {
-		file, err := t.file.load(t.TokenizerFile)
-		if err != nil {
-			return nil, err
-		}
-		return file.Encode(text)
+	if err == nil || t.TokenizerFile == "" || ctx.Err() != nil || Passing(err) {
+		return ids, err
 	}
-	return ids, err
+	file, err := t.file.load(t.TokenizerFile)
+	if err != nil {
+		return nil, err
+	}
+	return file.Encode(text)
 }
 
 // tokenizerFile is a tokenizer.json that is read when it is first needed.

@@ -110,3 +110,33 @@ func TestTokensComeFromTheServerOrTheFile(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEmpty(t, ids)
 }
+
+// Where TOKENIZER is given it stands in for a server's tokenizer that is not there
+// or does not work; a server that is busy has one.
+func TestTokensComeFromTheFileWhereTheServerHasNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		err    string
+	}{
+		"none":            {"404 Not Found", ""},
+		"a gateway's":     {"401 only for admins", ""},
+		"a broken one":    {"500 unsupported operation", ""},
+		"some other page": {"200 <html>", ""},
+		"no list":         {`200 {"count":3}`, ""},
+		"busy":            {"503 busy", "HTTP 503"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg, _ := script(t, map[string][]string{"/tokenize": {c.answer}})
+			_, err := tg.Tokens(t.Context(), hasty, "a b", true)
+			require.Error(t, err, "without the file")
+			tg.TokenizerFile = "../tokenizer/testdata/gpt2.json"
+			ids, err := tg.Tokens(t.Context(), hasty, "a b", true)
+			if c.err != "" {
+				require.ErrorContains(t, err, c.err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Len(t, ids, 2)
+		})
+	}
+}

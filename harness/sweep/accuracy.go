@@ -138,7 +138,7 @@ func (sw *Sweep) score(ctx context.Context, c matrix.Cell, conc int) *Accuracy {
 	case errors.As(err, &unmeasured):
 		return &Accuracy{Verdict: accuracy.Verdict{Status: accuracy.NotRun, Reason: unmeasured.Reason}}
 	case err != nil:
-		return &Accuracy{Err: sw.Target.ExplainGone(ctx, err)}
+		return &Accuracy{Err: sw.Target.Explain(ctx, err)}
 	}
 	base, err := accuracy.Baseline(s.Baseline, sw.Target.Model, r)
 	if err != nil {

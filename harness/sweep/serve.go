@@ -91,7 +91,7 @@ func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*ba
 		err = sw.auditDecode(ctx, p.Cell, m.src, base, r)
 	}
 	if err != nil {
-		err = sw.Target.ExplainGone(ctx, err)
+		err = sw.Target.Explain(ctx, err)
 		r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), server.HasGone(err)
 	}
 	if m == nil {
