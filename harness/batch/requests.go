@@ -41,19 +41,22 @@ type RequestsHead struct {
 // arrival is not known better, and a long cell has ten million of them),
 // rounded so that their running sum is never off by more than half of one.
 type requestRow struct {
-	Index    int     `json:"i"`
-	SentNS   int64   `json:"sent_ns"`
-	WaitedNS int64   `json:"waited_ns,omitempty"` // how long before sent_ns the load shape wanted it sent
-	FirstNS  int64   `json:"first_ns"`
-	LastNS   int64   `json:"last_ns"`
-	DoneNS   int64   `json:"done_ns"`
-	Chunks   int     `json:"chunks"`            // that carried tokens
-	Bundled  int     `json:"bundled,omitempty"` // of those, chunks that share the instant of the one before
-	Input    *int    `json:"input_tokens"`      // null where nobody counted them
-	Output   int     `json:"output_tokens"`
-	NoUsage  bool    `json:"no_usage,omitempty"` // the token counts are the client's
-	Err      string  `json:"error,omitempty"`
-	ITLUS    []int64 `json:"itl_us,omitempty"` // empty where the run was too large to keep them
+	Index    int    `json:"i"`
+	SentNS   int64  `json:"sent_ns"`
+	WaitedNS int64  `json:"waited_ns,omitempty"` // how long before sent_ns the load shape wanted it sent
+	FirstNS  int64  `json:"first_ns"`
+	LastNS   int64  `json:"last_ns"`
+	DoneNS   int64  `json:"done_ns"`
+	Chunks   int    `json:"chunks"`            // that carried tokens
+	Bundled  int    `json:"bundled,omitempty"` // of those, chunks that share the instant of the one before
+	Input    *int   `json:"input_tokens"`      // null where nobody counted them
+	Output   int    `json:"output_tokens"`
+	NoUsage  bool   `json:"no_usage,omitempty"` // the token counts are the client's
+	Err      string `json:"error,omitempty"`
+	Cached   *int   `json:"cached_tokens,omitempty"` // of the input, from the server's prefix cache; absent where it does not tell
+
+	Turn  *stats.Turn `json:"turn,omitempty"`   // its place in a session
+	ITLUS []int64     `json:"itl_us,omitempty"` // empty where the run was too large to keep them
 }
 
 // RequestsFileName returns the name of the cell's requests file:
@@ -94,14 +97,17 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 		return err
 	}
 	for _, t := range ts {
-		var input *int
+		var input, cached *int
 		if !t.Prompt.Unknown {
 			input = &t.InputTokens
+		}
+		if t.Prompt.CachedTold {
+			cached = &t.Prompt.Cached
 		}
 		row := requestRow{
 			t.Index, t.Sent.Nanoseconds(), t.Waited.Nanoseconds(),
 			t.First.Nanoseconds(), t.Last.Nanoseconds(), t.Done.Nanoseconds(),
-			t.Chunks, t.Bundled, input, t.OutputTokens, t.NoUsage, t.Err, toMicros(t.ITL),
+			t.Chunks, t.Bundled, input, t.OutputTokens, t.NoUsage, t.Err, cached, t.Turn, toMicros(t.ITL),
 		}
 		if err := enc.Encode(row); err != nil {
 			return err
@@ -185,10 +191,13 @@ func (row requestRow) timing() stats.Timing {
 		Index: row.Index, Sent: time.Duration(row.SentNS), Waited: time.Duration(row.WaitedNS),
 		First: time.Duration(row.FirstNS), Last: time.Duration(row.LastNS), Done: time.Duration(row.DoneNS),
 		Chunks: row.Chunks, Bundled: row.Bundled,
-		OutputTokens: row.Output, NoUsage: row.NoUsage, Err: row.Err,
+		OutputTokens: row.Output, NoUsage: row.NoUsage, Err: row.Err, Turn: row.Turn,
 	}
 	if t.Prompt.Unknown = row.Input == nil; row.Input != nil {
 		t.InputTokens = *row.Input
+	}
+	if row.Cached != nil {
+		t.Prompt.Cached, t.Prompt.CachedTold = *row.Cached, true
 	}
 	t.ITL.Reserve(len(row.ITLUS))
 	for _, us := range row.ITLUS {

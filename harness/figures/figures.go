@@ -10,6 +10,7 @@ package figures
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"inferbench/baselines"
@@ -53,6 +54,7 @@ const (
 	Wide                         // likewise, where the terminal has room
 	Compare                      // make compare, which tests each: more figures make each test weaker
 	Report                       // report.html and summary.md
+	Agents                       // the table at the end of a sweep of sessions
 )
 
 // In reports whether the figure is shown in one of the outputs.
@@ -128,6 +130,9 @@ func ByKey(key string) Figure {
 // results has: a column that would be empty is left out.
 func Shown(o Outputs, results []*batch.Result) []Figure {
 	var out []Figure
+	if o&Terminal != 0 && slices.ContainsFunc(results, ofSessions) {
+		o |= Agents
+	}
 	for _, f := range Table {
 		if !f.In(o) {
 			continue
@@ -140,6 +145,10 @@ func Shown(o Outputs, results []*batch.Result) []Figure {
 		}
 	}
 	return out
+}
+
+func ofSessions(r *batch.Result) bool {
+	return r != nil && r.Performance != nil && r.Performance.Sessions != nil
 }
 
 // Bench reports on a benchmark, or on a test that stands for one, the means of

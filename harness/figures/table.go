@@ -78,7 +78,11 @@ var Table = []Figure{
 	{Key: "cache_hit_rate", Name: "prefix cache", Unit: "%",
 		Means:  "share of the input tokens that came from the server's prefix cache",
 		Format: func(share float64) string { return Digits(100 * share) },
-		Of:     summary(func(s *stats.Summary) *float64 { return s.HitRate }), Outputs: Report},
+		Of:     summary(func(s *stats.Summary) *float64 { return s.HitRate }), Outputs: Report | Agents},
+	{Key: "theoretical_cache_hit_rate", Name: "infinite cache", Unit: "%",
+		Means:  "share of the prompts' blocks that an infinite prefix cache would hold",
+		Format: func(share float64) string { return Digits(100 * share) },
+		Of:     sessions(func(s *stats.Sessions) *float64 { return s.Hits }), Outputs: Report | Agents},
 	{Key: "median_e2el_ms", Name: "E2EL", Stat: "p50", Unit: "ms", Bench: "e2el-p50-ms", Better: Lower,
 		Means: "end-to-end latency, to the last token",
 		Of:    summary(func(s *stats.Summary) *float64 { return s.E2EL.Median }), Sample: quantile(stats.Timing.E2EL, 0.5),
@@ -88,6 +92,43 @@ var Table = []Figure{
 		Means: "end-to-end latency that 99 % of requests kept",
 		Of:    summary(func(s *stats.Summary) *float64 { return s.E2EL.P99 }), Sample: quantile(stats.Timing.E2EL, 0.99),
 		Outputs: Wide | Compare | Report},
+
+	{Key: "sessions_per_hour_per_gpu", Name: "sessions/h/GPU", Bench: "sessions/h/gpu", Better: Higher,
+		Means: "sessions completed in an hour, divided by the number of GPUs",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.PerHour }), Outputs: Agents | Compare | Report},
+	{Key: "session_completion_s.p50", Name: "session", Stat: "p50", Unit: "s", Bench: "session-p50-s", Better: Lower,
+		Means: "time from a session's first request to its last answer",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.Times.P50 }), Outputs: Agents | Compare | Report},
+	{Key: "session_completion_s.p99", Name: "session", Stat: "p99", Unit: "s", Bench: "session-p99-s", Better: Lower,
+		Means: "time from its first request to its last answer that 99 % of sessions kept",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.Times.P99 }), Outputs: Report},
+	{Key: "e2e_norm_intvty.p50", Name: "tok/s/user with TTFT", Stat: "p50", Bench: "e2e-tok/s/user-p50", Better: Higher,
+		Means: "speed that a user sees, the time to the first token in it: 1 over the median of E2EL/OSL",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.E2ENormIntvty.P50 }), Outputs: Report},
+	{Key: "e2e_norm_intvty.p90", Name: "tok/s/user with TTFT", Stat: "p90", Bench: "e2e-tok/s/user-p90", Better: Higher,
+		Means: "the same that 90 % of requests kept: 1 over the p90 of E2EL/OSL",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.E2ENormIntvty.P90 }), Outputs: Agents | Compare | Report},
+	{Key: "intvty.p90", Name: "tok/s/user", Stat: "p90", Bench: "tok/s/user-p90", Better: Higher,
+		Means: "speed after the first token that 90 % of requests kept: 1 over the p90 of TPOT",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.Intvty.P90 }), Outputs: Report},
+	{Key: "sessions_completed", Name: "sessions completed",
+		Means: "sessions whose last turn was answered",
+		Of:    counted(func(s *stats.Sessions) int { return s.Completed }), Outputs: Report},
+	{Key: "turns_completed", Name: "turns completed",
+		Means: "turns of sessions that were answered",
+		Of:    counted(func(s *stats.Sessions) int { return s.Turns }), Outputs: Report},
+	{Key: "turns_failed", Name: "turns failed",
+		Means: "turns of sessions that failed, each of which ends its session",
+		Of:    counted(func(s *stats.Sessions) int { return s.TurnsLost }), Outputs: Report},
+	{Key: "input_throughput", Name: "input tok/s", Bench: "in-tok/s", Better: Higher,
+		Means: "input tokens a second, of all GPUs, those from the prefix cache among them",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.InputRate }), Outputs: Report},
+	{Key: "uncached_input_throughput", Name: "computed input tok/s",
+		Means: "input tokens a second that did not come from the prefix cache",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.Uncached }), Outputs: Report},
+	{Key: "requests_in_flight.mean", Name: "requests in flight",
+		Means: "requests in flight at once, on average: a session has as many as it has agents at work, or none",
+		Of:    sessions(func(s *stats.Sessions) *float64 { return s.InFlight.Mean }), Outputs: Report},
 
 	{Key: "request_goodput", Name: "goodput", Unit: "req/s", Bench: "good-req/s", Better: Higher,
 		Means: "requests a second that kept every limit of GOODPUT",
@@ -125,6 +166,24 @@ func speculation(of func(*stats.Speculation) *float64) func(*batch.Result) *floa
 			return nil
 		}
 		return of(s.Speculation)
+	})
+}
+
+// sessions takes a figure of a run whose requests are turns of sessions.
+func sessions(of func(*stats.Sessions) *float64) func(*batch.Result) *float64 {
+	return summary(func(s *stats.Summary) *float64 {
+		if s.Sessions == nil {
+			return nil
+		}
+		return of(s.Sessions)
+	})
+}
+
+// counted takes a count of such a run; there 0 is a measurement.
+func counted(of func(*stats.Sessions) int) func(*batch.Result) *float64 {
+	return sessions(func(s *stats.Sessions) *float64 {
+		v := float64(of(s))
+		return &v
 	})
 }
 

@@ -47,6 +47,8 @@ type Summary struct {
 	*Wait    // where requests were scheduled: how long they waited in the client, part of TTFT and E2EL
 	*Goodput // where an SLO was given
 
+	*Sessions // where requests are turns of sessions
+
 	// Steady is the part of the run with all requests in flight; null where
 	// there is none to speak of.
 	Steady *Steady `json:"steady_state"`
@@ -107,6 +109,7 @@ type Run struct {
 
 	FoldedTokens *Histogram // of the gaps a token, likewise
 	InputOffset  Offset     // see [Tokens]
+	Sessions     []Session  // by [Turn.Session]; nil where requests are of none
 }
 
 // Summary takes the figures.
@@ -168,6 +171,7 @@ func (r Run) Summary() Summary {
 		s.Wait = &Wait{w.Mean, w.Median, w.P99, w.Max}
 	}
 	s.Goodput = goodput(r.Timings, r.SLO, sec)
+	s.Sessions = r.sessions()
 	s.Steady = steady(r.Timings, r.Duration, r.GPUs)
 	s.Errors = FailuresOf(r.Timings)
 	if len(s.Errors) > MaxErrors {

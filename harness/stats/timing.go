@@ -33,6 +33,7 @@ type Timing struct {
 
 	Prompt Prompt
 	Known  Known
+	Turn   *Turn // its place in a session; nil where it is of none
 }
 
 // Prompt is who counted a prompt's tokens.
