@@ -35,25 +35,27 @@ func (w IDs) Request(tokens []int32, q *Request) (workload.Request, error) {
 // same trace share them, and of other traces where ids are global.
 func (w IDs) Append(tokens []int32, t *Trace, k int, mark string) []int32 {
 	u := &t.Turns[k]
-	salt := w.salt(t, mark)
+	salt := w.salt(mark, t.ID, t.Global)
 	tokens = slices.Grow(tokens, u.In)
 	end := len(tokens) + u.In
 	for _, id := range u.Blocks {
 		tokens = w.fill(tokens, min(t.Block, end-len(tokens)), mix(salt, uint64(id)))
 	}
-	return w.fill(tokens, end-len(tokens), mix(mix(salt, tailStream), uint64(k)))
+	own := mix(w.salt(mark, t.ID, false), tailStream)
+	return w.fill(tokens, end-len(tokens), mix(own, uint64(k)))
 }
 
 // tailStream sets the tokens that no block covers apart from those of blocks.
 const tailStream = 1 << 40
 
-func (w IDs) salt(t *Trace, mark string) uint64 {
+// salt is the seed of what a session, or all of them, have in common.
+func (w IDs) salt(mark, trace string, global bool) uint64 {
 	h := fnv.New64a()
 	switch {
 	case mark != "":
 		h.Write([]byte(mark))
-	case !t.Global:
-		h.Write([]byte(t.ID))
+	case !global:
+		h.Write([]byte(trace))
 	}
 	return mix(uint64(w.Seed), h.Sum64())
 }
