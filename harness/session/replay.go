@@ -73,6 +73,7 @@ type Log struct {
 	Sessions []Session
 	Traces   []Trace // that the sessions are made of
 	Lanes    int
+	Marked   bool   // each session has a text of its own before its prompts
 	Stopped  string // why the run was given up; "" where it was not
 }
 
@@ -168,7 +169,7 @@ func (r *Replay) Measure() {
 
 func (r *Replay) start(s stage) {
 	r.stage, r.counts, r.idle, r.ahead = s, Counts{}, 0, nil
-	r.log = Log{Traces: r.traces, Lanes: r.rules.Lanes}
+	r.log = Log{Traces: r.traces, Lanes: r.rules.Lanes, Marked: r.rules.Mark}
 }
 
 // Ahead returns the requests that were made since its last call. Their bodies can be

@@ -1,0 +1,98 @@
+package session
+
+import (
+	"cmp"
+	"slices"
+
+	"inferbench/harness/stats"
+)
+
+// Tell says of each timing, by its index, which turn of which session it was, and
+// returns the sessions for [stats.Run].
+func (l *Log) Tell(timings []stats.Timing) []stats.Session {
+	numbers := make([][]int, len(l.Traces)) // of the traces that were used
+	for i := range timings {
+		t := &timings[i]
+		p := l.Requests[t.Index]
+		index := l.Sessions[p.Session].Trace
+		if numbers[index] == nil {
+			numbers[index] = l.Traces[index].numbers()
+		}
+		u := &l.Traces[index].Turns[p.Turn]
+		t.Turn = &stats.Turn{Session: p.Session, Stream: u.Stream, Number: numbers[index][p.Turn], Blocks: len(u.Blocks)}
+	}
+	if l.share() {
+		l.tellShared(timings)
+	} else {
+		l.tellHits(timings)
+	}
+	out := make([]stats.Session, len(l.Sessions))
+	for i, s := range l.Sessions {
+		out[i] = stats.Session{ID: s.ID, Trace: l.Traces[s.Trace].ID, Lane: s.Lane, Began: s.Began, Ended: s.Ended,
+			Whole: s.History == 0, Done: s.Done, Failed: s.Failed}
+	}
+	return out
+}
+
+// share reports whether a session may find blocks that another one sent.
+func (l *Log) share() bool {
+	used := make([]bool, len(l.Traces))
+	for _, s := range l.Sessions {
+		if !l.Marked && (used[s.Trace] || l.Traces[s.Trace].Global) {
+			return true
+		}
+		used[s.Trace] = true
+	}
+	return false
+}
+
+// tellHits says what an infinite cache would hold of each turn: see [Trace.Hits].
+func (l *Log) tellHits(timings []stats.Timing) {
+	hits := make([][]int, len(l.Traces))
+	for i := range timings {
+		p := l.Requests[timings[i].Index]
+		index := l.Sessions[p.Session].Trace
+		if hits[index] == nil {
+			hits[index] = l.Traces[index].Hits()
+		}
+		timings[i].Turn.Hits = hits[index][p.Turn]
+	}
+}
+
+// tellShared does it for sessions that share blocks: one cache for all of the same
+// trace, or for all whose ids are global, and turns in the order in which they were
+// sent. What a session was entered behind counts as sent.
+func (l *Log) tellShared(timings []stats.Timing) {
+	order := make([]*stats.Timing, len(timings))
+	for i := range timings {
+		order[i] = &timings[i]
+	}
+	slices.SortStableFunc(order, func(a, b *stats.Timing) int { return cmp.Compare(a.Sent, b.Sent) })
+	own, global := make([]Cache, len(l.Traces)), new(Cache)
+	begun := make([]bool, len(l.Sessions))
+	for _, t := range order {
+		p := l.Requests[t.Index]
+		s := l.Sessions[p.Session]
+		trace, c := &l.Traces[s.Trace], &own[s.Trace]
+		if trace.Global {
+			c = global
+		}
+		for k := 0; !begun[p.Session] && k < s.History; k++ {
+			c.Hits(trace.Turns[k].Blocks)
+		}
+		begun[p.Session] = true
+		t.Turn.Hits = c.Hits(trace.Turns[p.Turn].Blocks)
+	}
+}
+
+// numbers is, of each turn, which of its stream's it is, from 1.
+func (t *Trace) numbers() []int {
+	seen := make([]int, len(t.Streams))
+	out := make([]int, len(t.Turns))
+	for k := range t.Turns {
+		s := t.Turns[k].Stream
+		seen[s]++
+		out[k] = seen[s]
+	}
+	return out
+}
