@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"inferbench/harness/matrix"
+	"inferbench/harness/session"
 )
 
 // Mode says how far a sweep goes.
@@ -35,6 +36,7 @@ type Settings struct {
 	Engine    Engine
 	Selection matrix.Selection
 	Workload  Workload
+	Sessions  session.Synthetic // what DATASET=sessions makes up
 	Shape     Shape
 	Shard     Shard
 	Accuracy  Accuracy

@@ -180,6 +180,7 @@ var groups = []group{
 			Help: "headers of every request to the server, as Name: value; Name: value, or as a JSON object, in which " +
 				"a value may hold a semicolon"},
 	}},
+	{Title: "Synthetic sessions", Alike: true, Rows: syntheticSessions},
 	{Title: "How the load is put on", Alike: true, Rows: []row{
 		{Env: "REQUEST_RATE", Default: "inf", Arg: "request_rate", set: setRate,
 			Help: "requests a second on average, whether or not earlier ones are answered; inf keeps CONC in " +
