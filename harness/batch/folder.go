@@ -73,7 +73,7 @@ func Open(dir string) (*Folder, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, "server_") {
+		if strings.HasPrefix(name, "server_") || strings.HasPrefix(name, "power_") {
 			continue
 		}
 		p := filepath.Join(dir, name)
@@ -179,6 +179,11 @@ func (f *Folder) Requests(cell matrix.Cell) (*Requests, error) {
 // [fs.ErrNotExist] where none were kept.
 func (f *Folder) Server(cell matrix.Cell) ([]byte, error) {
 	return os.ReadFile(filepath.Join(f.Dir, ServerFileName(cell)))
+}
+
+// Power reads what the GPUs drew in a cell, second by second, likewise.
+func (f *Folder) Power(cell matrix.Cell) ([]byte, error) {
+	return os.ReadFile(filepath.Join(f.Dir, PowerFileName(cell)))
 }
 
 var (

@@ -71,6 +71,12 @@ func ServerFileName(cell matrix.Cell) string {
 	return fmt.Sprintf("server_%s_conc%d.json", cell.Combination.Name(), cell.Conc)
 }
 
+// PowerFileName returns the name of the cell's file of what its GPUs drew, second
+// by second: power_isl1024_osl1024_conc16.json.
+func PowerFileName(cell matrix.Cell) string {
+	return fmt.Sprintf("power_%s_conc%d.json", cell.Combination.Name(), cell.Conc)
+}
+
 // WriteRequests writes the cell's requests file from what the load generator
 // recorded: every request, failed ones too, and the measured run's duration.
 // It streams, so that it needs little memory beyond the timings themselves.

@@ -129,6 +129,24 @@ var Table = []Figure{
 	{Key: "requests_in_flight.mean", Name: "requests in flight",
 		Means: "requests in flight at once, on average: a session has as many as it has agents at work, or none",
 		Of:    sessions(func(s *stats.Sessions) *float64 { return s.InFlight.Mean }), Outputs: Report},
+	{Key: "power.joules_per_output_token", Name: "J/output token", Bench: "J/out-tok", Better: Lower,
+		Means: "energy that the GPUs took, over the output tokens",
+		Of:    energy(func(p *stats.Power) *float64 { return p.JoulesPerOutputToken }), Outputs: Terminal | Compare | Report},
+	{Key: "power.joules_per_total_token", Name: "J/token", Bench: "J/tok", Better: Lower,
+		Means: "energy that the GPUs took, over input and output tokens",
+		Of:    energy(func(p *stats.Power) *float64 { return p.JoulesPerTotalToken }), Outputs: Wide | Report},
+	{Key: "power.joules_per_input_token", Name: "J/input token", Better: Lower,
+		Means: "energy that the GPUs took, over the input tokens",
+		Of:    energy(func(p *stats.Power) *float64 { return p.JoulesPerInputToken }), Outputs: Report},
+	{Key: "power.avg_power_w", Name: "W/GPU",
+		Means: "mean power of a GPU over the run",
+		Of:    energy(func(p *stats.Power) *float64 { return p.AvgPowerW }), Outputs: Wide | Report},
+	{Key: "power.tokens_per_s_per_w", Name: "tok/s/W", Better: Higher,
+		Means: "input and output tokens a second for each watt that the GPUs drew",
+		Of:    energy(func(p *stats.Power) *float64 { return p.TokensPerSPerW }), Outputs: Report},
+	{Key: "power.total_gpu_energy_j", Name: "energy", Unit: "J",
+		Means: "energy that all GPUs took over the run",
+		Of:    energy(func(p *stats.Power) *float64 { return p.TotalEnergyJ })},
 
 	{Key: "request_goodput", Name: "goodput", Unit: "req/s", Bench: "good-req/s", Better: Higher,
 		Means: "requests a second that kept every limit of GOODPUT",
@@ -184,6 +202,16 @@ func counted(of func(*stats.Sessions) int) func(*batch.Result) *float64 {
 	return sessions(func(s *stats.Sessions) *float64 {
 		v := float64(of(s))
 		return &v
+	})
+}
+
+// energy takes a figure of the power that was measured.
+func energy(of func(*stats.Power) *float64) func(*batch.Result) *float64 {
+	return summary(func(s *stats.Summary) *float64 {
+		if s.Power == nil {
+			return nil
+		}
+		return of(s.Power)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"inferbench/harness/batch"
 	"inferbench/harness/charts"
 	"inferbench/harness/pareto"
+	"inferbench/harness/power"
 	"inferbench/harness/scrape"
 	"inferbench/harness/stats"
 )
@@ -72,8 +73,9 @@ type view struct {
 	Statistics []Setting
 	Failures   []failureRow
 	ServerSays serverView
+	Throttled  []string
 	AuditRows  []tableRow
-	Has        struct{ Figures, Series, Server bool } // at least one cell has them
+	Has        struct{ Figures, Series, Server, Power bool } // at least one cell has them
 	Assets     assets
 	Data       any
 }
@@ -105,12 +107,14 @@ func (r *Report) HTML() ([]byte, error) {
 		Assets: assets{template.CSS(pageCSS), template.JS(charts.JS), template.JS(pageJS), charts.Version},
 	}
 	v.Table.Columns, v.Table.Rows = r.table()
+	v.Throttled = r.throttled()
 	v.ServerSays.Heads = serverHeads
 	v.ServerSays.Rows, v.ServerSays.Why = r.serverTable()
 	for _, c := range r.Cells {
 		v.Has.Figures = v.Has.Figures || c.Figure("tput_per_gpu") != nil
 		v.Has.Series = v.Has.Series || c.Series != nil
 		v.Has.Server = v.Has.Server || c.Server != nil
+		v.Has.Power = v.Has.Power || c.Power != nil
 	}
 	var b bytes.Buffer
 	if err := page.Execute(&b, v); err != nil {
@@ -222,6 +226,7 @@ type pageCell struct {
 	Latency            *latencies      `json:"latency"` // null where there are no figures
 	Series             *Series         `json:"series"`
 	Server             []scrape.Sample `json:"server,omitempty"`
+	Power              []power.Sample  `json:"power,omitempty"`
 }
 
 // latencies are the distributions of a cell that the page draws over CONC.
@@ -257,7 +262,8 @@ func (r *Report) data() any {
 	for i, c := range r.Cells {
 		cell := pageCell{Conc: c.Conc, Failed: c.Status == batch.Failed, Tput: c.Figure("tput_per_gpu"),
 			Interactivity: c.Figure("interactivity"), E2E: c.Figure("median_e2el_ms"),
-			InteractivityFront: byInteractivity[i], E2EFront: byE2E[i], Series: c.Series, Server: c.Server}
+			InteractivityFront: byInteractivity[i], E2EFront: byE2E[i], Series: c.Series, Server: c.Server,
+			Power: c.Power}
 		if c.Result != nil && c.Result.Performance != nil {
 			p := c.Result.Performance
 			cell.Latency = &latencies{p.TTFT, p.TPOT, p.ITL, p.E2EL}

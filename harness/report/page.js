@@ -246,7 +246,7 @@
     const over = (values) => (values || []).map((v, i) => ({ x: (i + 0.5) * s.step_s, y: v }));
     const end = s.in_flight ? s.in_flight.length * s.step_s : undefined;
     const server = cell.server || [];
-    const told = (key) => server.filter((p) => p[key] !== undefined && p[key] !== null).map((p) => ({ x: p.at_s, y: p[key] }));
+    const told = (key, from = server) => from.filter((p) => p[key] !== undefined && p[key] !== null).map((p) => ({ x: p.at_s, y: p[key] }));
     const flight = [{ label: "in flight (client)", data: over(s.in_flight) }];
     if (told("running").length) flight.push({ label: "running (server)", data: told("running") });
     if (told("waiting").length) flight.push({ label: "waiting (server)", data: told("waiting") });
@@ -257,6 +257,11 @@
     heatMap("c-heat", s.itl_heat, s.step_s, end);
     timeline("c-spans", s.requests);
     overTime("c-kv", [{ label: "KV cache in use", data: told("kv_cache") }], "share", end);
+    const power = (id, label, key, unit) => overTime(id, [{ label: label, data: told(key, cell.power || []) }], unit, end);
+    power("c-power", "power", "power_w", "W");
+    power("c-clock", "SM clock", "sm_clock_mhz", "MHz");
+    power("c-heatc", "temperature", "temperature_c", "°C");
+    power("c-busy", "utilisation", "utilization", "share");
     const failures = (s.failures || []).some((n) => n > 0) ? over(s.failures) : [];
     overTime("c-fail", [{ label: "failed", data: failures, borderColor: color("--bad"), stepped: "middle" }], "requests", end, { ticks: { color: color("--dim"), precision: 0 } });
   }

@@ -19,6 +19,7 @@ import (
 	"inferbench/harness/figures"
 	"inferbench/harness/matrix"
 	"inferbench/harness/pareto"
+	"inferbench/harness/power"
 	"inferbench/harness/scrape"
 )
 
@@ -90,6 +91,7 @@ type Cell struct {
 	Audit  []Setting       // the client's own account, key by key
 	Series *Series         // nil where no requests were kept
 	Server []scrape.Sample // looks at the server's metrics over the run
+	Power  []power.Sample  // what the GPUs drew, second by second
 }
 
 // result returns the cell's result; an empty one where there is none.
@@ -175,6 +177,9 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	}
 	if looks, err := r.folder.Server(c.Cell); err == nil && json.Unmarshal(looks, &cell.Server) != nil {
 		cell.Server = nil // no list of looks
+	}
+	if drawn, err := r.folder.Power(c.Cell); err == nil && json.Unmarshal(drawn, &cell.Power) != nil {
+		cell.Power = nil
 	}
 	return cell, nil
 }

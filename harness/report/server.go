@@ -56,6 +56,16 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 	return rows, why
 }
 
+// throttled says which GPUs of which cell could not keep their clock.
+func (r *Report) throttled() (out []string) {
+	for _, c := range r.Cells {
+		if p := c.result().Performance; p != nil && p.Power != nil && p.Power.Throttled != "" {
+			out = append(out, fmt.Sprintf("CONC %d: %s.", c.Conc, p.Power.Throttled))
+		}
+	}
+	return out
+}
+
 func percent(v *float64) string {
 	if v == nil {
 		return "–"

@@ -114,9 +114,18 @@ type Results struct {
 	HardwareBaseline string        // name or path
 	GPUHourUSD       float64       // 0: not given
 	GPUWatts         float64       // 0: not given
+	Power            Power         // how it is measured
 	Progress         string        // auto, live, lines or none
 	ScrapeEvery      time.Duration // between looks at the server's metrics; 0: none
 	MetricsListen    string        // host:port of our own metrics; empty: none
+}
+
+// Power says how the power of the server's GPUs is measured.
+type Power struct {
+	Off   bool
+	Files []string // CSV files that tools write; none, and no URLs: the tools of this machine
+	URLs  []string // pages of DCGM exporters
+	GPUs  []string // that count, by index or UUID; none: all
 }
 
 // Board says which leaderboard is submitted to and with which tokens, and how
@@ -221,6 +230,9 @@ func (s Settings) check() error {
 	}
 	if err := s.checkShard(); err != nil {
 		return err
+	}
+	if p := s.Results.Power; p.Off && len(p.Files)+len(p.URLs) > 0 {
+		return errors.New("POWER=off measures no power, but POWER_CSV or POWER_URLS says where it is told: give one of them")
 	}
 	if s.Accuracy.Task == "none" && s.Mode != ModePerf {
 		return fmt.Errorf("ACC_TASK=none measures speed alone, but MODE=%s asks for accuracy: leave one of them out", s.Mode)

@@ -100,7 +100,7 @@ var groups = []group{
 		{Env: "CACHE_RESET", set: setCacheReset,
 			Help: "on or off: reset the server's prefix cache before each measured pass, where it can be; none is on " +
 				"in submit mode and off elsewhere, since a server may be shared"},
-		{Env: "METRICS_URLS", MayChange: true, set: setMetricsURLs,
+		{Env: "METRICS_URLS", MayChange: true, set: pages(func(s *Settings) *[]string { return &s.Server.MetricsURLs }),
 			Help: "addresses of /metrics pages, with commas between: those of prefill and decode workers, of routers, of " +
 				"ranks; none is BASE_URL's own"},
 		{Env: "VOCAB_SIZE",
@@ -304,8 +304,18 @@ var groups = []group{
 			Help: "price of one GPU for an hour, in USD; the report then shows the cost of a million tokens"},
 		{Env: "GPU_WATTS", MayChange: true,
 			set: amount(func(s *Settings) *float64 { return &s.Results.GPUWatts }),
-			Help: "power of one GPU in W, as you know it (it is not measured); the report then shows tokens per " +
+			Help: "power of one GPU in W, as you know it, where POWER does not measure it; the report then shows tokens per " +
 				"joule"},
+		{Env: "POWER", Default: "auto", MayChange: true, set: setPower,
+			Help: "auto: measure what the server's GPUs draw during a pass, by nvidia-smi or amd-smi where the server is on " +
+				"this machine; off"},
+		{Env: "POWER_CSV", MayChange: true, set: setPowerFiles,
+			Help: "files that nvidia-smi or amd-smi write on the server's machines meanwhile, with commas between, in place " +
+				"of running one here (docs/reading-results.md)"},
+		{Env: "POWER_URLS", MayChange: true, set: pages(func(s *Settings) *[]string { return &s.Results.Power.URLs }),
+			Help: "addresses of the pages of DCGM exporters, with commas between, likewise"},
+		{Env: "POWER_GPUS", MayChange: true, set: setPowerGPUs,
+			Help: "the server's GPUs by index or UUID, as 0,1,2,3; none are all that are told of, which must be TP"},
 		{Env: "LEADERBOARD_URL", Exported: true, MayChange: true, Also: []string{"LB_URL_OVERRIDE"},
 			Elsewhere: []string{"LB_URL"}, set: setLeaderboardURL,
 			Help: "leaderboard that submit sends to; none means the public board, or for the embedded engine a " +

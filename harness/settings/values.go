@@ -157,17 +157,55 @@ func setDryRun(s *Settings, v string) error {
 	return nil
 }
 
-func setMetricsURLs(s *Settings, v string) error {
-	for _, address := range strings.Split(v, ",") {
-		address = strings.TrimSpace(address)
-		u, err := url.Parse(address)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
-			return errors.New("want addresses such as http://worker1:8000/metrics,http://worker2:8000/metrics, without keys")
+// pages reads addresses of pages, with commas between.
+func pages(field func(*Settings) *[]string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		list := field(s)
+		for _, address := range strings.Split(v, ",") {
+			address = strings.TrimSpace(address)
+			u, err := url.Parse(address)
+			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
+				return errors.New("want addresses such as http://worker1:8000/metrics,http://worker2:8000/metrics, " +
+					"without keys")
+			}
+			if slices.Contains(*list, address) {
+				return errors.New("want each address once: its figures would count twice")
+			}
+			*list = append(*list, address)
 		}
-		if slices.Contains(s.Server.MetricsURLs, address) {
-			return errors.New("want each address once: its figures would count twice")
+		return nil
+	}
+}
+
+func setPower(s *Settings, v string) error {
+	if v != "auto" && v != "off" {
+		return errors.New("want auto or off")
+	}
+	s.Results.Power.Off = v == "off"
+	return nil
+}
+
+func setPowerFiles(s *Settings, v string) error {
+	for _, name := range strings.Split(v, ",") {
+		var file string
+		if err := existing(func(*Settings) *string { return &file })(s, strings.TrimSpace(name)); err != nil {
+			return err
 		}
-		s.Server.MetricsURLs = append(s.Server.MetricsURLs, address)
+		if slices.Contains(s.Results.Power.Files, file) {
+			return errors.New("want each file once: its GPUs would count twice")
+		}
+		s.Results.Power.Files = append(s.Results.Power.Files, file)
+	}
+	return nil
+}
+
+func setPowerGPUs(s *Settings, v string) error {
+	for _, gpu := range strings.Split(v, ",") {
+		gpu = strings.TrimSpace(gpu)
+		if gpu == "" || strings.ContainsFunc(gpu, unicode.IsSpace) || slices.Contains(s.Results.Power.GPUs, gpu) {
+			return errors.New("want the GPUs' indices, each once, as 0,1,2,3")
+		}
+		s.Results.Power.GPUs = append(s.Results.Power.GPUs, gpu)
 	}
 	return nil
 }
@@ -375,7 +413,7 @@ func setResultFilename(s *Settings, v string) error {
 	if filepath.Ext(v) != ".json" {
 		v += ".json"
 	}
-	if v == "plan.json" || strings.HasPrefix(v, "server_") {
+	if v == "plan.json" || strings.HasPrefix(v, "server_") || strings.HasPrefix(v, "power_") {
 		return errors.New("that name is one of the batch folder's own files: want another")
 	}
 	s.Results.Filename = v

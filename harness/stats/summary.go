@@ -44,6 +44,8 @@ type Summary struct {
 	Speculation *Speculation `json:"spec_decode"`
 	StepsPerGPU *float64     `json:"steps_per_s_per_gpu,omitempty"`
 
+	Power *Power `json:"power,omitempty"` // absent where nothing was there to measure it with
+
 	*Wait    // where requests were scheduled: how long they waited in the client, part of TTFT and E2EL
 	*Goodput // where an SLO was given
 

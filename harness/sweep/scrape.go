@@ -26,29 +26,34 @@ func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() (*scra
 		return func() (*scrape.Report, error) { return nil, nil }
 	}
 	s := scrape.Start(ctx, sw.pages, server.MetricNames(), sw.Settings.Results.ScrapeEvery)
-	gate := o.Gate
-	o.Gate = func(ctx context.Context) error {
-		s.Begin(ctx)
-		if gate != nil {
-			return gate(ctx)
-		}
-		return nil
-	}
-	told := o.OnProgress
-	o.OnProgress = func(p load.Progress) {
-		if !p.WarmUp {
-			s.Measuring(time.Now().Add(-p.Elapsed))
-		}
-		if told != nil {
-			told(p)
-		}
-	}
+	beside(o, s.Begin, s.Measuring)
 	return func() (*scrape.Report, error) {
 		seen := s.Stop(ctx)
 		if seen == nil && len(sw.Settings.Server.MetricsURLs) > 0 {
 			return nil, s.Why()
 		}
 		return seen, nil
+	}
+}
+
+// beside has who watches a pass with the options o told of its measured run: ready
+// is called before its clock starts, begun with its start, perhaps again and again.
+func beside(o *load.Options, ready func(context.Context), begun func(time.Time)) {
+	gate, told := o.Gate, o.OnProgress
+	o.Gate = func(ctx context.Context) error {
+		ready(ctx)
+		if gate != nil {
+			return gate(ctx)
+		}
+		return nil
+	}
+	o.OnProgress = func(p load.Progress) {
+		if !p.WarmUp {
+			begun(time.Now().Add(-p.Elapsed))
+		}
+		if told != nil {
+			told(p)
+		}
 	}
 }
 

@@ -105,8 +105,10 @@ type measured struct {
 	src   workload.Source
 	shape load.Shape
 	rec   *load.Recording // nil where the load failed as a whole
+	sum   stats.Summary   // of it
 	seen  *scrape.Report  // nil where the server shows no metrics
-	reset string          // what became of the asked-for reset of the prefix cache
+	used  consumed
+	reset string // what became of the asked-for reset of the prefix cache
 	notes []string
 }
 
@@ -122,20 +124,23 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 	if m.reset, note = sw.resetCache(ctx); note != "" {
 		m.notes = append(m.notes, note)
 	}
-	look := sw.watchServer(ctx, &o)
+	look, meter := sw.watchServer(ctx, &o), sw.watchPower(ctx, &o)
 	m.rec, err = sw.load(ctx, p, src, o)
 	var unseen error
 	if m.seen, unseen = look(); unseen != nil {
 		m.notes = append(m.notes, "the server's metrics were not seen: "+unseen.Error())
 	}
+	if m.rec != nil {
+		m.sum = m.rec.Summary(sw.Settings.Server.TP)
+	}
+	m.used = meter(&m.sum)
 	return m, err
 }
 
 // describe fills a result with what was measured, and with what client and
 // server say of it: figures, the comparison with the baseline, marks, notes.
 func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err error) {
-	rec := m.rec
-	sum := rec.Summary(sw.Settings.Server.TP)
+	rec, sum := m.rec, m.sum
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
 	r.Args.NumPrompts = len(rec.Timings)
@@ -162,7 +167,7 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 		r.Mark(batch.HeldBack)
 	}
 	r.ClientAudit, err = batch.Section(rec.Audit)
-	return errors.Join(err, sw.keepServer(c, r, m.seen))
+	return errors.Join(err, sw.keepServer(c, r, m.seen), sw.keepPower(c, r, m.used))
 }
 
 // judge is an error where the pass did not do what the cell is named for.
