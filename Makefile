@@ -77,9 +77,9 @@ compare: $(BIN) ## two batches side by side: A=batch_… B=batch_… [MAX_REGRES
 csv: $(BIN) ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
 	@$(BIN) export $(BATCH)
 
-import: $(BIN) ## a batch of another tool's result: FILE=result.json [ISL= OSL= TP= MODEL= RANDOM_RANGE_RATIO=]
-	@$(BIN) import $(if $(ISL),-isl $(ISL)) $(if $(OSL),-osl $(OSL)) $(if $(TP),-tp $(TP)) $(if $(MODEL),-model '$(MODEL)') \
-		$(if $(RANDOM_RANGE_RATIO),-random-range-ratio $(RANDOM_RANGE_RATIO)) $(FILE)
+import: $(BIN) ## a batch of another tool's result: FILE=result.json [ISL= OSL= CONC= TP= MODEL= DATASET= …]
+	@$(BIN) import $(if $(ISL),-isl $(ISL)) $(if $(OSL),-osl $(OSL)) $(if $(CONC),-conc $(CONC)) $(if $(TP),-tp $(TP)) $(if $(MODEL),-model '$(MODEL)') \
+		$(if $(DATASET),-dataset '$(DATASET)') $(if $(RANDOM_RANGE_RATIO),-random-range-ratio $(RANDOM_RANGE_RATIO)) $(FILE)
 
 baseline: $(BIN) ## a hardware baseline of a batch: FROM=batch_… NAME=h200 [HARDWARE="NVIDIA H200"]
 	@$(BIN) baseline add -from '$(FROM)' -name '$(NAME)' -hardware '$(HARDWARE)'

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"inferbench/baselines"
@@ -47,6 +48,11 @@ type Result struct {
 	DecodeAudit   json.RawMessage `json:"decode_audit,omitempty"`
 	ServerMetrics json.RawMessage `json:"server_metrics,omitempty"` // what the server's own /metrics showed
 	Notes         []string        `json:"notes,omitempty"`          // what a reader must know before quoting a figure
+
+	// NotTold are keys of the file's top of which another tool's file says nothing:
+	// they are null. Source is what that file holds, under its own keys.
+	NotTold []string        `json:"not_told,omitempty"`
+	Source  json.RawMessage `json:"source,omitempty"`
 }
 
 // Mark is a word that stands in a result, the tables and a board's row: the
@@ -131,6 +137,54 @@ type Args struct {
 	Settings map[string]string `json:"settings,omitempty"`
 }
 
+// ImportMode is the mode of what was taken from another tool's file.
+const ImportMode = "import"
+
+// MarshalJSON writes the arguments. Of an imported run those are left out that
+// the other tool's file does not tell.
+func (a Args) MarshalJSON() ([]byte, error) {
+	type plain Args // without this method
+	b, err := json.Marshal(plain(a))
+	if err != nil || a.Mode != ImportMode {
+		return b, err
+	}
+	return edit(b, func(_ string, v json.RawMessage) json.RawMessage {
+		if s := string(v); s == "0" || s == `""` || s == "null" {
+			return nil
+		}
+		return v
+	})
+}
+
+// edit puts in place of each of an object's values what with returns, and leaves
+// those out for which it returns nil.
+func edit(object []byte, with func(key string, v json.RawMessage) json.RawMessage) ([]byte, error) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if _, err := dec.Token(); err != nil { // the opening brace
+		return nil, err
+	}
+	out := []byte{'{'}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		var v json.RawMessage
+		if err := dec.Decode(&v); err != nil {
+			return nil, err
+		}
+		if v = with(key.(string), v); v == nil {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(strconv.AppendQuote(out, key.(string)), ':')
+		out = append(out, v...)
+	}
+	return append(out, '}'), nil
+}
+
 // Rate is a request rate in requests a second; 0 is a closed loop, as fast as
 // max_concurrency allows. That is "inf" in a file, as other clients have it; null,
 // as files of before have it, is read alike.
@@ -169,12 +223,28 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	}
 	var parts []any
 	if r.Performance != nil {
-		parts = append(parts, r.Performance)
+		parts = append(parts, r.Performance, others{r.Args.MaxConcurrency, r.Args.Model})
 	}
 	if r.Baseline != nil {
 		parts = append(parts, r.Baseline.Flat())
 	}
-	return join(append(parts, s)...)
+	b, err := join(append(parts, s)...)
+	if err != nil || r.NotTold == nil {
+		return b, err
+	}
+	return edit(b, func(key string, v json.RawMessage) json.RawMessage {
+		if slices.Contains(r.NotTold, key) {
+			return json.RawMessage("null")
+		}
+		return v
+	})
+}
+
+// others are the two keys that programs which read vLLM's results look for beside
+// the figures: InferenceX's process_result.py and vLLM's plots.
+type others struct {
+	Conc  int    `json:"max_concurrency"`
+	Model string `json:"model_id"`
 }
 
 // UnmarshalJSON reads a file that [Result.MarshalJSON] wrote.
@@ -186,13 +256,11 @@ func (r *Result) UnmarshalJSON(b []byte) error {
 	if r.ClientLimited {
 		r.Mark(ClientLimited)
 	}
-	var has struct {
-		Requests *int `json:"successful_requests"`
-	}
-	if err := json.Unmarshal(b, &has); err != nil {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(b, &keys); err != nil {
 		return err
 	}
-	if has.Requests == nil {
+	if _, there := keys["successful_requests"]; !there {
 		return nil
 	}
 	r.Performance = new(stats.Summary)

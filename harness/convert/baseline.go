@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 func Baseline(folders []*batch.Folder, name, hardware, source string) (*baselines.Hardware, error) {
 	var first *batch.Args
 	h := &baselines.Hardware{Name: name, Hardware: hardware, Source: source}
-	var dirs []string
+	var dirs, sources []string
 	for _, f := range folders {
 		dirs = append(dirs, filepath.Base(f.Dir))
 		for _, c := range f.Cells {
@@ -43,6 +44,9 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 					"baseline is of one workload",
 					c.File, a.Model, a.RandomRangeRatio, a.TP, first.Model, first.RandomRangeRatio, first.TP)
 			}
+			if from := provenance(r, filepath.Base(f.Dir)); !slices.Contains(sources, from) {
+				sources = append(sources, from)
+			}
 			h.Points = append(h.Points, baselines.Point{
 				ISL: c.ISL, OSL: c.OSL, Conc: c.Conc,
 				MedianE2E: *p.E2EL.Median, Interactivity: *p.Interactivity, TputPerGPU: *p.TputPerGPU,
@@ -56,7 +60,7 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 		return nil, fmt.Errorf("no finished cell with performance figures in %s", strings.Join(dirs, ", "))
 	}
 	if h.Source == "" {
-		h.Source = "measured with inferbench: " + strings.Join(dirs, ", ")
+		h.Source = strings.Join(sources, "; ")
 	}
 	h.Model = first.Model
 	h.Workload = baselines.Workload{RandomRangeRatio: first.RandomRangeRatio, GPUs: first.TP,
@@ -70,10 +74,25 @@ func Baseline(folders []*batch.Folder, name, hardware, source string) (*baseline
 	return h, nil
 }
 
+// provenance says where a result of a batch comes from.
+func provenance(r *batch.Result, dir string) string {
+	for _, note := range r.Notes {
+		if r.Args.Mode == batch.ImportMode && strings.HasPrefix(note, importedFrom) {
+			return note
+		}
+	}
+	if r.Args.Mode == batch.ImportMode {
+		return importedFrom + "another tool's file: " + dir
+	}
+	return "measured with inferbench: " + dir
+}
+
 // unlike says in what a run was no closed loop of random prompts; "" where it
 // was one.
 func unlike(a *batch.Args) string {
 	switch {
+	case a.DatasetName == "":
+		return "its file does not tell the data set (import it with DATASET=random where it was)"
 	case a.DatasetName != "random":
 		return "DATASET is " + a.DatasetName
 	case a.RequestRate > 0:
@@ -81,7 +100,7 @@ func unlike(a *batch.Args) string {
 	case strings.HasSuffix(a.Endpoint, "/chat/completions"):
 		return "ENDPOINT is chat"
 	}
-	for _, name := range []string{"SHARED_PREFIX", "TRACE", "DURATION", "RAMP_UP"} {
+	for _, name := range []string{"SHARED_PREFIX", "TRACE", "DURATION", "RAMP_UP", "BURSTINESS"} {
 		if v := a.Settings[name]; v != "" {
 			return name + " is " + v
 		}

@@ -1,7 +1,7 @@
 // Package convert takes results in from other tools and hands ours on: result
-// files of vLLM's `bench serve`, SGLang's `bench_serving` and InferenceMAX
-// become batch folders to compare with, a batch becomes a hardware baseline or
-// a CSV table.
+// files of vLLM's `bench serve`, SGLang's `bench_serving`, InferenceX, GuideLLM
+// and AIPerf become batch folders to compare with, a batch becomes a hardware
+// baseline, a CSV table or InferenceX's aggregates.
 package convert
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"inferbench/harness/batch"
@@ -23,10 +24,12 @@ import (
 )
 
 // Hints say what another tool's file leaves out. Zero values mean "not given";
-// what the file itself says goes first.
+// what the file itself says goes first, but for the names of model and data set.
 type Hints struct {
 	Model      string
+	Dataset    string
 	ISL, OSL   int
+	Conc       int
 	RangeRatio float64 // lengths uniform in [ratio·L, L], as RANDOM_RANGE_RATIO
 	TP         int     // GPUs, which throughput is divided by
 }
@@ -38,42 +41,94 @@ type Imported struct {
 	Timings  []stats.Timing // nil where the file has no per-request data with start times
 	Duration time.Duration
 	Date     time.Time // zero where the file has none
+
+	run string // tells runs of one file apart that are not one sweep, beside Args
+}
+
+// Skipped is a row of a file that holds others: it was not imported.
+type Skipped struct {
+	Where string // "line 3", "line 1, element 2"
+	Why   error
 }
 
 // errUnknown is for an object in which no tool is recognised.
-var errUnknown = errors.New("not a result that is known here: want vLLM's `bench serve --save-result`, SGLang's " +
-	"`bench_serving --output-file` or an InferenceMAX/InferenceX aggregate")
+var errUnknown = errors.New("not a result that is known here: want a file of vLLM's `bench serve --save-result`, " +
+	"SGLang's `bench_serving --output-file`, InferenceX's aggregates, GuideLLM or AIPerf")
+
+// errOwn is for a result file of this suite.
+var errOwn = errors.New("a result file of inferbench itself: its batch folder is what to compare or report, as it is")
+
+// importedFrom begins the note that says where a result comes from.
+const importedFrom = "imported from "
+
+// Reasons says why rows were skipped, each reason once with the first row that it
+// is of.
+func Reasons(skipped []Skipped) string {
+	var out, seen []string
+	for _, s := range skipped {
+		why := s.Why.Error()
+		if !slices.Contains(seen, why) {
+			seen, out = append(seen, why), append(out, s.Where+": "+why)
+		}
+	}
+	return strings.Join(out, "; ")
+}
 
 // Read reads every run in a file: one JSON object, a list of them, or one a
-// line. The error names the file and the line.
-func Read(file string, h Hints) ([]Imported, error) {
+// line; or a GuideLLM or AIPerf table in CSV. A row of several that is not known,
+// or that tells too little, is skipped; where nothing is left, the error is the
+// first one's. It names the file and the line.
+func Read(file string, h Hints) ([]Imported, []Skipped, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	text, err := textfile.Clean(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	out, line, err := parse(text, h)
-	if err != nil {
-		return nil, fmt.Errorf("%s: line %d: %w", file, line, err)
+	var runs []Imported
+	var skipped []Skipped
+	line := 1
+	if rows := tables(text); rows != nil {
+		p := parser{hints: h}
+		for i, row := range rows {
+			p.row(fmt.Sprintf("row %d", i+1), row)
+		}
+		runs, skipped = p.runs, p.skipped
+	} else if runs, skipped, line, err = parse(text, h); err != nil {
+		return nil, nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: no result in it", file)
+	if len(runs) == 0 && len(skipped) > 0 {
+		more := ""
+		if n := len(skipped) - 1; n > 0 {
+			more = fmt.Sprintf(" (and %d more rows)", n)
+		}
+		return nil, nil, fmt.Errorf("%s: %s: %w%s", file, skipped[0].Where, skipped[0].Why, more)
 	}
-	note := fmt.Sprintf("imported from %s of %s (sha256 %x)", filepath.Base(file), out[0].Tool, sha256.Sum256(b))
-	for i := range out {
-		out[i].Result.Notes = append(out[i].Result.Notes, note)
+	if len(runs) == 0 {
+		return nil, nil, fmt.Errorf("%s: no result in it", file)
 	}
-	return out, nil
+	for i := range runs {
+		runs[i].Result.Notes = append(runs[i].Result.Notes,
+			fmt.Sprintf(importedFrom+"%s of %s (sha256 %x)", filepath.Base(file), runs[i].Tool, sha256.Sum256(b)))
+	}
+	return runs, skipped, nil
+}
+
+// parser gathers the runs of a file.
+type parser struct {
+	hints   Hints
+	runs    []Imported
+	skipped []Skipped
 }
 
 // parse reads the runs of a file's content, or says at which line it stopped.
-func parse(b []byte, h Hints) (out []Imported, line int, err error) {
+func parse(b []byte, h Hints) (runs []Imported, skipped []Skipped, line int, err error) {
 	b = strictJSON(b)
 	at := func(offset int64) int { return 1 + bytes.Count(b[:min(int(offset), len(b))], []byte("\n")) }
 	dec := json.NewDecoder(bytes.NewReader(b))
+	p := parser{hints: h}
 	for {
 		line = at(skipSpace(b, dec.InputOffset()))
 		var raw json.RawMessage
@@ -81,19 +136,15 @@ func parse(b []byte, h Hints) (out []Imported, line int, err error) {
 		var syntax *json.SyntaxError
 		switch {
 		case err == io.EOF:
-			return out, line, nil
+			return p.runs, p.skipped, line, nil
 		case errors.As(err, &syntax):
-			return nil, at(syntax.Offset), err
+			return nil, nil, at(syntax.Offset), err
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, line, errors.New("the file ends in the midst of a result: it was cut off")
+			return nil, nil, line, errors.New("the file ends in the midst of a result: it was cut off")
 		case err != nil:
-			return nil, line, err
+			return nil, nil, line, err
 		}
-		runs, err := readRuns(raw, h)
-		if err != nil {
-			return nil, line, err
-		}
-		out = append(out, runs...)
+		p.value(fmt.Sprintf("line %d", line), raw)
 	}
 }
 
@@ -102,71 +153,95 @@ func skipSpace(b []byte, from int64) int64 {
 	return from + int64(len(rest)-len(bytes.TrimLeft(rest, " \t\r\n")))
 }
 
-func readRuns(raw json.RawMessage, h Hints) ([]Imported, error) {
-	if len(raw) > 0 && raw[0] == '[' {
-		var list []json.RawMessage
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, err
-		}
-		var out []Imported
+// value reads a JSON value: a run, or a list of such.
+func (p *parser) value(where string, raw json.RawMessage) {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil && list != nil {
 		for i, r := range list {
-			runs, err := readRuns(r, h)
-			if err != nil {
-				return nil, fmt.Errorf("element %d: %w", i+1, err)
-			}
-			out = append(out, runs...)
+			p.value(fmt.Sprintf("%s, element %d", where, i+1), r)
 		}
-		return out, nil
+		return
 	}
 	var o object
 	if json.Unmarshal(raw, &o) != nil {
-		return nil, errUnknown // a bare number or text
+		o = nil // a bare number or text
 	}
+	if several := reports(o); several != nil {
+		for i, r := range several {
+			p.row(fmt.Sprintf("%s, benchmark %d", where, i+1), r)
+		}
+		return
+	}
+	p.row(where, o)
+}
+
+// row reads one run, or says why it is skipped.
+func (p *parser) row(where string, o object) {
+	run, err := readRun(o, p.hints)
+	if err != nil {
+		p.skipped = append(p.skipped, Skipped{where, err})
+		return
+	}
+	p.runs = append(p.runs, *run)
+}
+
+// tools are those whose results are read, in the order in which they are tried.
+var tools = []struct {
+	knows func(object) bool
+	read  func(object, Hints) (*Imported, error)
+}{
+	{func(o object) bool { return o.has("benchmark_args") },
+		func(object, Hints) (*Imported, error) { return nil, errOwn }},
+	{isSGLang, sglang},
+	{isInferenceX, inferenceX},
+	{isVLLM, vllm},
+	{isAIPerf, aiperf},
+	{isGuideLLM, guideLLM},
+}
+
+func readRun(o object, h Hints) (*Imported, error) {
 	var nested object // the API of inferencex has the figures one level down
-	if json.Unmarshal(o["metrics"], &nested) == nil {
+	if json.Unmarshal(o["metrics"], &nested) == nil && o.has("conc") {
 		for k, v := range nested {
 			o[k] = v
 		}
 	}
-	var read func(object, Hints) (*Imported, error)
-	switch {
-	case o.has("mean_e2e_latency_ms", "total_input_tokens"):
-		read = sglang
-	case o.has("model_id", "mean_ttft_ms", "total_token_throughput"):
-		read = vllm
-	case o.has("conc", "tput_per_gpu") && (o.has("hw") || o.has("hardware")):
-		read = inferenceMAX
-	default:
-		return nil, errUnknown
+	for _, t := range tools {
+		if !t.knows(o) {
+			continue
+		}
+		run, err := t.read(o, h)
+		if err != nil {
+			return nil, err
+		}
+		return run, run.finish()
 	}
-	run, err := read(o, h)
-	if err != nil {
-		return nil, err
-	}
-	if err := run.finish(); err != nil {
-		return nil, err
-	}
-	return []Imported{*run}, nil
+	return nil, errUnknown
 }
 
 // finish checks what every run must have, and gives it its status.
 func (r *Imported) finish() error {
 	a, p := &r.Result.Args, r.Result.Performance
-	a.Mode = "import"
+	a.Mode = batch.ImportMode
 	switch {
 	case a.Model == "":
 		return errors.New("the file does not name the model: give MODEL= (-model)")
 	case a.RandomInputLen < 1 || a.RandomOutputLen < 1:
 		return errors.New("the file does not tell the lengths asked for: give ISL= and OSL= (-isl, -osl)")
-	case a.RandomRangeRatio <= 0 || a.RandomRangeRatio > 1:
+	case random(a.DatasetName) && (a.RandomRangeRatio <= 0 || a.RandomRangeRatio > 1):
 		return errors.New("the file does not tell how lengths were drawn: " +
 			"give RANDOM_RANGE_RATIO= (-random-range-ratio), 1 for fixed lengths")
 	case a.MaxConcurrency < 1:
-		return errors.New("the run had no limit on requests in flight (max_concurrency), so it is no cell of a sweep")
+		return errors.New("the run had no limit on requests in flight (max_concurrency), so it is no cell of a sweep: " +
+			"CONC= (-conc) names one for it")
 	case a.TP < 1:
 		return errors.New("the file does not tell the number of GPUs: give TP= (-tp)")
 	}
 	r.Result.Status = batch.Imported
+	if r.Result.Reason != "" {
+		r.Result.Status = batch.Failed
+		return nil
+	}
 	if p.Failed > 0 {
 		r.Result.Status = batch.Failed
 		r.Result.Reason = fmt.Sprintf("%d of %d requests failed", p.Failed, p.Failed+p.Successful)
@@ -181,63 +256,9 @@ func (r *Imported) finish() error {
 	return nil
 }
 
-// Write writes the runs as batch folders in root, one a combination of
-// lengths, and returns the folders. Two runs of one cell are an error: they
-// are passes, and each belongs into a folder of its own.
-func Write(root string, runs []Imported) ([]string, error) {
-	byLengths := map[matrix.Combination][]Imported{}
-	var order []matrix.Combination
-	for _, r := range runs {
-		c := r.cell()
-		if !slices.Contains(order, c.Combination) {
-			order = append(order, c.Combination)
-		}
-		for _, other := range byLengths[c.Combination] {
-			if other.cell().Conc == c.Conc {
-				return nil, fmt.Errorf("two runs of %s: import each pass on its own", c.Name())
-			}
-		}
-		byLengths[c.Combination] = append(byLengths[c.Combination], r)
-	}
-	var dirs []string
-	for _, combo := range order {
-		dir, err := writeBatch(root, combo, byLengths[combo])
-		if err != nil {
-			return dirs, err
-		}
-		dirs = append(dirs, dir)
-	}
-	return dirs, nil
-}
-
-func writeBatch(root string, combo matrix.Combination, runs []Imported) (string, error) {
-	h := batch.Header{Combination: combo, Mode: "import", Time: time.Now()}
-	slices.SortFunc(runs, func(a, b Imported) int { return a.cell().Conc - b.cell().Conc })
-	for _, r := range runs {
-		h.Cells = append(h.Cells, r.cell())
-		if !r.Date.IsZero() {
-			h.Time = r.Date
-		}
-	}
-	b, err := batch.Create(root, h)
-	if err != nil {
-		return "", err
-	}
-	for _, r := range runs {
-		if err := b.WriteResult("", r.cell(), r.Result); err != nil {
-			return "", err
-		}
-		if r.Timings != nil {
-			if err := b.WriteRequests(r.cell(), r.Timings, r.Duration); err != nil {
-				return "", err
-			}
-		}
-		if err := b.Record(r.cell(), r.Result.Status, r.Duration); err != nil {
-			return "", err
-		}
-	}
-	return b.Dir, b.Close()
-}
+// random reports whether a data set's prompts are random to lengths that were
+// asked for, as far as a file tells.
+func random(dataset string) bool { return dataset == "" || dataset == "random" }
 
 func (r Imported) cell() matrix.Cell {
 	a := r.Result.Args

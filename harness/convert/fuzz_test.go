@@ -24,7 +24,7 @@ func FuzzImport(f *testing.F) {
 	}
 	f.Add([]byte("{\"x\":[NaN,NaN,NaN,NaN,NaN]}\n{}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		runs, line, err := parse(b, Hints{Model: "m", ISL: 64, OSL: 16, TP: 8, RangeRatio: 1})
+		runs, _, line, err := parse(b, Hints{Model: "m", ISL: 64, OSL: 16, TP: 8, RangeRatio: 1})
 		require.GreaterOrEqual(t, line, 1)
 		if err != nil {
 			return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"strings"
 	"time"
 
 	"inferbench/harness/stats"
@@ -82,7 +83,11 @@ func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, 
 	ours := map[string]float64{}
 	for _, metric := range []string{"ttft", "tpot", "itl", "e2el"} {
 		for _, stat := range []string{"mean", "median", "std", "p90", "p95", "p99", "p99.9", "max"} {
-			if v := o.number(theirs(stat, metric)); v != nil {
+			v := o.number(theirs(stat, metric))
+			if v == nil && stat == "median" {
+				v = o.number(theirs("p50", metric))
+			}
+			if v != nil {
 				ours[fmt.Sprintf("%s_%s_ms", stat, metric)] = *v * scale
 			}
 		}
@@ -99,6 +104,47 @@ func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, 
 		s.Interactivity = &v
 	}
 	return nil
+}
+
+// word returns a single value as it is written; "" for none.
+func (o object) word(key string) string {
+	if s := o.text(key); s != "" {
+		return s
+	}
+	if raw := string(o[key]); raw != "" && raw != "null" && raw != `""` {
+		return raw
+	}
+	return ""
+}
+
+// at returns the object under keys within each other; nil where there is none.
+func (o object) at(path ...string) object {
+	for _, key := range path {
+		var inner object
+		if json.Unmarshal(o[key], &inner) != nil {
+			return nil
+		}
+		o = inner
+	}
+	return o
+}
+
+// list returns the objects of a list; nil where there are none.
+func (o object) list(key string) (out []object) {
+	if json.Unmarshal(o[key], &out) != nil {
+		return nil
+	}
+	return out
+}
+
+// underscored gives every key that is written with hyphens, as a sweep's
+// parameters are, its name with underscores too.
+func (o object) underscored() {
+	for k, v := range o {
+		if name := strings.ReplaceAll(k, "-", "_"); name != k && !o.has(name) {
+			o[name] = v
+		}
+	}
 }
 
 // secondsOf returns a list of durations in seconds; nil where the key holds none.
