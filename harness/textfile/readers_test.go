@@ -72,7 +72,7 @@ var readers = map[string]struct {
 		return batch.ReadResult(file)
 	}},
 	"result of SGLang": {"x.jsonl", read("../convert/testdata/sglang.jsonl"), func(t *testing.T, file string) (any, error) {
-		runs, err := convert.Read(file, convert.Hints{TP: 1})
+		runs, _, err := convert.Read(file, convert.Hints{TP: 1})
 		if err != nil {
 			return nil, err
 		}
