@@ -75,7 +75,7 @@ type view struct {
 	ServerSays serverView
 	Throttled  []string
 	AuditRows  []tableRow
-	Has        struct{ Figures, Series, Server, Power bool } // at least one cell has them
+	Has        struct{ Figures, Series, Server, Power, Sessions bool } // at least one cell has them
 	Assets     assets
 	Data       any
 }
@@ -115,6 +115,7 @@ func (r *Report) HTML() ([]byte, error) {
 		v.Has.Series = v.Has.Series || c.Series != nil
 		v.Has.Server = v.Has.Server || c.Server != nil
 		v.Has.Power = v.Has.Power || c.Power != nil
+		v.Has.Sessions = v.Has.Sessions || c.Series != nil && c.Series.Sessions != nil
 	}
 	var b bytes.Buffer
 	if err := page.Execute(&b, v); err != nil {

@@ -237,6 +237,74 @@
     });
   }
 
+  // A value of each turn, one line a configuration.
+  function byTurn(id, key, unit, percent) {
+    const cells = data.cells.filter((c) => c.series && c.series.sessions && (c.series.sessions.by_turn || []).some((t) => t[key] !== null));
+    show(id, cells.length > 0);
+    if (!cells.length) return;
+    const text = (v) => (percent ? (v * 100).toFixed(1) + " %" : fmt(v) + " " + unit);
+    draw(id, {
+      type: "scatter",
+      data: {
+        datasets: cells.map((c, i) => ({
+          label: "CONC " + c.conc, data: c.series.sessions.by_turn.map((t) => ({ x: t.turn, y: t[key] })), showLine: true, pointRadius: 2,
+          borderDash: dashes[Math.floor(i / palette.length) % dashes.length],
+          borderWidth: 2, borderColor: color(palette[i % palette.length]), backgroundColor: color(palette[i % palette.length]),
+        })),
+      },
+      options: {
+        scales: {
+          x: axis("turn", { min: 1, ticks: { color: color("--dim"), precision: 0 } }),
+          y: axis(unit, Object.assign({ beginAtZero: true }, percent ? { max: 1, ticks: { color: color("--dim"), callback: (v) => Math.round(v * 100) + " %" } } : {})),
+        },
+        plugins: { legend: legend(cells.length > 1), tooltip: { callbacks: { label: (t) => `${t.dataset.label}, turn ${t.raw.x}: ${text(t.raw.y)}` } } },
+      },
+    });
+  }
+
+  // Streams as rows, each turn a bar in two parts.
+  function gantt(id, rows, end) {
+    show(id, rows && rows.length > 0);
+    if (!rows || !rows.length) return;
+    const parts = [
+      ["waiting for the first token", "--s2", (t) => (t.failed ? null : [t.sent, t.first])],
+      ["receiving", "--s1", (t) => (t.failed ? null : [t.first, t.end])],
+      ["failed", "--bad", (t) => (t.failed ? [t.sent, t.end] : null)],
+    ].filter((p) => rows.some((r) => r.turns.some((t) => p[2](t))));
+    draw(id, {
+      type: "scatter",
+      data: {
+        datasets: parts.map(([label, name]) => ({ label: label, data: [{ x: 0, y: 0 }, { x: end, y: rows.length - 1 }], pointRadius: 0, pointHitRadius: 0, borderColor: color(name), backgroundColor: color(name) })),
+      },
+      plugins: [{
+        id: "gantt",
+        beforeDatasetsDraw(chart) {
+          const { ctx, scales: { x, y } } = chart;
+          const height = Math.max((y.getPixelForValue(1) - y.getPixelForValue(0)) * 0.7, 2);
+          ctx.save();
+          parts.forEach(([, name, of], k) => {
+            if (!chart.isDatasetVisible(k)) return;
+            ctx.fillStyle = color(name);
+            rows.forEach((row, i) => row.turns.forEach((t) => {
+              const p = of(t);
+              if (!p) return;
+              const left = x.getPixelForValue(p[0]);
+              ctx.fillRect(left, y.getPixelForValue(i) - height / 2, Math.max(x.getPixelForValue(p[1]) - left, 1), height);
+            }));
+          });
+          ctx.restore();
+        },
+      }],
+      options: {
+        scales: {
+          x: axis("s", { min: 0, max: end }),
+          y: axis("", { reverse: true, min: -0.5, max: rows.length - 0.5, afterBuildTicks: (a) => { a.ticks = rows.map((_, i) => ({ value: i })); }, ticks: { color: color("--dim"), autoSkip: true, callback: (v) => (rows[v] ? rows[v].name : "") } }),
+        },
+        plugins: { legend: legend(true), tooltip: { enabled: false } },
+      },
+    });
+  }
+
   function drawCell() {
     const select = document.getElementById("cell");
     if (!select) return;
@@ -262,6 +330,11 @@
     power("c-clock", "SM clock", "sm_clock_mhz", "MHz");
     power("c-heatc", "temperature", "temperature_c", "°C");
     power("c-busy", "utilisation", "utilization", "share");
+    const sessions = s.sessions || {};
+    overTime("c-live", [{ label: "sessions", data: over(sessions.live) }], "sessions", end);
+    const hits = [{ label: "found by the server", data: over(sessions.hits), spanGaps: true }, { label: "an infinite cache", data: over(sessions.theoretical), spanGaps: true, borderDash: dashes[1] }];
+    overTime("c-hits", hits.filter((h) => h.data.some((p) => p.y !== null)), "share", end, { max: 1 });
+    gantt("c-sessions", sessions.rows, end);
     const failures = (s.failures || []).some((n) => n > 0) ? over(s.failures) : [];
     overTime("c-fail", [{ label: "failed", data: failures, borderColor: color("--bad"), stepped: "middle" }], "requests", end, { ticks: { color: color("--dim"), precision: 0 } });
   }
@@ -270,6 +343,8 @@
     frontier("c-intvty", "interactivity", "interactivity", "tok/s/user", "tok/s/user");
     frontier("c-e2e", "e2e", "median_e2el_ms", "E2EL p50 (ms)", "ms");
     latencyOverLoad();
+    byTurn("c-turns", "p50_ms", "ms", false);
+    byTurn("c-turnhits", "cached_share", "", true);
     cumulative("c-ttft", "ttft");
     cumulative("c-tpot", "tpot");
     cumulative("c-itl", "itl");

@@ -171,7 +171,7 @@ func (r *Report) cell(c batch.ReadCell) (Cell, error) {
 	kept, err := r.folder.Requests(c.Cell)
 	switch {
 	case err == nil:
-		cell.Series = newSeries(kept)
+		cell.Series = newSeries(kept, res.Performance)
 	case !errors.Is(err, fs.ErrNotExist):
 		cell.Notes = append(slices.Clip(cell.Notes), "its requests cannot be drawn: "+err.Error())
 	}

@@ -184,7 +184,7 @@ func TestSeriesOverTime(t *testing.T) {
 		{Sent: 0, First: 102 * ms, Last: 114 * ms, Done: 114 * ms, Chunks: 4, OutputTokens: 4, ITL: gaps(4*ms, 4*ms, 4*ms)},
 		{Sent: 0, First: 103 * ms, Last: 203 * ms, Done: 203 * ms, Chunks: 2, OutputTokens: 2, ITL: gaps(100 * ms)},
 	}}
-	s := newSeries(kept) // slices of 10 ms
+	s := newSeries(kept, nil) // slices of 10 ms
 	assert.Equal(t, 102.5, *s.TTFTs[10], "the median of what came from 100 to 110 ms")
 	assert.Nil(t, s.TTFTs[11])
 	assert.InEpsilon(t, 4, *s.ITLs[10], 0.011, "two gaps of 4 ms")
@@ -207,7 +207,7 @@ func TestSeriesOverTime(t *testing.T) {
 	assert.Equal(t, 0.102, *s.Requests[0].First)
 	assert.Equal(t, Span{Sent: 0.6, End: 1.2, Failed: true}, s.Requests[2])
 
-	none := newSeries(&batch.Requests{Timings: kept.Timings[:1]})
+	none := newSeries(&batch.Requests{Timings: kept.Timings[:1]}, nil)
 	assert.Nil(t, none.Heat)
 	assert.Nil(t, none.ITLs)
 }

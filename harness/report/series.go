@@ -25,6 +25,8 @@ type Series struct {
 	Heat     *Heat      `json:"itl_heat"`     // null where gaps were not kept
 
 	Requests []Span `json:"requests"` // the first ones, in the order of sending
+
+	Sessions *Sessions `json:"sessions,omitempty"` // that requests are turns of
 }
 
 // Point is one point of a curve.
@@ -48,20 +50,24 @@ func spans(ts []stats.Timing) (out []Span) {
 	ts = slices.Clone(ts)
 	slices.SortStableFunc(ts, func(a, b stats.Timing) int { return cmp.Compare(a.Sent, b.Sent) })
 	for _, t := range ts[:min(len(ts), maxSpans)] {
-		s := Span{Sent: round(t.Sent.Seconds()), End: round(max(t.Last, t.Done).Seconds()), Failed: t.Err != ""}
-		if !s.Failed {
-			first := round(t.First.Seconds())
-			s.First, s.End = &first, round(t.Last.Seconds())
-		}
-		out = append(out, s)
+		out = append(out, span(t))
 	}
 	return out
+}
+
+func span(t stats.Timing) Span {
+	s := Span{Sent: round(t.Sent.Seconds()), End: round(max(t.Last, t.Done).Seconds()), Failed: t.Err != ""}
+	if !s.Failed {
+		first := round(t.First.Seconds())
+		s.First, s.End = &first, round(t.Last.Seconds())
+	}
+	return s
 }
 
 // slices of time over a run: enough to see a stall, few enough to draw fast.
 const timeSlices = 120
 
-func newSeries(kept *batch.Requests) *Series {
+func newSeries(kept *batch.Requests, sum *stats.Summary) *Series {
 	s := &Series{}
 	var ttft, tpot, e2el, gaps []time.Duration
 	for _, t := range kept.Timings {
@@ -79,6 +85,7 @@ func newSeries(kept *batch.Requests) *Series {
 	s.TTFT, s.TPOT, s.ITL, s.E2EL = cumulative(ttft), cumulative(tpot), cumulative(gaps), cumulative(e2el)
 	s.Requests = spans(kept.Timings)
 	s.overTime(kept)
+	s.Sessions = newSessions(kept, s, sum)
 	return s
 }
 
