@@ -96,7 +96,12 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 	if answers > 0 {
 		a.FirstBundledShare = float64(a.FirstBundled) / float64(answers)
 	}
-	if all := p.duration * time.Duration(min(len(p.slots), p.supply.total)); all > 0 {
+	width := min(len(p.slots), p.supply.total)
+	if p.turns != nil {
+		width = p.opts.Conc
+		a.LaneIdleShare, idle = p.turns.idle(p.duration)
+	}
+	if all := p.duration * time.Duration(width); all > 0 {
 		a.IdleShare, a.EndWaitShare = idle.Seconds()/all.Seconds(), waited.Seconds()/all.Seconds()
 	}
 	a.Judge()

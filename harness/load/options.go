@@ -59,6 +59,8 @@ type Progress struct {
 	OutputTokens int64 // chunks that carried tokens, so far
 	Elapsed      time.Duration
 
+	Sessions int // that have ended, where sessions are replayed
+
 	TTFTP50, TTFTP99 time.Duration // of the requests that succeeded so far; 0 while there are none
 }
 
@@ -74,6 +76,9 @@ type Recording struct {
 
 	FoldedTokens *stats.Histogram // of the gaps a token, likewise
 
+	Sessions []stats.Session // that were replayed, by [stats.Turn.Session]; nil where none were
+	Stopped  string          // why a replay was given up; "" where none was
+
 	InputOffset    stats.Offset
 	Contradictions []string // what the server said that cannot be: figures that rest on it fail
 }
@@ -81,7 +86,7 @@ type Recording struct {
 // Summary takes the figures; gpus divides the throughput.
 func (r *Recording) Summary(gpus int) stats.Summary {
 	return stats.Run{Timings: r.Timings, Duration: r.Duration, GPUs: gpus, Folded: r.Folded, FoldedTokens: r.FoldedTokens,
-		SLO: r.SLO, InputOffset: r.InputOffset}.Summary()
+		SLO: r.SLO, InputOffset: r.InputOffset, Sessions: r.Sessions}.Summary()
 }
 
 func (o Options) withDefaults() (Options, error) {

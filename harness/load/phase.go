@@ -17,6 +17,7 @@ import (
 type phase struct {
 	end    *endpoint
 	supply *supply
+	turns  *turns // whose replay says what is sent when; nil: the load shape does
 	opts   Options
 	base   time.Time       // its start
 	ready  <-chan prepared // what slots take their requests from
@@ -34,6 +35,7 @@ type phase struct {
 // counts say how a phase stands.
 type counts struct {
 	inFlight, finished, failed atomic.Int64
+	sessions                   atomic.Int64 // that have ended, of a replay
 
 	enough  atomic.Bool  // Options.Enough said so
 	streak  atomic.Int64 // requests that failed one after another, until now
@@ -50,6 +52,31 @@ func newSlots(n int) []*slot {
 
 // execute runs the phase to its end.
 func (p *phase) execute(ctx context.Context) {
+	run := p.shaped
+	if p.turns != nil {
+		run = p.conduct
+	}
+	var reporter sync.WaitGroup
+	done := make(chan struct{})
+	run(ctx, func() {
+		p.base = time.Now()
+		for _, s := range p.slots { // also those that get no request: what they did before does not count
+			p.begin(s)
+		}
+		if p.opts.OnProgress != nil {
+			p.mu.Lock()
+			p.ttft = stats.NewHistogram()
+			p.mu.Unlock()
+			reporter.Go(func() { p.report(done) })
+		}
+	})
+	close(done)
+	reporter.Wait()
+}
+
+// shaped sends the requests of a workload as the load shape says. It calls start when
+// the first is ready.
+func (p *phase) shaped(ctx context.Context, start func()) {
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
 	shape, total := p.opts.Shape, p.supply.total
@@ -60,16 +87,13 @@ func (p *phase) execute(ctx context.Context) {
 	made, supply := p.supply.start(work, p.opts.Conc, at)
 	p.ready = made
 	released := make(chan prepared)
-	p.base = time.Now()
-
-	var helpers, slots sync.WaitGroup
-	helpers.Go(supply)
 	if shape.Open() {
 		p.ready = released
 	}
-	for _, s := range p.slots { // also those that get no request: what they did before does not count
-		p.begin(s)
-	}
+	start()
+
+	var helpers, slots sync.WaitGroup
+	helpers.Go(supply)
 	for i, s := range p.slots[:min(len(p.slots), total)] {
 		delay := time.Duration(0)
 		if !shape.Open() {
@@ -86,15 +110,7 @@ func (p *phase) execute(ctx context.Context) {
 	if shape.Open() {
 		slots.Go(func() { p.pace(work, made, released, func(s *slot) { slots.Go(func() { p.serve(ctx, s) }) }) })
 	}
-	done := make(chan struct{})
-	if p.opts.OnProgress != nil {
-		p.mu.Lock()
-		p.ttft = stats.NewHistogram()
-		p.mu.Unlock()
-		helpers.Go(func() { p.report(done) })
-	}
 	slots.Wait()
-	close(done)
 	cancel()
 	helpers.Wait()
 }
@@ -105,7 +121,7 @@ func (p *phase) begin(s *slot) { s.begin(p.end, p.supply, p.base, p.opts.Request
 // unsent is how many requests should have been sent and were not. A run that
 // its duration bounds owes none.
 func (p *phase) unsent() int {
-	if p.opts.Shape.Duration > 0 || p.count.enough.Load() {
+	if p.turns != nil || p.opts.Shape.Duration > 0 || p.count.enough.Load() {
 		return 0
 	}
 	return p.supply.total - int(p.count.finished.Load())
@@ -160,16 +176,21 @@ func (p *phase) newSlot() *slot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.slots) < MaxInFlight {
-		s := &slot{}
-		p.begin(s)
-		p.slots = append(p.slots, s)
-		return s
+		return p.addSlot()
 	}
 	if p.notes == nil {
 		p.notes = []string{fmt.Sprintf("%d requests were in flight, the most that an uncapped load may have: later "+
 			"ones waited", MaxInFlight)}
 	}
 	return nil
+}
+
+// addSlot is one more slot. The caller holds mu.
+func (p *phase) addSlot() *slot {
+	s := &slot{}
+	p.begin(s)
+	p.slots = append(p.slots, s)
+	return s
 }
 
 // scheduled is how many requests an open loop that its duration bounds should
@@ -203,26 +224,32 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		if shape.Duration > 0 && !shape.Open() && time.Since(p.base) >= shape.Duration {
 			return
 		}
-		p.count.inFlight.Add(1)
-		t := s.do(ctx, next, shape.Open())
+		t := p.send(ctx, s, next)
 		if !shape.Open() && t.Sent < t.Done {
 			s.idle += t.Sent - free
 		}
 		free = time.Since(p.base)
-		p.count.inFlight.Add(-1)
-		p.count.finished.Add(1)
-		p.judge(t, ctx.Err() != nil)
-		p.mu.Lock()
-		p.collector.Add(t)
-		p.duration = max(p.duration, t.Done)
-		if p.opts.Enough != nil && !p.count.enough.Load() {
-			p.count.enough.Store(p.opts.Enough(p.collector.Len(), p.collector.Timings))
-		}
-		if p.ttft != nil && t.Err == "" {
-			p.ttft.Record(t.TTFT())
-		}
-		p.mu.Unlock()
 	}
+}
+
+// send sends a request through s, reads its answer and counts how it ended.
+func (p *phase) send(ctx context.Context, s *slot, next prepared) stats.Timing {
+	p.count.inFlight.Add(1)
+	t := s.do(ctx, next, p.opts.Shape.Open())
+	p.count.inFlight.Add(-1)
+	p.count.finished.Add(1)
+	p.judge(t, ctx.Err() != nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.collector.Add(t)
+	p.duration = max(p.duration, t.Done)
+	if p.opts.Enough != nil && !p.count.enough.Load() {
+		p.count.enough.Store(p.opts.Enough(p.collector.Len(), p.collector.Timings))
+	}
+	if p.ttft != nil && t.Err == "" {
+		p.ttft.Record(t.TTFT())
+	}
+	return t
 }
 
 // judge counts failures, and stops a run in which nothing succeeds any more: a
@@ -260,6 +287,7 @@ func (p *phase) progress() Progress {
 	if p.supply.total != workload.Endless {
 		out.Total = p.supply.total
 	}
+	out.Sessions = int(p.count.sessions.Load())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.slots {

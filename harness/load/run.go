@@ -30,6 +30,12 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 		return nil, fmt.Errorf("load: the workload has no requests")
 	}
 	r := &runner{src: src, opts: o, slots: newSlots(o.Conc), rec: &Recording{SLO: o.SLO}}
+	return r.run(ctx, t)
+}
+
+// run warms up and measures.
+func (r *runner) run(ctx context.Context, t *server.Server) (_ *Recording, err error) {
+	o := r.opts
 	if r.enc, err = newEncoder(t, o); err != nil {
 		return nil, err
 	}
@@ -57,9 +63,10 @@ func Run(ctx context.Context, t *server.Server, src workload.Source, o Options) 
 	return r.rec, nil
 }
 
-// runner is one call of [Run].
+// runner is one call of [Run] or [Replay].
 type runner struct {
 	src   workload.Source
+	turns *turns // which src is, where sessions are replayed; else nil
 	opts  Options
 	end   *endpoint
 	enc   encoder
@@ -79,6 +86,9 @@ func (r *runner) contradict(format string, args ...any) {
 
 // warmUp sends the warm-up requests, and learns from them how the server counts.
 func (r *runner) warmUp(ctx context.Context) error {
+	if r.turns != nil {
+		return r.warmSessions(ctx)
+	}
 	if r.opts.WarmUp == 0 {
 		return nil
 	}
@@ -106,10 +116,19 @@ func (r *runner) warmUp(ctx context.Context) error {
 	return r.askForCounts(ctx, timings)
 }
 
+// phase is the measured phase.
+func (r *runner) phase() *phase {
+	return &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.src.Len()}, opts: r.opts, slots: r.slots,
+		turns: r.turns}
+}
+
 // measure runs the measured phase and says what there is to say of it.
 func (r *runner) measure(ctx context.Context, withEngine bool) {
-	p := &phase{end: r.end, supply: &supply{src: r.src, enc: r.enc, total: r.src.Len()}, opts: r.opts, slots: r.slots}
+	p := r.phase()
 	watch := startWatch()
+	if r.turns != nil {
+		r.turns.measure()
+	}
 	p.execute(ctx)
 	rec := r.rec
 	rec.Timings, rec.Folded, rec.FoldedTokens = p.collector.Timings(), p.collector.Folded(), p.collector.FoldedTokens()
@@ -136,6 +155,9 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 	var odd oddities
 	for _, s := range p.slots {
 		odd.add(s.odd)
+	}
+	if r.turns != nil {
+		r.turns.tell(rec)
 	}
 	r.settleInput(ctx, rec.Timings)
 	r.checkInput(rec.Timings)

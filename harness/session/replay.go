@@ -227,9 +227,9 @@ func (r *Replay) first() (of *lane, first *Request, at time.Duration) {
 
 // Wake is when [Replay.Next] will have something, if nothing ends before; false where
 // only an end can change that.
-func (r *Replay) Wake() (time.Duration, bool) {
+func (r *Replay) Wake(now time.Duration) (time.Duration, bool) {
 	_, q, at := r.first()
-	if q == nil {
+	if q == nil || r.closed(now) {
 		return 0, false
 	}
 	if r.stage == measuring {
@@ -345,8 +345,8 @@ func (r *Replay) finish(v *Live) {
 // Over reports whether the stage has ended: nothing is in flight, and nothing will be
 // sent.
 func (r *Replay) Over(now time.Duration) bool {
-	_, ok := r.Wake()
-	return r.inFlight == 0 && (!ok || r.closed(now))
+	_, more := r.Wake(now)
+	return r.inFlight == 0 && !more
 }
 
 // Counts are those of the stage.

@@ -53,7 +53,7 @@ func (s *server) drive(t *testing.T, r *session.Replay) (sent []event) {
 		if r.Over(now) {
 			return sent
 		}
-		wake, ok := r.Wake()
+		wake, ok := r.Wake(now)
 		next := -1
 		for i, f := range s.flight {
 			if next < 0 || f.end < s.flight[next].end {

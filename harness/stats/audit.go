@@ -41,6 +41,10 @@ type Audit struct {
 	// closed loop had no request in flight though there were more to send.
 	IdleShare float64 `json:"slot_idle_share"`
 
+	// LaneIdleShare is, of a replay of sessions, the part of each lane's time in which
+	// a turn was due and had not been sent.
+	LaneIdleShare []float64 `json:"slot_idle_share_by_lane,omitempty"`
+
 	Bundles
 	Ends
 

@@ -1,0 +1,307 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"inferbench/harness/hint"
+	"inferbench/harness/server"
+	"inferbench/harness/session"
+	"inferbench/harness/stats"
+	"inferbench/harness/workload"
+)
+
+// Replay sends the turns of sessions to t, each when r says so and as w writes it, and
+// times every token. Of o, Conc must be the replay's lanes; Shape and WarmUp do not
+// count. Otherwise it is as [Run].
+func Replay(ctx context.Context, t *server.Server, r *session.Replay, w session.Wire, o Options) (*Recording, error) {
+	o.Shape = Shape{}
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	all := &turns{replay: r, wire: w}
+	run := &runner{src: all, turns: all, opts: o, rec: &Recording{SLO: o.SLO}}
+	return run.run(ctx, t)
+}
+
+// turns are the requests of a replay as a source, by their index in the stage.
+type turns struct {
+	replay *session.Replay
+	wire   session.Wire
+
+	mu       sync.Mutex // guards requests, which is read where bodies are made
+	requests []*session.Request
+
+	late map[int]time.Duration // by lane: how long turns were due before they were sent; of the phase's goroutine
+}
+
+// Len is not known before.
+func (t *turns) Len() int { return workload.Endless }
+
+// Request is request i of the stage. There are none to warm up with: the replay has its
+// own.
+func (t *turns) Request(i int) (workload.Request, error) { return t.RequestInto(nil, i) }
+
+// RequestInto is [turns.Request] with its token ids in tokens[:0].
+func (t *turns) RequestInto(tokens []int32, i int) (workload.Request, error) {
+	t.mu.Lock()
+	if i < 0 || i >= len(t.requests) {
+		t.mu.Unlock()
+		return workload.Request{}, errors.New("sessions have no prompts besides their turns")
+	}
+	q := t.requests[i]
+	t.mu.Unlock()
+	return t.wire.Request(tokens, q)
+}
+
+// ahead takes in the requests that the replay has made.
+func (t *turns) ahead() []*session.Request {
+	made := t.replay.Ahead()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.requests = append(t.requests, made...)
+	return made
+}
+
+// begin forgets the requests of the stage before.
+func (t *turns) begin() { t.requests, t.late = nil, map[int]time.Duration{} }
+
+func (t *turns) measure() {
+	t.begin()
+	t.replay.Measure()
+}
+
+// idle is the part of each lane's time in which a turn was due and not sent, and the
+// time of all lanes together.
+func (t *turns) idle(of time.Duration) (shares []float64, sum time.Duration) {
+	shares = make([]float64, t.replay.Log().Lanes)
+	for lane, late := range t.late {
+		sum += late
+		if of > 0 {
+			shares[lane] = late.Seconds() / of.Seconds()
+		}
+	}
+	return shares, sum
+}
+
+// tell notes in the recording which turns its requests were.
+func (t *turns) tell(rec *Recording) {
+	log := t.replay.Log()
+	rec.Stopped, rec.Sessions = log.Stopped, []stats.Session{}
+	for _, s := range log.Sessions {
+		rec.Sessions = append(rec.Sessions, stats.Session{ID: s.ID, Trace: log.Traces[s.Trace].ID, Lane: s.Lane,
+			Began: s.Began, Ended: s.Ended, Whole: s.History == 0, Done: s.Done, Failed: s.Failed})
+	}
+	hits := map[int][]int{} // of each trace
+	for i := range rec.Timings {
+		place := log.Requests[rec.Timings[i].Index]
+		of := log.Sessions[place.Session].Trace
+		trace := &log.Traces[of]
+		if hits[of] == nil {
+			hits[of] = trace.Hits()
+		}
+		rec.Timings[i].Turn = &stats.Turn{Session: place.Session, Stream: trace.Turns[place.Turn].Stream,
+			Number: trace.Index(place.Turn) + 1, Blocks: len(trace.Turns[place.Turn].Blocks), Hits: hits[of][place.Turn]}
+	}
+}
+
+// warmSessions runs the replay's warm-up, if it has one.
+func (r *runner) warmSessions(ctx context.Context) error {
+	r.turns.begin()
+	if !r.turns.replay.WarmUp() {
+		return nil
+	}
+	p := r.phase()
+	p.supply.warmUp = true
+	p.opts.Enough = nil
+	p.execute(ctx)
+	r.slots = p.slots
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	timings := p.collector.Timings()
+	if f := stats.FailuresOf(timings); f.Requests() > 0 {
+		return hint.New(fmt.Errorf("%d of %d warm-up requests failed: %s", f.Requests(), len(timings), f.Text()),
+			f.Advice())
+	}
+	r.settleInput(ctx, timings)
+	return nil
+}
+
+// conductor sends what a replay says is due, and tells it what ended. All of it is of
+// one goroutine.
+type conductor struct {
+	p       *phase
+	turns   *turns
+	jobs    chan *session.Request // whose bodies are to be made
+	made    chan body
+	ended   chan ending
+	flights sync.WaitGroup
+
+	todo   []*session.Request // whose bodies nobody makes yet, those that are due before the others
+	making bool
+	bodies map[*session.Request]prepared // that are made, and have not been sent
+	size   int                           // bytes of these
+	due    []*session.Request            // that wait for their body
+	flying int                           // requests that were sent and have not ended
+	free   []*slot
+}
+
+// body is a request that only has to be written.
+type body struct {
+	of *session.Request
+	prepared
+}
+
+// ending is a request that has ended.
+type ending struct {
+	of     *session.Request
+	on     *slot
+	timing stats.Timing
+}
+
+// mostAhead is how many bytes of bodies are made before they are due.
+const mostAhead = 1 << 30
+
+// conduct runs a stage of a replay to its end. It calls start when the bodies of those
+// turns are made that are due first.
+func (p *phase) conduct(ctx context.Context, start func()) {
+	c := &conductor{p: p, turns: p.turns, jobs: make(chan *session.Request), made: make(chan body, 1),
+		ended: make(chan ending), bodies: map[*session.Request]prepared{}, free: slices.Clone(p.slots)}
+	for c.todo = c.turns.ahead(); c.job() != nil && ctx.Err() == nil; c.todo = c.todo[1:] {
+		c.keep(c.body(c.todo[0]))
+	}
+	start()
+	var maker sync.WaitGroup
+	maker.Go(func() {
+		for q := range c.jobs {
+			c.made <- c.body(q)
+		}
+	})
+	c.loop(ctx)
+	close(c.jobs)
+	maker.Wait()
+}
+
+// loop ends when nothing is in flight and nothing more will be sent.
+func (c *conductor) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	cancelled := ctx.Done()
+	for {
+		now := time.Since(c.p.base)
+		stop := ctx.Err() != nil || c.p.count.stopped.Load() > 0
+		if !stop {
+			c.send(ctx, now)
+		}
+		if c.flying == 0 && (stop || len(c.due) == 0 && c.turns.replay.Over(now)) {
+			c.flights.Wait()
+			return
+		}
+		timer.Stop()
+		if at, ok := c.turns.replay.Wake(now); ok && !stop {
+			timer.Reset(at - now)
+		}
+		job, jobs := c.job(), c.jobs
+		if job == nil || stop {
+			jobs = nil
+		}
+		select {
+		case <-timer.C:
+		case jobs <- job:
+			c.todo, c.making = c.todo[1:], true
+		case b := <-c.made:
+			c.making = false
+			c.keep(b)
+		case e := <-c.ended:
+			c.end(e)
+		case <-cancelled:
+			cancelled = nil
+		}
+	}
+}
+
+// job is the request whose body is to be made next; nil where none is.
+func (c *conductor) job() *session.Request {
+	for len(c.todo) > 0 && c.todo[0].Dropped {
+		c.todo = c.todo[1:]
+	}
+	if len(c.todo) == 0 || c.making || c.size >= mostAhead && !slices.Contains(c.due, c.todo[0]) {
+		return nil
+	}
+	return c.todo[0]
+}
+
+func (c *conductor) body(q *session.Request) body { return body{q, c.p.supply.body(q.Index)} }
+
+// keep takes a body in, unless its request has been dropped meanwhile.
+func (c *conductor) keep(b body) {
+	if b.of.Dropped {
+		c.p.supply.sent(b.body)
+		return
+	}
+	c.bodies[b.of] = b.prepared
+	c.size += len(*b.body)
+}
+
+// send takes what is due from the replay, and sends what of it has a body.
+func (c *conductor) send(ctx context.Context, now time.Duration) {
+	for q := c.turns.replay.Next(now); q != nil; q = c.turns.replay.Next(now) {
+		c.due = append(c.due, q)
+	}
+	for q, b := range c.bodies {
+		if q.Dropped {
+			c.release(q, b)
+		}
+	}
+	c.todo = append(c.todo, c.turns.ahead()...)
+	unready := c.due[:0]
+	for _, q := range c.due {
+		b, ok := c.bodies[q]
+		if !ok {
+			unready = append(unready, q)
+			if i := slices.Index(c.todo, q); i > 0 { // before those that are not due
+				c.todo = slices.Insert(slices.Delete(c.todo, i, i+1), len(unready)-1, q)
+			}
+			continue
+		}
+		delete(c.bodies, q)
+		c.size -= len(*b.body)
+		c.fly(ctx, q, b)
+	}
+	c.due = unready
+}
+
+func (c *conductor) release(q *session.Request, b prepared) {
+	delete(c.bodies, q)
+	c.size -= len(*b.body)
+	c.p.supply.sent(b.body)
+}
+
+// fly sends a request on a slot that is free, or on one more.
+func (c *conductor) fly(ctx context.Context, q *session.Request, b prepared) {
+	c.flying++
+	var s *slot
+	if n := len(c.free); n > 0 {
+		s, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		c.p.mu.Lock()
+		s = c.p.addSlot()
+		c.p.mu.Unlock()
+	}
+	c.flights.Go(func() { c.ended <- ending{q, s, c.p.send(ctx, s, b)} })
+}
+
+// end tells the replay of a request that has ended.
+func (c *conductor) end(e ending) {
+	c.flying--
+	c.free = append(c.free, e.on)
+	c.turns.late[e.of.Live.Lane] += max(e.timing.Sent-e.of.Due, 0)
+	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: e.timing.Err != ""})
+	c.p.count.sessions.Store(int64(c.turns.replay.Counts().Sessions))
+}

@@ -1,0 +1,169 @@
+package load
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/session"
+)
+
+// talk is a session of one root with turns of two blocks more each, and a sub-agent
+// that works beside the second turn.
+func talk(id string) session.Trace {
+	t := session.Trace{ID: id, Block: 8, Streams: []session.Stream{{Parent: -1}, {ID: "agent"}}}
+	for k := range 4 {
+		turn := session.Turn{At: time.Duration(k) * 20 * time.Millisecond, Took: 10 * time.Millisecond, In: 16*(k+1) + 3, Out: 3}
+		for b := range 2 * (k + 1) {
+			turn.Blocks = append(turn.Blocks, uint32(b))
+		}
+		t.Turns = append(t.Turns, turn)
+	}
+	t.Turns = append(t.Turns, session.Turn{Stream: 1, At: 21 * time.Millisecond, Took: 30 * time.Millisecond, In: 5, Out: 2,
+		Blocks: []uint32{100}})
+	t.Settle()
+	return t
+}
+
+var idsWire = session.IDs{Seed: 1, Low: 10, High: 900}
+
+func replay(t *testing.T, rules session.Rules, traces ...session.Trace) *session.Replay {
+	t.Helper()
+	r, err := session.NewReplay(traces, rules)
+	require.NoError(t, err)
+	return r
+}
+
+// Every turn of every session is sent once, with its prompt and after its predecessors,
+// and the recording says which it was.
+func TestReplaySendsSessions(t *testing.T) {
+	var mu sync.Mutex
+	prompts := map[int]int{} // length to how often
+	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
+		mu.Lock()
+		prompts[len(a.ids())]++
+		mu.Unlock()
+		stream(w, a.MaxTokens, len(a.ids()), 0)
+	})
+	r := replay(t, session.Rules{Lanes: 2, Sessions: 3, Mark: true}, talk("a"), talk("b"))
+	var last Progress
+	rec, err := Replay(t.Context(), tg, r, idsWire, Options{Conc: 2, OnProgress: func(p Progress) { last = p }})
+	require.NoError(t, err)
+	assert.Equal(t, map[int]int{19: 3, 35: 3, 51: 3, 67: 3, 5: 3}, prompts)
+	assert.Equal(t, 3, last.Sessions)
+	assert.Zero(t, last.Total)
+	require.Len(t, rec.Timings, 15)
+	require.Len(t, rec.Sessions, 3)
+	assert.Empty(t, rec.Contradictions)
+	assert.Len(t, rec.Audit.LaneIdleShare, 2)
+	ends := map[[2]int]time.Duration{} // of a session's turns on the root
+	for _, x := range rec.Timings {
+		require.Empty(t, x.Err)
+		assert.True(t, x.Turn.Stream == 1 && x.OutputTokens == 2 || x.Turn.Stream == 0 && x.OutputTokens == 3)
+		if x.Turn.Stream == 0 {
+			ends[[2]int{x.Turn.Session, x.Turn.Number}] = x.Done
+			assert.Equal(t, 2*x.Turn.Number, x.Turn.Blocks)
+			assert.Equal(t, 2*(x.Turn.Number-1), x.Turn.Hits)
+		}
+	}
+	for _, x := range rec.Timings {
+		if x.Turn.Stream == 0 && x.Turn.Number > 1 {
+			pause := x.Sent - ends[[2]int{x.Turn.Session, x.Turn.Number - 1}]
+			assert.GreaterOrEqual(t, pause, 10*time.Millisecond, "the recorded pause is from the live end")
+		}
+	}
+	for _, s := range rec.Sessions {
+		assert.True(t, s.Done && s.Whole && !s.Failed)
+		assert.Greater(t, s.Ended, s.Began)
+	}
+}
+
+// A turn that fails is counted, ends its session, and its lane goes on.
+func TestReplayCountsATurnThatFails(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
+		if a.number == 2 {
+			http.Error(w, "out of memory", http.StatusInternalServerError)
+			return
+		}
+		stream(w, a.MaxTokens, len(a.ids()), 0)
+	})
+	one := session.Trace{ID: "one", Streams: []session.Stream{{Parent: -1}}}
+	for k := range 3 {
+		one.Turns = append(one.Turns, session.Turn{At: time.Duration(k), In: 4 + k, Out: 2})
+	}
+	one.Settle()
+	rec, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 1, Sessions: 2}, one), idsWire, Options{Conc: 1})
+	require.NoError(t, err)
+	require.Len(t, rec.Timings, 5)
+	assert.Contains(t, rec.Timings[1].Err, "out of memory")
+	assert.True(t, rec.Sessions[0].Failed)
+	assert.True(t, rec.Sessions[1].Done)
+}
+
+// The warm-up's requests are asked for one token and are in no figure; where one fails,
+// nothing is measured.
+func TestReplayWarmsUp(t *testing.T) {
+	var mu sync.Mutex
+	asks := map[int]int{}
+	fails := false
+	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
+		mu.Lock()
+		asks[a.MaxTokens]++
+		mu.Unlock()
+		if fails {
+			http.Error(w, "no", http.StatusInternalServerError)
+			return
+		}
+		stream(w, a.MaxTokens, len(a.ids())+1, 0) // and a BOS
+	})
+	rules := session.Rules{Lanes: 2, Sessions: 2, EnterFrom: 0.4, EnterTo: 0.4, Primers: true, WarmUp: 1}
+	rec, err := Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 2})
+	require.NoError(t, err)
+	assert.Equal(t, 1, rec.InputOffset.Tokens)
+	assert.Empty(t, rec.Contradictions)
+	assert.GreaterOrEqual(t, asks[1], 4, "a primer and one more a lane")
+	assert.Equal(t, len(rec.Timings), asks[3]+asks[2])
+	assert.False(t, rec.Sessions[0].Whole)
+
+	fails = true
+	_, err = Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 2})
+	assert.ErrorContains(t, err, "warm-up requests failed")
+}
+
+// Ctrl+C ends a replay at once, whatever it waits for.
+func TestReplayEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if a.number == 2 {
+			cancel()
+			<-r.Context().Done()
+			return
+		}
+		stream(w, a.MaxTokens, len(a.ids()), 0)
+	})
+	slow := talk("a")
+	slow.Turns[3].Delay = time.Hour
+	rec, err := Replay(ctx, tg, replay(t, session.Rules{Lanes: 1, Sessions: 9}, slow), idsWire, Options{Conc: 1})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.NotNil(t, rec)
+}
+
+// A server that hangs up on everything does not keep a replay going for ever.
+func TestReplayStopsWhenNothingSucceeds(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, _ asked) {
+		http.Error(w, "no", http.StatusInternalServerError)
+	})
+	rec, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 1, Sessions: 1000}, talk("a")), idsWire, Options{Conc: 1})
+	require.NoError(t, err)
+	assert.Len(t, rec.Timings, 22)
+	rec, err = Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 1, Sessions: 1000, ErrorShare: 0.1}, talk("a")), idsWire,
+		Options{Conc: 1})
+	require.NoError(t, err)
+	assert.Len(t, rec.Timings, 10)
+	assert.Contains(t, rec.Stopped, "10 of 10 requests failed")
+}
