@@ -92,22 +92,7 @@ func (t *turns) idle(of time.Duration) (shares []float64, sum time.Duration) {
 // tell notes in the recording which turns its requests were.
 func (t *turns) tell(rec *Recording) {
 	log := t.replay.Log()
-	rec.Stopped, rec.Sessions = log.Stopped, []stats.Session{}
-	for _, s := range log.Sessions {
-		rec.Sessions = append(rec.Sessions, stats.Session{ID: s.ID, Trace: log.Traces[s.Trace].ID, Lane: s.Lane,
-			Began: s.Began, Ended: s.Ended, Whole: s.History == 0, Done: s.Done, Failed: s.Failed})
-	}
-	hits := map[int][]int{} // of each trace
-	for i := range rec.Timings {
-		place := log.Requests[rec.Timings[i].Index]
-		of := log.Sessions[place.Session].Trace
-		trace := &log.Traces[of]
-		if hits[of] == nil {
-			hits[of] = trace.Hits()
-		}
-		rec.Timings[i].Turn = &stats.Turn{Session: place.Session, Stream: trace.Turns[place.Turn].Stream,
-			Number: trace.Index(place.Turn) + 1, Blocks: len(trace.Turns[place.Turn].Blocks), Hits: hits[of][place.Turn]}
-	}
+	rec.Stopped, rec.Sessions = log.Stopped, log.Tell(rec.Timings)
 }
 
 // warmSessions runs the replay's warm-up, if it has one.

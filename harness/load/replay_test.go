@@ -114,8 +114,9 @@ func TestReplayWarmsUp(t *testing.T) {
 	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
 		mu.Lock()
 		asks[a.MaxTokens]++
+		refuse := fails
 		mu.Unlock()
-		if fails {
+		if refuse {
 			http.Error(w, "no", http.StatusInternalServerError)
 			return
 		}
@@ -130,7 +131,9 @@ func TestReplayWarmsUp(t *testing.T) {
 	assert.Equal(t, len(rec.Timings), asks[3]+asks[2])
 	assert.False(t, rec.Sessions[0].Whole)
 
+	mu.Lock()
 	fails = true
+	mu.Unlock()
 	_, err = Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 2})
 	assert.ErrorContains(t, err, "warm-up requests failed")
 }

@@ -157,17 +157,6 @@ func (t *Trace) Previous(k int) int {
 	return -1
 }
 
-// Index is how many turns of the same stream come before k.
-func (t *Trace) Index(k int) int {
-	n := 0
-	for j := range k {
-		if t.Turns[j].Stream == t.Turns[k].Stream {
-			n++
-		}
-	}
-	return n
-}
-
 // Settle orders the turns by their recorded start and derives what a recording
 // leaves to be derived, for a trace whose turns have Stream, At and Took:
 //

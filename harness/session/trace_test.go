@@ -51,7 +51,6 @@ func TestSettle(t *testing.T) {
 	in, out := f.Total()
 	assert.Equal(t, []int{44, 20}, []int{in, out})
 	assert.Equal(t, []int{-1, -1, -1, 1, 0}, []int{f.Previous(0), f.Previous(1), f.Previous(2), f.Previous(3), f.Previous(4)})
-	assert.Equal(t, []int{0, 0, 0, 1, 1}, []int{f.Index(0), f.Index(1), f.Index(2), f.Index(3), f.Index(4)})
 }
 
 func TestJoin(t *testing.T) {

@@ -43,7 +43,7 @@ func replayed(t *testing.T, p *Profile, traces []session.Trace, rules session.Ru
 			}
 			step := s.Begin()
 			if step == 0 {
-				wake, ok := r.Wake()
+				wake, ok := r.Wake(now)
 				require.True(t, ok && wake > now, "it would wait for nothing")
 				now = wake
 				continue
