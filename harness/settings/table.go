@@ -116,7 +116,7 @@ var groups = []group{
 				"model's and is not judged (vLLM says so itself, SGLang's SGLANG_SIMULATE_ACC_LEN does not)"},
 		{Env: "ENGINE_PROFILE", Default: "fast", Input: true,
 			set:  text(func(s *Settings) *string { return &s.Engine.Profile }),
-			Help: "speed profile of the embedded engine: fast, b200-dsr1-fp4 or a .json path"},
+			Help: "speed profile of the embedded engine: fast, agents, b200-dsr1-fp4 or a .json path"},
 		{Env: "ENGINE_NOISE", Default: "0",
 			set:  noise(func(s *Settings) *float64 { return &s.Engine.Noise }),
 			Help: "noise on the embedded engine's logits, standard deviation in nats: a damaged model"},

@@ -254,7 +254,7 @@ func TestProfiles(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "fast", p.Name)
 	_, err = LoadProfile("h9000")
-	assert.ErrorContains(t, err, "there are: b200-dsr1-fp4, fast")
+	assert.ErrorContains(t, err, "there are: agents, b200-dsr1-fp4, fast")
 
 	for want, change := range map[string]func(*Profile){
 		"max_tokens_per_step is 3: want 4": func(p *Profile) { p.Limits.TokenBudget = 3 },
