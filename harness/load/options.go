@@ -59,9 +59,15 @@ type Progress struct {
 	OutputTokens int64 // chunks that carried tokens, so far
 	Elapsed      time.Duration
 
-	Sessions int // that have ended, where sessions are replayed
+	Sessions *SessionProgress // nil where none are replayed
 
 	TTFTP50, TTFTP99 time.Duration // of the requests that succeeded so far; 0 while there are none
+}
+
+// SessionProgress is how a replay of sessions stands.
+type SessionProgress struct {
+	Ended   int
+	HitRate *float64 // share of the input tokens so far that came from the server's cache; nil where it does not tell
 }
 
 // Recording is what a run left behind.

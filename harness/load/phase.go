@@ -36,6 +36,7 @@ type phase struct {
 type counts struct {
 	inFlight, finished, failed atomic.Int64
 	sessions                   atomic.Int64 // that have ended, of a replay
+	input, cached              atomic.Int64 // tokens, where the server tells of its cache
 
 	enough  atomic.Bool  // Options.Enough said so
 	streak  atomic.Int64 // requests that failed one after another, until now
@@ -239,6 +240,10 @@ func (p *phase) send(ctx context.Context, s *slot, next prepared) stats.Timing {
 	p.count.inFlight.Add(-1)
 	p.count.finished.Add(1)
 	p.judge(t, ctx.Err() != nil)
+	if t.Prompt.CachedTold && t.Err == "" {
+		p.count.input.Add(int64(t.InputTokens))
+		p.count.cached.Add(int64(t.Prompt.Cached))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.collector.Add(t)
@@ -287,7 +292,13 @@ func (p *phase) progress() Progress {
 	if p.supply.total != workload.Endless {
 		out.Total = p.supply.total
 	}
-	out.Sessions = int(p.count.sessions.Load())
+	if p.turns != nil {
+		out.Sessions = &SessionProgress{Ended: int(p.count.sessions.Load())}
+		if input := p.count.input.Load(); input > 0 {
+			share := float64(p.count.cached.Load()) / float64(input)
+			out.Sessions.HitRate = &share
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.slots {

@@ -55,7 +55,7 @@ func TestReplaySendsSessions(t *testing.T) {
 	rec, err := Replay(t.Context(), tg, r, idsWire, Options{Conc: 2, OnProgress: func(p Progress) { last = p }})
 	require.NoError(t, err)
 	assert.Equal(t, map[int]int{19: 3, 35: 3, 51: 3, 67: 3, 5: 3}, prompts)
-	assert.Equal(t, 3, last.Sessions)
+	assert.Equal(t, 3, last.Sessions.Ended)
 	assert.Zero(t, last.Total)
 	require.Len(t, rec.Timings, 15)
 	require.Len(t, rec.Sessions, 3)

@@ -75,8 +75,21 @@ func (l *Lines) Serving(c matrix.Cell, p load.Progress) {
 	if p.Total > 0 { // else only DURATION ends the run
 		of = fmt.Sprintf(" of %d", p.Total)
 	}
-	fmt.Fprintf(l.W, "%s: %s: %d%s requests, %d in flight, %d failed%s\n", c.Name(), phase, p.Done, of, p.InFlight,
-		p.Failed, rate)
+	fmt.Fprintf(l.W, "%s: %s: %d%s requests, %d in flight, %d failed%s%s\n", c.Name(), phase, p.Done, of, p.InFlight,
+		p.Failed, sessions(p, ", "), rate)
+}
+
+// sessions says how a replay stands; "" where there is none.
+func sessions(p load.Progress, before string) string {
+	s := p.Sessions
+	if s == nil {
+		return ""
+	}
+	out := fmt.Sprintf("%s%d sessions ended", before, s.Ended)
+	if s.HitRate != nil {
+		out += fmt.Sprintf("%s%.0f %% of input from the cache", before, 100**s.HitRate)
+	}
+	return out
 }
 
 // Ended says how the cell ended.

@@ -32,3 +32,20 @@ func TestLinesSayHowMuchOfAFileHasCome(t *testing.T) {
 		assert.Contains(t, w.String(), want)
 	}
 }
+
+// A replay says how many sessions have ended, and what came from the cache.
+func TestLinesOfSessions(t *testing.T) {
+	hits := 0.634
+	for want, s := range map[string]*load.SessionProgress{
+		"9 requests, 2 in flight, 0 failed\n":                                                 nil,
+		"9 requests, 2 in flight, 0 failed, 3 sessions ended\n":                               {Ended: 3},
+		"9 requests, 2 in flight, 0 failed, 3 sessions ended, 63 % of input from the cache\n": {Ended: 3, HitRate: &hits},
+	} {
+		var w strings.Builder
+		l := &Lines{W: &w, last: time.Unix(0, 0)}
+		l.Serving(cells[0], load.Progress{Done: 9, InFlight: 2, Sessions: s})
+		assert.True(t, strings.HasSuffix(w.String(), want), w.String())
+	}
+	assert.Equal(t, " · 3 sessions ended · 63 % of input from the cache",
+		sessions(load.Progress{Sessions: &load.SessionProgress{Ended: 3, HitRate: &hits}}, " · "))
+}

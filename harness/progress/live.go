@@ -126,10 +126,8 @@ func (l *Live) Ended(c matrix.Cell, r *batch.Result) {
 // endedLine says how a cell ended, with the figures of the final table.
 func endedLine(c matrix.Cell, r *batch.Result) string {
 	parts := []string{c.Name() + ": " + r.Standing()}
-	for _, f := range figures.Measured(r) {
-		if f.In(figures.Terminal) {
-			parts = append(parts, strings.TrimSpace(f.Label()+" "+f.Print(&f.Value)+" "+f.Unit))
-		}
+	for _, f := range figures.Shown(figures.Terminal, []*batch.Result{r}) {
+		parts = append(parts, strings.TrimSpace(f.Label()+" "+f.Print(f.Of(r))+" "+f.Unit))
 	}
 	return strings.Join(parts, " · ") + "\n"
 }
@@ -238,7 +236,7 @@ func (l *Live) figuresLine(phase string) string {
 		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s", millis(p.TTFTP50), millis(p.TTFTP99)))
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight", p.InFlight))
-	return strings.Join(parts, " · ")
+	return strings.Join(parts, " · ") + sessions(p, " · ")
 }
 
 func (l *Live) sweepLine() string {
