@@ -21,6 +21,7 @@ type asked struct {
 	MaxTokens int             `json:"max_tokens"`
 	Stream    bool            `json:"stream"`
 	IgnoreEOS bool            `json:"ignore_eos"`
+	Tokens    []int32         `json:"tokens"`
 	Options   struct {
 		IncludeUsage bool `json:"include_usage"`
 		Continuous   bool `json:"continuous_usage_stats"`

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -37,16 +38,23 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 	if t.TextOnly && !o.Chat && w.Kind.IDs {
 		return nil, o, nil, fmt.Errorf("%s takes prompts as text alone, not the token ids of DATASET=%s", t.BaseURL, w.Kind)
 	}
+	if o.Chat && w.Kind.InChat != nil {
+		w.Kind = w.Kind.InChat
+	}
 	if o.Chat && w.Kind.IDs {
 		return nil, o, nil, errChatNeedsText
 	}
-	if w.Kind.Vocab && !o.Chat {
+	if w.Kind.Vocab && (!o.Chat || w.Kind.Texts) {
 		if err := FindVocab(ctx, t); err != nil {
 			return nil, o, nil, err
 		}
 		w.Vocab = t.Vocab
 	}
-	if w.Kind.Counts != workload.NotUsed {
+	if w.Kind.Texts {
+		if w.Count, w.Text, err = chatTexts(ctx, t, o.ExtraBody); err != nil {
+			return nil, o, nil, err
+		}
+	} else if w.Kind.Counts != workload.NotUsed {
 		if w.Count, err = counter(ctx, t); err != nil {
 			return nil, o, nil, err
 		}
@@ -76,4 +84,21 @@ func counter(ctx context.Context, t *server.Server) (workload.Counter, error) {
 		return nil, err
 	}
 	return count, nil
+}
+
+// chatTexts turns ids into text, and counts what a chat of a text takes, by the
+// server or by TOKENIZER; nil where there is neither.
+func chatTexts(ctx context.Context, t *server.Server, more map[string]json.RawMessage) (workload.Counter,
+	workload.Texter, error) {
+	text := func(ctx context.Context, ids []int32) (string, error) { return t.Text(ctx, server.Retry{}, ids) }
+	low, _ := workload.Random{Vocab: t.Vocab}.IDs()
+	_, err := text(ctx, []int32{low})
+	var count workload.Counter
+	if err == nil {
+		count, err = t.ChatCounter(ctx, server.Retry{}, more)
+	}
+	if errors.Is(err, server.ErrNoTokenizer) || errors.Is(err, server.ErrNoDetokenizer) {
+		return nil, nil, nil
+	}
+	return count, text, err
 }

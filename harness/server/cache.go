@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 )
 
@@ -34,8 +33,7 @@ func (t *Server) ResetCache(ctx context.Context) error {
 			done = true
 		case ctx.Err() != nil:
 			return err
-		case hasStatus(err, http.StatusNotFound), hasStatus(err, http.StatusMethodNotAllowed), hasStatus(err,
-			http.StatusNotImplemented):
+		case absent(err):
 		case refused == nil:
 			refused = err
 		}

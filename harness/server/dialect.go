@@ -21,6 +21,8 @@ type Dialect struct {
 	// POST /tokenize with a prompt.
 	Tokenize func(t *Server, ctx context.Context, r Retry, text string, special bool) ([]int32, error)
 
+	Detokenize string // the path that gives the text of tokens, where not /detokenize
+
 	// Prefix finds the token that a text begins with; see [Server.Prefix]. Left
 	// out, the server is asked for BOS and EOS by name.
 	Prefix func(t *Server, ctx context.Context, r Retry) (int32, error)

@@ -23,6 +23,7 @@ var LlamaCppPython = &Dialect{
 	TextOnly:          true,
 	Pages:             []Page{}, // it has none
 	Tokenize:          (*Server).extrasTokenize,
+	Detokenize:        "/extras/detokenize",
 	RepetitionPenalty: "repeat_penalty",
 	Prefix:            (*Server).lineBreak,
 	Ways:              []Way{{Path: "/v1/completions", score: (*Scorer).echoText, greedy: (*Scorer).greedyCompletion}},
@@ -62,11 +63,11 @@ func (t *Server) extrasTokenize(ctx context.Context, r Retry, text string, speci
 
 // echoText scores a window through its text.
 func (s *Scorer) echoText(ctx context.Context, tokens []int32, from int, best bool) ([]Scored, error) {
-	var window struct{ Text string }
-	if err := s.t.PostRetry(ctx, s.retry, "/extras/detokenize", map[string]any{"tokens": tokens}, &window); err != nil {
+	window, err := s.t.detokenize(ctx, s.retry, tokens)
+	if err != nil {
 		return nil, err
 	}
-	again, err := s.t.extrasTokenize(ctx, s.retry, window.Text, false)
+	again, err := s.t.extrasTokenize(ctx, s.retry, window, false)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (s *Scorer) echoText(ctx context.Context, tokens []int32, from int, best bo
 	}
 	var b json.RawMessage
 	err = s.t.PostRetry(ctx, s.retry, "/v1/completions", map[string]any{
-		"model": s.t.ModelSent(), "prompt": window.Text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true,
+		"model": s.t.ModelSent(), "prompt": window, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true,
 	}, &b)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/tidwall/gjson"
 )
@@ -32,8 +31,7 @@ func (t *Server) Tokenize(ctx context.Context, r Retry, text string, special boo
 func (t *Server) tokenize(ctx context.Context, r Retry, in map[string]any) ([]int32, error) {
 	var b json.RawMessage
 	err := t.PostRetry(ctx, r, "/tokenize", in, &b)
-	if hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) || hasStatus(err,
-		http.StatusNotImplemented) {
+	if absent(err) {
 		return nil, fmt.Errorf("%w: %w", ErrNoTokenizer, err)
 	}
 	if err != nil {

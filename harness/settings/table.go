@@ -170,7 +170,8 @@ var groups = []group{
 			set:  whole(1, func(s *Settings) *int { return &s.Workload.Prefixes }),
 			Help: "how many different shared prefixes there are"},
 		{Env: "ENDPOINT", Default: "completions", Arg: "endpoint", set: setEndpoint,
-			Help: "completions, or chat, where the server applies its chat template"},
+			Help: "completions, or chat, where the server applies its chat template (its tokens count in the ISL of " +
+				"DATASET=random)"},
 		{Env: "TEMPERATURE", Default: "0", Arg: "temperature", set: setTemperature,
 			Help: "sampling temperature of the timed requests; EXTRA_BODY={\"temperature\":null} leaves it to the server"},
 		{Env: "EXTRA_BODY", Elsewhere: []string{"EXTRA_REQUEST_BODY"}, set: setExtraBody,

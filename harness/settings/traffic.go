@@ -54,9 +54,6 @@ func (s Settings) checkTraffic() error {
 	case !w.Dataset.File && w.Path != "":
 		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to %s",
 			w.Dataset, workloads.KindNames(func(k *workloads.Kind) bool { return k.File }))
-	case w.Chat && w.Dataset.IDs:
-		return fmt.Errorf("ENDPOINT=chat takes text, and DATASET=%s has token ids: set DATASET=%s",
-			w.Dataset, workloads.KindNames(func(k *workloads.Kind) bool { return !k.IDs }))
 	case t.Trace && !w.Dataset.Times:
 		return fmt.Errorf("TRACE needs DATASET=%s, a file whose lines have a timestamp",
 			workloads.KindNames(func(k *workloads.Kind) bool { return k.Times }))

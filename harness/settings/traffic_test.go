@@ -58,7 +58,6 @@ func TestBadTraffic(t *testing.T) {
 		"needs DATASET_PATH":          {"DATASET": "jsonl"},
 		"reads no file":               {"DATASET_PATH": "traffic.go"},
 		"there is no such file":       {"DATASET_PATH": "/no/such"},
-		"takes text":                  {"ENDPOINT": "chat"},
 		"want completions or chat":    {"ENDPOINT": "responses"},
 		"TRACE needs DATASET=jsonl":   {"TRACE": "true"},
 		"a closed loop is its cap":    {"CONC_CAP": "false"},

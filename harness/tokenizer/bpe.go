@@ -127,6 +127,8 @@ func (m *bpe) top() (top int32) {
 	return top
 }
 
+func (m *bpe) all() map[string]int32 { return m.vocab }
+
 func (m *bpe) id(name string) (int32, bool) {
 	id, ok := m.vocab[name]
 	return id, ok

@@ -28,6 +28,7 @@ type Tokenizer struct {
 	normalize normalizer
 	split     preTokenizer
 	model     model
+	decoder   *decoder
 	bos, eos  string // names of the tokens that begin and end a text; empty where unknown
 }
 
@@ -39,6 +40,8 @@ type model interface {
 	id(name string) (int32, bool)
 	// top is the highest id.
 	top() int32
+	// all is every token by its name.
+	all() map[string]int32
 }
 
 // file is tokenizer.json, as far as it is read.
@@ -47,6 +50,7 @@ type file struct {
 	Normalizer    json.RawMessage `json:"normalizer"`
 	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
 	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
 	Model         json.RawMessage `json:"model"`
 }
 
@@ -95,7 +99,7 @@ func parse(b []byte) (*Tokenizer, error) {
 		return nil, err
 	}
 	t.added = newAddedTokens(f.AddedTokens, t.normalize)
-	t.bos = firstSpecial(f.PostProcessor)
+	t.bos, t.decoder = firstSpecial(f.PostProcessor), newDecoder(f.Decoder)
 	return t, nil
 }
 

@@ -110,6 +110,8 @@ func serdeFloat(s string) (float64, error) {
 
 func (m *unigram) top() int32 { return int32(len(m.scores)) - 1 }
 
+func (m *unigram) all() map[string]int32 { return m.ids }
+
 func (m *unigram) id(name string) (int32, bool) {
 	id, ok := m.ids[name]
 	return id, ok

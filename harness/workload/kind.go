@@ -16,6 +16,7 @@ type Kind struct {
 	File     bool  // it reads a file, its prompts as they are: without range ratio or shared prefix
 	Times    bool  // its requests can say when they are to be sent
 	IDs      bool  // its prompts are token ids, which chat endpoints and some servers do not take
+	InChat   *Kind // what is sent in its place to the chat endpoint; nil where nothing can
 	InWords  *Kind // what is sent in its place to a server that takes no ids; nil where nothing can
 	Vocab    bool  // it makes up token ids, and so wants to know how many there are
 	Standard bool  // it is what the competition and the hardware baselines are measured with
@@ -23,6 +24,7 @@ type Kind struct {
 
 	// Counts says whether it counts tokens by the server's tokenizer.
 	Counts Need
+	Texts  bool // it asks for the text of token ids
 
 	// Open makes the source that s describes, and notes on it: see [Open].
 	Open opener

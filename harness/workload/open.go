@@ -16,6 +16,9 @@ import (
 // those included that its tokenizer adds.
 type Counter func(ctx context.Context, text string) (int, error)
 
+// Texter is the text of token ids.
+type Texter func(ctx context.Context, ids []int32) (string, error)
+
 // Spec says which requests a run shall send.
 type Spec struct {
 	Kind *Kind  // nil means the first of Kinds
@@ -37,7 +40,8 @@ type Spec struct {
 	TraceUnit time.Duration // of their timestamps; 0: told by their size
 	Vocab     int           // size of the server's vocabulary, 0 where not known
 	MaxLen    int           // context length of the server in tokens, 0 where not known
-	Count     Counter
+	Count     Counter       // of a chat, with its template
+	Text      Texter
 }
 
 // Open makes the source that s describes. The notes say what a reader of the
@@ -73,6 +77,9 @@ func (s Spec) check() error {
 			KindNames(func(k *Kind) bool { return k.Times }))
 	case !k.File && s.MaxLen > 0 && s.ISL+s.OSL > s.MaxLen:
 		return fmt.Errorf("ISL %d + OSL %d is more than the server's context of %d tokens", s.ISL, s.OSL, s.MaxLen)
+	case k.Texts && (s.Count == nil || s.Text == nil):
+		return fmt.Errorf("workload %s in a chat: token ids are sent as their text, and the server has no tokenizer "+
+			"for that (/tokenize and /detokenize): name the model's tokenizer.json with TOKENIZER", k)
 	case k.Counts == Needed && s.Count == nil:
 		return fmt.Errorf("workload %s: the server has no tokenizer to measure text with (/tokenize): name the "+
 			"model's tokenizer.json with TOKENIZER", k)

@@ -11,7 +11,12 @@ import (
 
 // RandomIDs is the kind of [Random] prompts.
 var RandomIDs = &Kind{Name: "random", What: "token ids", IDs: true, InWords: RandomText, Vocab: true,
-	Standard: true, Open: openRandom}
+	InChat: randomChat, Standard: true, Open: openRandom}
+
+// randomChat is random ids as a user's message: their text, as long with the chat's
+// template around it as ISL says.
+var randomChat = &Kind{Name: "random", What: "text of token ids", Vocab: true, Counts: Needed, Texts: true,
+	Standard: true, Open: newChat}
 
 func openRandom(_ context.Context, s Spec) (Source, []string, error) {
 	r := Random{N: s.N, ISL: s.ISL, OSL: s.OSL, RangeRatio: s.RangeRatio, Vocab: s.Vocab, Seed: s.Seed,

@@ -31,48 +31,79 @@ var fillers = []string{" a", " the", ".", " I", "a", "!", " 1", ","}
 // newText makes prompts of random words, each exactly as many tokens long as
 // the server counts.
 func newText(ctx context.Context, s Spec) (Source, []string, error) {
+	return measured(ctx, s, "text", func(g generator, i int) texter {
+		shared := prefixGenerator(s.Seed, i, s.Prefixes)
+		var own, common []string
+		// The first n words, of which the shared part is common.
+		return func(_ context.Context, n int) (string, error) {
+			pre := int(s.SharedPrefix * float64(n))
+			for len(common) < pre {
+				common = append(common, words[shared.below(len(words))])
+			}
+			for len(own) < n-pre {
+				own = append(own, words[g.below(len(words))])
+			}
+			return strings.Join(append(common[:pre:pre], own[:n-pre]...), " "), nil
+		}
+	})
+}
+
+// newChat makes prompts of the text of random ids. Text seldom is the same tokens
+// again, so that how many ids it takes is found out by counting.
+func newChat(ctx context.Context, s Spec) (Source, []string, error) {
+	low, high := Random{Vocab: s.Vocab}.IDs()
+	return measured(ctx, s, "random in a chat", func(g generator, i int) texter {
+		shared := prefixGenerator(s.Seed, i, s.Prefixes)
+		var own, common []int32
+		return func(ctx context.Context, n int) (string, error) {
+			pre := int(s.SharedPrefix * float64(n))
+			common = shared.ids(common, pre, low, high)
+			own = g.ids(own, n-pre, low, high)
+			return s.Text(ctx, append(common[:pre:pre], own[:n-pre]...))
+		}
+	})
+}
+
+// texter gives a text of n parts, which begins as those of fewer do.
+type texter func(ctx context.Context, n int) (string, error)
+
+// measured makes prompts out of texts, each exactly as many tokens long as the
+// server counts. text gives those of request i, and draws by g.
+func measured(ctx context.Context, s Spec, name string, text func(g generator, i int) texter) (Source, []string,
+	error) {
 	if s.ISL < 1 || s.OSL < 1 {
-		return nil, nil, fmt.Errorf("workload text: want an input and an output of at least one token")
+		return nil, nil, fmt.Errorf("workload %s: want an input and an output of at least one token", name)
 	}
 	if s.N == Endless {
-		return nil, nil, fmt.Errorf("workload text: every prompt is measured beforehand: give NUM_PROMPTS besides DURATION")
+		return nil, nil, fmt.Errorf("workload %s: every prompt is measured beforehand: give NUM_PROMPTS besides DURATION",
+			name)
 	}
 	all := make([]Request, s.N+s.WarmUp)
 	err := parallel(ctx, len(all), func(ctx context.Context, i int) error {
 		g := newGenerator(s.Seed, i-s.WarmUp)
 		want := g.length(s.ISL, s.RangeRatio)
 		out := g.length(s.OSL, s.RangeRatio)
-		text, err := exactText(ctx, s, g, i-s.WarmUp, want)
-		all[i] = Request{Text: text, TextLen: want, OutputLen: out}
+		exact, err := exactText(ctx, s.Count, text(g, i-s.WarmUp), want)
+		all[i] = Request{Text: exact, TextLen: want, OutputLen: out}
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("workload text: %w", err)
+		return nil, nil, fmt.Errorf("workload %s: %w", name, err)
 	}
 	return &dataset{requests: all[s.WarmUp:], n: s.N, warm: all[:s.WarmUp]}, nil, nil
 }
 
-// exactText is a text of exactly want tokens, by the server's count: words as
-// far as they go, and fillers for the rest.
-func exactText(ctx context.Context, s Spec, g generator, i, want int) (string, error) {
-	shared := prefixGenerator(s.Seed, i, s.Prefixes)
-	var own, common []string
-	// text is the first n words of which the shared part is common.
-	text := func(n int) string {
-		pre := int(s.SharedPrefix * float64(n))
-		for len(common) < pre {
-			common = append(common, words[shared.below(len(words))])
-		}
-		for len(own) < n-pre {
-			own = append(own, words[g.below(len(words))])
-		}
-		return strings.Join(append(common[:pre:pre], own[:n-pre]...), " ")
-	}
+// exactText is a text of exactly want tokens by count: parts of it as far as they
+// go, and fillers for the rest.
+func exactText(ctx context.Context, count Counter, text texter, want int) (string, error) {
 	const tries = 40
 	n, best, bestLen := want, "", 0
 	for range tries {
-		t := text(n)
-		have, err := s.Count(ctx, t)
+		t, err := text(ctx, n)
+		if err != nil {
+			return "", err
+		}
+		have, err := count(ctx, t)
 		if err != nil {
 			return "", err
 		}
@@ -85,7 +116,7 @@ func exactText(ctx context.Context, s Spec, g generator, i, want int) (string, e
 		if have < want && want-have < 8 {
 			break
 		}
-		// Step by what a word takes on average, at least one word.
+		// Step by what a part takes on average, at least one.
 		step := int(float64(want-have) * float64(n) / float64(max(have, 1)))
 		if step == 0 {
 			step = 1
@@ -107,7 +138,7 @@ func exactText(ctx context.Context, s Spec, g generator, i, want int) (string, e
 		}
 		grew := false
 		for _, f := range fillers {
-			have, err := s.Count(ctx, best+f)
+			have, err := count(ctx, best+f)
 			if err != nil {
 				return "", err
 			}
