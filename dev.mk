@@ -111,6 +111,10 @@ parity-client: $(PEERS) ## our figures beside those that vLLM's and SGLang's own
 	.venv-peers/bin/python scripts/peers/metrics.py harness/stats/testdata/parity/*.json.gz 2>/dev/null
 	$(GO) test ./harness/stats -count 1 -v -run '^TestSameNumbersAsVLLMAndSGLang$$'
 
+readers: $(PEERS) $(BIN) ## BATCH's result files through vLLM's plot and InferenceX's process_result.py (PROCESS_RESULT=FILE)
+	.venv-peers/bin/pip install -q matplotlib==3.11.2 pandas==3.1.1 seaborn==0.13.2 typing_extensions==4.16.0
+	PROCESS_RESULT='$(PROCESS_RESULT)' .venv-peers/bin/python scripts/peers/readers.py $(BIN) $(BATCH)
+
 import-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
 	.venv-peers/bin/python scripts/peers/samples.py $(BIN) harness/convert/testdata >/dev/null
 

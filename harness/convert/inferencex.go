@@ -71,6 +71,7 @@ func inferenceX(o object, h Hints) (*Imported, error) {
 		first(o.text("precision"), "unknown precision"))
 	r.Result.Notes = append(r.Result.Notes, on, "an aggregate does not tell how many tokens there were, how long the run "+
 		"took, nor how lengths were drawn: RANDOM_RANGE_RATIO 0.8 is the project's own rule unless given")
+	s.Power = o.power(gpus)
 	if doubt != "" {
 		r.Result.Notes = append(r.Result.Notes, doubt)
 	}
@@ -113,4 +114,24 @@ func (o object) layout() (gpus, decode int, doubt string) {
 	}
 	return p + d, d, fmt.Sprintf("its figures per GPU (input %.5g, output %.5g, all %.5g tok/s) do not fit %d "+
 		"GPUs for prefill and %d for decode", *input, *output, *total, p, d)
+}
+
+// power is a row's measured power; nil where it tells none.
+func (o object) power(gpus int) *stats.Power {
+	valid := o.number("power_valid")
+	if valid == nil {
+		return nil
+	}
+	p := &stats.Power{Valid: *valid == 1, From: "InferenceX", GPUs: gpus, Schema: o.int("power_metric_schema_version")}
+	if !p.Valid {
+		p.Reasons = []string{"the row says so (power_valid 0)"}
+		return p
+	}
+	p.AvgPowerW, p.AvgTotalPowerW = o.number("avg_power_w"), o.number("avg_total_gpu_power_w")
+	p.TotalEnergyJ, p.JoulesPerQuery = o.number("total_gpu_energy_j"), o.number("joules_per_successful_query")
+	p.JoulesPerInputToken, p.JoulesPerOutputToken = o.number("joules_per_input_token"), o.number("joules_per_output_token")
+	if p.JoulesPerTotalToken = o.number("joules_per_total_token"); p.JoulesPerTotalToken != nil && *p.JoulesPerTotalToken > 0 {
+		p.TokensPerSPerW = new(1 / *p.JoulesPerTotalToken)
+	}
+	return p
 }
