@@ -21,6 +21,9 @@ const (
 	Unresolved Verdict = "unresolved" // the requests do not suffice to say
 )
 
+// MissedReason begins the reason of a cell that FAILED for nothing but its limits.
+const MissedReason = "SLO missed: "
+
 // Judgement is a limit and what the requests say of it.
 type Judgement struct {
 	Limit    Limit    `json:"-"`

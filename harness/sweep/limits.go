@@ -40,7 +40,7 @@ func (sw *Sweep) judgeLimits(c matrix.Cell, r *batch.Result, rec *load.Recording
 	if missed == nil {
 		return nil
 	}
-	return errors.New("SLO missed: " + strings.Join(missed, ", "))
+	return errors.New(capacity.MissedReason + strings.Join(missed, ", "))
 }
 
 // probe is a cell that is measured until its limits are decided.
