@@ -98,7 +98,7 @@ leaves a batch folder, which the other commands read.`,
 		Title: "Read what was measured:"},
 		&cobra.Group{ID: "other", Title: "Further:"})
 	for group, cmds := range map[string][]*cobra.Command{
-		"measure": {runCommand(), estimateCommand(), searchCommand(), fetchCommand(), settingsCommand()},
+		"measure": {runCommand(), estimateCommand(), searchCommand(), tuneCommand(), fetchCommand(), settingsCommand()},
 		"read":    {compareCommand(), reportCommand(), exportCommand(), importCommand(), baselineCommand(), boardCommand()},
 		"other":   {engineCommand(), clientCommand()},
 	} {
@@ -107,6 +107,7 @@ leaves a batch folder, which the other commands read.`,
 			root.AddCommand(c)
 		}
 	}
+	root.AddCommand(keepCommand())
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")
 	return root

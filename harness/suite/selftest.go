@@ -43,7 +43,10 @@ func selfTest(ctx context.Context, p plan, line commandLine, begin time.Time, m 
 	if len(sel.cells) == 0 {
 		return m.Run()
 	}
-	code := run(ctx, set, sel, line, begin, m)
+	code, err := run(ctx, set, sel, line, begin, m)
+	if err != nil {
+		return refuseWith(ctx, set, err)
+	}
 	const says = "This was a small sweep to test the suite, and its batch is deleted. A real one: make bench " +
 		"(embedded engine), " +
 		"make perf BASE_URL=http://host:port, or go test -timeout 0 -run 'TestAccuracy|TestServing' -isl 1024 -osl 1024."

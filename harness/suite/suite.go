@@ -77,27 +77,33 @@ func Main(flags *flag.FlagSet, m Runner) int {
 	if len(sel.cells) == 0 || line.list != "" {
 		return m.Run()
 	}
-	return run(ctx, set, sel, line, begin, m)
+	code, err := run(ctx, set, sel, line, begin, m)
+	if err != nil {
+		return refuseWith(ctx, set, err)
+	}
+	return code
 }
 
-// run connects to the server and has the selected cells run on it.
-func run(ctx context.Context, set settings.Settings, sel selection, line commandLine, begin time.Time, m Runner) int {
+// run connects to the server, has the selected cells run on it and returns the exit
+// code. The error is why nothing could be run.
+func run(ctx context.Context, set settings.Settings, sel selection, line commandLine, begin time.Time,
+	m Runner) (int, error) {
 	tty, plain := progressOutput()
 	if err := accuracyReady(ctx, set); err != nil {
-		return refuseWith(ctx, set, err)
+		return 0, err
 	}
 	t, disconnect, err := connect(ctx, &set, plain)
 	if err != nil {
-		return refuseWith(ctx, set, err)
+		return 0, err
 	}
 	defer disconnect()
 	shards, err := sweep.JoinShards(ctx, set)
 	if err != nil {
-		return refuseWith(ctx, set, err)
+		return 0, err
 	}
 	watch, unwatch, err := watcher(set, t, tty, plain, sel.cells, line)
 	if err != nil {
-		return refuseWith(ctx, set, err)
+		return 0, err
 	}
 	defer unwatch()
 	config := sweep.Config{Settings: set, Target: t, Shards: shards, Watch: watch, Begin: begin,
@@ -105,12 +111,12 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if shards != nil {
 		defer shards.Leave()
 		if !shards.Place().Leads() {
-			return follow(ctx, config)
+			return follow(ctx, config), nil
 		}
 	}
 	if set.Estimate {
 		if err := estimate.Write(ctx, os.Stdout, t, set, sel.measured()); err != nil {
-			return refuseWith(ctx, set, err)
+			return 0, err
 		}
 		if o, err := sweep.AccuracyOptions(set); err == nil {
 			for _, f := range accuracy.Missing(o, t.Loopback) {
@@ -118,25 +124,25 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 					"fetch on a machine that has some.\n", f.Base, f.Size)
 			}
 		}
-		return 0
+		return 0, nil
 	}
 	budget := budget(ctx, t, set, sel, line, begin)
 	if err := budget.Fits(); err != nil {
-		return refuseWith(ctx, set, err)
+		return 0, err
 	}
 	sw, err := sweep.Open(config)
 	if err != nil {
-		return refuseWith(ctx, set, err)
+		return 0, err
 	}
 	board, err := openSubmissions(ctx, sel.mode, set)
 	if err != nil {
-		return refuseWith(ctx, set, errors.Join(err, sw.Close()))
+		return 0, errors.Join(err, sw.Close())
 	}
 	current = &session{ctx: ctx, sweep: sw, plan: sel.plan, budget: budget, count: line.count, board: board}
 	if line.bench != "" {
 		fmt.Print(figures.Units())
 	}
-	return finish(ctx, sw, line, m.Run())
+	return finish(ctx, sw, line, m.Run()), nil
 }
 
 // accuracyReady checks, before the server is waited for, that all is here that

@@ -178,3 +178,12 @@ func (p *Process) Stranger(port int) string {
 	}
 	return ""
 }
+
+// Listening names the processes that listen on a TCP port, as far as this one may
+// see them.
+func Listening(port int) (out []string) {
+	for _, pid := range listeners(port) {
+		out = append(out, name(pid))
+	}
+	return out
+}

@@ -1,6 +1,7 @@
 package tune
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,14 +45,26 @@ type Tried struct {
 
 var unsafe = regexp.MustCompile(`[^A-Za-z0-9=.+-]+`)
 
-// Create begins a recipe in a folder of its own below root. A folder of that very
-// second gets a number.
-func Create(root string, r *Recipe, port int, now time.Time) (*State, error) {
+// New is a recipe of which nothing was tried yet.
+func New(r *Recipe, port int, now time.Time) *State {
 	s := &State{Recipe: r.Name, Port: port, Time: now}
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return nil, err
+	for i, a := range r.Arms {
+		s.Arms = append(s.Arms, Tried{Arm: a, Folder: fmt.Sprintf("%02d_%s", i+1, short(a.Name))})
 	}
-	base := filepath.Join(root, fmt.Sprintf("tune_%s_%s", short(r.Name), now.Format("20060102_150405")))
+	return s
+}
+
+// Create makes the state a folder of its own below root, and keeps the text of its
+// recipe there. A folder of that very second gets a number.
+func (s *State) Create(root string, recipe []byte) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	name := "tune"
+	if s.Recipe != name {
+		name += "_" + short(s.Recipe)
+	}
+	base := filepath.Join(root, name+"_"+s.Time.Format("20060102_150405"))
 	s.Dir = base
 	err := os.Mkdir(s.Dir, 0o755)
 	for n := 2; errors.Is(err, fs.ErrExist) && n < 100; n++ {
@@ -59,15 +72,12 @@ func Create(root string, r *Recipe, port int, now time.Time) (*State, error) {
 		err = os.Mkdir(s.Dir, 0o755)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i, a := range r.Arms {
-		s.Arms = append(s.Arms, Tried{Arm: a, Folder: fmt.Sprintf("%02d_%s", i+1, short(a.Name))})
+	if err := renameio.WriteFile(filepath.Join(s.Dir, RecipeFile), recipe, 0o644); err != nil {
+		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(s.Dir, RecipeFile), r.Text, 0o644); err != nil {
-		return nil, err
-	}
-	return s, s.Save()
+	return s.Save()
 }
 
 // short is a name as part of a folder's name.
@@ -104,11 +114,14 @@ func Open(dir string) (*State, error) {
 
 // Save writes the state, whole or not at all.
 func (s *State) Save() error {
-	b, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // commands have < and > in them
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(s); err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(s.Dir, StateFile), append(b, '\n'), 0o644)
+	return renameio.WriteFile(filepath.Join(s.Dir, StateFile), b.Bytes(), 0o644)
 }
 
 // Path is the folder of an arm.

@@ -35,8 +35,8 @@ func (r Row) counts() bool {
 // keeps reports whether the cell keeps the limits of SLO, or of GOODPUT in most
 // requests; false where there are none.
 func (r Row) keeps() bool {
-	if js := r.Cell.Result.SLO; len(js) > 0 {
-		return r.counts() && !slices.ContainsFunc(js, capacity.Judgement.Missed)
+	if len(r.Cell.Result.SLO) > 0 { // which is a gate
+		return r.Cell.Status == batch.Passed
 	}
 	share := r.figure("slo_attainment")
 	return r.counts() && share != nil && *share >= enough
