@@ -43,6 +43,9 @@ fetch: ## the public data files that accuracy needs into CACHE_DIR, for a machin
 settings search estimate fetch: $(BIN)
 	@$(BIN) $@
 
+tune: $(BIN) ## many server commands, one Pareto table: RECIPE=tune.yaml, or RESUME=tune_… to go on
+	@$(BIN) tune $(if $(RESUME),-resume '$(RESUME)') $(if $(RECIPE),'$(RECIPE)')
+
 resume: ## go on with a batch: its cells that are not finished, or those that CONC names: BATCH=batch_…
 	@test -n '$(BATCH)' || { echo 'make resume: want a batch folder, as in make resume BATCH=batch_…' >&2; exit 2; }
 	@RESUME='$(BATCH)' $(RUN)

@@ -82,11 +82,14 @@ arms:
   - name: broken
     flags: {--no-such-flag: 1}
   - name: for an SLO
-    settings: {CONC: 2, SLO: "e2el:mean<60s"}`)
+    settings: {CONC: 2, SLO: "e2el:mean<60s"}
+  - name: for another
+    settings: {CONC: 2, SLO: "e2el:mean<0.001"}`)
 	exit, out := runTune(t, dir, "tune.yaml")
 	require.Equal(t, 1, exit, out)
-	assert.Regexp(t, `ISL 16, OSL 8: 5 cells of 4 commands\n +CONC +tok/s/GPU +tok/s/user +E2EL p50 \(ms\) +TTFT p99 \(ms\) +front +command\n`, out)
+	assert.Regexp(t, `ISL 16, OSL 8: 6 cells of 5 commands\n +CONC +tok/s/GPU +tok/s/user +E2EL p50 \(ms\) +TTFT p99 \(ms\) +front +command\n`, out)
 	assert.Regexp(t, `(?m)^ +[12] +\d.* (both|tok/s/user|E2EL)  (max-num-seqs=(1|64)|for an SLO)`, out, "a front")
+	assert.Regexp(t, `(?m)^ +2 +\d.*  for another: SLO missed`, out, "an answer, not a failure")
 	exact := regexp.QuoteMeta(fmt.Sprintf("(export PORT=%d; %s engine -port $PORT", port, command))
 	assert.Regexp(t, `(?m)^Lowest latency: .* at CONC [12], .* ms E2EL p50.*\n    `+exact, out)
 	assert.Regexp(t, `(?m)^Most throughput: .* at CONC [12], .* tok/s/GPU.*\n    `+exact, out)
@@ -95,7 +98,7 @@ arms:
 		`    \| inferbench engine: unknown flag: --no-such-flag .*\n    `+exact+`.* --no-such-flag 1\)$`, out)
 
 	s := tuned(t, dir)
-	for i, want := range []batch.Status{batch.Passed, batch.Passed, batch.Failed, batch.Passed} {
+	for i, want := range []batch.Status{batch.Passed, batch.Passed, batch.Failed, batch.Passed, batch.Passed} {
 		a := s.Arms[i]
 		assert.Equal(t, want, a.Status, a.Reason)
 		folders, err := s.Batches(a)
@@ -117,10 +120,10 @@ arms:
 	// Nothing is left to do but what FAILED.
 	exit, again := runTune(t, dir, "-resume", filepath.Base(s.Dir))
 	assert.Equal(t, 1, exit)
-	assert.Equal(t, out[strings.Index(out, "\nISL 16, OSL 8: 5 cells"):], again)
+	assert.Equal(t, out[strings.Index(out, "\nISL 16, OSL 8: 6 cells"):], again)
 	_, again = runTune(t, dir, "-resume", filepath.Base(s.Dir), "-failed")
-	assert.Contains(t, again, "\n[3/4] broken\n")
-	assert.NotContains(t, again, "\n[1/4]")
+	assert.Contains(t, again, "\n[3/5] broken\n")
+	assert.NotContains(t, again, "\n[1/5]")
 }
 
 // waitFor waits until a file with that pattern holds a text.

@@ -379,8 +379,12 @@ func (t *tuner) measure(ctx context.Context, a *tune.Tried, p *supervise.Process
 	}
 	for _, f := range folders {
 		for _, c := range f.Cells {
-			if c.Status != batch.Passed {
-				failed = append(failed, fmt.Sprintf("%s %s", c.Name(), c.Status))
+			if tune.Stands(c) {
+				continue
+			}
+			failed = append(failed, fmt.Sprintf("%s %s", c.Name(), c.Status))
+			if c.Result != nil && c.Result.Reason != "" {
+				failed[len(failed)-1] += ": " + c.Result.Reason
 			}
 		}
 	}

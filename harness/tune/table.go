@@ -26,10 +26,17 @@ type Row struct {
 // figure is a figure of the row by its key; nil where there is none.
 func (r Row) figure(key string) *float64 { return figures.ByKey(key).Of(r.Cell.Result) }
 
-// counts reports whether the cell's figures stand: it passed, or FAILED for nothing
-// but the limits of SLO.
-func (r Row) counts() bool {
-	return r.Cell.Status == batch.Passed || strings.HasPrefix(r.Cell.Result.Reason, capacity.MissedReason)
+// counts reports whether the cell's figures stand.
+func (r Row) counts() bool { return Stands(r.Cell) }
+
+// Stands reports whether a cell's figures stand: it passed, or it FAILED for nothing
+// but the limits of SLO, which here is an answer.
+func Stands(c batch.ReadCell) bool {
+	return c.Status == batch.Passed || missedSLO(c.Result)
+}
+
+func missedSLO(r *batch.Result) bool {
+	return r != nil && strings.HasPrefix(r.Reason, capacity.MissedReason)
 }
 
 // keeps reports whether the cell keeps the limits of SLO, or of GOODPUT in most
@@ -165,6 +172,9 @@ func writeRows(w io.Writer, rows []Row) {
 
 // standing is how a cell ended, where that is not simply PASSED.
 func standing(r *batch.Result) string {
+	if missedSLO(r) {
+		return ": SLO missed" + batch.InBrackets(r.Marks)
+	}
 	if word := r.Standing(); word != string(batch.Passed) {
 		return ": " + word
 	}
