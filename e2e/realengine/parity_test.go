@@ -24,7 +24,7 @@ import (
 	"inferbench/harness/workload"
 )
 
-var update = flag.Bool("update", false, "write docs/parity-vllm.md from this run")
+var update = flag.Bool("update", false, "write what is recorded from this run: docs/parity-vllm.md, testdata/vllm-wire.json")
 
 // The cell that both clients run, in turn, on one server.
 const (

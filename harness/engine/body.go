@@ -41,10 +41,10 @@ func readBody(r *http.Request, out any, keys ...string) (ids []int32, apiErr *ap
 		if errors.As(err, &wrong) {
 			return nil, badRequest(wrong.Field, "%s: a %s cannot be there", wrong.Field, wrong.Value)
 		}
-		return nil, badRequest("", "the request is not valid JSON: %v", err)
+		return nil, badRequest("body", "the request is not valid JSON: %v", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, badRequest("", "the request is not valid JSON: more follows its end")
+		return nil, badRequest("body", "the request is not valid JSON: more follows its end")
 	}
 	return ids, nil
 }

@@ -136,11 +136,13 @@ type chatFormat struct {
 }
 
 func (f *chatFormat) event(b []byte, j *job, from, to int, last bool) []byte {
+	vllm := f.x.e.cfg.Dialect == VLLM
 	if from == 0 && !j.form.began { // the role goes first, on its own, with the first token
 		j.form.began = true
 		b = append(b, f.chunk...)
 		b = strconv.AppendInt(b, int64(j.index), 10)
 		b = append(b, `,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`...)
+		b = appendNulls(b, vllm, "prompt_text", "prompt_token_ids")
 		b = f.usage(b, j, 0)
 		b = append(b, "}\n\n"...)
 	}
@@ -152,6 +154,8 @@ func (f *chatFormat) event(b []byte, j *job, from, to int, last bool) []byte {
 	b = f.logprobs(b, j, from, to)
 	b = append(b, `,"finish_reason":`...)
 	b = appendFinish(b, j, last)
+	b = appendNulls(b, vllm && last, "stop_reason")
+	b = appendNulls(b, vllm, "token_ids")
 	b = append(b, "}]"...)
 	b = f.usage(b, j, to)
 	return append(b, "}\n\n"...)
@@ -159,7 +163,7 @@ func (f *chatFormat) event(b []byte, j *job, from, to int, last bool) []byte {
 
 // usage appends an event's usage field, where there is one.
 func (f *chatFormat) usage(b []byte, j *job, made int) []byte {
-	return appendEventUsage(b, f.in.StreamOptions, j, made)
+	return f.x.appendEventUsage(b, f.in.StreamOptions, j, made)
 }
 
 func (f *chatFormat) tail(b []byte, jobs []*job) []byte {
@@ -167,6 +171,7 @@ func (f *chatFormat) tail(b []byte, jobs []*job) []byte {
 }
 
 func (f *chatFormat) whole() []byte {
+	vllm := f.x.e.cfg.Dialect == VLLM
 	b := append(f.x.start(nil, "chat.completion"), '[')
 	for i, j := range f.x.jobs {
 		if i > 0 {
@@ -176,14 +181,18 @@ func (f *chatFormat) whole() []byte {
 		b = strconv.AppendInt(b, int64(j.index), 10)
 		b = append(b, `,"message":{"role":"assistant","content":"`...)
 		b = j.appendText(b, len(j.out), true)
-		b = append(b, `","refusal":null},"logprobs":`...)
+		b = appendNulls(append(b, `","refusal":null`...), vllm, "annotations", "audio", "function_call", "reasoning")
+		b = append(b, `},"logprobs":`...)
 		b = f.logprobs(b, j, 0, len(j.out))
 		b = append(b, `,"finish_reason":`...)
 		b = appendFinish(b, j, true)
+		b = appendNulls(b, vllm, "stop_reason", "token_ids", "routed_experts")
 		b = append(b, '}')
 	}
 	b = append(b, `],"usage":`...)
-	return append(append(b, f.x.usage(f.in.choices(), f.x.jobs)...), '}')
+	b = append(b, f.x.usage(f.in.choices(), f.x.jobs, wholeChat)...)
+	b = appendNulls(b, vllm, "prompt_logprobs", "prompt_text", "prompt_token_ids")
+	return append(f.x.appendRest(b), '}')
 }
 
 // logprobs appends the chat API's logprobs object for the tokens from..to.

@@ -124,7 +124,7 @@ func (f *completionFormat) event(b []byte, j *job, from, to int, last bool) []by
 	b = append(b, f.eventHead...)
 	b = f.choice(b, j, from, to, last)
 	b = append(b, "}]"...)
-	b = appendEventUsage(b, f.in.StreamOptions, j, to)
+	b = f.x.appendEventUsage(b, f.in.StreamOptions, j, to)
 	return append(b, "}\n\n"...)
 }
 
@@ -161,6 +161,11 @@ func (f *completionFormat) choice(b []byte, j *job, from, to int, last bool) []b
 			b = appendIDs(append(b, `,"prompt_token_ids":`...), j.prompt)
 		}
 	}
+	if f.x.e.cfg.Dialect == VLLM {
+		b = appendNulls(b, !(last && j.stop != nil), "stop_reason")
+		b = appendNulls(b, !f.in.ReturnIDs, "token_ids")
+		b = appendNulls(b, !f.in.ReturnIDs || from > 0, "prompt_token_ids")
+	}
 	return b
 }
 
@@ -176,10 +181,12 @@ func (f *completionFormat) whole() []byte {
 		}
 		b = append(b, `{"index":`...)
 		b = f.choice(b, j, 0, len(j.out), true)
+		b = appendNulls(b, f.x.e.cfg.Dialect == VLLM, "prompt_logprobs", "routed_experts")
 		b = append(b, '}')
 	}
 	b = append(b, `],"usage":`...)
-	return append(append(b, f.x.usage(f.in.choices(), f.x.jobs)...), '}')
+	b = append(b, f.x.usage(f.in.choices(), f.x.jobs, wholeCompletion)...)
+	return append(f.x.appendRest(b), '}')
 }
 
 func (j *job) promptText() string {

@@ -90,8 +90,13 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 	c.mu.Unlock()
 	var b strings.Builder
 	model := fmt.Sprintf("model_name=%q", e.cfg.Model)
+	rank := `engine="0",` + model // vLLM names its one rank too
 	one := func(kind, name, help string, v any) {
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s{%s} %v\n", name, help, name, kind, name, model, v)
+		labels := model
+		if strings.HasPrefix(name, "vllm:") {
+			labels = rank
+		}
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s{%s} %v\n", name, help, name, kind, name, labels, v)
 	}
 	if e.cfg.Dialect != SGLang {
 		l := e.profile.Limits
@@ -120,18 +125,18 @@ func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(&b, "# HELP vllm:spec_decode_num_accepted_tokens_per_pos_total By the position of the guess.\n"+
 				"# TYPE vllm:spec_decode_num_accepted_tokens_per_pos_total counter\n")
 			for i, n := range g.spec.PerPosition {
-				fmt.Fprintf(&b, "vllm:spec_decode_num_accepted_tokens_per_pos_total{%s,position=\"%d\"} %d\n", model, i, n)
+				fmt.Fprintf(&b, "vllm:spec_decode_num_accepted_tokens_per_pos_total{%s,position=\"%d\"} %d\n", rank, i, n)
 			}
 		}
 		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n"+
 			"# TYPE vllm:request_success_total counter\n")
 		for _, reason := range []string{endAbort, endClosed, endLength, endStop} {
-			fmt.Fprintf(&b, "vllm:request_success_total{%s,finished_reason=%q} %d\n", model, reason, finished[reason])
+			fmt.Fprintf(&b, "vllm:request_success_total{%s,finished_reason=%q} %d\n", rank, reason, finished[reason])
 		}
-		ttft.write(&b, "vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.", model)
+		ttft.write(&b, "vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.", rank)
 		tpot.write(&b, "vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.",
-			model)
-		e2el.write(&b, "vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.", model)
+			rank)
+		e2el.write(&b, "vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.", rank)
 	}
 	if e.cfg.Dialect != VLLM {
 		one("gauge", "sglang:num_running_reqs", "Requests in the running batch.", g.running)

@@ -260,7 +260,7 @@ func TestOpenAIQueueLimit(t *testing.T) {
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		b, _ := io.ReadAll(resp.Body)
-		return strings.Contains(string(b), `vllm:num_requests_waiting{model_name="inferbench-ngram"} 1`)
+		return strings.Contains(string(b), `vllm:num_requests_waiting{engine="0",model_name="inferbench-ngram"} 1`)
 	}, 10*time.Second, time.Millisecond)
 	http.DefaultClient.CloseIdleConnections()
 	_, err := c.Completions.New(ctx, completionParams("The", 1))

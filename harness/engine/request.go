@@ -152,7 +152,7 @@ func (x *call) plan(prompts [][]int32, choices int, maxTokens *int, how *samplin
 		}
 		out, bad := x.e.room(len(p), maxTokens)
 		if bad == nil {
-			bad = checkIDs("prompt", p)
+			bad = checkIDs(p)
 		}
 		if bad != nil {
 			return bad
@@ -282,7 +282,7 @@ func (x *call) head(chunked bool, requestID string) []byte {
 
 // usage is OpenAI's usage object of some jobs. A prompt counts once, however
 // many choices it has.
-func (x *call) usage(choices int, jobs []*job) []byte {
+func (x *call) usage(choices int, jobs []*job, of usageOf) []byte {
 	prompt, completion, cached := 0, 0, 0
 	for i, j := range jobs {
 		if i%choices == 0 {
@@ -299,10 +299,15 @@ func (x *call) usage(choices int, jobs []*job) []byte {
 	case x.promptOnly:
 		completion = 0
 	}
-	b, _ := json.Marshal(map[string]any{ // ints cannot fail
+	details := map[string]any{"cached_tokens": cached}
+	out := map[string]any{
 		"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
-		"prompt_tokens_details": map[string]int{"cached_tokens": cached},
-	})
+		"prompt_tokens_details": details,
+	}
+	if x.e.cfg.Dialect == VLLM {
+		of.add(out, details, prompt-cached)
+	}
+	b, _ := json.Marshal(out) // ints cannot fail
 	return b
 }
 
@@ -323,17 +328,21 @@ func (x *call) start(b []byte, object string) []byte {
 func (x *call) appendTail(b []byte, object string, o *streamOptions, choices int, jobs []*job) []byte {
 	if o != nil && o.IncludeUsage && !x.fault.is("no-usage") {
 		b = append(x.start(append(b, "data: "...), object), `[],"usage":`...)
-		b = append(b, x.usage(choices, jobs)...)
-		b = append(b, "}\n\n"...)
+		of := streamedCompletion
+		if object == "chat.completion.chunk" {
+			of = streamedChat
+		}
+		b = append(b, x.usage(choices, jobs, of)...)
+		b = append(x.appendFingerprint(b), "}\n\n"...)
 	}
 	return append(b, "data: [DONE]\n\n"...)
 }
 
-// appendEventUsage appends the usage field of an event: null, or the tokens so
-// far where these were asked for.
-func appendEventUsage(b []byte, o *streamOptions, j *job, made int) []byte {
+// appendEventUsage appends the usage field of an event: null, which vLLM leaves
+// out, or the tokens so far where these were asked for.
+func (x *call) appendEventUsage(b []byte, o *streamOptions, j *job, made int) []byte {
 	switch {
-	case o == nil || !o.IncludeUsage:
+	case o == nil || !o.IncludeUsage, !o.ContinuousUsage && x.e.cfg.Dialect == VLLM:
 		return b
 	case !o.ContinuousUsage:
 		return append(b, `,"usage":null`...)

@@ -44,6 +44,10 @@ func (e *Engine) handler() http.Handler {
 		mux.HandleFunc("POST /flush_cache", e.flushCache)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if e.cfg.Dialect == VLLM {
+			notThere(mux, w, r)
+			return
+		}
 		writeError(w, &apiError{http.StatusNotFound, "NotFoundError", "there is no " + r.Method + " " + r.URL.Path, ""})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,11 +78,14 @@ func (e *Engine) authorized(r *http.Request) bool {
 }
 
 func (e *Engine) models(w http.ResponseWriter, _ *http.Request) {
-	answer(w, map[string]any{"object": "list", "data": []any{map[string]any{
-		"id": e.cfg.Model, "object": "model", "created": e.born.Unix(), "owned_by": "inferbench",
-		"root": e.cfg.Model, "parent": nil, "max_model_len": e.profile.MaxModelLen,
-		"meta": map[string]any{"n_vocab": vocab, "n_ctx_train": e.profile.MaxModelLen, "profile": e.profile.Name},
-	}}})
+	m := map[string]any{"id": e.cfg.Model, "object": "model", "created": e.born.Unix(), "owned_by": "inferbench",
+		"root": e.cfg.Model, "parent": nil, "max_model_len": e.profile.MaxModelLen}
+	if e.cfg.Dialect == VLLM {
+		m["permission"] = permission(e.born.Unix())
+	} else {
+		m["meta"] = map[string]any{"n_vocab": vocab, "n_ctx_train": e.profile.MaxModelLen, "profile": e.profile.Name}
+	}
+	answer(w, map[string]any{"object": "list", "data": []any{m}})
 }
 
 func (e *Engine) version(w http.ResponseWriter, _ *http.Request) {

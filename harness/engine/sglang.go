@@ -311,6 +311,10 @@ func (e *Engine) flushCache(w http.ResponseWriter, r *http.Request) {
 			writeError(w, badRequest("", "Flush cache failed: requests are running or waiting."))
 			return
 		}
+		if e.cfg.Dialect == VLLM {
+			answer(w, map[string]bool{"success": true})
+			return
+		}
 		_, _ = w.Write([]byte("Cache flushed.\nPlease check backend logs for more details. (When there are running or " +
 			"waiting requests, the operation will not be performed.)\n"))
 	case <-r.Context().Done():

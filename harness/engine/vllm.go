@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"inferbench/harness/engine/ngram"
@@ -61,7 +62,7 @@ func (e *Engine) detokenize(w http.ResponseWriter, r *http.Request) {
 		bad = e.checkModel(in.Model)
 	}
 	if bad == nil {
-		bad = checkIDs("tokens", ids)
+		bad = checkIDs(ids)
 	}
 	if bad != nil {
 		writeError(w, bad)
@@ -99,11 +100,83 @@ func (e *Engine) vllmConfig(w http.ResponseWriter, _ *http.Request) {
 	}})
 }
 
-func checkIDs(param string, ids []int32) *apiError {
+func checkIDs(ids []int32) *apiError {
 	for i, t := range ids {
 		if t < 0 || t >= vocab {
-			return badRequest(param, "token id %d (position %d) is out of vocabulary: ids are 0 to %d", t, i, vocab-1)
+			return badRequest("", "token id %d (position %d) is out of vocabulary: ids are 0 to %d", t, i, vocab-1)
 		}
 	}
 	return nil
+}
+
+// The keys that the real vLLM sends though they say nothing here, so that what is
+// read of it is read of the embedded engine in its dialect. They were recorded:
+// e2e/realengine/testdata/vllm-wire.json.
+
+// appendNulls appends keys with null, where they belong.
+func appendNulls(b []byte, where bool, keys ...string) []byte {
+	if where {
+		for _, k := range keys {
+			b = append(append(append(b, `,"`...), k...), `":null`...)
+		}
+	}
+	return b
+}
+
+// appendRest appends what follows the usage of a whole answer.
+func (x *call) appendRest(b []byte) []byte {
+	b = appendNulls(b, x.e.cfg.Dialect == VLLM, "service_tier", "kv_transfer_params", "ec_transfer_params", "metrics")
+	return x.appendFingerprint(b)
+}
+
+func (x *call) appendFingerprint(b []byte) []byte {
+	if x.e.cfg.Dialect != VLLM {
+		return b
+	}
+	return appendJSON(append(b, `,"system_fingerprint":`...), "inferbench-"+Version)
+}
+
+// usageOf is whose usage an object is.
+type usageOf int
+
+const (
+	streamedCompletion usageOf = iota
+	streamedChat
+	wholeCompletion
+	wholeChat
+)
+
+// add adds the keys of vLLM's usage; created is how many prompt tokens were not
+// in the cache.
+func (of usageOf) add(usage, details map[string]any, created int) {
+	switch of {
+	case wholeCompletion:
+		details["created_cache_tokens"] = nil
+	case streamedChat, wholeChat:
+		details["created_cache_tokens"] = created
+	}
+	if of == wholeCompletion || of == wholeChat {
+		details["multimodal_tokens"], usage["completion_tokens_details"] = nil, nil
+	}
+}
+
+// permission is what vLLM says that one may do with a model.
+func permission(created int64) []any {
+	return []any{map[string]any{"id": "modelperm-inferbench", "object": "model_permission", "created": created,
+		"allow_create_engine": false, "allow_sampling": true, "allow_logprobs": true, "allow_search_indices": false,
+		"allow_view": true, "allow_fine_tuning": false, "organization": "*", "group": nil, "is_blocking": false}}
+}
+
+// notThere answers for a page or a verb that there is not, as FastAPI does.
+func notThere(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	status := http.StatusNotFound
+	for _, verb := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = verb
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			status = http.StatusMethodNotAllowed
+		}
+	}
+	b, _ := json.Marshal(map[string]string{"detail": http.StatusText(status)}) // texts cannot fail
+	writeJSON(w, status, b)
 }

@@ -167,10 +167,10 @@ func TestCacheByTier(t *testing.T) {
 	assert.Equal(t, []int{0, 48, 0, 48}, []int{ask("a"), ask("a"), ask("b"), ask("a")}, "48: three full blocks of 16")
 	_, page := get(t, e.URL()+"/metrics")
 	for _, line := range []string{
-		`vllm:prefix_cache_queries_total{model_name="inferbench-ngram"} 240`,
-		`vllm:prefix_cache_hits_total{model_name="inferbench-ngram"} 48`,
-		`vllm:external_prefix_cache_queries_total{model_name="inferbench-ngram"} 192`,
-		`vllm:external_prefix_cache_hits_total{model_name="inferbench-ngram"} 48`,
+		`vllm:prefix_cache_queries_total{engine="0",model_name="inferbench-ngram"} 240`,
+		`vllm:prefix_cache_hits_total{engine="0",model_name="inferbench-ngram"} 48`,
+		`vllm:external_prefix_cache_queries_total{engine="0",model_name="inferbench-ngram"} 192`,
+		`vllm:external_prefix_cache_hits_total{engine="0",model_name="inferbench-ngram"} 48`,
 		`sglang:cached_tokens_total{model_name="inferbench-ngram",cache_source="device"} 48`,
 		`sglang:cached_tokens_total{model_name="inferbench-ngram",cache_source="host"} 48`,
 		`sglang:evicted_tokens_total{model_name="inferbench-ngram"} 96`,
