@@ -34,6 +34,9 @@ dist: ## the command as static binaries for Linux and macOS, with checksums, in 
 		$(GO) build -trimpath -ldflags '-s -w' -o dist/inferbench-$$p ./cmd/inferbench || exit; done
 	@cd dist && { sha256sum inferbench-* 2>/dev/null || shasum -a 256 inferbench-*; } > SHA256SUMS && cat SHA256SUMS
 
+precision: ## how soon PRECISION ends cells, and how often it is right, in virtual time; writes two tables of docs/search.md
+	$(GO) test -count 1 ./harness/stats -run TestPrecision -update
+
 soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/soak.md
 	SOAK=$${SOAK:-1h} CONC=$${CONC:-1024} SOAK_REPORT=$(CURDIR)/docs/soak.md $(GO) test -count 1 -timeout 0 -v ./e2e/soak
 

@@ -96,11 +96,45 @@ func TestSearchThatCannotBe(t *testing.T) {
 		"SLO is empty":        {"-isl", "16", "-osl", "8"},
 		"give ISL and OSL":    {"-slo", "ttft:p99<5"},
 		"CONC names the load": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-conc", "1,2"},
+		"leave PRECISION out": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-precision", "2%"},
 		"leave REQUEST_RATE":  {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-request-rate", "5"},
 		"no plan.json":        {"-resume", "nowhere", "-slo", "ttft:p99<5", "-isl", "16", "-osl", "8"},
 	} {
 		exit, out := search(t, t.TempDir(), args...)
 		assert.Equal(t, 2, exit, "%v", args)
+		assert.Contains(t, out, want)
+	}
+}
+
+// PRECISION ends a cell early, says what was reached, and marks it.
+func TestPrecisionEndsACell(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slower.json"), []byte(slower), 0o600))
+	exit, dir, out := finish(t, nil, "-isl", "16", "-osl", "8", "-conc", "2", "-precision", "50%", "-num-prompts", "2000", "-acc-task", "none",
+		"-engine-profile", filepath.Join(dir, "slower.json"))
+	require.Zero(t, exit, out)
+	r := result(t, dir, "result_isl16_osl8_conc2.json")
+	assert.Equal(t, "PASSED", r["status"])
+	assert.Contains(t, r["marks"], "precision")
+	p := r["precision"].(map[string]any)
+	assert.Equal(t, 0.5, p["asked"])
+	assert.LessOrEqual(t, p["reached"], 0.5)
+	assert.Less(t, p["stopped_after"], 2000.0)
+	n := r["successful_requests"].(float64)
+	assert.Equal(t, n, r["benchmark_args"].(map[string]any)["num_prompts"])
+	assert.Less(t, n, p["stopped_after"], "its first requests do not count")
+	assert.InEpsilon(t, r["total_generated_tokens"].(float64)/r["benchmark_duration"].(float64), r["output_throughput"], 1e-9)
+	assert.Contains(t, out, "PRECISION=50% ended it after ")
+
+	exit, _, out = finish(t, nil, append(small, "-precision", "1%", "-acc-task", "none")...)
+	require.Zero(t, exit, out)
+	assert.Contains(t, out, "PRECISION=1% was not reached: 4 requests are too few to tell")
+	for want, args := range map[string][]string{
+		"want a share such as 2%": {"-precision", "2"},
+		"leave REQUEST_RATE":      {"-precision", "2%", "-request-rate", "5"},
+	} {
+		exit, _, out = finish(t, nil, append(small, args...)...)
+		assert.Equal(t, 2, exit)
 		assert.Contains(t, out, want)
 	}
 }

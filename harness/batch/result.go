@@ -35,6 +35,8 @@ type Result struct {
 
 	SLO []capacity.Judgement `json:"slo,omitempty"` // the limits of SLO, and how they were kept
 
+	Precision *stats.Precision `json:"precision,omitempty"` // nil where the run went on to its last request
+
 	Args       Args                  `json:"benchmark_args"`
 	Baseline   *baselines.Comparison `json:"hardware_baseline,omitempty"` // and flat, see [baselines.Comparison.Flat]
 	Accuracy   json.RawMessage       `json:"accuracy"`
@@ -64,6 +66,7 @@ const (
 	ClientLimited  Mark = rules.ClientLimited  // the client, not the server, may have been the limit
 	HeldBack       Mark = "held_back"          // something before the server holds tokens back
 	WarmCache      Mark = rules.WarmCache      // prompts that share nothing came from the server's prefix cache
+	Precision      Mark = rules.Precision      // the run ended early, when its figures were precise enough
 	AccuracyNotRun Mark = rules.AccuracyNotRun // no accuracy was measured, or nothing judged it
 	Embedded       Mark = rules.Embedded       // measured on the suite's own engine
 	// the server accepts speculated tokens unseen, so its text is not the model's

@@ -128,8 +128,9 @@ func differences(a, b batch.Args) []difference {
 	add("dataset_name", a.DatasetName, b.DatasetName, true)
 	add("random_range_ratio", a.RandomRangeRatio, b.RandomRangeRatio, true)
 	add("request_rate", rate(a.RequestRate), rate(b.RequestRate), true)
-	// A run that a duration bounds sends as many as it can.
-	add("num_prompts", a.NumPrompts, b.NumPrompts, a.Settings["DURATION"] == "")
+	// A run that a duration bounds sends as many as it can, one that PRECISION ends as many as it must.
+	bound := func(a batch.Args) bool { return a.Settings["DURATION"] != "" || a.Settings["PRECISION"] != "" }
+	add("num_prompts", a.NumPrompts, b.NumPrompts, !bound(a) && !bound(b))
 	for _, name := range settings.TrafficNames() {
 		add(name, or(a.Settings[name], "default"), or(b.Settings[name], "default"), true)
 	}

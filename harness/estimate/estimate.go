@@ -15,6 +15,7 @@ import (
 	"inferbench/harness/matrix"
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
+	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
 
@@ -60,10 +61,12 @@ func Write(ctx context.Context, w io.Writer, t *server.Server, s settings.Settin
 	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(tab, "ISL\tOSL\tCONC\trequests\tabout\t\n")
-	var all time.Duration
+	var all, least time.Duration
 	for _, cell := range cells {
 		d := expected[cell]
 		all += d
+		least += min(d, time.Duration(float64(d)*(warmUpRounds+rounds(stats.LeastRequests(cell.Conc), cell.Conc))/
+			(warmUpRounds+rounds(cell.NumPrompts, cell.Conc))))
 		requests := fmt.Sprint(cell.NumPrompts)
 		if s.Endless() {
 			requests = "for " + s.Shape.Duration.String()
@@ -77,9 +80,22 @@ func Write(ctx context.Context, w io.Writer, t *server.Server, s settings.Settin
 	if s.Accuracy.Task != "none" {
 		accuracy = fmt.Sprintf("accuracy not counted: it is scored %d times (ACC_AT)", len(s.Accuracy.At.Scores(cells)))
 	}
-	_, err := fmt.Fprintf(w, "In all about %s on %s, %s.\n", all.Round(time.Second), t.Model, accuracy)
-	return err
+	if _, err := fmt.Fprintf(w, "In all about %s on %s, %s.\n", all.Round(time.Second), t.Model, accuracy); err != nil {
+		return err
+	}
+	if s.Shape.Precision > 0 {
+		_, err := fmt.Fprintf(w, "PRECISION=%g%% may end cells sooner: at the soonest after about %s in all.\n",
+			100*s.Shape.Precision, least.Round(time.Second))
+		return err
+	}
+	return nil
 }
+
+// warmUpRounds are those before the clock starts.
+const warmUpRounds = 2
+
+// rounds is how often all slots are filled.
+func rounds(prompts, conc int) float64 { return math.Ceil(float64(prompts) / float64(conc)) }
 
 // probeTokens is the output length of the probe: long enough for a mean time a
 // token, short enough to cost next to nothing.
@@ -114,12 +130,12 @@ const batchGrowth = 0.32
 func (p probe) cell(c matrix.Cell, t settings.Shape, endless bool) time.Duration {
 	one := p.ttft + time.Duration(c.OSL)*p.tpot
 	round := time.Duration(float64(one) * math.Pow(float64(c.Conc), batchGrowth))
-	all := round * time.Duration(math.Ceil(float64(c.NumPrompts)/float64(c.Conc)))
+	all := round * time.Duration(rounds(c.NumPrompts, c.Conc))
 	if t.Rate > 0 {
 		all = max(all, time.Duration(float64(c.NumPrompts)/t.Rate*float64(time.Second)))
 	}
 	if t.Duration > 0 && (endless || all > t.Duration) {
 		all = t.Duration + round
 	}
-	return 2*round + all
+	return warmUpRounds*round + all
 }

@@ -42,6 +42,7 @@ type Shape struct {
 	Uncapped   bool          // let a rate or a trace have more than CONC in flight
 	RampUp     time.Duration
 	Duration   time.Duration    // 0: as many requests as there are
+	Precision  float64          // ends a cell when its figures are known to ± this share; 0: at its last request
 	SLO        stats.SLO        // for goodput; nil: none
 	Limits     []capacity.Limit // that a cell must keep, or that a load is searched for; nil: none
 }
@@ -73,6 +74,11 @@ func (s Settings) checkTraffic() error {
 	case w.Prefixes > 1 && w.SharedPrefix == 0:
 		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave " +
 			"PREFIXES at 1")
+	case t.Precision > 0 && (t.Rate > 0 || t.Trace):
+		return errors.New("PRECISION ends a closed loop, whose throughput is the server's: leave REQUEST_RATE and " +
+			"TRACE out, or PRECISION")
+	case t.Precision > 0 && s.Shard.Count > 1:
+		return errors.New("PRECISION ends a cell by the requests of one client: leave SHARD out, or PRECISION")
 	case t.Uncapped && !t.Trace && t.Rate == 0:
 		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
 	}
@@ -255,6 +261,19 @@ func setBurstiness(s *Settings, v string) error {
 		return errors.New("want a number of 0.01 or more, or constant")
 	}
 	s.Shape.Burstiness = f
+	return nil
+}
+
+func setPrecision(s *Settings, v string) error {
+	number, percent := strings.CutSuffix(v, "%")
+	f, err := strconv.ParseFloat(number, 64)
+	if percent {
+		f /= 100
+	}
+	if err != nil || !(f > 0 && f <= 0.5) {
+		return errors.New("want a share such as 2%, above 0% and at most 50%")
+	}
+	s.Shape.Precision = f
 	return nil
 }
 

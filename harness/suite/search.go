@@ -105,6 +105,8 @@ func (s *searcher) prepare(set settings.Settings) error {
 		return errors.New("CONC names the load that a search begins with: give one, or none for 4")
 	case set.Shape.Rate > 0 || set.Shape.Trace:
 		return errors.New("a search varies CONC in a closed loop: leave REQUEST_RATE and TRACE out")
+	case set.Shape.Precision > 0:
+		return errors.New("a search ends each probe when its limits are decided: leave PRECISION out")
 	case set.Shard.Count > 1:
 		return errors.New("a search runs on one machine: leave SHARD out")
 	}

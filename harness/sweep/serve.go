@@ -108,7 +108,8 @@ type measured struct {
 	sum   stats.Summary   // of it
 	seen  *scrape.Report  // nil where the server shows no metrics
 	used  consumed
-	reset string // what became of the asked-for reset of the prefix cache
+	ends  *stats.Stopper // what PRECISION ends it by; nil for nothing
+	reset string         // what became of the asked-for reset of the prefix cache
 	notes []string
 }
 
@@ -123,6 +124,10 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 	var note string
 	if m.reset, note = sw.resetCache(ctx); note != "" {
 		m.notes = append(m.notes, note)
+	}
+	if shape := sw.Settings.Shape; shape.Precision > 0 && o.Enough == nil {
+		m.ends = &stats.Stopper{Conc: p.Cell.Conc, Most: src.Len(), Asked: shape.Precision}
+		o.Enough = m.ends.Enough
 	}
 	look, meter := sw.watchServer(ctx, &o), sw.watchPower(ctx, &o)
 	m.rec, err = sw.load(ctx, p, src, o)
@@ -140,7 +145,11 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 // describe fills a result with what was measured, and with what client and
 // server say of it: figures, the comparison with the baseline, marks, notes.
 func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err error) {
-	rec, sum := m.rec, m.sum
+	precise := m.steady(r)
+	rec, sum := m.rec, m.sum // of which power and the server's metrics are
+	if r.Precision != nil {
+		sum = rec.Summary(sw.Settings.Server.TP)
+	}
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
 	r.Args.NumPrompts = len(rec.Timings)
@@ -150,14 +159,15 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 		}
 	}
 	r.Notes = append(m.notes, rec.Notes...)
+	note(precise)
 	note(sw.inWords())
 	if n := len(rec.Timings); n < c.Conc && m.shape.Rate == 0 && !m.shape.Trace {
 		note(fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
 	sw.cacheOf(r, m.reset, m.seen)
 	sw.speculationOf(r, m.seen)
-	r.Notes = append(r.Notes, besideServer(m.seen, &sum, &rec.Audit)...)
-	note(otherRequests(m.seen, &sum))
+	r.Notes = append(r.Notes, besideServer(m.seen, &m.sum, &rec.Audit)...)
+	note(otherRequests(m.seen, &m.sum))
 	if rec.Audit.ClientLimited {
 		r.Mark(batch.ClientLimited)
 		note("client-limited, so these figures may be the client's: " + strings.Join(rec.Audit.Reasons, "; ") +
