@@ -88,10 +88,13 @@ type Engine struct {
 	loop     *loop
 	trace    *trace
 	counters counters
-	closed   context.Context // ends with Close
-	shut     context.CancelFunc
-	work     sync.WaitGroup // every goroutine that Close waits for
-	once     sync.Once
+
+	profiling atomic.Bool // between /start_profile and /stop_profile
+
+	closed context.Context // ends with Close
+	shut   context.CancelFunc
+	work   sync.WaitGroup // every goroutine that Close waits for
+	once   sync.Once
 }
 
 // views is the model as prefill and as decode steps see it.

@@ -23,6 +23,8 @@ func (e *Engine) handler() http.Handler {
 	mux.HandleFunc("PUT /inferbench/noise", e.putNoise)
 	mux.HandleFunc("POST /v1/completions", e.completions)
 	mux.HandleFunc("POST /v1/chat/completions", e.chat)
+	mux.HandleFunc("POST /start_profile", e.startProfile) // as both have it
+	mux.HandleFunc("POST /stop_profile", e.stopProfile)
 	if e.cfg.Dialect != SGLang {
 		mux.HandleFunc("GET /version", e.version)
 		mux.HandleFunc("POST /reset_prefix_cache", e.flushCache)

@@ -345,3 +345,19 @@ func FuzzCutIDs(f *testing.F) {
 		assert.True(t, json.Valid(rest), "%s", rest)
 	})
 }
+
+// One profile at a time.
+func TestTheProfilerStartsAndStops(t *testing.T) {
+	for _, d := range []Dialect{Both, VLLM, SGLang} {
+		e := start(t, Config{Dialect: d})
+		for _, c := range []struct {
+			path   string
+			status int
+		}{
+			{"/stop_profile", 400}, {"/start_profile", 200}, {"/start_profile", 400}, {"/stop_profile", 200}, {"/start_profile", 200},
+		} {
+			status, _ := post(t, e.URL()+c.path, "")
+			assert.Equal(t, c.status, status, c.path)
+		}
+	}
+}

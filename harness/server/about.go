@@ -165,7 +165,7 @@ const mostFlags = 200
 
 var (
 	telling = regexp.MustCompile(`(?i)cache|caching|radix|prefill|sched|mem_|memory|max_running|max_num|max_total|batch|attention|spec|draft|quant|dtype|` +
-		`parallel|_size$|simulate|synthetic|moe|expert|graph|decode|stream_interval|context|model_len|seq|disagg|overlap|backend|eager|n_ctx|slots`)
+		`parallel|_size$|simulate|synthetic|moe|expert|graph|decode|stream_interval|context|model_len|seq|disagg|overlap|backend|eager|n_ctx|slots|profiler_dir`)
 	secretFlag = regexp.MustCompile(`(?i)(^|_)(api_?)?keys?$|keyfile|secret|passw|credential|(^|_)tokens?$|bearer`)
 	login      = regexp.MustCompile(`://[^/@\s]+@`)
 )

@@ -45,6 +45,10 @@ type Dialect struct {
 	// cache; see [Server.ResetCache]. Left out, they are those of [OpenAI].
 	Resets []Reset
 
+	// Profiler says how it records where its time goes; see [Server.StartProfile].
+	// Left out, it is [OpenAI]'s.
+	Profiler *Profiler
+
 	// Metrics names the figures of its /metrics page.
 	Metrics scrape.Names
 }

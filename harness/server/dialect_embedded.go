@@ -8,6 +8,7 @@ var Embedded = &Dialect{
 	Name:     "embedded",
 	OwnedBy:  []string{"inferbench"},
 	Describe: (*Server).ownProfile,
+	Profiler: &Profiler{Needs: "nothing", Trace: "the engine's record of every request, GET /inferbench/trace"},
 }
 
 func (t *Server) ownProfile(ctx context.Context) {

@@ -10,6 +10,8 @@ var OpenAI = &Dialect{
 	Name:   "unknown",
 	Ways:   []Way{echo, generate},
 	Pages:  slices.Concat(sglangPages, vllmPages),
+	Profiler: &Profiler{Needs: "a profiler (vLLM: --profiler-config, SGLang has one always)",
+		Trace: "where the server was told to write it, on its machine"},
 }
 
 var echo = Way{Path: "/v1/completions", score: (*Scorer).echo, greedy: (*Scorer).greedyCompletion}

@@ -19,6 +19,8 @@ var SGLang = &Dialect{
 	Ways:    []Way{generate, echo},
 	Pages:   sglangPages,
 	Resets:  sglangResets,
+	Profiler: &Profiler{Needs: "its HTTP server, not behind a router",
+		Trace: "the folder in the server's SGLANG_TORCH_PROFILER_DIR, /tmp without one, on its machine"},
 	Metrics: scrape.Names{
 		Running:        []string{"sglang:num_running_reqs"},
 		Waiting:        []string{"sglang:num_queue_reqs"},

@@ -116,6 +116,7 @@ type Results struct {
 	GPUWatts         float64       // 0: not given
 	Power            Power         // how it is measured
 	Progress         string        // auto, live, lines or none
+	Profile          int           // requests that the server profiles after each cell; 0: none
 	ScrapeEvery      time.Duration // between looks at the server's metrics; 0: none
 	MetricsListen    string        // host:port of our own metrics; empty: none
 }

@@ -286,6 +286,10 @@ var groups = []group{
 		{Env: "SCRAPE_EVERY", Default: "1s", MayChange: true,
 			set:  span(func(s *Settings) *time.Duration { return &s.Results.ScrapeEvery }),
 			Help: "how often the server's own /metrics are read during a pass, for the report; 0s is never"},
+		{Env: "PROFILE", Default: "0", MayChange: true,
+			set: whole(0, func(s *Settings) *int { return &s.Results.Profile }),
+			Help: "requests that each cell that passed sends once more while the server's profiler runs (/start_profile, " +
+				"/stop_profile); no figure is of them, and the notes say where the trace lies"},
 		{Env: "METRICS_LISTEN", MayChange: true,
 			set: listen(func(s *Settings) *string { return &s.Results.MetricsListen }),
 			Help: "host:port on which a running sweep serves Prometheus metrics of itself, as 127.0.0.1:9464; none " +

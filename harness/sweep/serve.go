@@ -47,6 +47,7 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 	}
 	begin := readClocks()
 	r, rec := sw.run(ctx, pass{c, st.passes}, st.accuracy.Baseline)
+	sw.profile(ctx, pass{c, st.passes}, r)
 	st.passes++
 	took := time.Since(begin.monotonic)
 	if j := begin.jump(); j != "" {
