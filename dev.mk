@@ -16,6 +16,9 @@ engine-truth: ## write docs/engine-truth.md: what the client measured beside wha
 engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
 	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestManyStreamsAtOnce -update -v
 
+agents-cache: ## write docs/agents-cache.md: sessions on the embedded engine as its prefix cache shrinks
+	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestCacheCurve -update
+
 engine-noise: ## show how noise on the logits degrades the perplexity, and where the gate closes
 	@for n in 0 0.05 0.1 0.15 0.2 0.3 0.5 1; do printf 'ENGINE_NOISE=%s: ' $$n; \
 	ENGINE_NOISE=$$n MODE=acc ISL=1024 OSL=1024 CONC=4 BASE_URL=embedded RESULTS_DIR=$$(mktemp -d) $(GO) test -count 1 -v -run TestAccuracy . | sed -n 's/.*ATTR .* \(bits_per_byte\|byte_perplexity\|word_perplexity\|accuracy_validation\) /\1 /p' | tr '\n' ' '; echo; done
