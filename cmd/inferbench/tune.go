@@ -40,7 +40,6 @@ passed, 1 when one did not, 2 when nothing could be run. See docs/tune.md.`,
 
 // keepCommand is the process that ends a server when tune has ended.
 func keepCommand() *cobra.Command {
-	return &cobra.Command{Use: supervise.Word, Hidden: true, DisableFlagParsing: true, Run: func(_ *cobra.Command, args []string) {
-		os.Exit(supervise.Keep(args))
-	}}
+	return &cobra.Command{Use: supervise.Word, Hidden: true, DisableFlagParsing: true,
+		Run: func(_ *cobra.Command, args []string) { os.Exit(supervise.Keep(args)) }}
 }

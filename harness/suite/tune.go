@@ -342,7 +342,8 @@ func (t *tuner) start(ctx context.Context, a *tune.Tried) (*supervise.Process, e
 		shell = "bash"
 	}
 	a.Up = 0
-	return supervise.Start(supervise.Spec{Args: []string{shell, "-c", a.Command}, Env: env, Log: log, Secrets: t.logSecrets})
+	return supervise.Start(supervise.Spec{Args: []string{shell, "-c", a.Command}, Env: env, Log: log,
+		Secrets: t.logSecrets})
 }
 
 // measure waits for an arm's server and runs its sweep.

@@ -266,7 +266,8 @@ func setting(name string) error {
 		return fmt.Errorf("settings: %q: want a setting in capitals, as CONC", name)
 	case slices.Contains([]string{"BASE_URL", "PORT", "RESULTS_DIR", "RESUME", "ESTIMATE", "SHARD", "SHARD_DIR", "JUNIT",
 		"RESULT_FILENAME"}, name):
-		return fmt.Errorf("settings: %s is not an arm's to choose: tune says where each server is and where its results go", name)
+		return fmt.Errorf("settings: %s is not an arm's to choose: tune says where each server is and where its results go",
+			name)
 	}
 	return nil
 }
