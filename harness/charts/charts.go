@@ -12,5 +12,16 @@ import _ "embed"
 //go:embed chart.umd.min.js
 var JS string
 
+// DrawJS is what the pages with charts have in common, as the global charts. It goes
+// behind JS and before the page's own script.
+//
+//go:embed draw.js
+var DrawJS string
+
+// CSS is the look of those pages.
+//
+//go:embed page.css
+var CSS string
+
 // Version is the version of Chart.js that JS is.
 const Version = "4.6.1"

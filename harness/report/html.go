@@ -20,9 +20,6 @@ import (
 //go:embed page.html
 var pageHTML string
 
-//go:embed page.css
-var pageCSS string
-
 //go:embed page.js
 var pageJS string
 
@@ -104,7 +101,8 @@ func (r *Report) HTML() ([]byte, error) {
 		Report: r, When: r.Time.Format("2 Jan 2006 15:04:05"), Warnings: r.warnings(), BestLine: r.bestLine(),
 		CostNote:   r.costNote(),
 		Statistics: statistics, Failures: r.failures(), AuditRows: r.auditRows(), Data: r.data(),
-		Assets: assets{template.CSS(pageCSS), template.JS(charts.JS), template.JS(pageJS), charts.Version},
+		Assets: assets{template.CSS(charts.CSS), template.JS(charts.JS), template.JS(charts.DrawJS + pageJS),
+			charts.Version},
 	}
 	v.Table.Columns, v.Table.Rows = r.table()
 	v.Throttled = r.throttled()

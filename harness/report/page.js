@@ -3,90 +3,23 @@
 (function () {
   "use strict";
   const data = JSON.parse(document.getElementById("data").textContent);
-  const drawn = {};
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const palette = ["--s1", "--s2", "--s3", "--s4", "--s5"];
-  const dashes = [[], [7, 3], [2, 2]]; // colours come again, so their lines differ
-  const fmt = (v) => (v === null || v === undefined ? "–" : Number(v.toPrecision(4)).toLocaleString("en"));
-
-  function draw(id, config) {
-    const canvas = document.getElementById(id);
-    if (!canvas) return;
-    if (drawn[id]) drawn[id].destroy();
-    config.options = Object.assign({ responsive: true, maintainAspectRatio: false, animation: false }, config.options);
-    drawn[id] = new Chart(canvas, config);
-  }
-
-  // A chart without a point is not shown, nor a section without a chart: OSL 1
-  // has no gaps between tokens.
-  function show(id, some) {
-    const canvas = document.getElementById(id);
-    if (!canvas) return;
-    canvas.closest("figure").hidden = !some;
-    const section = canvas.closest("section");
-    section.hidden = !section.querySelector("figure:not([hidden])");
-    if (!some && drawn[id]) {
-      drawn[id].destroy();
-      delete drawn[id];
-    }
-  }
+  const { drawn, color, palette, dashes, fmt, draw, show, pointLabels, axis, legend, apart, spread } = charts;
   const absent = (id) => show(id, false);
 
-  // Writes each point's CONC beside it, and what it is best in, where there is
-  // room for that.
-  const pointLabels = {
-    id: "pointLabels",
-    afterDatasetsDraw(chart) {
-      const ctx = chart.ctx, area = chart.chartArea;
-      chart.data.datasets.forEach((set, i) => {
-        if (!set.labelled || !chart.isDatasetVisible(i)) return;
-        chart.getDatasetMeta(i).data.forEach((dot, k) => {
-          const p = set.data[k];
-          const best = data.best ? data.best.filter((b) => set.ours && b.conc === p.conc && set.bestKeys.includes(b.key)) : [];
-          const long = [p.conc].concat(best.map((b) => b.words)).join(", ");
-          ctx.save();
-          ctx.font = (best.length ? "600 " : "") + "12px system-ui, sans-serif";
-          ctx.fillStyle = set.borderColor;
-          ctx.textBaseline = "bottom";
-          const right = dot.x + 7 + ctx.measureText(long).width <= area.right;
-          const left = dot.x - 7 - ctx.measureText(long).width >= area.left;
-          ctx.textAlign = right || !left ? "left" : "right";
-          const text = right || left ? long : String(p.conc);
-          const y = Math.max(dot.y - 4, area.top + 12);
-          const x = ctx.textAlign === "left" ? dot.x + 7 : dot.x - 7;
-          ctx.strokeStyle = color("--card"); // lines behind the words would make them hard to read
-          ctx.lineWidth = 3;
-          ctx.strokeText(text, x, y);
-          ctx.fillText(text, x, y);
-          ctx.restore();
-        });
-      });
-    },
-  };
-
-  const axis = (text, more) => Object.assign({
-    title: { display: true, text: text, color: color("--dim") },
-    grid: { color: color("--line") }, ticks: { color: color("--dim"), maxRotation: 0, autoSkipPadding: 12 },
-  }, more);
-  const legend = (show) => ({ display: show, labels: { color: color("--text"), boxWidth: 18, boxHeight: 2 } });
-
-  // Whether the values above zero are more than so many times apart.
-  const apart = (values, times) => {
-    const some = values.filter((v) => v > 0);
-    return some.length > 0 && Math.max(...some) / Math.min(...some) > times;
-  };
-  // The scale that shows values this far apart: the embedded engine is a hundred
-  // times as fast as the hardware that it stands in for.
-  const spread = (values) => (apart(values, 30) ? { type: "logarithmic" } : { beginAtZero: true });
+  // What a cell that did not fail is best in, behind its CONC; nothing for most.
+  function bestIn(cell, key) {
+    const best = (data.best || []).filter((b) => b.conc === cell.conc && !cell.failed && ["tput_per_gpu", key].includes(b.key));
+    return best.length ? [cell.conc].concat(best.map((b) => b.words)).join(", ") : undefined;
+  }
 
   // A scatter of our cells, the baseline's curve, and a line along our front.
   function frontier(id, x, key, xTitle, unit) {
     const ours = data.cells.filter((c) => c.tput !== null && c[x] !== null)
-      .map((c) => ({ x: c[x], y: c.tput, conc: c.conc, front: c[x + "_front"], failed: c.failed }));
+      .map((c) => ({ x: c[x], y: c.tput, conc: c.conc, front: c[x + "_front"], failed: c.failed, long: bestIn(c, key) }));
     if (!ours.length) return absent(id);
     const sets = [{
       label: "this batch", data: ours.filter((p) => !p.failed), backgroundColor: color("--s1"), borderColor: color("--s1"),
-      pointRadius: 5, pointHoverRadius: 7, showLine: false, labelled: true, ours: true, bestKeys: ["tput_per_gpu", key],
+      pointRadius: 5, pointHoverRadius: 7, showLine: false, labelled: true,
     }, {
       label: "Pareto front", data: ours.filter((p) => p.front).sort((a, b) => a.x - b.x),
       borderColor: color("--s1"), borderDash: [6, 4], borderWidth: 1.5, pointRadius: 0, pointHitRadius: 0, showLine: true,
