@@ -251,9 +251,9 @@ func csvTable(t *testing.T, r *batch.Result) string {
 }
 
 func exported(t *testing.T, r *batch.Result) string {
-	e, err := metrics.Listen("127.0.0.1:0")
+	e, err := metrics.Start(metrics.Options{Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
-	defer e.Close()
+	defer e.Close(t.Context())
 	e.Ended(cell, r)
 	resp, err := http.Get(e.URL())
 	require.NoError(t, err)

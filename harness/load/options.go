@@ -45,6 +45,7 @@ type Options struct {
 	// OnProgress, where set, is told every ProgressEvery (default 250 ms) how
 	// the run stands, and once more at its end. It is called from one goroutine.
 	OnProgress    func(Progress)
+	LiveITL       bool // it is told the gaps between tokens too, which are many
 	ProgressEvery time.Duration
 }
 
@@ -61,7 +62,8 @@ type Progress struct {
 
 	Sessions *SessionProgress // nil where none are replayed
 
-	TTFTP50, TTFTP99 time.Duration // of the requests that succeeded so far; 0 while there are none
+	TTFT, TPOT, E2EL Spread // of the requests that succeeded so far; 0 while there are none
+	ITL              Spread // likewise, where LiveITL asks for it
 }
 
 // SessionProgress is how a replay of sessions stands.
@@ -69,6 +71,9 @@ type SessionProgress struct {
 	Ended   int
 	HitRate *float64 // share of the input tokens so far that came from the server's cache; nil where it does not tell
 }
+
+// Spread is the middle and the end of a latency.
+type Spread struct{ P50, P99 time.Duration }
 
 // Recording is what a run left behind.
 type Recording struct {

@@ -28,7 +28,7 @@ type phase struct {
 	duration  time.Duration // to the end of the last request
 	slots     []*slot
 	collector stats.Collector
-	ttft      *stats.Histogram // so far; nil where nobody is told of it
+	live      *latencies // so far; nil where nobody is told of them
 	notes     []string
 }
 
@@ -66,7 +66,7 @@ func (p *phase) execute(ctx context.Context) {
 		}
 		if p.opts.OnProgress != nil {
 			p.mu.Lock()
-			p.ttft = stats.NewHistogram()
+			p.live = newLatencies(p.opts.LiveITL)
 			p.mu.Unlock()
 			reporter.Go(func() { p.report(done) })
 		}
@@ -251,8 +251,8 @@ func (p *phase) send(ctx context.Context, s *slot, next prepared) stats.Timing {
 	if p.opts.Enough != nil && !p.count.enough.Load() {
 		p.count.enough.Store(p.opts.Enough(p.collector.Len(), p.collector.Timings))
 	}
-	if p.ttft != nil && t.Err == "" {
-		p.ttft.Record(t.TTFT())
+	if p.live != nil && t.Err == "" {
+		p.live.add(&t)
 	}
 	return t
 }
@@ -304,8 +304,8 @@ func (p *phase) progress() Progress {
 	for _, s := range p.slots {
 		out.OutputTokens += s.tokens.Load()
 	}
-	if p.ttft != nil && p.ttft.Len() > 0 {
-		out.TTFTP50, out.TTFTP99 = p.ttft.At(50), p.ttft.At(99)
+	if p.live != nil {
+		p.live.tell(&out)
 	}
 	return out
 }

@@ -290,8 +290,8 @@ func TestProgress(t *testing.T) {
 	require.NotEmpty(t, got)
 	assert.True(t, got[0].WarmUp)
 	last := got[len(got)-1]
-	assert.Positive(t, last.TTFTP50)
-	last.Elapsed, last.TTFTP50, last.TTFTP99 = 0, 0, 0
+	assert.Positive(t, last.TTFT.P50)
+	last.Elapsed, last.TTFT, last.TPOT, last.E2EL = 0, Spread{}, Spread{}, Spread{}
 	assert.Equal(t, Progress{Sent: 6, Done: 6, Total: 6, OutputTokens: 24}, last)
 	for _, p := range got {
 		assert.LessOrEqual(t, p.InFlight, 2)

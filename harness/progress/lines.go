@@ -68,8 +68,8 @@ func (l *Lines) Serving(c matrix.Cell, p load.Progress) {
 	if s := p.Elapsed.Seconds(); s > 0 {
 		rate = fmt.Sprintf(", %.0f output tok/s", float64(p.OutputTokens)/s)
 	}
-	if p.TTFTP50 > 0 {
-		rate += fmt.Sprintf(", TTFT p50 %.3g ms p99 %.3g ms so far", p.TTFTP50.Seconds()*1e3, p.TTFTP99.Seconds()*1e3)
+	if p.TTFT.P50 > 0 {
+		rate += fmt.Sprintf(", TTFT p50 %.3g ms p99 %.3g ms so far", p.TTFT.P50.Seconds()*1e3, p.TTFT.P99.Seconds()*1e3)
 	}
 	of := ""
 	if p.Total > 0 { // else only DURATION ends the run

@@ -232,8 +232,8 @@ func (l *Live) figuresLine(phase string) string {
 	}
 	// Failures come first, since a narrow terminal cuts the line's end off.
 	parts := []string{fmt.Sprintf("%d failed", p.Failed), fmt.Sprintf("%.0f output tok/s now", rate)}
-	if p.TTFTP50 > 0 {
-		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s", millis(p.TTFTP50), millis(p.TTFTP99)))
+	if p.TTFT.P50 > 0 {
+		parts = append(parts, fmt.Sprintf("TTFT p50 %s p99 %s", millis(p.TTFT.P50), millis(p.TTFT.P99)))
 	}
 	parts = append(parts, fmt.Sprintf("%d in flight", p.InFlight))
 	return strings.Join(parts, " · ") + sessions(p, " · ")

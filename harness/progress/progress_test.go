@@ -93,7 +93,7 @@ func TestLiveOnATerminal(t *testing.T) {
 		}, 20*time.Second, 20*time.Millisecond, "%q in %q", want, s.text())
 	}
 	shows(load.Progress{WarmUp: true, Done: 1, Total: 8, InFlight: 4, Elapsed: time.Second}, "isl=100/osl=100/conc=4 warm-up", "1/8 requests", "time left not known yet")
-	shows(load.Progress{Done: 50, Failed: 3, Total: 200, InFlight: 4, Elapsed: 10 * time.Second, OutputTokens: 5000, TTFTP50: 86 * time.Millisecond, TTFTP99: 201 * time.Millisecond},
+	shows(load.Progress{Done: 50, Failed: 3, Total: 200, InFlight: 4, Elapsed: 10 * time.Second, OutputTokens: 5000, TTFT: load.Spread{P50: 86 * time.Millisecond, P99: 201 * time.Millisecond}},
 		"benchmark", "50/200 requests, 30s left", "500 output tok/s now", "TTFT p50 86 ms p99 201 ms", "3 failed",
 		"sweep: 0 of 2 cells ended", "about 1m50s left")
 	shows(load.Progress{Done: 200, Failed: 3, Total: 200, Elapsed: 40 * time.Second, OutputTokens: 20000}, "200/200 requests, checking what was answered")
@@ -119,7 +119,7 @@ func TestLiveOnATerminal(t *testing.T) {
 func TestFailuresAreInSight(t *testing.T) {
 	live := New(Options{Cells: cells, Count: 1})
 	live.last = load.Progress{Done: 50, Failed: 1234, Total: 3200, InFlight: 1024, Elapsed: time.Second, OutputTokens: 1234567,
-		TTFTP50: 12345 * time.Millisecond, TTFTP99: 67890 * time.Millisecond}
+		TTFT: load.Spread{P50: 12345 * time.Millisecond, P99: 67890 * time.Millisecond}}
 	line := []rune(live.figuresLine("benchmark"))
 	assert.Contains(t, string(line[:min(len(line), 80)]), "1234 failed", string(line))
 }

@@ -118,7 +118,7 @@ type Results struct {
 	Progress         string        // auto, live, lines or none
 	Profile          int           // requests that the server profiles after each cell; 0: none
 	ScrapeEvery      time.Duration // between looks at the server's metrics; 0: none
-	MetricsListen    string        // host:port of our own metrics; empty: none
+	Metrics          Metrics
 }
 
 // Power says how the power of the server's GPUs is measured.
@@ -128,6 +128,17 @@ type Power struct {
 	URLs  []string // pages of DCGM exporters
 	GPUs  []string // that count, by index or UUID; none: all
 }
+
+// Metrics says where our own metrics go.
+type Metrics struct {
+	Listen    string        // host:port on which they are served; empty: nowhere
+	Linger    time.Duration // how long they stay up after the last cell
+	PushURL   string        // of a Pushgateway; empty: none
+	PushToken string        // bearer token for it, or user:password
+}
+
+// Asked reports whether they go anywhere.
+func (m Metrics) Asked() bool { return m.Listen != "" || m.PushURL != "" }
 
 // Board says which leaderboard is submitted to and with which tokens, and how
 // the board on this machine runs.

@@ -291,9 +291,18 @@ var groups = []group{
 			Help: "requests that each cell that passed sends once more while the server's profiler runs (/start_profile, " +
 				"/stop_profile); no figure is of them, and the notes say where the trace lies"},
 		{Env: "METRICS_LISTEN", MayChange: true,
-			set: listen(func(s *Settings) *string { return &s.Results.MetricsListen }),
+			set: listen(func(s *Settings) *string { return &s.Results.Metrics.Listen }),
 			Help: "host:port on which a running sweep serves Prometheus metrics of itself, as 127.0.0.1:9464; none " +
 				"serves none"},
+		{Env: "METRICS_LINGER", Default: "0s", MayChange: true,
+			set:  span(func(s *Settings) *time.Duration { return &s.Results.Metrics.Linger }),
+			Help: "how long METRICS_LISTEN stays up after the last cell, so that its figures are scraped too, as 30s"},
+		{Env: "METRICS_PUSH", MayChange: true, set: setMetricsPush,
+			Help: "address of a Prometheus Pushgateway that a running sweep pushes the same metrics to, as " +
+				"http://host:9091; a push that fails is a warning"},
+		{Env: "METRICS_PUSH_TOKEN", Secret: true,
+			set:  secret(func(s *Settings) *string { return &s.Results.Metrics.PushToken }),
+			Help: "bearer token for METRICS_PUSH, or user:password"},
 		{Env: "PROGRESS", Exported: true, Default: "auto", MayChange: true, set: setProgress,
 			Help: "how progress is shown: live (on the terminal), lines (every few seconds), none, or auto: live " +
 				"where there is a terminal"},

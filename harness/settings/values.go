@@ -102,6 +102,14 @@ func setBaseURL(s *Settings, v string) error {
 	return err
 }
 
+func setMetricsPush(s *Settings, v string) (err error) {
+	if u, err := url.Parse(v); err == nil && u.User != nil {
+		return errors.New("keep the password out of the address: it goes into METRICS_PUSH_TOKEN, as user:password")
+	}
+	s.Results.Metrics.PushURL, err = address(v)
+	return err
+}
+
 func setLeaderboardURL(s *Settings, v string) (err error) {
 	s.Board.URL, err = address(v)
 	return err

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -17,8 +18,9 @@ import (
 )
 
 // watcher is who is told what happens: whoever shows progress and, where
-// METRICS_LISTEN asks for it, the exporter of metrics. Call stop at the end.
-func watcher(set settings.Settings, t *server.Server, tty *os.File, plain io.Writer, cells []matrix.Cell,
+// METRICS_LISTEN or METRICS_PUSH asks for it, the exporter of metrics. Call stop at
+// the end; it lets the metrics stay up for METRICS_LINGER, or until ctx ends.
+func watcher(ctx context.Context, set settings.Settings, t *server.Server, tty *os.File, plain io.Writer, cells []matrix.Cell,
 	line commandLine) (w sweep.Watcher, stop func(), err error) {
 	if tty == nil && line.bench != "" {
 		// go test sends a test's standard error to its own output, where a line
@@ -28,14 +30,26 @@ func watcher(set settings.Settings, t *server.Server, tty *os.File, plain io.Wri
 	shown := progress.Choose(progress.Options{Way: set.Results.Progress, TTY: tty, Plain: plain, Cells: cells,
 		Count: line.count, Bench: line.bench != "",
 		Title: fmt.Sprintf("%s on %s %s, %s", t.Model, t.Dialect.Name, t.Version, t.Redact(t.BaseURL))})
-	if set.Results.MetricsListen == "" {
+	m := set.Results.Metrics
+	if !m.Asked() {
 		return shown, func() {}, nil
 	}
-	e, err := metrics.Listen(set.Results.MetricsListen)
+	client, err := server.Client(set.Server.CAFile)
 	if err != nil {
 		return nil, nil, err
 	}
-	return progress.All{shown, e}, func() { e.Close() }, nil
+	say := func(line string) { fmt.Fprintln(os.Stderr, "inferbench:", line) }
+	e, err := metrics.Start(metrics.Options{Listen: m.Listen, Linger: m.Linger, PushURL: m.PushURL, PushToken: m.PushToken,
+		Client: client, Warn: say})
+	if err != nil {
+		return nil, nil, err
+	}
+	return progress.All{shown, e}, func() {
+		if d := e.Lingers(); d > 0 && ctx.Err() == nil {
+			say(fmt.Sprintf("%s stays up for %s (METRICS_LINGER); Ctrl+C ends that", e.URL(), d))
+		}
+		e.Close(ctx)
+	}, nil
 }
 
 // progressOutput is where progress goes: the controlling terminal where there

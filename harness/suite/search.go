@@ -70,7 +70,7 @@ func Search(flags *flag.FlagSet, w io.Writer) int {
 		return refuseWith(ctx, set, err)
 	}
 	defer disconnect()
-	watch, unwatch, err := watcher(set, t, tty, plain, nil, commandLine{})
+	watch, unwatch, err := watcher(ctx, set, t, tty, plain, nil, commandLine{})
 	if err != nil {
 		return refuseWith(ctx, set, err)
 	}

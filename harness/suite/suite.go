@@ -101,7 +101,7 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if err != nil {
 		return 0, err
 	}
-	watch, unwatch, err := watcher(set, t, tty, plain, sel.cells, line)
+	watch, unwatch, err := watcher(ctx, set, t, tty, plain, sel.cells, line)
 	if err != nil {
 		return 0, err
 	}

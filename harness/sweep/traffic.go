@@ -54,6 +54,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
 				RampUp: shape.RampUp, Duration: shape.Duration, Trace: shape.Trace, Seed: w.Seed},
 			Chat: w.Chat, Temperature: w.Temperature, ExtraBody: w.ExtraBody, SLO: shape.SLO, Enough: enough,
+			LiveITL:    s.Results.Metrics.Asked(),
 			OnProgress: func(p load.Progress) { sw.Watch.Serving(c, p) }},
 	}
 }
