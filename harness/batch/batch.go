@@ -206,14 +206,17 @@ const rule = "============================================\n"
 func (b *Batch) summary(end string) string {
 	var w strings.Builder
 	h := b.header
-	fmt.Fprintf(&w, "Multi-Concurrency Test Results\nISL: %d, OSL: %d\nMode: %s\nTime: %s\n%s\n",
-		h.ISL, h.OSL, h.Mode, h.Time.Format(time.ANSIC), rule)
+	head, cells := fmt.Sprintf("ISL: %d, OSL: %d", h.ISL, h.OSL), fmt.Sprintf("ISL=%d OSL=%d", h.ISL, h.OSL)
+	if h.Scenario != "" {
+		head, cells = "Scenario: "+h.Scenario, "SCENARIO="+h.Scenario
+	}
+	fmt.Fprintf(&w, "Multi-Concurrency Test Results\n%s\nMode: %s\nTime: %s\n%s\n", head, h.Mode, h.Time.Format(time.ANSIC), rule)
 	for i, c := range h.Cells {
 		o, ok := b.done[c]
 		if !ok {
 			continue
 		}
-		fmt.Fprintf(&w, "[%d/%d] ISL=%d OSL=%d CONC=%d: %s", i+1, len(h.Cells), c.ISL, c.OSL, c.Conc, o.status)
+		fmt.Fprintf(&w, "[%d/%d] %s CONC=%d: %s", i+1, len(h.Cells), cells, c.Conc, o.status)
 		if o.status != Incomplete {
 			fmt.Fprintf(&w, " (%.0fs)", o.took.Seconds())
 		}

@@ -157,7 +157,7 @@ func (f *Folder) Same(g *Folder) bool {
 // name: RESULT_FILENAME may have named it.
 func (f *Folder) add(file string, r *Result) {
 	cell := matrix.Cell{
-		Combination: matrix.Combination{ISL: r.Args.RandomInputLen, OSL: r.Args.RandomOutputLen},
+		Combination: matrix.Combination{ISL: r.Args.RandomInputLen, OSL: r.Args.RandomOutputLen, Scenario: r.Args.Scenario},
 		Conc:        r.Args.MaxConcurrency, NumPrompts: r.Args.NumPrompts,
 	}
 	i := slices.IndexFunc(f.Cells, func(c ReadCell) bool {
@@ -187,8 +187,8 @@ func (f *Folder) Power(cell matrix.Cell) ([]byte, error) {
 }
 
 var (
-	lengths  = regexp.MustCompile(`^ISL: (\d+), OSL: (\d+)$`)
-	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] ISL=(\d+) OSL=(\d+) CONC=(\d+): (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
+	lengths  = regexp.MustCompile(`^(?:ISL: (\d+), OSL: (\d+)|Scenario: (\S+))$`)
+	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] (?:ISL=(\d+) OSL=(\d+)|SCENARIO=(\S+)) CONC=(\d+): (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
 )
 
 // parseSummary reads the text of a summary.txt.
@@ -206,7 +206,7 @@ func parseSummary(text string) (Summary, error) {
 			if m == nil {
 				return s, bad("ISL: n, OSL: n")
 			}
-			s.ISL, s.OSL = number(m[1]), number(m[2])
+			s.ISL, s.OSL, s.Scenario = number(m[1]), number(m[2]), m[3]
 		case strings.HasPrefix(line, "Mode: "):
 			s.Mode = strings.TrimPrefix(line, "Mode: ")
 		case strings.HasPrefix(line, "Time: "):
@@ -222,14 +222,15 @@ func parseSummary(text string) (Summary, error) {
 			}
 			s.Cells = number(m[2])
 			s.lines = append(s.lines, ReadCell{
-				Cell:   matrix.Cell{Combination: matrix.Combination{ISL: number(m[3]), OSL: number(m[4])}, Conc: number(m[5])},
-				Status: Status(m[6]), Took: time.Duration(number(m[7])) * time.Second,
+				Cell: matrix.Cell{Conc: number(m[6]),
+					Combination: matrix.Combination{ISL: number(m[3]), OSL: number(m[4]), Scenario: m[5]}},
+				Status: Status(m[7]), Took: time.Duration(number(m[8])) * time.Second,
 			})
 		case strings.HasPrefix(line, "Total tests: "):
 			s.Ended = true
 		}
 	}
-	if s.ISL == 0 {
+	if s.ISL == 0 && s.Scenario == "" {
 		return s, fmt.Errorf("line 2: the file is cut off")
 	}
 	return s, nil

@@ -24,6 +24,7 @@ const PlanName = "plan.json"
 type Plan struct {
 	ISL      int       `json:"isl"`
 	OSL      int       `json:"osl"`
+	Scenario string    `json:"scenario_name,omitempty"` // then ISL and OSL are 0
 	Mode     string    `json:"mode"`
 	Time     time.Time `json:"time"`
 	Conc     []int     `json:"conc"`     // of its cells, in order
@@ -60,7 +61,7 @@ type Server struct {
 func (p Plan) Cells() []matrix.Cell {
 	var out []matrix.Cell
 	for i, conc := range p.Conc {
-		c := matrix.Cell{Combination: matrix.Combination{ISL: p.ISL, OSL: p.OSL}, Conc: conc}
+		c := matrix.Cell{Combination: p.combination(), Conc: conc}
 		if i < len(p.Prompts) {
 			c.NumPrompts = p.Prompts[i]
 		}
@@ -69,11 +70,16 @@ func (p Plan) Cells() []matrix.Cell {
 	return out
 }
 
+func (p Plan) combination() matrix.Combination {
+	return matrix.Combination{ISL: p.ISL, OSL: p.OSL, Scenario: p.Scenario}
+}
+
 // WritePlan gives the batch its plan: what its header says, and on what it runs
 // and with what. From then on the plan is written with each summary.
 func (b *Batch) WritePlan(server Server, settings Settings, inputs map[string]string) error {
 	h := b.header
-	p := &Plan{ISL: h.ISL, OSL: h.OSL, Mode: h.Mode, Time: h.Time, Server: server, Settings: settings, Inputs: inputs}
+	p := &Plan{ISL: h.ISL, OSL: h.OSL, Scenario: h.Scenario, Mode: h.Mode, Time: h.Time, Server: server,
+		Settings: settings, Inputs: inputs}
 	for _, c := range h.Cells {
 		p.Conc, p.Prompts = append(p.Conc, c.Conc), append(p.Prompts, c.NumPrompts)
 	}
@@ -105,7 +111,7 @@ func (p Plan) summary() (s Summary, ok bool) {
 	if p.Outcomes == nil {
 		return s, false
 	}
-	s = Summary{Combination: matrix.Combination{ISL: p.ISL, OSL: p.OSL}, Mode: p.Mode, Time: p.Time.Local(),
+	s = Summary{Combination: p.combination(), Mode: p.Mode, Time: p.Time.Local(),
 		Cells: len(p.Conc), Ended: p.Ended}
 	for _, o := range p.Outcomes {
 		s.lines = append(s.lines, ReadCell{Cell: matrix.Cell{Combination: s.Combination, Conc: o.Conc},
@@ -128,7 +134,7 @@ func ReadPlan(dir string) (*Plan, error) {
 	if err := json.Unmarshal(text, p); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if p.ISL < 1 || p.OSL < 1 || len(p.Conc) == 0 || len(p.Conc) != len(p.Prompts) {
+	if p.Scenario == "" && (p.ISL < 1 || p.OSL < 1) || len(p.Conc) == 0 || len(p.Conc) != len(p.Prompts) {
 		return nil, fmt.Errorf("%s: it names no cells", file)
 	}
 	return p, nil

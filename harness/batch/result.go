@@ -36,6 +36,7 @@ type Result struct {
 	SLO []capacity.Judgement `json:"slo,omitempty"` // the limits of SLO, and how they were kept
 
 	Precision *stats.Precision `json:"precision,omitempty"` // nil where the run went on to its last request
+	Scenario  *Scenario        `json:"scenario,omitempty"`  // by which rules sessions were replayed; nil where none were
 
 	Args       Args                  `json:"benchmark_args"`
 	Baseline   *baselines.Comparison `json:"hardware_baseline,omitempty"` // and flat, see [baselines.Comparison.Flat]
@@ -55,6 +56,14 @@ type Result struct {
 	// they are null. Source is what that file holds, under its own keys.
 	NotTold []string        `json:"not_told,omitempty"`
 	Source  json.RawMessage `json:"source,omitempty"`
+}
+
+// Scenario is by which rules sessions were replayed.
+type Scenario struct {
+	Name    string   `json:"name"`
+	Valid   *bool    `json:"valid"`             // by the rules of the scenario; null where it has none
+	Reasons []string `json:"reasons,omitempty"` // why it is not valid
+	Rules   any      `json:"rules"`             // as they were applied
 }
 
 // Mark is a word that stands in a result, the tables and a board's row: the
@@ -113,6 +122,7 @@ type Args struct {
 	Endpoint         string          `json:"endpoint"`
 	DatasetName      string          `json:"dataset_name"`
 	DatasetPath      string          `json:"dataset_path,omitempty"`
+	Scenario         string          `json:"scenario,omitempty"` // whose sessions were replayed; then the lengths are 0
 	RandomInputLen   int             `json:"random_input_len"`
 	RandomOutputLen  int             `json:"random_output_len"`
 	RandomRangeRatio float64         `json:"random_range_ratio"`

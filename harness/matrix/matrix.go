@@ -13,9 +13,11 @@ import (
 )
 
 // Combination is one pair of lengths: ISL input tokens and OSL output tokens a
-// request. The cells of a combination share a batch folder and a leaderboard.
+// request; or a scenario, whose sessions have lengths of their own. The cells of a
+// combination share a batch folder and a leaderboard.
 type Combination struct {
 	ISL, OSL int
+	Scenario string // then ISL and OSL are 0
 }
 
 // Cell is one configuration of a combination: CONC requests in flight,
@@ -28,7 +30,7 @@ type Cell struct {
 
 // Standard are the combinations that have hardware baselines and public
 // leaderboards, in the order in which they run.
-var Standard = []Combination{{1024, 1024}, {1024, 8192}, {8192, 1024}}
+var Standard = []Combination{{ISL: 1024, OSL: 1024}, {ISL: 1024, OSL: 8192}, {ISL: 8192, OSL: 1024}}
 
 // Concurrencies are the CONC values of a full sweep, in order.
 var Concurrencies = []int{4, 8, 16, 32, 64}
@@ -43,24 +45,46 @@ func (c Combination) IsStandard() bool {
 	return false
 }
 
-// String is the pair as a person writes it: (1024,8192).
-func (c Combination) String() string { return fmt.Sprintf("(%d,%d)", c.ISL, c.OSL) }
+// String is the combination as a person writes it: (1024,8192), or a scenario's name.
+func (c Combination) String() string {
+	if c.Scenario != "" {
+		return c.Scenario
+	}
+	return fmt.Sprintf("(%d,%d)", c.ISL, c.OSL)
+}
 
-// Name is the combination as a file-name part: isl1024_osl8192.
+// Title is the combination as a head line has it: ISL 1024, OSL 8192, or scenario
+// agentx.
+func (c Combination) Title() string {
+	if c.Scenario != "" {
+		return "scenario " + c.Scenario
+	}
+	return fmt.Sprintf("ISL %d, OSL %d", c.ISL, c.OSL)
+}
+
+// Name is the combination as a file-name part: isl1024_osl8192, or a scenario's name.
 func (c Combination) Name() string {
+	if c.Scenario != "" {
+		return c.Scenario
+	}
 	return fmt.Sprintf("isl%d_osl%d", c.ISL, c.OSL)
 }
 
-// Name is the cell's sub-test name, isl=1024/osl=1024/conc=16: the key=value
-// form is what lets benchstat group by -col /conc.
+// Name is the cell's sub-test name, isl=1024/osl=1024/conc=16 or
+// scenario=agentx/conc=16: the key=value form is what lets benchstat group by -col
+// /conc.
 func (c Cell) Name() string {
+	if c.Scenario != "" {
+		return fmt.Sprintf("scenario=%s/conc=%d", c.Scenario, c.Conc)
+	}
 	return fmt.Sprintf("isl=%d/osl=%d/conc=%d", c.ISL, c.OSL, c.Conc)
 }
 
 // String is the cell's [Cell.Name].
 func (c Cell) String() string { return c.Name() }
 
-// FileName is the cell's result file: result_isl1024_osl1024_conc16.json.
+// FileName is the cell's result file: result_isl1024_osl1024_conc16.json, or
+// result_agentx_conc16.json.
 func (c Cell) FileName() string {
 	return fmt.Sprintf("result_%s_conc%d.json", c.Combination.Name(), c.Conc)
 }
@@ -73,14 +97,18 @@ type Selection struct {
 	ISL, OSL   int
 	Conc       []int
 	NumPrompts Prompts // instead of the rule of [NumPrompts]
+	Scenario   string  // in place of pairs of lengths
 }
 
 // Combinations lists the combinations a selection covers. ISL or OSL alone
 // selects the standard rows that match; both together allow any pair. It is
 // empty when ISL or OSL alone matches no standard row.
 func (s Selection) Combinations() []Combination {
+	if s.Scenario != "" {
+		return []Combination{{Scenario: s.Scenario}}
+	}
 	if s.ISL != 0 && s.OSL != 0 {
-		return []Combination{{s.ISL, s.OSL}}
+		return []Combination{{ISL: s.ISL, OSL: s.OSL}}
 	}
 	var out []Combination
 	for _, c := range Standard {
@@ -99,7 +127,11 @@ func (s Selection) Cells(c Combination) []Cell {
 	}
 	out := make([]Cell, 0, len(concs))
 	for _, conc := range concs {
-		out = append(out, Cell{Combination: c, Conc: conc, NumPrompts: s.NumPrompts.Of(c.OSL, conc)})
+		cell := Cell{Combination: c, Conc: conc}
+		if c.Scenario == "" { // a scenario's requests are those of its sessions
+			cell.NumPrompts = s.NumPrompts.Of(c.OSL, conc)
+		}
+		out = append(out, cell)
 	}
 	return out
 }

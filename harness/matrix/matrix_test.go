@@ -15,10 +15,11 @@ func TestSelection(t *testing.T) {
 		cells int
 	}{
 		{"nothing given", Selection{}, Standard, 5},
-		{"isl alone", Selection{ISL: 1024}, []Combination{{1024, 1024}, {1024, 8192}}, 5},
-		{"osl alone", Selection{OSL: 1024}, []Combination{{1024, 1024}, {8192, 1024}}, 5},
-		{"custom pair, one conc", Selection{ISL: 5, OSL: 7, Conc: []int{3}}, []Combination{{5, 7}}, 1},
+		{"isl alone", Selection{ISL: 1024}, []Combination{{ISL: 1024, OSL: 1024}, {ISL: 1024, OSL: 8192}}, 5},
+		{"osl alone", Selection{OSL: 1024}, []Combination{{ISL: 1024, OSL: 1024}, {ISL: 8192, OSL: 1024}}, 5},
+		{"custom pair, one conc", Selection{ISL: 5, OSL: 7, Conc: []int{3}}, []Combination{{ISL: 5, OSL: 7}}, 1},
 		{"no such row", Selection{ISL: 5}, nil, 0},
+		{"a scenario", Selection{Scenario: "agentx", Conc: []int{3, 4}}, []Combination{{Scenario: "agentx"}}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pairs := c.sel.Combinations()
@@ -54,7 +55,7 @@ func TestParsePrompts(t *testing.T) {
 		}
 		assert.Equal(t, text != "", p.Given())
 		var got []int
-		for _, c := range (Selection{NumPrompts: p}).Cells(Combination{1024, 8192}) {
+		for _, c := range (Selection{NumPrompts: p}).Cells(Combination{ISL: 1024, OSL: 8192}) {
 			got = append(got, c.NumPrompts)
 		}
 		assert.Equal(t, want, got, text)
@@ -66,10 +67,18 @@ func TestParsePrompts(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	c := Cell{Combination{1024, 8192}, 16, 320}
+	c := Cell{Combination{ISL: 1024, OSL: 8192}, 16, 320}
 	assert.Equal(t, "isl=1024/osl=8192/conc=16", c.Name())
 	assert.Equal(t, "result_isl1024_osl8192_conc16.json", c.FileName())
 	assert.Equal(t, "isl=1024/osl=8192/conc=16 of (1024,8192)", fmt.Sprintf("%v of %v", c, c.Combination))
+	assert.Equal(t, "ISL 1024, OSL 8192", c.Title())
 	assert.True(t, c.IsStandard())
-	assert.False(t, Combination{1, 2}.IsStandard())
+	s := Cell{Combination: Combination{Scenario: "agentx"}, Conc: 16}
+	assert.Equal(t, "scenario=agentx/conc=16", s.Name())
+	assert.Equal(t, "result_agentx_conc16.json", s.FileName())
+	assert.Equal(t, "verdict_agentx_conc16.json", s.VerdictName())
+	assert.Equal(t, "agentx, scenario agentx", fmt.Sprintf("%v, %s", s.Combination, s.Title()))
+	assert.False(t, s.IsStandard())
+	assert.Zero(t, Selection{Scenario: "agentx"}.Cells(s.Combination)[0].NumPrompts)
+	assert.False(t, Combination{ISL: 1, OSL: 2}.IsStandard())
 }

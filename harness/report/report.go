@@ -68,8 +68,8 @@ type Report struct {
 
 // Head is what is common to a batch's cells.
 type Head struct {
+	matrix.Combination
 	Dir, Mode string
-	ISL, OSL  int
 	Time      time.Time
 	Model     string
 	Backend   string
@@ -127,7 +127,7 @@ func Read(dir string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := Head{Dir: dir, Mode: f.Summary.Mode, ISL: f.Summary.ISL, OSL: f.Summary.OSL, Time: f.Summary.Time}
+	head := Head{Dir: dir, Mode: f.Summary.Mode, Combination: f.Summary.Combination, Time: f.Summary.Time}
 	r := &Report{Head: head, Options: o, folder: f}
 	counts := map[batch.Status]int{}
 	for _, c := range f.Cells {

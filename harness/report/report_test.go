@@ -284,7 +284,7 @@ func TestDamagedFilesBesideTheResults(t *testing.T) {
 // A baseline that is named by a path is on no list: its points are the results'.
 func TestCurveOfABaselineOfOnesOwn(t *testing.T) {
 	e2e, user, tput := 100.0, 50.0, 300.0
-	r := &Report{Head: Head{ISL: 64, OSL: 32}}
+	r := &Report{Head: Head{Combination: matrix.Combination{ISL: 64, OSL: 32}}}
 	for _, conc := range []int{4, 8, 4} {
 		r.baseline(matrix.Cell{Combination: matrix.Combination{ISL: 64, OSL: 32}, Conc: conc},
 			&baselines.Comparison{Name: "mine", Hardware: "Mine", MedianE2E: &e2e, Interactivity: &user, TputPerGPU: &tput, Differences: []string{"d"}})

@@ -169,7 +169,7 @@ func (r *Report) failed(c Cell) string {
 // must be known before a figure is quoted.
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "### %s, ISL %d, OSL %d: %s\n\n", escape(orUnknown(r.Model, "no model")), r.ISL, r.OSL,
+	fmt.Fprintf(&b, "### %s, %s: %s\n\n", escape(orUnknown(r.Model, "no model")), r.Title(),
 		strings.Join(r.Counts, ", "))
 	fmt.Fprintf(&b, "%s · mode %s · %s · %s\n\n", escape(orUnknown(r.Backend, "unknown server")), escape(r.Mode),
 		r.Time.Format("2006-01-02 15:04"), escape(r.Dir))

@@ -412,10 +412,10 @@ func TestRules(t *testing.T) {
 
 func TestSelect(t *testing.T) {
 	traces := []session.Trace{chain("a", 1, 0), chain("long", 9, 0), chain("b", 2, 0), chain("c", 2, 0)}
-	fit, tooLong := session.Select(traces, 20, 2)
+	fit, tooLong := session.Rules{Context: 20, Traces: 2}.Select(traces)
 	assert.Equal(t, 1, tooLong)
 	assert.Equal(t, []string{"a", "b"}, []string{fit[0].ID, fit[1].ID})
-	fit, tooLong = session.Select(traces, 0, 0)
+	fit, tooLong = session.Rules{}.Select(traces)
 	assert.Len(t, fit, 4)
 	assert.Zero(t, tooLong)
 }

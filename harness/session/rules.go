@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,9 @@ type Rules struct {
 	Lanes int // sessions that are live at a time, their sub-agents not counted
 	Seed  int64
 	Run   string // what marks and ids of sessions are made from, besides their place: one run, one text
+
+	Context int // traces that have a turn of more tokens than this are left out; 0: none
+	Traces  int // so many of the others are used, the first ones; 0: all
 
 	Duration time.Duration // no turn is sent later
 	Sessions int           // no further session is begun once there were so many; 0: one of each trace, without a Duration
@@ -31,6 +35,18 @@ type Rules struct {
 	Live       bool          // the server's own answers stand in the history, in place of the recorded ones
 }
 
+// MarshalJSON writes the rules with their units: s for times, and what is switched off
+// as 0 or false.
+func (r Rules) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"lanes": r.Lanes, "seed": r.Seed, "run": r.Run, "context": r.Context, "traces": r.Traces,
+		"duration_s": r.Duration.Seconds(), "sessions": r.Sessions, "entry": [2]float64{r.EnterFrom, r.EnterTo},
+		"primers": r.Primers, "warmup_requests_per_lane": r.WarmUp, "system_idle_cap_s": r.SystemIdle.Seconds(),
+		"tree_idle_cap_s": r.TreeIdle.Seconds(), "cache_bust_marker": r.Mark, "failed_request_threshold": r.ErrorShare,
+		"live_answers": r.Live,
+	})
+}
+
 // Check says what is wrong with rules, if anything.
 func (r Rules) Check() error {
 	switch {
@@ -38,7 +54,7 @@ func (r Rules) Check() error {
 		return errors.New("want at least one session at a time")
 	case !(r.EnterFrom >= 0 && r.EnterFrom <= r.EnterTo && r.EnterTo <= 1):
 		return fmt.Errorf("sessions cannot be entered from %v to %v of their time: want 0 to 1", r.EnterFrom, r.EnterTo)
-	case r.Duration < 0 || r.Sessions < 0 || r.WarmUp < 0 || r.SystemIdle < 0 || r.TreeIdle < 0:
+	case r.Context < 0 || r.Traces < 0 || r.Duration < 0 || r.Sessions < 0 || r.WarmUp < 0 || r.SystemIdle < 0 || r.TreeIdle < 0:
 		return errors.New("a rule below 0")
 	case !(r.ErrorShare >= 0 && r.ErrorShare <= 1):
 		return fmt.Errorf("a share of errors of %v: want 0 to 1", r.ErrorShare)
@@ -49,27 +65,25 @@ func (r Rules) Check() error {
 // AgentX are the rules of InferenceX's agentic scenario, as agentx-harness 1.0.12 has
 // them, for so many lanes.
 func AgentX(lanes int) Rules {
-	return Rules{Lanes: lanes, Seed: 42, Duration: time.Hour, EnterFrom: 0.25, EnterTo: 0.75, Primers: true, WarmUp: 10,
+	return Rules{Lanes: lanes, Seed: 42, Traces: 393, Duration: time.Hour, EnterFrom: 0.25, EnterTo: 0.75, Primers: true, WarmUp: 10,
 		SystemIdle: 10 * time.Second, TreeIdle: 300 * time.Second, Mark: true, ErrorShare: 0.10}
 }
 
 // Limits of AgentX that are no rule of a replay.
 const (
 	AgentXShortest = 15 * time.Minute // a shorter run is not valid
-	AgentXTraces   = 393              // so many of the traces are used, the first of those that fit
 	AgentXCoverage = 0.95             // the least share of requests that must have the figures
 )
 
-// Select returns the first n traces whose turns all fit into a context of that many
-// tokens; 0 is no limit of either. It says how many were left out because they do not
-// fit.
-func Select(traces []Trace, context, n int) (fit []Trace, tooLong int) {
+// Select returns the traces that the rules use, and says how many were left out
+// because they are longer than the context.
+func (r Rules) Select(traces []Trace) (fit []Trace, tooLong int) {
 	for _, t := range traces {
-		if context > 0 && t.Peak() > context {
+		if r.Context > 0 && t.Peak() > r.Context {
 			tooLong++
 			continue
 		}
-		if n == 0 || len(fit) < n {
+		if r.Traces == 0 || len(fit) < r.Traces {
 			fit = append(fit, t)
 		}
 	}

@@ -34,8 +34,9 @@ type Trace struct {
 
 // Stream is one conversation of a session: the root's, or a sub-agent's.
 type Stream struct {
-	ID     string // as recorded; "" for the root
-	Parent int    // the stream that spawned it; -1 for the root
+	ID      string        // as recorded; "" for the root
+	Parent  int           // the stream that spawned it; -1 for the root
+	Spawned time.Duration // as recorded; 0: by the end of the turn that its first one follows
 }
 
 // Turn is one request of a session and its recorded answer.
@@ -182,10 +183,22 @@ func (t *Trace) Settle() {
 		if u.After >= 0 {
 			begin = t.Turns[u.After].end()
 		}
+		if last[u.Stream] < 0 {
+			begin = max(begin, t.Streams[u.Stream].Spawned)
+		}
 		u.Delay = max(u.At-begin, 0)
 		u.Waits = t.before(k)
 		last[u.Stream] = k
 	}
+}
+
+// Common is how many leading blocks two prompts have in common.
+func Common(a, b []uint32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // end is when the turn's answer was whole.

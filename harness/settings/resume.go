@@ -18,7 +18,10 @@ func recorded(dir string) (map[string]string, error) {
 	maps.Copy(out, plan.Settings)
 	delete(out, "CONC") // which cells are left, the folder knows
 	delete(out, "RESUME")
-	out["ISL"], out["OSL"], out["MODE"] = strconv.Itoa(plan.ISL), strconv.Itoa(plan.OSL), plan.Mode
+	out["MODE"] = plan.Mode
+	if plan.Scenario == "" {
+		out["ISL"], out["OSL"] = strconv.Itoa(plan.ISL), strconv.Itoa(plan.OSL)
+	}
 	return out, nil
 }
 

@@ -37,6 +37,7 @@ type Settings struct {
 	Selection matrix.Selection
 	Workload  Workload
 	Sessions  session.Synthetic // what DATASET=sessions makes up
+	Replay    Replay            // of sessions
 	Shape     Shape
 	Shard     Shard
 	Accuracy  Accuracy
@@ -216,6 +217,7 @@ func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error
 		}
 	}
 	s.Notes = from.nearMisses()
+	s.nameScenario()
 	if wrong != nil {
 		return s, wrong
 	}
@@ -238,6 +240,9 @@ func (s Settings) check() error {
 		return err
 	}
 	if err := s.checkTraffic(); err != nil {
+		return err
+	}
+	if err := s.checkReplay(); err != nil {
 		return err
 	}
 	if err := s.checkShard(); err != nil {

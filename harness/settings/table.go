@@ -160,8 +160,7 @@ var groups = []group{
 			Help: "requests sent before the clock starts; none means 2×CONC"},
 		{Env: "DATASET", Default: workloads.Kinds[0].Name, Elsewhere: []string{"DATASET_NAME"}, set: setDataset,
 			Help: kindsHelp()},
-		{Env: "DATASET_PATH", Input: true,
-			set: dataFile(func(s *Settings) *string { return &s.Workload.Path }),
+		{Env: "DATASET_PATH", Input: true, set: dataSet,
 			Help: "file of the data set, where it is one; ISL then names the cell only, and OSL is the output " +
 				"length of prompts that give none"},
 		{Env: "SHARED_PREFIX", Default: "0", set: setSharedPrefix,
@@ -181,6 +180,7 @@ var groups = []group{
 			Help: "headers of every request to the server, as Name: value; Name: value, or as a JSON object, in which " +
 				"a value may hold a semicolon"},
 	}},
+	{Title: "Sessions", Alike: true, Rows: replays},
 	{Title: "Synthetic sessions", Alike: true, Rows: syntheticSessions},
 	{Title: "How the load is put on", Alike: true, Rows: []row{
 		{Env: "REQUEST_RATE", Default: "inf", Arg: "request_rate", set: setRate,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"inferbench/harness/capacity"
+	"inferbench/harness/session"
 	"inferbench/harness/stats"
 	workloads "inferbench/harness/workload"
 )
@@ -50,6 +51,7 @@ type Shape struct {
 func (s Settings) checkTraffic() error {
 	w, t := s.Workload, s.Shape
 	switch {
+	case s.Replay.Kind != nil: // see checkReplay
 	case w.Dataset.File && w.Path == "":
 		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", w.Dataset)
 	case !w.Dataset.File && w.Path != "":
@@ -86,14 +88,23 @@ func (s Settings) checkTraffic() error {
 }
 
 func setDataset(s *Settings, v string) (err error) {
-	s.Workload.Dataset, err = workloads.KindNamed(v)
-	return err
+	s.Workload.Dataset = workloads.Kinds[0]
+	if s.Replay.Kind, err = session.KindNamed(v); err == nil {
+		return nil
+	}
+	if s.Workload.Dataset, err = workloads.KindNamed(v); err != nil {
+		return fmt.Errorf("%w; or, of sessions, %s", err, session.KindNames())
+	}
+	return nil
 }
 
 // kindsHelp lists the kinds of data set with what each is.
 func kindsHelp() string {
 	var out []string
 	for _, k := range workloads.Kinds {
+		out = append(out, k.Name+" ("+k.What+")")
+	}
+	for _, k := range session.Kinds {
 		out = append(out, k.Name+" ("+k.What+")")
 	}
 	return strings.Join(out, ", ")

@@ -399,6 +399,15 @@ func dataFile(field func(*Settings) *string) func(*Settings, string) error {
 	}
 }
 
+// dataSet is the file of a data set; of sessions also a folder of files.
+func dataSet(s *Settings, v string) error {
+	if info, err := os.Stat(v); err == nil && info.IsDir() && s.Replay.Kind != nil {
+		s.Workload.Path = v
+		return nil
+	}
+	return dataFile(func(s *Settings) *string { return &s.Workload.Path })(s, v)
+}
+
 // accuracyFile is a data file of accuracy's, known by the name of its setting.
 func accuracyFile(name string) func(*Settings, string) error {
 	return func(s *Settings, v string) error {

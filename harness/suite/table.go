@@ -32,8 +32,7 @@ func writeTables(w io.Writer, sw *sweep.Sweep, board *submissions) {
 
 func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, board *submissions, width int) {
 	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
-	fmt.Fprintf(w, "\nISL %d, OSL %d, mode %s: %s on %s %s\n", combo.ISL, combo.OSL, sw.Mode, t.Model, t.Dialect.Name,
-		t.Version)
+	fmt.Fprintf(w, "\n%s, mode %s: %s on %s %s\n", combo.Title(), sw.Mode, t.Model, t.Dialect.Name, t.Version)
 	if s.Results.Label != "" {
 		fmt.Fprintln(w, s.Results.Label)
 	}
@@ -55,9 +54,8 @@ func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, board *submissions
 	}
 	report.WriteTable(w, rows, strings.ToUpper(sw.Hardware().KeyPrefix), width)
 	notes.write(w)
-	if !combo.IsStandard() {
-		fmt.Fprintf(w, "ISL %d, OSL %d is a pair of your own: it has no baseline and no public leaderboard.\n",
-			combo.ISL, combo.OSL)
+	if !combo.IsStandard() && combo.Scenario == "" {
+		fmt.Fprintf(w, "%s is a pair of your own: it has no baseline and no public leaderboard.\n", combo.Title())
 	}
 	fmt.Fprintf(w, "Batch: %s/%s\n", b.Dir, standing(s, b))
 }

@@ -55,7 +55,7 @@ func (sw *Sweep) cacheOf(r *batch.Result, reset string, seen *scrape.Report) {
 			c.CachedTokens, c.HitRate, c.CachedFrom = &n, seen.PrefixHits, "metrics"
 		}
 	}
-	if c.HitRate == nil {
+	if c.HitRate == nil || sw.Settings.Replay.Kind != nil { // of sessions, hits are the point
 		return
 	}
 	shared := sw.Settings.Workload.SharedPrefix

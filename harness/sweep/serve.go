@@ -15,6 +15,7 @@ import (
 	"inferbench/harness/matrix"
 	"inferbench/harness/scrape"
 	"inferbench/harness/server"
+	"inferbench/harness/session"
 	"inferbench/harness/stats"
 	"inferbench/harness/workload"
 )
@@ -85,6 +86,9 @@ func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*ba
 	if err == nil {
 		err = m.judge(r.Performance)
 	}
+	if m != nil && m.rules != nil {
+		sw.scenarioOf(r, m)
+	}
 	if err == nil {
 		err = sw.judgeLimits(p.Cell, r, m.rec)
 	}
@@ -103,6 +107,7 @@ func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*ba
 
 // measured is a pass whose load has been put on.
 type measured struct {
+	rules *session.Rules // by which sessions were replayed; nil where none were
 	src   workload.Source
 	shape load.Shape
 	rec   *load.Recording // nil where the load failed as a whole
@@ -117,11 +122,10 @@ type measured struct {
 // measure puts the load of a pass on and looks at the server's metrics
 // meanwhile. It returns nil where the load could not even be prepared.
 func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
-	src, o, notes, err := load.Open(ctx, sw.Target, sw.plan(p))
+	m, run, o, err := sw.prepare(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	m := &measured{src: src, shape: o.Shape, notes: notes}
 	var note string
 	if m.reset, note = sw.resetCache(ctx); note != "" {
 		m.notes = append(m.notes, note)
@@ -131,7 +135,7 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 		o.Enough = m.ends.Enough
 	}
 	look, meter := sw.watchServer(ctx, &o), sw.watchPower(ctx, &o)
-	m.rec, err = sw.load(ctx, p, src, o)
+	m.rec, err = run(ctx, o)
 	var unseen error
 	if m.seen, unseen = look(); unseen != nil {
 		m.notes = append(m.notes, "the server's metrics were not seen: "+unseen.Error())
@@ -142,6 +146,22 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 	m.used = meter(&m.sum)
 	return m, err
 }
+
+// prepare readies the load of a pass: run puts it on with the options.
+func (sw *Sweep) prepare(ctx context.Context, p pass) (m *measured, run runner, o load.Options, err error) {
+	if sw.Settings.Replay.Kind != nil {
+		return sw.prepareReplay(ctx, p)
+	}
+	src, o, notes, err := load.Open(ctx, sw.Target, sw.plan(p))
+	if err != nil {
+		return nil, nil, o, err
+	}
+	run = func(ctx context.Context, o load.Options) (*load.Recording, error) { return sw.load(ctx, p, src, o) }
+	return &measured{src: src, shape: o.Shape, notes: notes}, run, o, nil
+}
+
+// runner puts a load on.
+type runner func(context.Context, load.Options) (*load.Recording, error)
 
 // describe fills a result with what was measured, and with what client and
 // server say of it: figures, the comparison with the baseline, marks, notes.
@@ -162,7 +182,7 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 	r.Notes = append(m.notes, rec.Notes...)
 	note(precise)
 	note(sw.inWords())
-	if n := len(rec.Timings); n < c.Conc && m.shape.Rate == 0 && !m.shape.Trace {
+	if n := len(rec.Timings); m.rules == nil && n < c.Conc && m.shape.Rate == 0 && !m.shape.Trace {
 		note(fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
 	sw.cacheOf(r, m.reset, m.seen)
@@ -183,6 +203,9 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 
 // judge is an error where the pass did not do what the cell is named for.
 func (m *measured) judge(sum *stats.Summary) error {
+	if m.rules != nil {
+		return m.judgeReplay(sum)
+	}
 	switch {
 	case sum.Failed > 0:
 		why, do := sum.WhyFailed()
@@ -191,7 +214,12 @@ func (m *measured) judge(sum *stats.Summary) error {
 		return errors.New("no request was sent")
 	case m.rec.Unsent > 0 && m.shape.Duration == 0:
 		return fmt.Errorf("%d of %d requests were not sent", m.rec.Unsent, m.src.Len())
-	case len(m.rec.Contradictions) > 0:
+	}
+	return m.contradictions()
+}
+
+func (m *measured) contradictions() error {
+	if len(m.rec.Contradictions) > 0 {
 		return errors.New(strings.Join(m.rec.Contradictions, "; "))
 	}
 	return nil

@@ -60,6 +60,7 @@ type Sweep struct {
 	Config
 	hardware *baselines.Hardware
 	probing  *probe // nil but in [Sweep.Probe]
+	sessions recordings
 	batches  map[matrix.Combination]*batch.Batch
 
 	mu     sync.Mutex // guards states
@@ -228,6 +229,10 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 		Mode:          string(sw.Mode),
 		ClientVersion: Version, GoVersion: runtime.Version(), StartedAt: sw.Begin.Format(time.RFC3339),
 		AccuracyMaxLength: s.Accuracy.MaxLength, Settings: s.Given}
+	if k := s.Replay.Kind; k != nil {
+		rules, _ := s.Rules(c.Conc)
+		a.Scenario, a.DatasetName, a.DatasetPath, a.WarmUp, a.Seed = c.Scenario, k.Name, s.Workload.Path, rules.WarmUp, rules.Seed
+	}
 	a.Label, a.Remarks = s.Results.Label, s.Results.Remarks
 	a.Server, _ = batch.Section(t.About) // texts and numbers, which JSON has
 	if p.Chat {

@@ -1,0 +1,168 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"inferbench/harness/batch"
+	"inferbench/harness/hint"
+	"inferbench/harness/load"
+	"inferbench/harness/session"
+	"inferbench/harness/stats"
+	"inferbench/harness/traces"
+	"inferbench/harness/workload"
+)
+
+// recordings are the sessions of a sweep, which are read once.
+type recordings struct {
+	once   sync.Once
+	traces []session.Trace
+	notes  []string
+	err    error
+}
+
+// traces are the sessions that the settings name.
+func (sw *Sweep) traces(ctx context.Context) ([]session.Trace, []string, error) {
+	r, s := &sw.sessions, sw.Settings
+	r.once.Do(func() {
+		if s.Replay.Kind.File {
+			r.traces, r.notes, r.err = traces.Open(ctx, s.Replay.Kind, s.Workload.Path)
+			return
+		}
+		made := s.Sessions
+		made.Seed = s.Workload.Seed
+		for i := range made.Sessions {
+			r.traces = append(r.traces, made.Trace(i))
+		}
+	})
+	return r.traces, r.notes, r.err
+}
+
+// prepareReplay readies the replay of sessions.
+func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, load.Options, error) {
+	o := sw.plan(p).Options
+	all, notes, err := sw.traces(ctx)
+	if err != nil {
+		return nil, nil, o, err
+	}
+	rules, _ := sw.Settings.Rules(p.Cell.Conc)
+	rules.Run = fmt.Sprintf("%d %s %d", sw.Begin.UnixNano(), p.Cell.Name(), p.Number)
+	if rules.Context == 0 {
+		rules.Context = sw.Target.MaxLen
+	}
+	fit, tooLong := rules.Select(all)
+	if len(fit) == 0 {
+		return nil, nil, o, fmt.Errorf("none of %d sessions fits into a context of %d tokens", len(all), rules.Context)
+	}
+	if tooLong > 0 {
+		notes = append(notes[:len(notes):len(notes)], fmt.Sprintf("%d of %d sessions have a turn of more than %d tokens "+
+			"and are left out", tooLong, len(all), rules.Context))
+	}
+	wire, err := sw.wire(ctx)
+	if err != nil {
+		return nil, nil, o, err
+	}
+	replay, err := session.NewReplay(fit, rules)
+	if err != nil {
+		return nil, nil, o, err
+	}
+	run := func(ctx context.Context, o load.Options) (*load.Recording, error) {
+		return load.Replay(ctx, sw.Target, replay, wire, o)
+	}
+	return &measured{src: openings{fit, wire}, rules: &rules, notes: notes}, run, o, nil
+}
+
+// wire writes the prompts of turns.
+func (sw *Sweep) wire(ctx context.Context) (session.Wire, error) {
+	if sw.Target.TextOnly {
+		return nil, fmt.Errorf("%s takes prompts as text alone, not the token ids that sessions are sent in",
+			sw.Target.BaseURL)
+	}
+	if err := load.FindVocab(ctx, sw.Target); err != nil {
+		return nil, err
+	}
+	low, high := workload.Random{Vocab: sw.Target.Vocab}.IDs()
+	return session.IDs{Seed: sw.Settings.Workload.Seed, Low: low, High: high}, nil
+}
+
+// openings are the beginnings of the sessions' first prompts, which the decode audit
+// looks at.
+type openings struct {
+	traces []session.Trace
+	wire   session.Wire
+}
+
+// openingTokens is how much of a first prompt is taken.
+const openingTokens = 1024
+
+func (s openings) Len() int { return len(s.traces) }
+
+func (s openings) Request(i int) (workload.Request, error) {
+	n := len(s.traces)
+	r, err := s.wire.Request(nil, &session.Request{Index: i, Live: &session.Live{Trace: &s.traces[(i%n+n)%n]}, Out: 64})
+	r.Tokens = r.Tokens[:min(len(r.Tokens), openingTokens)]
+	return r, err
+}
+
+// judgeReplay is an error where too many turns failed, or the figures contradict each
+// other.
+func (m *measured) judgeReplay(sum *stats.Summary) error {
+	switch why, do := sum.WhyFailed(); {
+	case m.rec.Stopped != "":
+		return hint.New(fmt.Errorf("given up: %s: %s", m.rec.Stopped, why), do)
+	case sum.Successful == 0 && sum.Failed == 0:
+		return errors.New("no request was sent")
+	case float64(sum.Failed) > m.rules.ErrorShare*float64(sum.Failed+sum.Successful):
+		return hint.New(fmt.Errorf("%d of %d turns failed, more than REPLAY_ERRORS allows: %s", sum.Failed,
+			sum.Failed+sum.Successful, why), do)
+	}
+	return m.contradictions()
+}
+
+// scenarioOf says in a result by which rules sessions were replayed, and whether the
+// run is valid by those of the scenario.
+func (sw *Sweep) scenarioOf(r *batch.Result, m *measured) {
+	c := &batch.Scenario{Name: r.Args.Scenario, Rules: m.rules}
+	r.Scenario = c
+	if sum := r.Performance; sum != nil && sum.Failed > 0 && r.Status == batch.Passed {
+		why, _ := sum.WhyFailed()
+		r.Notes = append(r.Notes, fmt.Sprintf("%d of %d turns failed, and ended their sessions: %s", sum.Failed,
+			sum.Failed+sum.Successful, why))
+	}
+	if sw.Settings.Replay.Scenario == "" {
+		return
+	}
+	_, c.Reasons = sw.Settings.Rules(m.rules.Lanes)
+	if r.Status != batch.Passed {
+		c.Reasons = append(c.Reasons, "the cell has not PASSED")
+	}
+	if !sw.Settings.Workload.Chat {
+		c.Reasons = append(c.Reasons, "prompts are token ids on /v1/completions, and the scenario's are chats")
+	}
+	if k := sw.Settings.Replay.Kind; k != session.Weka {
+		c.Reasons = append(c.Reasons, fmt.Sprintf("DATASET=%s is not the scenario's, which is %s", k, session.Weka))
+	}
+	if share := covered(m.rec); share < session.AgentXCoverage {
+		c.Reasons = append(c.Reasons, fmt.Sprintf("only %.3g %% of the requests have their figures, less than %g %%",
+			100*share, 100*session.AgentXCoverage))
+	}
+	valid := len(c.Reasons) == 0
+	c.Valid = &valid
+}
+
+// covered is the share of requests, 0 to 1, that have a latency and a count of tokens by
+// the server.
+func covered(rec *load.Recording) float64 {
+	if rec == nil || len(rec.Timings) == 0 {
+		return 0
+	}
+	n := 0
+	for _, t := range rec.Timings {
+		if t.Err == "" && !t.NoUsage {
+			n++
+		}
+	}
+	return float64(n) / float64(len(rec.Timings))
+}

@@ -1,0 +1,327 @@
+package traces
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"inferbench/harness/session"
+)
+
+// wekaTrace is a recorded session as Weka and AgentX have it: a JSON object, in a file
+// of its own or on a line. No other keys may be there.
+type wekaTrace struct {
+	ID        *string        `json:"id"`
+	Models    []string       `json:"models"`
+	BlockSize *int           `json:"block_size"`
+	Scope     *string        `json:"hash_id_scope"`
+	Tool      int            `json:"tool_tokens"`
+	System    int            `json:"system_tokens"`
+	Requests  []wekaRequest  `json:"requests"`
+	Totals    jsontext.Value `json:"totals"`
+}
+
+// wekaRequest is an entry of requests: an API call that was not streamed ("n") or was
+// ("s"), or a sub-agent with calls of its own.
+type wekaRequest struct {
+	T    *float64 `json:"t"` // s from the session's start
+	Type string   `json:"type"`
+
+	wekaCall
+	wekaAgent
+}
+
+// wekaCall are the keys of a call.
+type wekaCall struct {
+	Model       *string        `json:"model"`
+	In          *int           `json:"in"`
+	Out         *int           `json:"out"`
+	HashIDs     blockIDs       `json:"hash_ids"`
+	InputTypes  jsontext.Value `json:"input_types"`
+	OutputTypes jsontext.Value `json:"output_types"`
+	Stop        *string        `json:"stop"`
+	APITime     *float64       `json:"api_time"`   // s
+	ThinkTime   *float64       `json:"think_time"` // s
+	TTFT        *float64       `json:"ttft"`       // s
+}
+
+// wekaAgent are the keys of a sub-agent.
+type wekaAgent struct {
+	AgentID      *string       `json:"agent_id"`
+	SubagentType *string       `json:"subagent_type"`
+	DurationMs   *float64      `json:"duration_ms"`
+	TotalTokens  *float64      `json:"total_tokens"`
+	ToolUses     *float64      `json:"tool_use_count"`
+	Status       *string       `json:"status"`
+	Models       []string      `json:"models"`
+	Tool         int           `json:"tool_tokens"`
+	System       int           `json:"system_tokens"`
+	Requests     []wekaRequest `json:"requests"`
+}
+
+// blockIDs are ids of blocks. They are most of a file, and are read in one go.
+type blockIDs []uint32
+
+// UnmarshalJSONFrom reads a list of whole numbers from 0 to below 2³².
+func (b *blockIDs) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	list, err := d.ReadValue()
+	if err != nil || string(list) == "null" {
+		return err
+	}
+	ids := make(blockIDs, 0, bytes.Count(list, []byte{','})+1)
+	n, digits := uint64(0), false
+	for _, c := range list {
+		switch {
+		case c >= '0' && c <= '9':
+			if n, digits = 10*n+uint64(c-'0'), true; n > math.MaxUint32 {
+				return errBlockID
+			}
+		case c == ',' || c == ']':
+			if digits {
+				ids = append(ids, uint32(n))
+			}
+			n, digits = 0, false
+		case c != '[' && c != ' ' && c != '\n' && c != '\r' && c != '\t':
+			return errBlockID
+		}
+	}
+	*b = ids
+	return nil
+}
+
+var errBlockID = errors.New("want whole numbers, 0 or more and below 2^32")
+
+// readWeka reads a file of one trace, of one on each line, or a parquet of such rows.
+func readWeka(ctx context.Context, s *source) error {
+	if err := s.text(); err != nil {
+		return err
+	}
+	dec := jsontext.NewDecoder(s.in)
+	for n := 1; ; n++ {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var t wekaTrace
+		err := json.UnmarshalDecode(dec, &t, json.RejectUnknownMembers(true))
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return s.wrong(n, t.ID, err)
+		}
+		if err := s.addWeka(&t); err != nil {
+			return s.wrong(n, t.ID, err)
+		}
+	}
+}
+
+// wrong is the error of trace n of the file: which trace, request and key it is in.
+func (s *source) wrong(n int, id *string, err error) error {
+	name := fmt.Sprintf("trace %d", n)
+	if id != nil && *id != "" {
+		name = "trace " + *id
+	}
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		what := "not what stands there"
+		switch {
+		case errors.Is(err, json.ErrUnknownName):
+			what = "an unknown key"
+		case semantic.Err != nil:
+			what = semantic.Err.Error()
+		case semantic.GoType != nil:
+			what = fmt.Sprintf("a JSON %v where %v is wanted", semantic.JSONKind, wanted(semantic.GoType.Kind().String()))
+		}
+		return fmt.Errorf("%s: %s: %s: %s", s.file, name, place(string(semantic.JSONPointer)), what)
+	}
+	return fmt.Errorf("%s: %s: %w", s.file, name, err)
+}
+
+// wanted is a Go kind in words.
+func wanted(kind string) string {
+	switch {
+	case strings.HasPrefix(kind, "int"):
+		return "a whole number"
+	case strings.HasPrefix(kind, "float"):
+		return "a number"
+	case kind == "string":
+		return "a text"
+	case kind == "slice":
+		return "a list"
+	}
+	return "an object"
+}
+
+// place is a JSON pointer in words: /requests/3/in is request 3, key in.
+func place(pointer string) string {
+	var out []string
+	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i := 0; i < len(parts); i++ {
+		if parts[i] == "requests" && i+1 < len(parts) {
+			i++
+			out = append(out, "request "+parts[i])
+			continue
+		}
+		out = append(out, "key "+parts[i])
+	}
+	return strings.Join(out, ", ")
+}
+
+// addWeka makes a session of a trace.
+func (s *source) addWeka(w *wekaTrace) error {
+	switch {
+	case w.ID == nil || *w.ID == "":
+		return errors.New("key id: there is none")
+	case w.BlockSize == nil || *w.BlockSize < 1:
+		return errors.New("key block_size: want 1 or more")
+	case w.Scope == nil || *w.Scope != "local":
+		return errors.New(`key hash_id_scope: want "local", the only scope that is known`)
+	case w.Tool < 0 || w.System < 0:
+		return errors.New("keys tool_tokens, system_tokens: want 0 or more")
+	}
+	m := wekaMaker{source: s, trace: session.Trace{ID: *w.ID, Block: *w.BlockSize, Tool: w.Tool, System: w.System,
+		Streams: []session.Stream{{Parent: -1}}}}
+	for i := range w.Requests {
+		if err := m.add(&w.Requests[i], i); err != nil {
+			return fmt.Errorf("request %d, %w", i, err)
+		}
+	}
+	return m.finish()
+}
+
+// wekaMaker makes a session of a trace.
+type wekaMaker struct {
+	*source
+	trace  session.Trace
+	joins  []join
+	latest time.Duration
+}
+
+// join is a sub-agent that its parent waits for.
+type join struct {
+	stream int
+	end    time.Duration
+}
+
+// add takes in entry i of the trace.
+func (m *wekaMaker) add(r *wekaRequest, i int) error {
+	if r.T == nil || *r.T < 0 {
+		return errors.New("key t: want 0 or more")
+	}
+	at := seconds(*r.T)
+	if at < m.latest {
+		m.odd.backwards++
+	}
+	m.latest = max(m.latest, at)
+	if r.Type == "subagent" {
+		return m.agent(r, at)
+	}
+	return m.call(r, 0, at)
+}
+
+// call takes in a request of a stream.
+func (m *wekaMaker) call(r *wekaRequest, stream int, at time.Duration) error {
+	switch {
+	case r.Type != "n" && r.Type != "s":
+		return fmt.Errorf(`key type: %q, want n, s or, not within a sub-agent, subagent`, r.Type)
+	case r.AgentID != nil || r.SubagentType != nil || r.Status != nil || r.wekaAgent.Requests != nil:
+		return errors.New("keys of a sub-agent: it is of another type")
+	case r.Type == "n" && r.TTFT != nil:
+		return errors.New("key ttft: only what was streamed (type s) has one")
+	case r.Model == nil:
+		return errors.New("key model: there is none")
+	case r.In == nil || *r.In < 1 || *r.In > math.MaxInt32:
+		return errors.New("key in: want 1 token or more")
+	case r.Out == nil || *r.Out < 0 || *r.Out > math.MaxInt32:
+		return errors.New("key out: want 0 tokens or more")
+	case r.APITime != nil && *r.APITime < 0:
+		return errors.New("key api_time: want 0 or more, or null")
+	}
+	turn := session.Turn{Stream: stream, At: at, In: *r.In, Out: *r.Out, Blocks: r.HashIDs}
+	if r.APITime != nil {
+		turn.Took = seconds(*r.APITime)
+	}
+	if turn.Out == 0 {
+		turn.Out = 1
+		m.odd.noOutput++
+	}
+	m.trace.Turns = append(m.trace.Turns, turn)
+	return nil
+}
+
+// agent takes in a sub-agent.
+func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
+	switch {
+	case r.Model != nil || r.In != nil || r.Out != nil || r.HashIDs != nil:
+		return errors.New("keys of a call: it is a sub-agent")
+	case r.AgentID == nil:
+		return errors.New("key agent_id: there is none")
+	case r.Status == nil:
+		return errors.New("key status: there is none")
+	case r.DurationMs != nil && *r.DurationMs < 0:
+		return errors.New("key duration_ms: want 0 or more, or null")
+	}
+	if len(r.wekaAgent.Requests) == 0 {
+		m.odd.empty++
+		return nil
+	}
+	stream := len(m.trace.Streams)
+	m.trace.Streams = append(m.trace.Streams, session.Stream{ID: *r.AgentID, Parent: 0, Spawned: at})
+	end := at
+	for i := range r.wekaAgent.Requests {
+		inner := &r.wekaAgent.Requests[i]
+		if inner.T == nil || *inner.T < 0 {
+			return fmt.Errorf("request %d, key t: want 0 or more", i)
+		}
+		t := seconds(*inner.T)
+		if t < at {
+			t += at // of an older file, from the spawn
+		}
+		if err := m.call(inner, stream, t); err != nil {
+			return fmt.Errorf("request %d, %w", i, err)
+		}
+		end = max(end, t+m.trace.Turns[len(m.trace.Turns)-1].Took)
+	}
+	if r.DurationMs != nil {
+		end = at + seconds(*r.DurationMs/1000)
+	}
+	if *r.Status == "async_launched" {
+		end = -1
+	}
+	m.joins = append(m.joins, join{stream, end})
+	return nil
+}
+
+// finish puts the turns in order and says what waits for what.
+func (m *wekaMaker) finish() error {
+	t := &m.trace
+	t.Settle()
+	for _, j := range m.joins {
+		if j.end < 0 || t.Join(j.stream, j.end) < 0 {
+			m.odd.background++
+		}
+	}
+	last := make([][]uint32, len(t.Streams))
+	for k := range t.Turns {
+		u := &t.Turns[k]
+		before := last[u.Stream]
+		if n := session.Common(before, u.Blocks); n < len(before)-1 {
+			m.odd.shrunk++
+		}
+		last[u.Stream] = u.Blocks
+	}
+	return m.source.add(*t)
+}
+
+// seconds is a recorded time, at most a century.
+func seconds(s float64) time.Duration {
+	return time.Duration(min(s, 100*365*24*3600) * float64(time.Second))
+}
