@@ -27,7 +27,7 @@ func TestRecordedSessions(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(recorded), 0o600))
 	env := []string{"BASE_URL=embedded", "DATASET=weka", "DATASET_PATH=" + file, "CONC=2", "TP=1", "PROGRESS=none",
 		"REPLAY_SESSIONS=3"}
-	exit, dir, out := finish(t, env, "-run", "Serving")
+	exit, dir, out := finish(t, env, "-test.run", "Serving", "-test.v")
 	require.Zero(t, exit, out)
 	assert.Contains(t, out, "scenario weka, mode perf")
 	assert.Contains(t, out, "TestServing/scenario=weka/conc=2")
@@ -56,7 +56,7 @@ func TestRecordedSessions(t *testing.T) {
 	assert.Equal(t, "scenario=weka/conc=2", f.Cells[0].Name())
 	assert.NotNil(t, f.Cells[0].Result)
 
-	exit, _, out = finish(t, append(env, "RESULTS_DIR="+dir, "RESUME="+dirs[0]), "-run", "Serving")
+	exit, _, out = finish(t, []string{"RESULTS_DIR=" + dir, "RESUME=" + dirs[0]}, "-test.run", "Serving")
 	assert.Zero(t, exit, out)
 	assert.Contains(t, out, "every cell has PASSED")
 }
@@ -67,7 +67,7 @@ func TestAgentXSaysWhatIsNotValid(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(recorded), 0o600))
 	exit, dir, out := finish(t, []string{"BASE_URL=embedded", "DATASET=weka", "DATASET_PATH=" + file, "CONC=2", "TP=1",
 		"SCENARIO=agentx", "DURATION=2s", "REPLAY_WARMUP=2", "ENDPOINT=completions", "ACC_TASK=none", "PROGRESS=none"},
-		"-run", "Serving")
+		"-test.run", "Serving")
 	require.Zero(t, exit, out)
 	r := result(t, dir, "result_agentx_conc2.json")
 	scenario := r["scenario"].(map[string]any)
@@ -91,7 +91,7 @@ func TestSessionsThatCannotBe(t *testing.T) {
 		"set DATASET to weka":                {"SCENARIO=agentx"},
 		"bad.json: trace x: request 0, key ": {"DATASET=weka", "DATASET_PATH=" + file},
 	} {
-		exit, _, out := finish(t, append(env, "BASE_URL=embedded", "CONC=1", "ACC_TASK=none", "PROGRESS=none"), "-run", "Serving")
+		exit, _, out := finish(t, append(env, "BASE_URL=embedded", "CONC=1", "ACC_TASK=none", "PROGRESS=none"), "-test.run", "Serving")
 		assert.NotZero(t, exit)
 		assert.Contains(t, out, want)
 	}

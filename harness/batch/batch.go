@@ -210,7 +210,8 @@ func (b *Batch) summary(end string) string {
 	if h.Scenario != "" {
 		head, cells = "Scenario: "+h.Scenario, "SCENARIO="+h.Scenario
 	}
-	fmt.Fprintf(&w, "Multi-Concurrency Test Results\n%s\nMode: %s\nTime: %s\n%s\n", head, h.Mode, h.Time.Format(time.ANSIC), rule)
+	fmt.Fprintf(&w, "Multi-Concurrency Test Results\n%s\nMode: %s\nTime: %s\n%s\n", head, h.Mode,
+		h.Time.Format(time.ANSIC), rule)
 	for i, c := range h.Cells {
 		o, ok := b.done[c]
 		if !ok {

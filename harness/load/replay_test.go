@@ -54,6 +54,8 @@ func TestReplaySendsSessions(t *testing.T) {
 	var last Progress
 	rec, err := Replay(t.Context(), tg, r, idsWire, Options{Conc: 2, OnProgress: func(p Progress) { last = p }})
 	require.NoError(t, err)
+	mu.Lock()
+	defer mu.Unlock()
 	assert.Equal(t, map[int]int{19: 3, 35: 3, 51: 3, 67: 3, 5: 3}, prompts)
 	assert.Equal(t, 3, last.Sessions.Ended)
 	assert.Zero(t, last.Total)
@@ -127,11 +129,10 @@ func TestReplayWarmsUp(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, rec.InputOffset.Tokens)
 	assert.Empty(t, rec.Contradictions)
+	mu.Lock()
 	assert.GreaterOrEqual(t, asks[1], 4, "a primer and one more a lane")
 	assert.Equal(t, len(rec.Timings), asks[3]+asks[2])
 	assert.False(t, rec.Sessions[0].Whole)
-
-	mu.Lock()
 	fails = true
 	mu.Unlock()
 	_, err = Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 2})

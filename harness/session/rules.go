@@ -54,7 +54,8 @@ func (r Rules) Check() error {
 		return errors.New("want at least one session at a time")
 	case !(r.EnterFrom >= 0 && r.EnterFrom <= r.EnterTo && r.EnterTo <= 1):
 		return fmt.Errorf("sessions cannot be entered from %v to %v of their time: want 0 to 1", r.EnterFrom, r.EnterTo)
-	case r.Context < 0 || r.Traces < 0 || r.Duration < 0 || r.Sessions < 0 || r.WarmUp < 0 || r.SystemIdle < 0 || r.TreeIdle < 0:
+	case r.Context < 0 || r.Traces < 0 || r.Duration < 0 || r.Sessions < 0 || r.WarmUp < 0 ||
+		r.SystemIdle < 0 || r.TreeIdle < 0:
 		return errors.New("a rule below 0")
 	case !(r.ErrorShare >= 0 && r.ErrorShare <= 1):
 		return fmt.Errorf("a share of errors of %v: want 0 to 1", r.ErrorShare)
@@ -65,8 +66,9 @@ func (r Rules) Check() error {
 // AgentX are the rules of InferenceX's agentic scenario, as agentx-harness 1.0.12 has
 // them, for so many lanes.
 func AgentX(lanes int) Rules {
-	return Rules{Lanes: lanes, Seed: 42, Traces: 393, Duration: time.Hour, EnterFrom: 0.25, EnterTo: 0.75, Primers: true, WarmUp: 10,
-		SystemIdle: 10 * time.Second, TreeIdle: 300 * time.Second, Mark: true, ErrorShare: 0.10}
+	return Rules{Lanes: lanes, Seed: 42, Traces: 393, Duration: time.Hour, EnterFrom: 0.25, EnterTo: 0.75,
+		Primers: true, WarmUp: 10, SystemIdle: 10 * time.Second, TreeIdle: 300 * time.Second, Mark: true,
+		ErrorShare: 0.10}
 }
 
 // Limits of AgentX that are no rule of a replay.

@@ -31,7 +31,8 @@ var replays = []row{
 	{Env: "SCENARIO", set: setScenario,
 		Help: "agentx: replay sessions by InferenceX's rules, and say whether the run is valid by them; none leaves each " +
 			"rule to its setting"},
-	{Env: "REPLAY_SESSIONS", set: replayed("REPLAY_SESSIONS", atLeast(1), func(r *session.Rules, n int) { r.Sessions = n }),
+	{Env: "REPLAY_SESSIONS",
+		set:  replayed("REPLAY_SESSIONS", atLeast(1), func(r *session.Rules, n int) { r.Sessions = n }),
 		Help: "sessions a cell; none means one of each that there is, or as many as DURATION allows"},
 	{Env: "REPLAY_ENTRY", set: replayed("REPLAY_ENTRY", entry, func(r *session.Rules, e [2]float64) {
 		r.EnterFrom, r.EnterTo = e[0], e[1]
@@ -180,7 +181,8 @@ func (s Settings) checkReplay() error {
 	}
 	for env, given := range map[string]bool{"ISL": s.Selection.ISL > 0, "OSL": s.Selection.OSL > 0,
 		"NUM_PROMPTS": s.Selection.NumPrompts.Given(), "WARMUP": w.WarmUp != nil, "SHARED_PREFIX": w.SharedPrefix > 0,
-		"REQUEST_RATE": t.Rate > 0, "TRACE": t.Trace, "RAMP_UP": t.RampUp > 0} {
+		"REQUEST_RATE": t.Rate > 0, "TRACE": t.Trace, "RAMP_UP": t.RampUp > 0, "PRECISION": t.Precision > 0,
+		"PROFILE": s.Results.Profile > 0} {
 		if given {
 			return fmt.Errorf("DATASET=%s: sessions say themselves what is sent and when: leave %s out", r.Kind, env)
 		}

@@ -131,7 +131,7 @@ func (sw *Sweep) measure(ctx context.Context, p pass) (*measured, error) {
 		m.notes = append(m.notes, note)
 	}
 	if shape := sw.Settings.Shape; shape.Precision > 0 && o.Enough == nil {
-		m.ends = &stats.Stopper{Conc: p.Cell.Conc, Most: src.Len(), Asked: shape.Precision}
+		m.ends = &stats.Stopper{Conc: p.Cell.Conc, Most: m.src.Len(), Asked: shape.Precision}
 		o.Enough = m.ends.Enough
 	}
 	look, meter := sw.watchServer(ctx, &o), sw.watchPower(ctx, &o)

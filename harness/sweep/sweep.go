@@ -231,7 +231,8 @@ func (sw *Sweep) args(c matrix.Cell, p load.Plan) batch.Args {
 		AccuracyMaxLength: s.Accuracy.MaxLength, Settings: s.Given}
 	if k := s.Replay.Kind; k != nil {
 		rules, _ := s.Rules(c.Conc)
-		a.Scenario, a.DatasetName, a.DatasetPath, a.WarmUp, a.Seed = c.Scenario, k.Name, s.Workload.Path, rules.WarmUp, rules.Seed
+		a.Scenario, a.DatasetName, a.DatasetPath = c.Scenario, k.Name, s.Workload.Path
+		a.WarmUp, a.Seed = rules.WarmUp, rules.Seed
 	}
 	a.Label, a.Remarks = s.Results.Label, s.Results.Remarks
 	a.Server, _ = batch.Section(t.About) // texts and numbers, which JSON has

@@ -165,7 +165,8 @@ func (o oddities) notes() (out []string) {
 		}
 	}
 	say(o.noOutput, "%d recorded answers have no tokens: they are asked for one")
-	say(o.backwards, "%d requests stand in their file behind ones that were recorded later: they are sent in order of time")
+	say(o.backwards, "%d requests stand in their file behind ones that were recorded later: they are sent in order of "+
+		"time")
 	say(o.shrunk, "%d turns leave out part of what their stream had said before (a compaction, or another branch)")
 	say(o.background, "%d sub-agents have no end that a request of their parent comes after: nothing waits for them")
 	say(o.empty, "%d sub-agents have no request of their own: they are left out")
