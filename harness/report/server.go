@@ -3,6 +3,9 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"inferbench/harness/scrape"
 )
@@ -40,6 +43,7 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 			why = append(why, fmt.Sprintf("CONC %d: of %d ranks the busiest ran %s times as many requests as "+
 				"the mean: they were not evenly loaded.", c.Conc, len(s.Ranks), number(*s.Balance)))
 		}
+		why = append(why, disaggregated(c.Conc, s)...)
 		if s.MeanWaiting != nil && *s.MeanWaiting >= 1 {
 			why = append(why, fmt.Sprintf("CONC %d: on average %s requests waited in the server's queue, which their TTFT "+
 				"includes.", c.Conc, number(*s.MeanWaiting)))
@@ -54,6 +58,35 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 		}
 	}
 	return rows, why
+}
+
+// disaggregated says what prefill and decode on different GPUs cost.
+func disaggregated(conc int, s scrape.Report) (out []string) {
+	if t := s.Transfer; t != nil {
+		line := fmt.Sprintf("CONC %d: KV cache went from prefill to decode", conc)
+		if t.MeanMs != nil {
+			line += fmt.Sprintf(" in %s ms on average", number(*t.MeanMs))
+		}
+		if t.P99Ms != nil {
+			line += fmt.Sprintf(" (99th percentile %s ms)", number(*t.P99Ms))
+		}
+		if t.GB != nil {
+			line += fmt.Sprintf(", %s GB in all", number(*t.GB))
+		}
+		if t.Failed != nil && *t.Failed > 0 {
+			line += fmt.Sprintf("; %s transfers failed", number(*t.Failed))
+		}
+		out = append(out, line+".")
+	}
+	var queues []string
+	for _, name := range slices.Sorted(maps.Keys(s.Queues)) {
+		q := s.Queues[name]
+		queues = append(queues, fmt.Sprintf("%s %s (most %s)", name, number(q.Mean), number(q.Max)))
+	}
+	if queues != nil {
+		out = append(out, fmt.Sprintf("CONC %d: requests in queues on average: %s.", conc, strings.Join(queues, ", ")))
+	}
+	return out
 }
 
 // throttled says which GPUs of which cell could not keep their clock.

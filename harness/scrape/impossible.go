@@ -25,7 +25,8 @@ func counts(families map[string]*dto.MetricFamily) map[string]float64 {
 		for _, m := range f.GetMetric() {
 			switch {
 			case f.GetType() == dto.MetricType_COUNTER, name == started:
-				sum += valueOf(m)
+				v, _ := valueOf(m)
+				sum += v
 			case f.GetType() == dto.MetricType_HISTOGRAM:
 				sum += float64(m.GetHistogram().GetSampleCount())
 			}
@@ -43,7 +44,7 @@ func counts(families map[string]*dto.MetricFamily) map[string]float64 {
 func backwards(samples []*Sample, base *Sample) string {
 	var before *Sample
 	for _, s := range samples {
-		if before == nil && s != base {
+		if s == nil || before == nil && s != base {
 			continue
 		}
 		if before != nil {

@@ -21,7 +21,7 @@ func looked(t *testing.T, pages ...string) *Report {
 	s.Measuring(time.Now().Add(-time.Second))
 	for range pages[1:] {
 		n.Add(1)
-		s.look(t.Context())
+		s.look(t.Context(), between)
 	}
 	r := s.Stop(t.Context())
 	require.NotNil(t, r)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	dto "github.com/prometheus/client_model/go"
@@ -17,6 +16,7 @@ import (
 type Page struct {
 	Endpoint string // whose it is
 	Text     []byte
+	Err      error // why there is no text
 }
 
 // endpointLabel is put on every series of a page, so that those of several pages
@@ -31,7 +31,7 @@ func read(pages []Page) (map[string]*dto.MetricFamily, error) {
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		families, err := parser.TextToMetricFamilies(bytes.NewReader(p.Text))
 		if err != nil {
-			return nil, fmt.Errorf("read metrics: %w", err)
+			return nil, fmt.Errorf("read %s: %w", p.Endpoint, err)
 		}
 		for key, f := range families {
 			for _, m := range f.GetMetric() {
@@ -63,8 +63,8 @@ func ranks(families map[string]*dto.MetricFamily, names Names) map[rank]load {
 	each := func(names []string, put func(*load, *float64)) {
 		for _, name := range names {
 			for _, m := range families[name].GetMetric() {
-				v := valueOf(m)
-				if math.IsNaN(v) || math.IsInf(v, 0) {
+				v, ok := valueOf(m)
+				if !ok {
 					continue
 				}
 				var r rank

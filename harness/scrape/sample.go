@@ -4,6 +4,7 @@
 package scrape
 
 import (
+	"fmt"
 	"math"
 	"sort"
 	"time"
@@ -18,14 +19,20 @@ type Sample struct {
 	Waiting *float64 `json:"waiting"`
 	KVCache *float64 `json:"kv_cache"` // share in use, 0 to 1
 
-	at      time.Time
-	ttft    cumulative // since the server began
-	preempt *float64
-	queried *float64 // prompt tokens looked up in the prefix cache
-	spec    spec
-	ranks   map[rank]load      // what each had to do
-	hits    map[string]float64 // of these found, by where; "" where that is not told
-	counts  map[string]float64 // every counter and histogram of the page, known here or not: how often it counted
+	// Queues are those of disaggregated serving, and of what waits for a reason:
+	// requests in each.
+	Queues map[string]float64 `json:"queues,omitempty"`
+
+	at       time.Time
+	ttft     cumulative // since the server began
+	preempt  *float64
+	queried  *float64 // prompt tokens looked up in the prefix cache
+	spec     spec
+	odd      string // a figure that cannot be
+	transfer transfer
+	ranks    map[rank]load      // what each had to do
+	hits     map[string]float64 // of these found, by where; "" where that is not told
+	counts   map[string]float64 // every counter and histogram of the page, known here or not: how often it counted
 }
 
 // Names is what a make of server calls the figures of its page: under each, the
@@ -45,6 +52,12 @@ type Names struct {
 	Generated              []string // counter: tokens generated
 	VerifiedAtOnce         []string // gauge: tokens verified at once, the one besides the guesses among them
 	CacheSource            string   // label of CacheHits that says where they were
+
+	// of KV cache that goes from prefill to decode: histograms of seconds, of ms (or a
+	// gauge), of bytes; counters of MB, and of what failed, each of another kind
+	TransferSeconds, TransferMs, TransferBytes, TransferMB, TransferFailures []string
+	// gauges: requests, perhaps by label "reason" or "stage"
+	Queues []string
 }
 
 // join makes the names of several makes into one, in order.
@@ -62,6 +75,12 @@ func join(list []Names) (all Names) {
 		all.Accepted, all.AcceptedAt = append(all.Accepted, n.Accepted...), append(all.AcceptedAt, n.AcceptedAt...)
 		all.Verified, all.Generated = append(all.Verified, n.Verified...), append(all.Generated, n.Generated...)
 		all.VerifiedAtOnce = append(all.VerifiedAtOnce, n.VerifiedAtOnce...)
+		all.TransferSeconds, all.TransferMs = append(all.TransferSeconds, n.TransferSeconds...), append(all.TransferMs,
+			n.TransferMs...)
+		all.TransferBytes, all.TransferMB = append(all.TransferBytes, n.TransferBytes...), append(all.TransferMB,
+			n.TransferMB...)
+		all.TransferFailures = append(all.TransferFailures, n.TransferFailures...)
+		all.Queues = append(all.Queues, n.Queues...)
 		if n.CacheSource != "" {
 			all.CacheSource = n.CacheSource
 		}
@@ -83,6 +102,7 @@ func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
 	s.preempt, s.queried = total(families, names.Preemptions), total(families, names.CacheLooked)
 	s.hits, s.counts = hits(families, names), counts(families)
 	s.spec = guesses(families, names)
+	s.transfer, s.Queues, s.odd = transfers(families, names), queues(families, names), odd(families, names)
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)
@@ -105,7 +125,7 @@ func hits(families map[string]*dto.MetricFamily, names Names) map[string]float64
 						source = l.GetValue()
 					}
 				}
-				if v := valueOf(m); !math.IsNaN(v) && !math.IsInf(v, 0) {
+				if v, ok := valueOf(m); ok {
 					out[source] += v
 				}
 			}
@@ -114,12 +134,35 @@ func hits(families map[string]*dto.MetricFamily, names Names) map[string]float64
 	}
 	if v := total(families, names.CacheElsewhere); v != nil {
 		out["external"] = *v
+		if own, ok := out[""]; ok { // what is not elsewhere
+			delete(out, "")
+			out["device"] += own
+		}
 	}
 	return out
 }
 
-func valueOf(m *dto.Metric) float64 {
-	return m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue() // two of them are not there: 0
+// valueOf is a metric's value; false for what is no count and no share.
+func valueOf(m *dto.Metric) (float64, bool) {
+	v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue() // two of them are not there: 0
+	return v, v >= 0 && !math.IsInf(v, 1)
+}
+
+// odd names a figure of the page that is below 0, which none of them can be; "" where
+// there is none.
+func odd(families map[string]*dto.MetricFamily, names Names) string {
+	for _, list := range [][]string{names.Running, names.Waiting, names.KVCache, names.Preemptions, names.CacheLooked,
+		names.CacheHits, names.CacheElsewhere, names.Drafts, names.DraftTokens, names.Accepted, names.Verified,
+		names.Generated, names.Queues} {
+		for _, name := range list {
+			for _, m := range families[name].GetMetric() {
+				if v, ok := valueOf(m); !ok && v < 0 {
+					return fmt.Sprintf("the server's %s is %g, which cannot be: nothing was taken of its counters", name, v)
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // empty reports whether the page had nothing that is known here.
@@ -133,8 +176,7 @@ func values(families map[string]*dto.MetricFamily, names []string) []float64 {
 		}
 		var out []float64
 		for _, m := range f.GetMetric() {
-			v := valueOf(m)
-			if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			if v, ok := valueOf(m); ok {
 				out = append(out, v)
 			}
 		}

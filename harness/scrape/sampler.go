@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -11,7 +12,8 @@ import (
 	"inferbench/harness/stats"
 )
 
-// Source gives a server's /metrics pages: all of them, or an error.
+// Source gives a server's /metrics pages. A page that did not answer says why;
+// an error is that none did.
 type Source func(ctx context.Context) ([]Page, error)
 
 // Report is what a pass showed of the server. Figures that it does not publish
@@ -34,8 +36,11 @@ type Report struct {
 	Balance      *float64           `json:"balance,omitempty"`    // the busiest rank's mean of running requests over the mean of all
 	Speculation  *stats.Speculation `json:"-"`                    // a section of its own
 	Every        float64            `json:"sampled_every_s"`
-	Dropped      string             `json:"dropped,omitempty"` // which figures cannot be, and why
-	Samples      []Sample           `json:"-"`                 // kept in a file of their own
+	Transfer     *Transfer          `json:"transfer,omitempty"` // of KV cache from prefill to decode
+	Queues       map[string]Queue   `json:"queues,omitempty"`   // those of disaggregated serving, and of what waits for a reason
+	Missing      []string           `json:"missing,omitempty"`  // pages whose figures are left out, and why
+	Dropped      string             `json:"dropped,omitempty"`  // which figures cannot be, and why
+	Samples      []Sample           `json:"-"`                  // kept in a file of their own
 
 	ttft cumulative // of the measured run
 }
@@ -53,6 +58,7 @@ type Sampler struct {
 	start   time.Time // of the measured run; zero before it
 	why     error     // why the last look showed nothing
 	base    *Sample   // the look before the measured run's first request
+	pages   pages
 }
 
 // tries is how many looks may show nothing before the server is taken to have
@@ -74,7 +80,7 @@ func (s *Sampler) run(ctx context.Context) {
 	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	for known, n := false, 1; ; n++ {
-		known = s.look(ctx) != nil || known
+		known = s.look(ctx, between) != nil || known
 		if !known && n == tries {
 			return
 		}
@@ -88,19 +94,22 @@ func (s *Sampler) run(ctx context.Context) {
 
 // look takes a sample; nil where there is none to take. One look may take five
 // seconds: a busy server answers late, and is not asked again meanwhile.
-func (s *Sampler) look(ctx context.Context) *Sample {
+func (s *Sampler) look(ctx context.Context, when moment) *Sample {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	pages, err := s.source(ctx)
-	var sample *Sample
-	if err == nil {
-		sample, err = parse(pages, s.names, time.Now())
-	}
-	if err == nil && sample.empty() {
-		err = errNothing
-	}
+	found, err := s.source(ctx)
+	at := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var sample *Sample
+	if err == nil {
+		if found, err = s.pages.take(found, when); err == nil {
+			sample, err = parse(found, s.names, at)
+		}
+	}
+	if err == nil && sample.empty() {
+		err = ErrNothing
+	}
 	if s.why = err; err != nil {
 		return nil
 	}
@@ -108,7 +117,8 @@ func (s *Sampler) look(ctx context.Context) *Sample {
 	return sample
 }
 
-var errNothing = errors.New("no figure there is one that is known")
+// ErrNothing: there is a page, and no figure on it is one that is known.
+var ErrNothing = errors.New("no figure there is one that is known")
 
 // Why says why the last look showed nothing; nil where it showed something.
 func (s *Sampler) Why() error {
@@ -125,7 +135,7 @@ func (s *Sampler) Begin(ctx context.Context) {
 		return
 	default:
 	}
-	base := s.look(ctx)
+	base := s.look(ctx, begins)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.base = base
@@ -151,7 +161,7 @@ func (s *Sampler) Stop(ctx context.Context) *Report {
 	if during == 0 || s.start.IsZero() {
 		return nil
 	}
-	s.look(ctx)
+	s.look(ctx, ends)
 	return s.report(during)
 }
 
@@ -159,9 +169,14 @@ func (s *Sampler) Stop(ctx context.Context) *Report {
 // to the one after it; what is running or in use is told of the first so many
 // alone, since after the run a server is idle.
 func (s *Sampler) report(during int) *Report {
-	r := &Report{Every: s.every.Seconds()}
+	r := &Report{Every: s.every.Seconds(), Missing: s.pages.missing()}
 	slices.SortFunc(s.samples, func(a, b *Sample) int { return a.at.Compare(b.at) })
-	if r.Dropped = backwards(s.samples, s.base); r.Dropped != "" {
+	base, last := s.ofWhole(during)
+	alike := s.samples // looks at the same pages
+	if len(r.Missing) > 0 {
+		alike = s.samples[:during]
+	}
+	if r.Dropped = cmp.Or(backwards(alike, s.base), backwards([]*Sample{base, last}, base)); r.Dropped != "" {
 		for _, p := range s.samples {
 			p.AtS = p.at.Sub(s.start).Seconds()
 			r.Samples = append(r.Samples, *p)
@@ -183,18 +198,52 @@ func (s *Sampler) report(during int) *Report {
 	r.MaxWaiting, r.MeanWaiting = maxMean(waiting)
 	r.MaxKVCache, r.MeanKVCache = maxMean(kv)
 	r.Ranks, r.Balance = byRank(of)
-	last := s.samples[len(s.samples)-1]
-	if s.base == nil || len(s.samples) == during {
-		return r
+	r.Queues = byQueue(of)
+	if base != nil && last != nil {
+		r.count(last, base, of)
 	}
-	r.Preemptions = difference(last.preempt, s.base.preempt)
-	r.cache(last, s.base)
-	r.Speculation = last.spec.since(s.base.spec)
-	if d, ok := last.ttft.since(s.base.ttft); ok {
+	return r
+}
+
+// ofWhole are the looks just before the run and just after it, of those pages that
+// were there at both; nil where there was none.
+func (s *Sampler) ofWhole(during int) (base, last *Sample) {
+	if base = s.base; base == nil || len(s.samples) == during {
+		return base, nil
+	}
+	last = s.samples[len(s.samples)-1]
+	before, after, again := s.pages.whole()
+	if !again {
+		return base, last
+	}
+	b, err1 := parse(before, s.names, base.at)
+	l, err2 := parse(after, s.names, last.at)
+	if err1 != nil || err2 != nil {
+		return nil, nil
+	}
+	return b, l
+}
+
+// count fills in what counters counted from one look to another. of are the looks
+// between.
+func (r *Report) count(last, base *Sample, of []*Sample) {
+	if r.Dropped = cmp.Or(last.odd, base.odd); r.Dropped != "" {
+		return
+	}
+	r.Preemptions = difference(last.preempt, base.preempt)
+	r.cache(last, base)
+	r.Speculation = last.spec.since(base.spec)
+	if r.Transfer = last.transfer.since(base.transfer); r.Transfer != nil && r.Transfer.MeanMs == nil {
+		var told []float64
+		for _, s := range of {
+			told = with(told, s.transfer.latency)
+		}
+		_, r.Transfer.MeanMs = maxMean(told)
+	}
+	if d, ok := last.ttft.since(base.ttft); ok {
 		r.ttft, r.TTFTOf = d, &d.n
 		r.tellTTFT(math.Inf(1))
 	}
-	return r
 }
 
 // tellTTFT fills in the server's TTFT, of which nothing is above most seconds.

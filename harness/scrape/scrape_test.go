@@ -192,7 +192,7 @@ func TestHitsOfThePrefixCache(t *testing.T) {
 		"other tokens":           {sglang, page(100, 0, 0), page(110, 50, 0), nil, nil},
 		"vLLM, also elsewhere": {vllm, "vllm:num_requests_running 1\nvllm:prefix_cache_queries_total 0\nvllm:prefix_cache_hits_total 0\n",
 			"vllm:num_requests_running 1\nvllm:prefix_cache_queries_total 100\nvllm:prefix_cache_hits_total 10\nvllm:external_prefix_cache_hits_total 20\n",
-			at(0.3), map[string]float64{"external": 0.2}},
+			at(0.3), map[string]float64{"device": 0.1, "external": 0.2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var began atomic.Bool
@@ -231,11 +231,11 @@ func TestSpeculation(t *testing.T) {
 		want         *stats.Speculation
 	}{
 		"vLLM": {vllm(100, 200, 150, 90, 60), vllm(200, 400, 200, 130, 70),
-			&stats.Speculation{Drafts: 100, DraftTokens: at(200), AcceptedTokens: 50, AcceptanceRate: at(0.25), AcceptanceLength: at(1.5), PerPosition: []float64{0.4, 0.1}}},
+			&stats.Speculation{Drafts: at(100), DraftTokens: at(200), AcceptedTokens: 50, AcceptanceRate: at(0.25), AcceptanceLength: at(1.5), PerPosition: []float64{0.4, 0.1}}},
 		"SGLang": {sglang(100, 150, "sglang:at_once 4\n"), sglang(200, 400, "sglang:at_once 4\n"),
-			&stats.Speculation{Drafts: 100, DraftTokens: at(300), AcceptedTokens: 150, AcceptanceRate: at(0.5), AcceptanceLength: at(2.5)}},
+			&stats.Speculation{Drafts: at(100), DraftTokens: at(300), AcceptedTokens: 150, AcceptanceRate: at(0.5), AcceptanceLength: at(2.5)}},
 		"SGLang, draft length not told": {sglang(0, 0, ""), sglang(100, 200, ""),
-			&stats.Speculation{Drafts: 100, AcceptedTokens: 100, AcceptanceLength: at(2)}},
+			&stats.Speculation{Drafts: at(100), AcceptedTokens: 100, AcceptanceLength: at(2)}},
 		"none in the pass":                {vllm(100, 200, 150, 90, 60), vllm(100, 200, 150, 90, 60), nil},
 		"no speculation":                  {"vllm:num_requests_running 1\n", "vllm:num_requests_running 2\n", nil},
 		"the server began again":          {vllm(100, 200, 150, 90, 60), vllm(50, 100, 60, 40, 20), nil},
@@ -273,9 +273,9 @@ func TestRanks(t *testing.T) {
 		balance *float64
 	}{
 		"one rank":                  {one("vllm:num_requests_running{engine=\"0\"} 4\n"), 4, 0, nil},
-		"two ranks of one":          {[]Page{{"http://a", page(6, 2)}}, 8, 2, at(1.5)},
-		"two pages, two ranks each": {[]Page{{"http://a", page(6, 2)}, {"http://b", page(4, 4)}}, 16, 4, at(1.5)},
-		"idle":                      {[]Page{{"http://a", page(0, 0)}}, 0, 2, nil},
+		"two ranks of one":          {[]Page{{Endpoint: "http://a", Text: page(6, 2)}}, 8, 2, at(1.5)},
+		"two pages, two ranks each": {[]Page{{Endpoint: "http://a", Text: page(6, 2)}, {Endpoint: "http://b", Text: page(4, 4)}}, 16, 4, at(1.5)},
+		"idle":                      {[]Page{{Endpoint: "http://a", Text: page(0, 0)}}, 0, 2, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Start(t.Context(), func(context.Context) ([]Page, error) { return c.pages, nil }, names, time.Hour)

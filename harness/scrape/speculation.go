@@ -37,7 +37,9 @@ func byPosition(families map[string]*dto.MetricFamily, names []string) []float64
 				if i >= len(out) {
 					out = append(out, make([]float64, i+1-len(out))...)
 				}
-				out[i] += valueOf(m)
+				if v, ok := valueOf(m); ok {
+					out[i] += v
+				}
 			}
 		}
 		if out != nil {
@@ -51,14 +53,14 @@ func byPosition(families map[string]*dto.MetricFamily, names []string) []float64
 // is not told, and where a counter began again in between.
 func (s spec) since(old spec) *stats.Speculation {
 	drafts, accepted := difference(s.drafts, old.drafts), difference(s.accepted, old.accepted)
-	if drafts != nil && accepted != nil {
+	if accepted != nil && (drafts != nil || s.draftTokens != nil) {
 		at := slices.Clone(s.acceptedAt)
 		for i := range min(len(at), len(old.acceptedAt)) {
 			if at[i] -= old.acceptedAt[i]; at[i] < 0 {
 				return nil
 			}
 		}
-		return stats.NewSpeculation(*drafts, difference(s.draftTokens, old.draftTokens), *accepted, at)
+		return stats.NewSpeculation(drafts, difference(s.draftTokens, old.draftTokens), *accepted, at)
 	}
 	// SGLang counts verifications of finished requests: each gives the guesses that
 	// were right and one token more.
@@ -72,5 +74,5 @@ func (s spec) since(old spec) *stats.Speculation {
 		n := *verified * (*s.atOnce - 1)
 		guessed, right = &n, min(right, n) // a request's first token was not guessed
 	}
-	return stats.NewSpeculation(*verified, guessed, right, nil)
+	return stats.NewSpeculation(verified, guessed, right, nil)
 }

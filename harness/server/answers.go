@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -154,4 +155,10 @@ func tokenIDs(list gjson.Result) (out []int32, err error) {
 		return true
 	})
 	return out, err
+}
+
+// Absent reports whether an error says that there is no such endpoint.
+func Absent(err error) bool {
+	return hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) ||
+		hasStatus(err, http.StatusNotImplemented)
 }

@@ -33,7 +33,7 @@ func (t *Server) ResetCache(ctx context.Context) error {
 			done = true
 		case ctx.Err() != nil:
 			return err
-		case absent(err):
+		case Absent(err):
 		case refused == nil:
 			refused = err
 		}

@@ -57,7 +57,7 @@ func (t *Server) Ask(ctx context.Context, r Retry, chat []Message, n int, stop [
 func (t *Server) ChatOnly(ctx context.Context, r Retry) bool {
 	ask := map[string]any{"model": t.Model, "prompt": "a", "max_tokens": 1}
 	err := t.PostRetry(ctx, r, "/v1/completions", ask, nil)
-	if !absent(err) ||
+	if !Absent(err) ||
 		strings.Contains(err.Error(), "does not exist") { // vLLM's 404 for a model that it does not serve
 		return false
 	}

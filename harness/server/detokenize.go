@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 
 	"github.com/tidwall/gjson"
 )
@@ -37,7 +36,7 @@ func (t *Server) detokenize(ctx context.Context, r Retry, tokens []int32) (strin
 	}
 	var b json.RawMessage
 	err := t.PostRetry(ctx, r, path, map[string]any{"model": t.ModelSent(), "tokens": tokens}, &b)
-	if absent(err) {
+	if Absent(err) {
 		return "", fmt.Errorf("%w: %w", ErrNoDetokenizer, err)
 	}
 	if err != nil {
@@ -49,12 +48,6 @@ func (t *Server) detokenize(ctx context.Context, r Retry, tokens []int32) (strin
 		}
 	}
 	return "", t.gate(fmt.Errorf("%w: POST %s%s: no text came", ErrNoDetokenizer, t.BaseURL, path))
-}
-
-// absent reports whether an error says that there is no such endpoint.
-func absent(err error) bool {
-	return hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusMethodNotAllowed) ||
-		hasStatus(err, http.StatusNotImplemented)
 }
 
 // ChatCounter counts the tokens of a chat of one message of the user's, those of

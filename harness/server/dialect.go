@@ -49,8 +49,10 @@ type Dialect struct {
 	// Left out, it is [OpenAI]'s.
 	Profiler *Profiler
 
-	// Metrics names the figures of its /metrics page.
-	Metrics scrape.Names
+	// Metrics names the figures of its /metrics page. NoMetrics says how to start it
+	// where it shows none.
+	Metrics   scrape.Names
+	NoMetrics string
 }
 
 // Dialects lists the dialects that are known, the one that is assumed of an
@@ -74,7 +76,7 @@ func MetricNames() []scrape.Names {
 	for i, d := range Dialects {
 		names[i] = d.Metrics
 	}
-	return names
+	return append(names, others...)
 }
 
 // ways lists the dialect's ways of scoring.

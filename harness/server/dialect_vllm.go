@@ -16,6 +16,8 @@ var VLLM = &Dialect{
 	OwnedBy: []string{"vllm"},
 	Pages:   vllmPages,
 	Resets:  vllmResets,
+
+	NoMetrics: "without --disable-log-stats",
 	Profiler: &Profiler{Needs: `--profiler-config '{"profiler":"torch","torch_profiler_dir":"/tmp/trace"}', or before ` +
 		"0.13 VLLM_TORCH_PROFILER_DIR", Trace: "the folder that the server's --profiler-config or " +
 		"VLLM_TORCH_PROFILER_DIR names, on its machine"},
@@ -29,10 +31,14 @@ var VLLM = &Dialect{
 			"vllm:prefix_cache_queries"},
 		CacheHits: []string{"vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total",
 			"vllm:prefix_cache_hits"},
-		CacheElsewhere: []string{"vllm:external_prefix_cache_hits_total"},
-		Drafts:         []string{"vllm:spec_decode_num_drafts_total", "vllm:spec_decode_num_drafts"},
-		DraftTokens:    []string{"vllm:spec_decode_num_draft_tokens_total", "vllm:spec_decode_num_draft_tokens"},
-		Accepted:       []string{"vllm:spec_decode_num_accepted_tokens_total", "vllm:spec_decode_num_accepted_tokens"},
+		CacheElsewhere:   []string{"vllm:external_prefix_cache_hits_total"},
+		TransferSeconds:  []string{"vllm:nixl_xfer_time_seconds"},
+		TransferBytes:    []string{"vllm:nixl_bytes_transferred"},
+		TransferFailures: []string{"vllm:nixl_num_failed_transfers_total", "vllm:nixl_num_kv_expired_reqs_total"},
+		Queues:           []string{"vllm:num_requests_waiting_by_reason", "vllm:num_requests_kv_fetch_by_stage"},
+		Drafts:           []string{"vllm:spec_decode_num_drafts_total", "vllm:spec_decode_num_drafts"},
+		DraftTokens:      []string{"vllm:spec_decode_num_draft_tokens_total", "vllm:spec_decode_num_draft_tokens"},
+		Accepted:         []string{"vllm:spec_decode_num_accepted_tokens_total", "vllm:spec_decode_num_accepted_tokens"},
 		AcceptedAt: []string{"vllm:spec_decode_num_accepted_tokens_per_pos_total",
 			"vllm:spec_decode_num_accepted_tokens_per_pos"},
 	},

@@ -34,7 +34,7 @@ func (t *Server) profile(ctx context.Context, path string, most time.Duration) e
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	err := t.Post(ctx, path, nil, nil)
-	if absent(err) {
+	if Absent(err) {
 		return fmt.Errorf("%w: start it with %s", ErrNoProfiler, t.profiler().Needs)
 	}
 	return err

@@ -31,7 +31,7 @@ func (t *Server) Tokenize(ctx context.Context, r Retry, text string, special boo
 func (t *Server) tokenize(ctx context.Context, r Retry, in map[string]any) ([]int32, error) {
 	var b json.RawMessage
 	err := t.PostRetry(ctx, r, "/tokenize", in, &b)
-	if absent(err) {
+	if Absent(err) {
 		return nil, fmt.Errorf("%w: %w", ErrNoTokenizer, err)
 	}
 	if err != nil {

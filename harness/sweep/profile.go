@@ -34,8 +34,8 @@ func (sw *Sweep) profile(ctx context.Context, p pass, r *batch.Result) {
 	if failed > 0 {
 		fell = fmt.Sprintf(", of which %d failed", failed)
 	}
-	r.Notes = append(r.Notes, fmt.Sprintf("a profile was taken of %d requests after the measured pass%s: its trace is in %s",
-		n, fell, sw.Target.TraceAt()))
+	r.Notes = append(r.Notes, fmt.Sprintf("a profile was taken of %d requests after the measured pass%s: its trace is in "+
+		"%s", n, fell, sw.Target.TraceAt()))
 }
 
 // profiled runs a pass between the profiler's start and its stop, which is asked

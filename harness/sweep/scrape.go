@@ -3,10 +3,11 @@ package sweep
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
@@ -19,8 +20,8 @@ import (
 // watchServer has the server's own /metrics looked at while a pass with the
 // options o runs, which it changes to be told when the measured run begins. The
 // function it returns ends that; its report is nil where the server has no
-// metrics that are known here, or SCRAPE_EVERY is 0s; its error says why pages that
-// METRICS_URLS names showed nothing.
+// metrics that are known here, or SCRAPE_EVERY is 0s; its error is for a
+// reader who should know why: see [Sweep.unseen].
 func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() (*scrape.Report, error) {
 	if sw.Settings.Results.ScrapeEvery <= 0 {
 		return func() (*scrape.Report, error) { return nil, nil }
@@ -29,11 +30,27 @@ func (sw *Sweep) watchServer(ctx context.Context, o *load.Options) func() (*scra
 	beside(o, s.Begin, s.Measuring)
 	return func() (*scrape.Report, error) {
 		seen := s.Stop(ctx)
-		if seen == nil && len(sw.Settings.Server.MetricsURLs) > 0 {
-			return nil, s.Why()
+		if seen == nil {
+			return nil, sw.unseen(s.Why())
 		}
 		return seen, nil
 	}
+}
+
+// unseen is why nothing was seen at /metrics, where a reader should know: an address
+// of the settings, a page that is there and cannot be read, or a server that was
+// started so that it tells nothing of itself.
+func (sw *Sweep) unseen(why error) error {
+	none := server.Absent(why) || errors.Is(why, scrape.ErrNothing)
+	switch start := sw.Target.Dialect.NoMetrics; {
+	case why == nil:
+		return nil
+	case none && start != "":
+		return fmt.Errorf("it tells nothing of its engine at /metrics: start it %s", start)
+	case none && len(sw.Settings.Server.MetricsURLs) == 0:
+		return nil // many have none
+	}
+	return why
 }
 
 // beside has who watches a pass with the options o told of its measured run: ready
@@ -65,15 +82,15 @@ func (sw *Sweep) pages(ctx context.Context) ([]scrape.Page, error) {
 		urls = []string{sw.Target.BaseURL + "/metrics"}
 	}
 	pages := make([]scrape.Page, len(urls))
-	group, ctx := errgroup.WithContext(ctx)
+	var asked sync.WaitGroup
 	for i, u := range urls {
-		group.Go(func() (err error) {
-			pages[i].Endpoint = u
-			pages[i].Text, err = sw.Target.PageAt(ctx, u)
-			return err
+		asked.Go(func() {
+			text, err := sw.Target.PageAt(ctx, u)
+			pages[i] = scrape.Page{Endpoint: u, Text: text, Err: err}
 		})
 	}
-	return pages, group.Wait()
+	asked.Wait()
+	return pages, nil
 }
 
 // keepServer puts what was seen into the result, and the single looks into a
@@ -119,6 +136,10 @@ func besideServer(seen *scrape.Report, sum *stats.Summary, audit *stats.Audit) (
 	}
 	if seen != nil && seen.Dropped != "" {
 		notes = append(notes, seen.Dropped)
+	}
+	if seen != nil && len(seen.Missing) > 0 {
+		notes = append(notes, "of the server's metrics pages these did not answer, and no figure has theirs: "+
+			strings.Join(seen.Missing, "; "))
 	}
 	if seen != nil && seen.TTFTOf != nil && int(*seen.TTFTOf) == sum.Successful && sum.TTFT.Mean != nil {
 		audit.Beside(*sum.TTFT.Mean, *seen.MeanTTFT)

@@ -1,12 +1,20 @@
 package sweep
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/scrape"
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 )
 
@@ -70,4 +78,70 @@ func TestTheClientBesideTheServer(t *testing.T) {
 // told is what a server says whose n requests took this long to their first token.
 func told(meanMs, n float64) *scrape.Report {
 	return &scrape.Report{TTFTOf: &n, MeanTTFT: &meanMs}
+}
+
+// A server that was started so that it tells nothing of itself is told so; one that
+// never had metrics is not complained of.
+func TestWhyNothingWasSeen(t *testing.T) {
+	missing := &server.HTTPError{Method: "GET", URL: "http://h/metrics", Status: 404}
+	for name, c := range map[string]struct {
+		dialect *server.Dialect
+		urls    []string
+		why     error
+		want    string
+	}{
+		"seen":                           {server.VLLM, nil, nil, ""},
+		"vLLM, but for its engine":       {server.VLLM, nil, scrape.ErrNothing, "without --disable-log-stats"},
+		"SGLang without metrics":         {server.SGLang, nil, missing, "with --enable-metrics"},
+		"another server without metrics": {server.OpenAI, nil, missing, ""},
+		"an address that was given":      {server.OpenAI, []string{"http://h/metrics"}, missing, "404"},
+		"a page that hangs":              {server.OpenAI, nil, errors.New("deadline exceeded"), "deadline exceeded"},
+		"100 MB":                         {server.VLLM, nil, fmt.Errorf("answer is longer than 8 MiB"), "longer than 8 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sw := &Sweep{}
+			sw.Target = server.New("http://h", "", "", nil)
+			sw.Target.Dialect = c.dialect
+			sw.Settings.Server.MetricsURLs = c.urls
+			err := sw.unseen(c.why)
+			if c.want == "" {
+				assert.NoError(t, err)
+				return
+			}
+			assert.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+// A page of a hundred megabytes is not read to its end, and one that hangs does not
+// keep the others waiting for ever.
+func TestPagesThatAreNoHelp(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	big := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		line := bytes.Repeat([]byte("vllm:num_requests_running{engine=\"0\"} 1\n"), 1<<10)
+		for range 100 << 20 / len(line) {
+			if _, err := w.Write(line); err != nil {
+				return
+			}
+		}
+		t.Error("it was read to its end")
+	}))
+	defer big.Close()
+	hangs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hangs.Close()
+	well := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("vllm:num_requests_running 2\n"))
+	}))
+	defer well.Close()
+	sw := &Sweep{}
+	sw.Target = server.New(well.URL, "", "", nil)
+	sw.Settings.Server.MetricsURLs = []string{big.URL + "/metrics", hangs.URL + "/metrics", well.URL + "/metrics"}
+	pages, err := sw.pages(ctx)
+	require.NoError(t, err)
+	require.Len(t, pages, 3)
+	assert.ErrorContains(t, pages[0].Err, "longer than 8 MiB")
+	assert.ErrorIs(t, pages[1].Err, context.DeadlineExceeded)
+	require.NoError(t, pages[2].Err)
+	assert.Contains(t, string(pages[2].Text), "running 2")
 }

@@ -16,6 +16,8 @@ func (sw *Sweep) speculationOf(r *batch.Result, seen *scrape.Report) {
 	if n := sw.Target.About.SyntheticLength; n > 0 {
 		sum.Speculation.SyntheticLength = &n
 	}
-	steps := sum.OutputThroughput / float64(max(r.Args.TP, 1)) / *sum.Speculation.AcceptanceLength
-	sum.StepsPerGPU = &steps
+	if length := sum.Speculation.AcceptanceLength; length != nil {
+		steps := sum.OutputThroughput / float64(max(r.Args.TP, 1)) / *length
+		sum.StepsPerGPU = &steps
+	}
 }
