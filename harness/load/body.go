@@ -21,6 +21,9 @@ type prepared struct {
 	due       time.Duration // when to send it, in an open loop
 	body      *[]byte       // goes back to be used again once it is written
 	err       error         // the source could not give the request
+
+	header []byte // its own lines, each after a line end
+	wanted string // the header of the answer whose value is kept; "": none
 }
 
 // encoder writes request bodies. What is the same in every request is encoded

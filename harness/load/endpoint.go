@@ -99,14 +99,16 @@ func newEndpoint(t *server.Server, o Options) (*endpoint, error) {
 	return e, nil
 }
 
-// head appends the header of request i, whose body has n bytes.
-func (e *endpoint) head(buf []byte, i, n int) []byte {
+// head appends the header of request i, whose body has n bytes. more are its own lines,
+// each after a line end.
+func (e *endpoint) head(buf []byte, i, n int, more []byte) []byte {
 	buf = append(buf, e.header...)
 	buf = strconv.AppendInt(buf, int64(n), 10)
 	if len(e.ids) > 0 {
 		buf = append(buf, e.ids...)
 		buf = strconv.AppendInt(buf, int64(i), 10)
 	}
+	buf = append(buf, more...)
 	return append(buf, "\r\n\r\n"...)
 }
 

@@ -31,6 +31,8 @@ type Options struct {
 	ExtraBody   map[string]json.RawMessage // keys of every request's body, over the client's own; null removes one
 	SLO         stats.SLO                  // for goodput; may be nil
 
+	Affinity Affinity // of the requests of sessions
+
 	// Gate, where set, is called between the warm-up and the measured run, whose
 	// clock starts when it returns: clients on several machines start together
 	// with it. An error from it is an error of the run.

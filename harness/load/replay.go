@@ -24,7 +24,7 @@ func Replay(ctx context.Context, t *server.Server, r *session.Replay, w session.
 	if err != nil {
 		return nil, err
 	}
-	all := &turns{replay: r, wire: w}
+	all := &turns{replay: r, wire: w, affinity: affinity{o.Affinity, map[*session.Live]string{}}}
 	run := &runner{src: all, turns: all, opts: o, rec: &Recording{SLO: o.SLO}}
 	return run.run(ctx, t)
 }
@@ -37,7 +37,9 @@ type turns struct {
 	mu       sync.Mutex // guards requests, which is read where bodies are made
 	requests []*session.Request
 
-	late map[int]time.Duration // by lane: how long turns were due before they were sent; of the phase's goroutine
+	// Of the phase's goroutine.
+	late     map[int]time.Duration // by lane: how long turns were due before they were sent
+	affinity affinity
 }
 
 // Len is not known before.
@@ -279,6 +281,7 @@ func (c *conductor) fly(ctx context.Context, q *session.Request, b prepared) {
 		s = c.p.addSlot()
 		c.p.mu.Unlock()
 	}
+	b.header, b.wanted = c.turns.affinity.lines(q), c.turns.affinity.Token
 	c.flights.Go(func() { c.ended <- ending{q, s, c.p.send(ctx, s, b)} })
 }
 
@@ -286,6 +289,7 @@ func (c *conductor) fly(ctx context.Context, q *session.Request, b prepared) {
 func (c *conductor) end(e ending) {
 	c.flying--
 	c.free = append(c.free, e.on)
+	c.turns.affinity.keep(e.of.Live, e.on.found)
 	c.turns.late[e.of.Live.Lane] += max(e.timing.Sent-e.of.Due, 0)
 	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: e.timing.Err != ""})
 	c.p.count.sessions.Store(int64(c.turns.replay.Counts().Sessions))

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -170,4 +171,47 @@ func TestReplayStopsWhenNothingSucceeds(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, rec.Timings, 10)
 	assert.Contains(t, rec.Stopped, "10 of 10 requests failed")
+}
+
+// Requests say which conversation they are of, and send back what the server gave the
+// session.
+func TestAffinity(t *testing.T) {
+	var mu sync.Mutex
+	var heads []http.Header
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		mu.Lock()
+		heads = append(heads, r.Header.Clone())
+		w.Header().Set("X-Session-Token", fmt.Sprint("worker-", a.number))
+		mu.Unlock()
+		stream(w, a.MaxTokens, len(a.ids()), 0)
+	})
+	o := Options{Conc: 1, Affinity: Affinity{Token: "x-session-token", Headers: []Header{{"X-Session-ID", "{session}"},
+		{"X-Parent", "{parent}"}, {"X-Root", "r-{root}"}}}}
+	rec, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 1, Sessions: 2, Run: "r"}, talk("a")), idsWire, o)
+	require.NoError(t, err)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Len(t, heads, 10)
+	roots, conversations := map[string]int{}, map[string]int{}
+	for i, h := range heads {
+		id := h.Get("X-Correlation-ID")
+		conversations[id]++
+		roots[h.Get("X-Root")]++
+		assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$`, id)
+		assert.Equal(t, id, h.Get("X-Session-Affinity"))
+		assert.Equal(t, id, h.Get("X-Session-ID"))
+		if h.Get("X-Root") == "r-"+id {
+			assert.NotContains(t, h, "X-Parent", "a root has none")
+		} else {
+			assert.Equal(t, h.Get("X-Root"), "r-"+h.Get("X-Parent"))
+		}
+		if i%5 == 0 {
+			assert.NotContains(t, h, "X-Session-Token", "the session is new")
+		} else {
+			assert.Contains(t, h.Get("X-Session-Token"), "worker-")
+		}
+	}
+	assert.Equal(t, 2, len(roots))
+	assert.Equal(t, 4, len(conversations))
+	assert.Contains(t, roots, "r-"+rec.Sessions[0].ID)
 }

@@ -42,6 +42,8 @@ type response struct {
 	notEvents string // the Content-Type, where that is not an event stream's
 	retry     string // Retry-After
 	location  string // of a redirect
+	wanted    string // the header whose value is kept; "": none
+	found     string // which is this
 	keepAlive bool
 	framing   framing
 	left      int64 // body bytes still to come: of the chunk, or of a body of known length
@@ -337,6 +339,8 @@ func (s *response) parseHeader(head []byte) error {
 			if kind = bytes.TrimSpace(kind); !bytes.EqualFold(kind, []byte("text/event-stream")) {
 				s.notEvents = string(kind)
 			}
+		case s.wanted != "" && is(s.wanted):
+			s.found = string(value)
 		case is("Retry-After"):
 			s.retry = string(value)
 		case is("Location"):

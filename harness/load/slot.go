@@ -28,6 +28,7 @@ type slot struct {
 	conn    net.Conn
 	resp    response // counts its instants from the phase's start
 	head    []byte
+	found   string       // the value of the header that the latest request wanted
 	tokens  atomic.Int64 // chunks that carried tokens; read by others, for the progress
 
 	tape
@@ -202,7 +203,8 @@ func (s *slot) ask(p prepared, t *stats.Timing, reused bool) error {
 		return err
 	}
 	s.resp.start(s.conn)
-	s.head = s.end.head(s.head[:0], p.index, len(*p.body))
+	s.head = s.end.head(s.head[:0], p.index, len(*p.body), p.header)
+	s.resp.wanted, s.found = p.wanted, ""
 
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.resp.base)
@@ -219,6 +221,7 @@ func (s *slot) ask(p prepared, t *stats.Timing, reused bool) error {
 	if err := s.resp.header(); err != nil {
 		return fmt.Errorf("read the answer's header: %w", plain(err))
 	}
+	s.found = s.resp.found
 	switch {
 	case reused && (s.resp.early || s.resp.status == http.StatusRequestTimeout):
 		return errNotItsAnswer

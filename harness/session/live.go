@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+)
 
 // Live is a session that is being replayed.
 type Live struct {
@@ -122,6 +126,21 @@ func (v *Live) remaining(k int) time.Duration {
 		return max(u.At-v.origin, 0)
 	}
 	return u.Delay
+}
+
+// StreamID is a stable id of one of the session's streams, in the form of a UUID; the
+// root's is the session's.
+func (v *Live) StreamID(stream int) string {
+	if stream == 0 {
+		return v.ID
+	}
+	return uuid(fmt.Sprintf("%s:%d", v.ID, stream))
+}
+
+// uuid makes an id of a text, in the form of a UUID of version 8.
+func uuid(of string) string {
+	h := fmt.Sprintf("%x", sha256.Sum256([]byte(of)))
+	return fmt.Sprintf("%s-%s-8%s-8%s-%s", h[:8], h[8:12], h[12:15], h[15:18], h[18:30])
 }
 
 // history is how many turns have ended.

@@ -391,7 +391,7 @@ func (r *Replay) begin(l *lane, now time.Duration) {
 		return
 	}
 	index, pass := r.order.at(r.begun)
-	v := &Live{Trace: &r.traces[index], Number: r.begun, Lane: l.number, ID: r.id(r.begun), trace: index, idle: now,
+	v := &Live{Trace: &r.traces[index], Number: r.begun, Lane: l.number, ID: uuid(fmt.Sprintf("%s:%d", r.rules.Run, r.begun)), trace: index, idle: now,
 		answers: map[int]string{}}
 	if r.rules.Mark {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d:%d:%s", r.rules.Run, pass, l.number, v.Trace.ID))
@@ -420,12 +420,6 @@ func (r *Replay) enlist(v *Live) {
 	v.entry = len(r.log.Sessions)
 	r.log.Sessions = append(r.log.Sessions, Session{ID: v.ID, Trace: v.trace, Lane: v.Lane, History: v.history(),
 		Began: v.idle, Ended: v.idle})
-}
-
-// id is a stable id of a session, in the form of a UUID.
-func (r *Replay) id(number int) string {
-	h := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s:%d", r.rules.Run, number)))
-	return fmt.Sprintf("%s-%s-8%s-8%s-%s", h[:8], h[8:12], h[12:15], h[15:18], h[18:30])
 }
 
 // enter makes history of the turns before a time that is drawn for the lane.

@@ -15,6 +15,9 @@ type Replay struct {
 	Kind     *session.Kind // nil: what is sent are no sessions
 	Scenario string        // whose rules these are; empty: their own
 
+	Affinity [][2]string // headers of requests: name and value, which holds {session} and the like
+	Token    string      // header of an answer that later requests of its session send back; empty: none
+
 	given []rule // in place of the scenario's
 }
 
@@ -59,6 +62,38 @@ var replays = []row{
 		Help: "how many of the sessions that fit are used, the first ones; none is all (agentx: 393)"},
 	{Env: "REPLAY_ERRORS", set: replayed("REPLAY_ERRORS", share, func(r *session.Rules, f float64) { r.ErrorShare = f }),
 		Help: "share of requests, 0 to 1, that may fail: a run with more is given up and FAILED; none is 0.1"},
+	{Env: "SESSION_HEADER", set: setSessionHeader,
+		Help: "more headers by which a router knows a session, as X-Session-ID: {session}; X-Parent: {parent} ({session} " +
+			"is the conversation's id, {root} its session's); X-Correlation-ID and X-Session-Affinity are always sent"},
+	{Env: "SESSION_TOKEN_HEADER", set: setTokenHeader,
+		Help: "header of an answer, as X-Session-Token, that later requests of the session send back; none is none"},
+}
+
+func setSessionHeader(s *Settings, v string) error {
+	for _, line := range strings.FieldsFunc(v, func(r rune) bool { return r == ';' || r == '\n' }) {
+		name, value, ok := strings.Cut(line, ":")
+		w := Workload{Headers: map[string][]string{}}
+		if !ok || w.addHeader(0, name, value) != nil || !strings.Contains(value, "{") {
+			return errors.New("want Name: value with {session}, {root} or {parent} in it, as X-Session-ID: {session}")
+		}
+		for _, word := range []string{"{session}", "{root}", "{parent}"} {
+			value = strings.ReplaceAll(value, word, "")
+		}
+		if strings.ContainsAny(value, "{}") {
+			return errors.New("what stands in braces is {session}, {root} or {parent}")
+		}
+		_, value, _ = strings.Cut(line, ":")
+		s.Replay.Affinity = append(s.Replay.Affinity, [2]string{strings.TrimSpace(name), strings.TrimSpace(value)})
+	}
+	return nil
+}
+
+func setTokenHeader(s *Settings, v string) error {
+	if strings.ContainsFunc(v, notToken) {
+		return errors.New("want the name of a header, as X-Session-Token")
+	}
+	s.Replay.Token = v
+	return nil
 }
 
 func setScenario(s *Settings, v string) error {

@@ -28,6 +28,12 @@ func TestReplaySettings(t *testing.T) {
 	assert.Equal(t, session.Rules{Lanes: 2, Seed: 3, Context: 4096, Traces: 7, Duration: 5 * time.Minute, Sessions: 9,
 		EnterFrom: 0.1, EnterTo: 0.2, Primers: true, WarmUp: 3, TreeIdle: time.Minute}, rules)
 
+	s, err = load(t, nil, map[string]string{"DATASET": "sessions", "SESSION_HEADER": "X-Session-ID: {session}; X-P: p-{parent}",
+		"SESSION_TOKEN_HEADER": "X-Token"}, "")
+	require.NoError(t, err)
+	assert.Equal(t, [][2]string{{"X-Session-ID", "{session}"}, {"X-P", "p-{parent}"}}, s.Replay.Affinity)
+	assert.Equal(t, "X-Token", s.Replay.Token)
+
 	s, err = load(t, nil, map[string]string{"DATASET": "sessions", "SCENARIO": "agentx"}, "")
 	require.NoError(t, err)
 	assert.Equal(t, "agentx", s.Selection.Scenario)
@@ -58,6 +64,9 @@ func TestBadReplaySettings(t *testing.T) {
 		"needs DATASET_PATH":                       {"DATASET": "weka"},
 		"reads no file":                            {"DATASET": "sessions", "DATASET_PATH": "replay.go"},
 		"leave NUM_PROMPTS out":                    {"DATASET": "sessions", "NUM_PROMPTS": "5"},
+		"want Name: value with {session}":          {"DATASET": "sessions", "SESSION_HEADER": "X-A: b"},
+		"what stands in braces":                    {"DATASET": "sessions", "SESSION_HEADER": "X-A: {user}{session}"},
+		"want the name of a header":                {"DATASET": "sessions", "SESSION_TOKEN_HEADER": "X A"},
 		"leave REQUEST_RATE out":                   {"DATASET": "sessions", "REQUEST_RATE": "5"},
 	} {
 		_, err := load(t, nil, env, "")

@@ -43,6 +43,10 @@ func (sw *Sweep) traces(ctx context.Context) ([]session.Trace, []string, error) 
 // prepareReplay readies the replay of sessions.
 func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, load.Options, error) {
 	o := sw.plan(p).Options
+	o.Affinity.Token = sw.Settings.Replay.Token
+	for _, h := range sw.Settings.Replay.Affinity {
+		o.Affinity.Headers = append(o.Affinity.Headers, load.Header{Name: h[0], Value: h[1]})
+	}
 	all, notes, err := sw.traces(ctx)
 	if err != nil {
 		return nil, nil, o, err
