@@ -99,7 +99,7 @@ leaves a batch folder, which the other commands read.`,
 		&cobra.Group{ID: "other", Title: "Further:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"measure": {runCommand(), estimateCommand(), searchCommand(), tuneCommand(), fetchCommand(), settingsCommand()},
-		"read":    {compareCommand(), reportCommand(), exportCommand(), importCommand(), baselineCommand(), boardCommand()},
+		"read":    {compareCommand(), reportCommand(), historyCommand(), exportCommand(), importCommand(), baselineCommand(), boardCommand()},
 		"other":   {engineCommand(), clientCommand()},
 	} {
 		for _, c := range cmds {

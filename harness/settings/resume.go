@@ -44,3 +44,14 @@ func (r row) agrees(value string, plan map[string]string) error {
 	}
 	return fmt.Errorf("the batch to resume was run with %s=%s: leave it out, or begin a new batch", r.Env, old)
 }
+
+// MayChange reports whether the setting of a name touches neither what is measured
+// nor what it is measured on.
+func MayChange(name string) bool {
+	for _, r := range table {
+		if r.Env == name {
+			return r.mayChange()
+		}
+	}
+	return false
+}
