@@ -77,6 +77,9 @@ report: $(BIN) ## report.html and summary.md of a batch anew: BATCH=batch_… [G
 compare: $(BIN) ## two batches side by side: A=batch_… B=batch_… [MAX_REGRESS=3%]
 	@$(BIN) compare -max-regress '$(MAX_REGRESS)' '$(A)' '$(B)'
 
+history: $(BIN) ## all batches as a table and a page: [BATCHES="dir … rows.json"], else those below RESULTS_DIR
+	@$(BIN) history $(BATCHES)
+
 csv: $(BIN) ## batches as one CSV table on standard output: BATCH="batch_… batch_…"
 	@$(BIN) export $(BATCH)
 

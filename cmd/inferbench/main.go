@@ -99,8 +99,9 @@ leaves a batch folder, which the other commands read.`,
 		&cobra.Group{ID: "other", Title: "Further:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"measure": {runCommand(), estimateCommand(), searchCommand(), tuneCommand(), fetchCommand(), settingsCommand()},
-		"read":    {compareCommand(), reportCommand(), historyCommand(), exportCommand(), importCommand(), baselineCommand(), boardCommand()},
-		"other":   {engineCommand(), clientCommand()},
+		"read": {compareCommand(), reportCommand(), historyCommand(),
+			exportCommand(), importCommand(), baselineCommand(), boardCommand()},
+		"other": {engineCommand(), clientCommand()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -90,7 +90,8 @@ func withoutEmpty(rows [][]string, heads int) [][]string {
 func (e *Entry) group() string { return e.Model + " " + e.Combination.String() }
 
 func (e *Entry) row(before *float64) []string {
-	row := []string{e.date(), e.Status(), "-", "-", "-", "-", "-", strings.TrimSpace(e.Server + " " + e.Hardware), e.What()}
+	row := []string{e.date(), e.Status(), "-", "-", "-", "-", "-", strings.TrimSpace(e.Server + " " + e.Hardware),
+		e.What()}
 	if p := e.Most(); p != nil {
 		row[2], row[3] = figures.Digits(*p.Tput), figures.Times(p.TputRatio)
 	}
