@@ -282,6 +282,9 @@ func TestSyntheticAcceptance(t *testing.T) {
 	audit := r["decode_audit"].(map[string]any)
 	assert.Equal(t, "NOT_RUN", audit["status"])
 	assert.Equal(t, "synthetic acceptance: text not judged", audit["reason"])
+	canaries := r["canaries"].(map[string]any)
+	assert.Equal(t, "NOT_RUN", canaries["status"])
+	assert.Equal(t, "synthetic acceptance: text not judged", canaries["reason"])
 	assert.Equal(t, "PASSED", r["accuracy_validation"].(map[string]any)["status"], "wikitext only reads")
 	assert.Contains(t, out, "synthetic-acceptance")
 
@@ -334,6 +337,36 @@ func TestWrongDecodingFailsTheCell(t *testing.T) {
 		assert.Contains(t, audit, "first_divergence")
 		assert.Less(t, audit["argmax_share"], 0.99)
 		assert.Equal(t, "decode audit: "+audit["reason"].(string), r["reason"])
+	}
+}
+
+// What goes wrong under the measured load alone is seen by the canaries in it:
+// wikitext passes, and so does the audit of the decode path after the pass.
+func TestCanariesCatchDamageUnderLoad(t *testing.T) {
+	cell := []string{"-isl", "64", "-osl", "150", "-conc", "4", "-num-prompts", "60"}
+	for _, fault := range []string{"", "noise-under-load", "cache-under-load"} {
+		exit, dir, out := finish(t, nil, append(cell, "-engine-faults", fault)...)
+		r := result(t, dir, "result_isl64_osl150_conc4.json")
+		assert.Equal(t, "PASSED", r["accuracy_validation"].(map[string]any)["status"])
+		assert.Equal(t, "PASSED", r["decode_audit"].(map[string]any)["status"])
+		assert.EqualValues(t, 60*64, r["total_input_tokens"])
+		assert.EqualValues(t, 60*150, r["total_generated_tokens"])
+		c := r["canaries"].(map[string]any)
+		assert.EqualValues(t, 8, c["asked"])
+		assert.EqualValues(t, 1, c["baseline_exact_share"])
+		if fault == "" {
+			assert.Zero(t, exit, out)
+			assert.Equal(t, "PASSED", c["status"])
+			assert.EqualValues(t, 1, c["exact_share"])
+			assert.Nil(t, c["first_difference"])
+			continue
+		}
+		assert.Equal(t, 1, exit, out)
+		assert.Equal(t, "FAILED", c["status"], fault)
+		assert.Less(t, c["exact_share"], 0.5)
+		assert.Equal(t, "canaries: "+c["reason"].(string), r["reason"])
+		assert.Contains(t, batchFile(t, dir, "summary.txt"), "Failed: 1\n")
+		assert.Contains(t, c["first_difference"], "position")
 	}
 }
 

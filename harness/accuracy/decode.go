@@ -33,7 +33,7 @@ func (decode) measured() Measured { return new(DecodeAudit) }
 // result's audit is NOT_RUN and says why.
 func (decode) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
 	if o.Synthetic {
-		return &Result{Measured: &DecodeAudit{Status: NotRun, Reason: notTheModels}}, nil
+		return &Result{Measured: &DecodeAudit{Status: NotRun, Reason: NotTheModels}}, nil
 	}
 	a, err := auditDecode(ctx, t, o.Workload, o.Conc, decodeSample{Retry: o.Retry})
 	if err != nil {

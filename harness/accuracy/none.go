@@ -30,14 +30,14 @@ type Unmeasured struct{ Reason string }
 
 func (e *Unmeasured) Error() string { return e.Reason }
 
-// notTheModels is what is said of text that a server writes under synthetic
+// NotTheModels is what is said of text that a server writes under synthetic
 // acceptance.
-const notTheModels = "synthetic acceptance: text not judged"
+const NotTheModels = "synthetic acceptance: text not judged"
 
 // writes refuses to ask for text that would not be the model's.
 func (o *Options) writes() error {
 	if o.Synthetic {
-		return &Unmeasured{notTheModels}
+		return &Unmeasured{NotTheModels}
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type Result struct {
 	ClientLimited bool            `json:"client_limited"` // the mark of that name, by its older key
 	ClientAudit   json.RawMessage `json:"client_audit,omitempty"`
 	DecodeAudit   json.RawMessage `json:"decode_audit,omitempty"`
+	Canaries      json.RawMessage `json:"canaries,omitempty"`       // answers under load beside those without
 	ServerMetrics json.RawMessage `json:"server_metrics,omitempty"` // what the server's own /metrics showed
 	Notes         []string        `json:"notes,omitempty"`          // what a reader must know before quoting a figure
 

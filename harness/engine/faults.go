@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"inferbench/harness/engine/ngram"
 )
 
 // faultNames lists what can go wrong on demand, and what each does.
@@ -27,6 +29,8 @@ var faultNames = []struct{ name, does string }{
 	{"wrong-usage", "count one completion token too many in the usage"},
 	{"no-usage", "leave the usage out"},
 	{"nan-logprob", "give NaN as the logprob after so many tokens"},
+	{"noise-under-load", "while other answers are streamed beside it, noise on the decode steps of a streamed one"},
+	{"cache-under-load", "after so many tokens of a streamed answer, go on from another's cache entries"},
 }
 
 // fault is one rule: which fault strikes how often.
@@ -36,6 +40,9 @@ type fault struct {
 	left  int           // strikes to come; below 0: any number
 	after int           // tokens
 	pause time.Duration // the key "for"
+	noise float64       // nats
+
+	noisy *ngram.View // of noise-under-load
 }
 
 // faults is a set of rules, and what they have done.
@@ -54,8 +61,9 @@ type faults struct {
 //
 // Each names a fault. rate is the share of requests that it strikes (1 unless
 // given), count how often it strikes at most, after the number of tokens that
-// it lets through (3), and for how long it lasts (1s; 1ms between the bytes of
-// slow-loris). A request is struck by the first rule that chooses it. The dice
+// it lets through (3), for how long it lasts (1s; 1ms between the bytes of
+// slow-loris), and noise the standard deviation of noise-under-load in nats (2).
+// A request is struck by the first rule that chooses it. The dice
 // are seeded, so that n requests meet the same faults each time.
 func ParseFaults(text string) (*faults, error) {
 	f := &faults{text: text, rng: rand.New(rand.NewPCG(3, 4)), struck: map[string]int{}}
@@ -74,7 +82,7 @@ func ParseFaults(text string) (*faults, error) {
 
 func parseFault(part string) (*fault, error) {
 	words := strings.Split(part, ":")
-	r := &fault{name: words[0], rate: 1, left: -1, after: 3, pause: time.Second}
+	r := &fault{name: words[0], rate: 1, left: -1, after: 3, pause: time.Second, noise: 2}
 	if r.name == "slow-loris" {
 		r.pause = time.Millisecond
 	}
@@ -105,8 +113,12 @@ func parseFault(part string) (*fault, error) {
 			if r.pause, err = time.ParseDuration(value); err != nil || r.pause < 0 {
 				return nil, fmt.Errorf("for=%s: want a time as 500ms or 2s", value)
 			}
+		case "noise":
+			if r.noise, err = strconv.ParseFloat(value, 64); err != nil || !(r.noise > 0 && r.noise <= maxNoise) {
+				return nil, fmt.Errorf("noise=%s: want above 0 and at most %d nats", value, maxNoise)
+			}
 		default:
-			return nil, fmt.Errorf("%q: want rate=, count=, after= or for=", w)
+			return nil, fmt.Errorf("%q: want rate=, count=, after=, for= or noise=", w)
 		}
 	}
 	return r, nil
@@ -116,10 +128,16 @@ func parseFault(part string) (*fault, error) {
 // text means nothing.
 func (e *Engine) SetFaults(text string) error {
 	f, err := ParseFaults(text)
-	if err == nil {
-		e.faults.Store(f)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, r := range f.rules {
+		if r.name == "noise-under-load" {
+			r.noisy = e.model.View(r.noise)
+		}
+	}
+	e.faults.Store(f)
+	return nil
 }
 
 // draw returns the fault that strikes the next request, nil for none.
@@ -150,8 +168,38 @@ func (r *fault) active() bool {
 		return false
 	}
 	switch r.name {
-	case "short-output", "wrong-usage", "no-usage", "nan-logprob":
+	case "short-output", "wrong-usage", "no-usage", "nan-logprob", "noise-under-load", "cache-under-load":
 		return false
 	}
 	return true
+}
+
+// underLoad carries out, before output token i of a streamed job, a fault that
+// strikes while others are streamed beside it. It returns the view that the token
+// is drawn by.
+func (j *job) underLoad(i int, v *ngram.View) *ngram.View {
+	switch {
+	case j.fault.is("noise-under-load") && i > 0 && j.beside() != nil:
+		return j.fault.noisy
+	case j.fault.is("cache-under-load") && i == j.fault.after:
+		if other := j.beside(); other != nil {
+			j.state = other.state
+		}
+	}
+	return v
+}
+
+// beside is another job that is streamed now; nil where there is none, or j is
+// not streamed itself. The loop calls it.
+func (j *job) beside() *job {
+	if _, streamed := j.sink.(*stream); !streamed {
+		return nil
+	}
+	for _, q := range j.e.loop.sched.All() {
+		other := q.Owner.(*job)
+		if _, streamed := other.sink.(*stream); streamed && other != j && len(other.out) > 0 && other.ended == "" {
+			return other
+		}
+	}
+	return nil
 }

@@ -21,9 +21,10 @@ type sampling struct {
 	ignoreEOS    bool
 	stop         []string
 	stopIDs      []int32
-	keepStop     bool // include_stop_str_in_output
-	logprobs     int  // alternatives wanted a token; -1 where no logprobs are
-	wantsPrompts bool // logprobs of the prompt are wanted: its KV entries must not come from the cache
+	keepStop     bool   // include_stop_str_in_output
+	logprobs     int    // alternatives wanted a token; -1 where no logprobs are
+	wantsPrompts bool   // logprobs of the prompt are wanted: its KV entries must not come from the cache
+	salt         uint64 // of the prefix cache: only requests of the same one share entries
 }
 
 // How a job ended. The first two are what the wire calls finish_reason.
@@ -98,7 +99,7 @@ func (e *Engine) newJob(index int, prompt []int32, output int, how *sampling, to
 	j.state = e.model.After(prompt)
 	j.seq = schedule.Seq{Prompt: len(prompt), Output: output, Owner: j}
 	if e.profile.Limits.PrefixCaching && !how.wantsPrompts {
-		j.seq.Hashes = blockHashes(nil, prompt, e.profile.Limits.BlockTokens)
+		j.seq.Hashes = blockHashes(nil, prompt, e.profile.Limits.BlockTokens, how.salt)
 	}
 	if how.temperature > 0 {
 		seed := rand.Uint64()
@@ -118,7 +119,7 @@ func (j *job) produce(n int) bool {
 	views := j.e.views.Load()
 	for range n {
 		at := len(j.out) + len(made.tokens)
-		view := views.at(at)
+		view := j.underLoad(at, views.at(at))
 		t := j.draw(view, len(made.tokens), at < j.how.minTokens)
 		if j.how.logprobs >= 0 {
 			made.states = append(made.states, j.state)
@@ -143,7 +144,7 @@ func (j *job) produce(n int) bool {
 		return false
 	}
 	if j.seq.Hashes != nil {
-		j.seq.Hashes = blockHashes(j.seq.Hashes, j.whole(), j.e.profile.Limits.BlockTokens)
+		j.seq.Hashes = blockHashes(j.seq.Hashes, j.whole(), j.e.profile.Limits.BlockTokens, j.how.salt)
 	}
 	return true
 }
@@ -289,9 +290,9 @@ func (j *job) abort(why string) {
 }
 
 // blockHashes extends known by the hashes of tokens' full blocks; each stands
-// for its block and all before it.
-func blockHashes(known []uint64, tokens []int32, size int) []uint64 {
-	h := uint64(0x2545f4914f6cdd1d)
+// for its block and all before it, under a salt.
+func blockHashes(known []uint64, tokens []int32, size int, salt uint64) []uint64 {
+	h := 0x2545f4914f6cdd1d ^ salt
 	if len(known) > 0 {
 		h = known[len(known)-1]
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"hash/fnv"
 	"strconv"
 
 	"net/http"
@@ -33,6 +34,32 @@ type common struct {
 	KeepStop      bool           `json:"include_stop_str_in_output"`
 	ReturnIDs     bool           `json:"return_token_ids"`
 	TokensAsIDs   bool           `json:"return_tokens_as_token_ids"`
+	salts
+}
+
+// salts keep a request's entries of the prefix cache apart: vLLM's key and
+// SGLang's.
+type salts struct {
+	CacheSalt *string `json:"cache_salt"`
+	ExtraKey  words   `json:"extra_key"`
+}
+
+// hash is one number for both; 0 where neither is given.
+func (s salts) hash() (h uint64, bad *apiError) {
+	if s.CacheSalt == nil && len(s.ExtraKey) == 0 {
+		return 0, nil
+	}
+	f := fnv.New64a()
+	if s.CacheSalt != nil {
+		if *s.CacheSalt == "" {
+			return 0, badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided.")
+		}
+		f.Write([]byte(*s.CacheSalt))
+	}
+	for _, k := range s.ExtraKey {
+		f.Write([]byte("\x00" + k))
+	}
+	return f.Sum64() | 1, nil
 }
 
 type streamOptions struct {
@@ -47,6 +74,10 @@ const maxChoices = 128
 func (c *common) sampling() (*sampling, *apiError) {
 	how := &sampling{temperature: 1, topP: 1, minP: c.MinP, seed: c.Seed, minTokens: c.MinTokens,
 		ignoreEOS: c.IgnoreEOS, stop: c.Stop, stopIDs: c.StopIDs, keepStop: c.KeepStop, logprobs: -1}
+	var bad *apiError
+	if how.salt, bad = c.hash(); bad != nil {
+		return nil, bad
+	}
 	if c.Temperature != nil {
 		how.temperature = *c.Temperature
 	}

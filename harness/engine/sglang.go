@@ -21,6 +21,7 @@ type generateRequest struct {
 	TopLogprobs int             `json:"top_logprobs_num"`
 	TokenText   bool            `json:"return_text_in_logprobs"`
 	RID         string          `json:"rid"`
+	salts
 }
 
 // generateParams is SGLang's SamplingParams.
@@ -98,7 +99,7 @@ func (f *generateFormat) plan(ids []int32) *apiError {
 	c := common{Stream: in.Stream, N: p.N, MaxTokens: p.MaxNew, MinTokens: p.MinNew, IgnoreEOS: p.IgnoreEOS,
 		Temperature: p.Temperature,
 		TopP:        p.TopP, TopK: p.TopK, MinP: p.MinP, Seed: p.Seed, Stop: p.Stop,
-		StopIDs: p.StopIDs, KeepStop: p.NoStopTrim}
+		StopIDs: p.StopIDs, KeepStop: p.NoStopTrim, salts: in.salts}
 	how, bad := c.sampling()
 	switch {
 	case bad != nil:

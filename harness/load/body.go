@@ -19,8 +19,9 @@ type prepared struct {
 	text      bool // it is no list of token ids
 	outputLen int
 	due       time.Duration // when to send it, in an open loop
-	body      *[]byte       // goes back to be used again once it is written
-	err       error         // the source could not give the request
+	canary    *workload.Canary
+	body      *[]byte // goes back to be used again once it is written
+	err       error   // the source could not give the request
 
 	header []byte // its own lines, each after a line end
 	wanted string // the header of the answer whose value is kept; "": none
@@ -35,6 +36,7 @@ type encoder struct {
 	chat       bool
 	maxTokens  string // what the server calls max_tokens; empty: it is left out
 	ignoreEOS  bool   // the server was asked to go on to the full length
+	saltKey    string // what the server calls a salt of its prefix cache; empty: it has none
 }
 
 func newEncoder(t *server.Server, o Options) (encoder, error) {
@@ -70,7 +72,9 @@ func newEncoder(t *server.Server, o Options) (encoder, error) {
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: model name: %w", err)
 	}
-	return encodeBody(m, maxTokens, body, o.Chat)
+	e, err := encodeBody(m, maxTokens, body, o.Chat)
+	e.saltKey = t.Dialect.SaltKey
+	return e, err
 }
 
 func encodeBody(model []byte, maxTokens string, body map[string]json.RawMessage, chat bool) (encoder, error) {
@@ -96,6 +100,7 @@ func (e encoder) withCounts() (encoder, bool) {
 	body := maps.Clone(e.body)
 	body["stream_options"] = json.RawMessage(`{"include_usage":true,"continuous_usage_stats":true}`)
 	counting, err := encodeBody(e.model, e.maxTokens, body, e.chat)
+	counting.saltKey = e.saltKey
 	return counting, err == nil
 }
 
@@ -139,5 +144,33 @@ func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 		buf = append(strconv.AppendQuote(append(buf, ','), e.maxTokens), ':')
 		buf = strconv.AppendInt(buf, int64(r.OutputLen), 10)
 	}
+	if r.Canary != nil {
+		return e.encodeCanary(buf, r.Canary)
+	}
 	return append(buf, e.tail...), nil
+}
+
+// topLogprobs is how many of the likeliest tokens a recorded canary asks for: the
+// most that every server gives.
+const topLogprobs = 5
+
+// encodeCanary appends the rest of a canary's body: what every request has, but
+// greedy.
+func (e encoder) encodeCanary(buf []byte, c *workload.Canary) ([]byte, error) {
+	body := maps.Clone(e.body)
+	if _, ok := body["temperature"]; ok {
+		body["temperature"] = json.RawMessage("0")
+	}
+	if c.Salt != "" && e.saltKey != "" {
+		body[e.saltKey] = strconv.AppendQuote(nil, c.Salt)
+	}
+	switch n := strconv.AppendInt(nil, topLogprobs, 10); {
+	case !c.Logprobs:
+	case e.chat:
+		body["logprobs"], body["top_logprobs"] = json.RawMessage("true"), n
+	default:
+		body["logprobs"] = n
+	}
+	rest, err := json.Marshal(body)
+	return append(append(buf, ','), rest[1:]...), err
 }

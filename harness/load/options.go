@@ -88,6 +88,7 @@ type Recording struct {
 	Notes    []string // what the reader of the figures should know, a line each
 
 	FoldedTokens *stats.Histogram // of the gaps a token, likewise
+	Answers      []stats.Answer   // of canaries, in order of index: how those that succeeded or ended begin
 
 	Sessions []stats.Session // that were replayed, by [stats.Turn.Session]; nil where none were
 	Stopped  string          // why a replay was given up; "" where none was

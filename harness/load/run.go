@@ -133,7 +133,7 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 	rec := r.rec
 	rec.Timings, rec.Folded, rec.FoldedTokens = p.collector.Timings(), p.collector.Folded(), p.collector.FoldedTokens()
 	rec.Duration, rec.Notes = p.duration, append(rec.Notes, p.notes...)
-	rec.Unsent = p.unsent()
+	rec.Unsent, rec.Answers = p.unsent(), answers(p.slots)
 	if n := p.count.stopped.Load(); n > 0 {
 		left := ""
 		if r.opts.Shape.Duration == 0 {

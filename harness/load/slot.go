@@ -32,6 +32,7 @@ type slot struct {
 	tokens  atomic.Int64 // chunks that carried tokens; read by others, for the progress
 
 	tape
+	kept []keptAnswer // of canaries
 	slotAudit
 }
 
@@ -79,13 +80,15 @@ func (o *oddities) add(p oddities) {
 func (s *slot) begin(end *endpoint, requests *supply, base time.Time, timeout time.Duration) {
 	s.end, s.supply, s.timeout, s.resp.base = end, requests, timeout, base
 	s.tokens.Store(0)
+	s.kept = nil
 	s.slotAudit = slotAudit{dials: s.dials, dialMax: s.dialMax, tlsMax: s.tlsMax}
 }
 
 // do sends one request and reads its answer to the end. Whatever goes wrong is
 // in the timing's Err.
 func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing {
-	t := stats.Timing{Index: p.index, Prompt: stats.Prompt{Sent: p.inputLen, Text: p.text}}
+	t := stats.Timing{Index: p.index, Prompt: stats.Prompt{Sent: p.inputLen, Text: p.text},
+		Apart: p.canary != nil && p.canary.Apart}
 	err := p.err
 	if err == nil {
 		err = s.attempt(ctx, p, &t)

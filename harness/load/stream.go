@@ -42,6 +42,10 @@ type tape struct {
 func (s *slot) stream(p prepared, t *stats.Timing) error {
 	ev := events{response: &s.resp}
 	a := answer{asked: p.outputLen}
+	var kept *keptAnswer
+	if p.canary != nil {
+		kept = &keptAnswer{index: p.index}
+	}
 	s.silent, s.counts = s.silent[:0], s.counts[:0]
 	t.ITL.Reserve(min(max(p.outputLen-1, 0), 1<<17))
 	for {
@@ -68,12 +72,18 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 				t.Chunks, a.asked, s.end.redact(finishReason(data)))
 		}
 		s.take(t, &a, c)
+		if kept != nil && c.choice {
+			kept.add(data)
+		}
 		if err := s.hurry(&a); err != nil {
 			return err
 		}
 		if a.asked > 0 && t.Chunks > chunksAToken*a.asked+spareChunks {
 			return fmt.Errorf("the stream does not end: %d chunks came for the %d tokens that were asked for", t.Chunks, a.asked)
 		}
+	}
+	if kept != nil {
+		s.kept = append(s.kept, *kept)
 	}
 	return s.settle(t, &a)
 }

@@ -474,6 +474,9 @@ func (k *checker) accuracy() string {
 	if s := f.text("decode_audit", "status"); s == "FAILED" {
 		return "the decode audit FAILED"
 	}
+	if s := f.text("canaries", "status"); s == "FAILED" {
+		return "the canaries FAILED: answers under load were damaged"
+	}
 	return k.shippedAccuracy()
 }
 

@@ -127,6 +127,7 @@ func TestBrokenRules(t *testing.T) {
 		"a tolerance of one's own":       {map[string]any{"accuracy_validation.baseline": "deepseek-r1-0528-mxfp4"}, "asks for 0.4485"},
 		"gsm8k below what it says":       {map[string]any{"accuracy": map[string]any{"gsm8k_metric": 0.9}, "accuracy_validation": map[string]any{"status": "PASSED", "minimum_accepted": 0.93}}, "below the accepted 0.93"},
 		"decode audit":                   {map[string]any{"decode_audit.status": "FAILED"}, "the decode audit FAILED"},
+		"canaries":                       {map[string]any{"canaries.status": "FAILED"}, "the canaries FAILED"},
 		"damaged under load":             {map[string]any{"canaries": map[string]any{"exact_share": 0.2, "baseline_exact_share": 0.9}}, "canaries: 20 % of the canaries' answers"},
 		"warm cache":                     {map[string]any{"cache_hit_rate": 0.3}, "warm cache: 30 % of the prompt tokens"},
 		"warm cache, counted":            {map[string]any{"cached_tokens": 20480}, "warm cache: 10 % of"},

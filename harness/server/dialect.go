@@ -49,6 +49,10 @@ type Dialect struct {
 	// Left out, it is [OpenAI]'s.
 	Profiler *Profiler
 
+	// SaltKey is the key of a request's body whose value keeps its entries of the
+	// prefix cache apart from those of other values. Left out, there is none.
+	SaltKey string
+
 	// Metrics names the figures of its /metrics page. NoMetrics says how to start it
 	// where it shows none.
 	Metrics   scrape.Names

@@ -7,6 +7,7 @@ import "context"
 var Embedded = &Dialect{
 	Name:     "embedded",
 	OwnedBy:  []string{"inferbench"},
+	SaltKey:  "cache_salt",
 	Describe: (*Server).ownProfile,
 	Profiler: &Profiler{Needs: "nothing", Trace: "the engine's record of every request, GET /inferbench/trace"},
 }

@@ -21,6 +21,7 @@ var VLLM = &Dialect{
 	Profiler: &Profiler{Needs: `--profiler-config '{"profiler":"torch","torch_profiler_dir":"/tmp/trace"}', or before ` +
 		"0.13 VLLM_TORCH_PROFILER_DIR", Trace: "the folder that the server's --profiler-config or " +
 		"VLLM_TORCH_PROFILER_DIR names, on its machine"},
+	SaltKey: "cache_salt",
 	Metrics: scrape.Names{
 		Running:     []string{"vllm:num_requests_running"},
 		Waiting:     []string{"vllm:num_requests_waiting"},

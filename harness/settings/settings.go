@@ -95,7 +95,10 @@ type Accuracy struct {
 	GenTokens int     // most tokens of an answer to one
 	Tokenizer string  // path of a tokenizer.json, for a server without /tokenize
 	Prefix    *int32  // id of the token before a text; nil: ask
-	Fetch     Fetch   // how public data files are had
+
+	CanaryShare float64 // of the timed requests, those whose answers are compared; 0: none
+
+	Fetch Fetch // how public data files are had
 }
 
 // Fetch says where public data files come from, and where they are kept.

@@ -341,6 +341,15 @@ func setAccuracyTask(s *Settings, v string) error {
 	return nil
 }
 
+func setCanaryShare(s *Settings, v string) error {
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(f == 0 || f >= 1e-6 && f <= 1) {
+		return errors.New("want 0, or a share up to 1, as 0.01 for one in a hundred")
+	}
+	s.Accuracy.CanaryShare = f
+	return nil
+}
+
 func setAccuracyPrefix(s *Settings, v string) error {
 	n, err := strconv.ParseInt(v, 10, 32)
 	if err != nil || n < 0 {

@@ -22,6 +22,10 @@ func newPart(p Place, rec *load.Recording, late time.Duration) Part {
 	out := Part{Index: p.Index, Recording: *rec}
 	out.Recording.Duration += late
 	out.Recording.Timings = slices.Clone(rec.Timings)
+	out.Recording.Answers = slices.Clone(rec.Answers)
+	for i := range out.Recording.Answers {
+		out.Recording.Answers[i].Index = p.global(out.Recording.Answers[i].Index)
+	}
 	for i := range out.Recording.Timings {
 		t := &out.Recording.Timings[i]
 		t.Index = p.global(t.Index)
@@ -49,6 +53,7 @@ func Merge(parts []Part) *load.Recording {
 		folded.Merge(r.Folded)
 		tokens.Merge(r.FoldedTokens)
 		contradictions(out, p)
+		out.Answers = append(out.Answers, r.Answers...)
 		out.Unsent += r.Unsent
 		out.Duration, out.SLO = max(out.Duration, r.Duration), r.SLO
 		for _, n := range r.Notes {

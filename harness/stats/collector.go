@@ -49,7 +49,7 @@ func (c *Collector) Fold() {
 
 func (c *Collector) fold(i int) {
 	t := &c.timings[i]
-	if t.Err == "" {
+	if t.Err == "" && !t.Apart {
 		c.folded.RecordAll(t.ITL)
 		c.tokens.RecordAll(t.perToken())
 	}

@@ -66,7 +66,7 @@ func steady(ts []Timing, duration time.Duration, gpus int) *Steady {
 				out[i] += float64(t.OutputTokens - 1)
 			}
 		}
-		if t.Sent >= from && t.Last <= to {
+		if t.Sent >= from && t.Last <= to && !t.Apart {
 			ttft, e2el = append(ttft, t.TTFT()), append(e2el, t.E2EL())
 			if t.HasTPOT() {
 				tpot = append(tpot, t.tpot())

@@ -132,6 +132,9 @@ func (r Run) Summary() Summary {
 		}
 		s.Successful++
 		s.OutputTokens += int64(t.OutputTokens)
+		if t.Apart {
+			continue
+		}
 		ttft = append(ttft, t.TTFT())
 		e2el = append(e2el, t.E2EL())
 		if t.HasTPOT() {
@@ -172,7 +175,8 @@ func (r Run) Summary() Summary {
 		w := DistOf(waits)
 		s.Wait = &Wait{w.Mean, w.Median, w.P99, w.Max}
 	}
-	s.Goodput = goodput(r.Timings, r.SLO, sec)
+	timed := Timed(r.Timings)
+	s.Goodput = goodput(timed, r.SLO, sec*float64(len(timed))/float64(max(len(r.Timings), 1)))
 	s.Sessions = r.sessions()
 	s.Steady = steady(r.Timings, r.Duration, r.GPUs)
 	s.Errors = FailuresOf(r.Timings)

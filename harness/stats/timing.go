@@ -5,7 +5,10 @@
 // vLLM's `bench serve`, so that figures can be laid side by side.
 package stats
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Timing is what the client saw of one request. Instants are monotonic and
 // count from the start of the measured run.
@@ -30,6 +33,8 @@ type Timing struct {
 	NoUsage      bool   // the server sent no count of the answer's tokens
 	Err          string // why the request failed; empty for a request that succeeded
 	Advice       string // what to do about Err; may be empty
+
+	Apart bool // it counts in throughput, and in no latency
 
 	Prompt Prompt
 	Known  Known
@@ -61,6 +66,14 @@ func (t *Timing) perToken() Gaps {
 		return t.ITL // a chunk a token
 	}
 	return t.Known.ITL
+}
+
+// Timed are the timings that latencies are taken of: all but those apart.
+func Timed(ts []Timing) []Timing {
+	if !slices.ContainsFunc(ts, func(t Timing) bool { return t.Apart }) {
+		return ts
+	}
+	return slices.DeleteFunc(slices.Clone(ts), func(t Timing) bool { return t.Apart })
 }
 
 // TTFT is the time to the first token. Under a load shape that schedules its

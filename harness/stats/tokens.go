@@ -95,7 +95,7 @@ func (r Run) perToken() *Dist {
 	for i := range r.Timings {
 		t := &r.Timings[i]
 		switch {
-		case t.Err != "":
+		case t.Err != "", t.Apart:
 			continue
 		case t.Known.First == 0:
 			return nil

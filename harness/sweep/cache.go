@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"inferbench/harness/batch"
-	"inferbench/harness/scrape"
 	"inferbench/harness/server"
 	"inferbench/harness/settings"
 )
@@ -45,10 +44,10 @@ const warmShare = 0.01
 // cacheOf completes what a result says of the prefix cache: by the counters of
 // /metrics where the answers do not tell. Prompts that share nothing, and are
 // found there all the same, are marked.
-func (sw *Sweep) cacheOf(r *batch.Result, reset string, seen *scrape.Report) {
+func (sw *Sweep) cacheOf(r *batch.Result, m *measured) {
 	c := &r.Performance.Cache
-	c.Reset = reset
-	if seen != nil {
+	c.Reset = m.reset
+	if seen := m.seen; seen != nil {
 		c.BySource = seen.HitsBySource
 		if c.CachedTokens == nil && seen.CachedTokens != nil {
 			n := int64(*seen.CachedTokens)
@@ -59,10 +58,11 @@ func (sw *Sweep) cacheOf(r *batch.Result, reset string, seen *scrape.Report) {
 		return
 	}
 	shared := sw.Settings.Workload.SharedPrefix
-	if *c.HitRate >= warmShare && shared == 0 && !sw.kind().File {
+	known := float64(apart(m.rec)) / float64(max(len(m.rec.Timings), 1)) // canaries that may be found there
+	if *c.HitRate >= warmShare+known && shared == 0 && !sw.kind().File {
 		r.Mark(batch.WarmCache)
 	}
-	if *c.HitRate >= shared+0.05 || r.Marked(batch.WarmCache) {
+	if *c.HitRate >= shared+known+0.05 || r.Marked(batch.WarmCache) {
 		r.Notes = append(r.Notes, fmt.Sprintf("%.3g %% of the prompt tokens came from the server's prefix cache, "+
 			"so prefill was not measured whole: "+
 			"had the server seen these prompts before? Start it anew, set CACHE_RESET=on, or give another SEED", 100**c.HitRate))

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/load"
 	"inferbench/harness/scrape"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
@@ -29,6 +30,7 @@ func TestAWarmCacheIsMarked(t *testing.T) {
 		shared  float64
 		marked  bool
 		noted   bool
+		apart   int // canaries, of a hundred requests
 		from    string
 	}{
 		"cold":                            {answers: told(0.009), from: "usage"},
@@ -38,6 +40,8 @@ func TestAWarmCacheIsMarked(t *testing.T) {
 		"nobody tells":                    {},
 		"a prefix that is shared":         {answers: told(0.5), shared: 0.5, from: "usage"},
 		"more than is shared":             {answers: told(0.6), shared: 0.5, noted: true, from: "usage"},
+		"canaries that nothing keeps out": {answers: told(0.04), apart: 4, from: "usage"},
+		"more than those":                 {answers: told(0.06), apart: 4, marked: true, noted: true, from: "usage"},
 		"a file, whose prompts may share": {answers: told(0.04), kind: workload.JSONL, from: "usage"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +52,11 @@ func TestAWarmCacheIsMarked(t *testing.T) {
 			}
 			sw.Settings.Workload.SharedPrefix, sw.Settings.Workload.Dataset = c.shared, c.kind
 			r := &batch.Result{Performance: &stats.Summary{Cache: c.answers}}
-			sw.cacheOf(r, resetOff, c.seen)
+			rec := &load.Recording{Timings: make([]stats.Timing, 100)}
+			for i := range c.apart {
+				rec.Timings[i].Apart = true
+			}
+			sw.cacheOf(r, &measured{reset: resetOff, seen: c.seen, rec: rec})
 			assert.Equal(t, c.marked, r.Marked(batch.WarmCache))
 			assert.Equal(t, c.noted, len(r.Notes) > 0, r.Notes)
 			assert.Equal(t, c.from, r.Performance.CachedFrom)

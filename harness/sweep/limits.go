@@ -28,7 +28,7 @@ func (sw *Sweep) judgeLimits(c matrix.Cell, r *batch.Result, rec *load.Recording
 		return nil
 	}
 	var missed []string
-	_, r.SLO = capacity.JudgeAll(shape.Limits, rec.Timings, shape.SLO, confidence)
+	_, r.SLO = capacity.JudgeAll(shape.Limits, stats.Timed(rec.Timings), shape.SLO, confidence)
 	for _, j := range r.SLO {
 		switch {
 		case j.Missed():
@@ -63,7 +63,7 @@ func (p *probe) enough(limits []capacity.Limit, slo stats.SLO) func(int, func() 
 		look := left[0]
 		left = left[1:]
 		p.requests = ended
-		p.verdict, p.judgements = capacity.JudgeAll(limits, timings(), slo, look.Confidence)
+		p.verdict, p.judgements = capacity.JudgeAll(limits, stats.Timed(timings()), slo, look.Confidence)
 		return look.Decides(p.verdict) || len(left) == 0
 	}
 }

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		return nil, &AccuracyFailed{st.accuracy.Reason()}
 	}
 	begin := readClocks()
-	r, rec := sw.run(ctx, pass{c, st.passes}, st.accuracy.Baseline)
-	sw.profile(ctx, pass{c, st.passes}, r)
+	r, rec := sw.run(ctx, pass{Cell: c, Number: st.passes}, st.accuracy.Baseline)
+	sw.profile(ctx, pass{Cell: c, Number: st.passes}, r)
 	st.passes++
 	took := time.Since(begin.monotonic)
 	if j := begin.jump(); j != "" {
@@ -92,8 +93,12 @@ func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*ba
 	if err == nil {
 		err = sw.judgeLimits(p.Cell, r, m.rec)
 	}
+	var audit *accuracy.DecodeAudit
 	if err == nil {
-		err = sw.auditDecode(ctx, p.Cell, m.src, base, r)
+		audit, err = sw.auditDecode(ctx, p.Cell, m.src, base, r)
+	}
+	if m != nil && m.rec != nil {
+		err = cmp.Or(err, sw.judgeCanaries(m, audit, r))
 	}
 	if err != nil {
 		err = sw.Target.Explain(ctx, err)
@@ -117,6 +122,8 @@ type measured struct {
 	ends  *stats.Stopper // what PRECISION ends it by; nil for nothing
 	reset string         // what became of the asked-for reset of the prefix cache
 	notes []string
+
+	canaries canaries
 }
 
 // measure puts the load of a pass on and looks at the server's metrics
@@ -156,8 +163,16 @@ func (sw *Sweep) prepare(ctx context.Context, p pass) (m *measured, run runner, 
 	if err != nil {
 		return nil, nil, o, err
 	}
-	run = func(ctx context.Context, o load.Options) (*load.Recording, error) { return sw.load(ctx, p, src, o) }
-	return &measured{src: src, shape: o.Shape, notes: notes}, run, o, nil
+	m = &measured{src: src, shape: o.Shape, notes: notes}
+	if m.canaries, err = sw.release(ctx, &p, src); err != nil {
+		return nil, nil, o, err
+	}
+	timed, err := sw.withCanaries(ctx, p, src)
+	if err != nil {
+		return nil, nil, o, err
+	}
+	run = func(ctx context.Context, o load.Options) (*load.Recording, error) { return sw.load(ctx, p, timed, o) }
+	return m, run, o, nil
 }
 
 // runner puts a load on.
@@ -185,7 +200,7 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 	if n := len(rec.Timings); m.rules == nil && n < c.Conc && m.shape.Rate == 0 && !m.shape.Trace {
 		note(fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
-	sw.cacheOf(r, m.reset, m.seen)
+	sw.cacheOf(r, m)
 	sw.speculationOf(r, m.seen)
 	r.Notes = append(r.Notes, besideServer(m.seen, &m.sum, &rec.Audit)...)
 	note(otherRequests(m.seen, &m.sum))
@@ -228,19 +243,20 @@ func (m *measured) contradictions() error {
 // auditDecode asks whether the tokens that the server writes at this CONC are
 // those that it would choose when it reads them; the error says that they are not.
 func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.Source, base *baselines.Accuracy,
-	r *batch.Result) error {
+	r *batch.Result) (*accuracy.DecodeAudit, error) {
 	o := accuracy.Options{Workload: src, Conc: c.Conc, Retry: sw.retry(), Synthetic: sw.synthetic()}
 	a, v, err := accuracy.Decoding(ctx, sw.Target, base, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if r.DecodeAudit, err = batch.Section(a.Measured); err != nil {
-		return err
+	audit := a.Measured.(*accuracy.DecodeAudit)
+	if r.DecodeAudit, err = batch.Section(audit); err != nil {
+		return nil, err
 	}
 	if v.Status == accuracy.Failed {
-		return errors.New("decode audit: " + v.Reason)
+		return audit, errors.New("decode audit: " + v.Reason)
 	}
-	return nil
+	return audit, nil
 }
 
 // synthetic reports whether the server accepts speculated tokens unseen, as it

@@ -86,6 +86,9 @@ func Follow(ctx context.Context, c Config) error {
 			if err != nil {
 				return nil, err
 			}
+			if src, err = sw.withCanaries(ctx, p, src); err != nil {
+				return nil, err
+			}
 			return sw.part(src, o)(ctx, gate)
 		}
 	})

@@ -66,6 +66,8 @@ type Sweep struct {
 	mu     sync.Mutex // guards states
 	states map[matrix.Cell]*state
 	scores map[matrix.Cell]*Accuracy // by combination and CONC, of those that other cells may stand on
+
+	known canaryAnswers
 }
 
 // state is what is known of a cell so far.
@@ -80,7 +82,7 @@ type state struct {
 // error is one line; nothing is left behind when there is one.
 func Open(c Config) (*Sweep, error) {
 	sw := &Sweep{Config: c, batches: map[matrix.Combination]*batch.Batch{}, states: map[matrix.Cell]*state{},
-		scores: map[matrix.Cell]*Accuracy{}}
+		scores: map[matrix.Cell]*Accuracy{}, known: newCanaryAnswers()}
 	if sw.Watch == nil {
 		sw.Watch = nobody{}
 	}

@@ -13,8 +13,9 @@ import (
 
 // pass is one run of a cell: with -count a cell has several.
 type pass struct {
-	Cell   matrix.Cell
-	Number int // from 0
+	Cell     matrix.Cell
+	Number   int       // from 0
+	Canaries *Canaries `json:",omitempty"` // nil: none
 }
 
 // seed is what the pass's prompts are drawn with. No two passes of a sweep

@@ -23,6 +23,7 @@ type Request struct {
 	TextLen   int             // tokens of Text by the server's own tokenizer; 0 where they were not counted
 	OutputLen int             // tokens to generate
 	At        time.Duration   // when to send it, from the start; only where a trace says
+	Canary    *Canary         // its answer is compared; nil for all but a few
 }
 
 // InputTokens is how many tokens the prompt has; 0 where that is not known.
