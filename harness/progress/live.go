@@ -186,7 +186,8 @@ func (l *Live) show(c matrix.Cell, phase string, done, total int) {
 func (l *Live) putUp(phase string, says *lines) *view {
 	v := &view{phase: phase}
 	v.says.Store(says)
-	v.screen = mpb.New(mpb.WithOutput(l.o.TTY), mpb.WithWidth(40), mpb.WithRefreshRate(250*time.Millisecond))
+	v.screen = mpb.New(mpb.WithConsoleWriter(newWindow(l.o.TTY)), mpb.WithWidth(40),
+		mpb.WithRefreshRate(250*time.Millisecond))
 	text := func(of func(*lines) string) decor.Decorator {
 		return decor.Any(func(decor.Statistics) string { return of(v.says.Load()) })
 	}
