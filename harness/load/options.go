@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"inferbench/harness/stats"
@@ -95,6 +96,26 @@ type Recording struct {
 
 	InputOffset    stats.Offset
 	Contradictions []string // what the server said that cannot be: figures that rest on it fail
+}
+
+// Later is the recording as of a run that began earlier by so much and had other
+// requests before these, whose indices index gives.
+func (r *Recording) Later(by time.Duration, index func(int) int) *Recording {
+	out := *r
+	out.Duration += by
+	out.Timings, out.Answers = slices.Clone(r.Timings), slices.Clone(r.Answers)
+	for i := range out.Answers {
+		out.Answers[i].Index = index(out.Answers[i].Index)
+	}
+	for i := range out.Timings {
+		t := &out.Timings[i]
+		t.Index = index(t.Index)
+		t.Sent, t.Done = t.Sent+by, t.Done+by
+		if t.Chunks > 0 { // a request without a token has neither instant
+			t.First, t.Last = t.First+by, t.Last+by
+		}
+	}
+	return &out
 }
 
 // Summary takes the figures; gpus divides the throughput.

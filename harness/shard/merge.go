@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -14,27 +15,16 @@ import (
 type Part struct {
 	Index     int
 	Recording load.Recording
+	Kind      string // what it is a part by, as it is told; "": a shard
 }
+
+// name is the part as it is told: shard 0.
+func (p Part) name() string { return fmt.Sprintf("%s %d", cmp.Or(p.Kind, "shard"), p.Index) }
 
 // newPart takes a shard's recording, whose clock started late after the agreed
 // instant, into the whole run's terms.
 func newPart(p Place, rec *load.Recording, late time.Duration) Part {
-	out := Part{Index: p.Index, Recording: *rec}
-	out.Recording.Duration += late
-	out.Recording.Timings = slices.Clone(rec.Timings)
-	out.Recording.Answers = slices.Clone(rec.Answers)
-	for i := range out.Recording.Answers {
-		out.Recording.Answers[i].Index = p.global(out.Recording.Answers[i].Index)
-	}
-	for i := range out.Recording.Timings {
-		t := &out.Recording.Timings[i]
-		t.Index = p.global(t.Index)
-		t.Sent, t.Done = t.Sent+late, t.Done+late
-		if t.Chunks > 0 { // a request without a token has neither instant
-			t.First, t.Last = t.First+late, t.Last+late
-		}
-	}
-	return out
+	return Part{Index: p.Index, Recording: *rec.Later(late, p.global)}
 }
 
 // Merge joins the parts of all shards into the recording that one client would
@@ -57,7 +47,7 @@ func Merge(parts []Part) *load.Recording {
 		out.Unsent += r.Unsent
 		out.Duration, out.SLO = max(out.Duration, r.Duration), r.SLO
 		for _, n := range r.Notes {
-			out.Notes = append(out.Notes, fmt.Sprintf("shard %d: %s", p.Index, n))
+			out.Notes = append(out.Notes, p.name()+": "+n)
 		}
 	}
 	if folded.Len() > 0 {
@@ -78,7 +68,7 @@ func Merge(parts []Part) *load.Recording {
 func contradictions(out *load.Recording, p Part) {
 	r := p.Recording
 	for _, c := range r.Contradictions {
-		out.Contradictions = append(out.Contradictions, fmt.Sprintf("shard %d: %s", p.Index, c))
+		out.Contradictions = append(out.Contradictions, p.name()+": "+c)
 	}
 	switch {
 	case !r.InputOffset.Known:
@@ -86,8 +76,8 @@ func contradictions(out *load.Recording, p Part) {
 		out.InputOffset = r.InputOffset
 	case !r.InputOffset.Like(out.InputOffset):
 		out.Contradictions = append(out.Contradictions, fmt.Sprintf("the server counts %+d input tokens besides those "+
-			"that were sent for one shard, and %+d for shard %d",
-			out.InputOffset.Tokens, r.InputOffset.Tokens, p.Index))
+			"that were sent for one %s, and %+d for %s", out.InputOffset.Tokens, cmp.Or(p.Kind, "shard"),
+			r.InputOffset.Tokens, p.name()))
 	}
 }
 
@@ -101,7 +91,7 @@ func mergeAudits(parts []Part) stats.Audit {
 		a := p.Recording.Audit
 		out.ClientLimited = out.ClientLimited || a.ClientLimited
 		for _, r := range a.Reasons {
-			out.Reasons = append(out.Reasons, fmt.Sprintf("shard %d: %s", p.Index, r))
+			out.Reasons = append(out.Reasons, p.name()+": "+r)
 		}
 		out.CPUShare = max(out.CPUShare, a.CPUShare)
 		out.WithEngine = out.WithEngine || a.WithEngine
@@ -123,7 +113,7 @@ func mergeAudits(parts []Part) stats.Audit {
 		out.LateEnds += a.LateEnds
 		out.EndWaitShare, out.EndWaitMaxMs = max(out.EndWaitShare, a.EndWaitShare), max(out.EndWaitMaxMs, a.EndWaitMaxMs)
 		if a.HeldBack && !out.HeldBack {
-			out.HeldBack, out.HeldBackReason = true, fmt.Sprintf("shard %d: %s", p.Index, a.HeldBackReason)
+			out.HeldBack, out.HeldBackReason = true, p.name()+": "+a.HeldBackReason
 		}
 		n := 0
 		for _, t := range p.Recording.Timings {

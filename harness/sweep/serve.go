@@ -35,17 +35,9 @@ func (e *AccuracyFailed) Error() string { return "not measured: " + e.Reason }
 // interrupt, a sweep that does not fit its time, or a result that cannot be
 // written.
 func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error) {
-	st, err := sw.enter(ctx, c)
+	st, err := sw.scored(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	if st.accuracy == nil {
-		if _, err := sw.Accuracy(ctx, c); err != nil {
-			return nil, err
-		}
-	}
-	if st.accuracy.Failed() {
-		return nil, &AccuracyFailed{st.accuracy.Reason()}
 	}
 	begin := readClocks()
 	r, rec := sw.run(ctx, pass{Cell: c, Number: st.passes}, st.accuracy.Baseline)
@@ -61,23 +53,52 @@ func (sw *Sweep) Serve(ctx context.Context, c matrix.Cell) (*batch.Result, error
 		sw.finish(c, st, r)
 		return r, ErrInterrupted
 	}
-	if err := addAccuracy(r, st.accuracy); err != nil {
+	return r, sw.keep(c, st, r, rec)
+}
+
+// scored is the state of a cell whose accuracy has been scored, here if by nobody
+// yet, and has not failed.
+func (sw *Sweep) scored(ctx context.Context, c matrix.Cell) (*state, error) {
+	st, err := sw.enter(ctx, c)
+	if err != nil {
 		return nil, err
+	}
+	if st.accuracy == nil {
+		if _, err := sw.Accuracy(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if st.accuracy.Failed() {
+		return nil, &AccuracyFailed{st.accuracy.Reason()}
+	}
+	return st, nil
+}
+
+// keep writes what a cell leaves: its result with its accuracy, and its requests.
+func (sw *Sweep) keep(c matrix.Cell, st *state, r *batch.Result, rec *load.Recording) error {
+	if err := addAccuracy(r, st.accuracy); err != nil {
+		return err
 	}
 	if rec != nil {
 		if err := sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration); err != nil {
 			r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), true
 		}
 	}
-	return r, sw.finish(c, st, r)
+	return sw.finish(c, st, r)
 }
 
 // run takes a pass its way: measure, audit, judge. What stops it is the result's
 // reason. The result has no accuracy yet; the recording is nil where the load
 // could not be run at all.
 func (sw *Sweep) run(ctx context.Context, p pass, base *baselines.Accuracy) (*batch.Result, *load.Recording) {
-	r := &batch.Result{Status: batch.Passed, Args: sw.args(p.Cell, sw.plan(p))}
 	m, err := sw.measure(ctx, p)
+	return sw.assess(ctx, p, m, err, base)
+}
+
+// assess audits and judges what was measured; err is why that failed.
+func (sw *Sweep) assess(ctx context.Context, p pass, m *measured, err error, base *baselines.Accuracy) (*batch.Result,
+	*load.Recording) {
+	r := &batch.Result{Status: batch.Passed, Args: sw.args(p.Cell, sw.plan(p))}
 	if m != nil {
 		r.Args.VocabSize = sw.Target.Vocab
 	}
