@@ -43,6 +43,9 @@ fetch: ## the public data files that accuracy needs into CACHE_DIR, for a machin
 settings search estimate fetch: $(BIN)
 	@$(BIN) $@
 
+ab: $(BIN) ## two servers in turn, for small differences: A=http://… B=http://… [ISL= OSL= CONC= PAIRS=], or RESUME=batch_…
+	@$(BIN) ab $(if $(RESUME),-resume '$(RESUME)') $(if $(A)$(B),'$(A)' '$(B)')
+
 tune: $(BIN) ## many server commands, one Pareto table: RECIPE=tune.yaml, or RESUME=tune_… to go on
 	@$(BIN) tune $(if $(RESUME),-resume '$(RESUME)') $(if $(RECIPE),'$(RECIPE)')
 

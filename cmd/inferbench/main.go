@@ -98,7 +98,8 @@ leaves a batch folder, which the other commands read.`,
 		Title: "Read what was measured:"},
 		&cobra.Group{ID: "other", Title: "Further:"})
 	for group, cmds := range map[string][]*cobra.Command{
-		"measure": {runCommand(), estimateCommand(), searchCommand(), tuneCommand(), fetchCommand(), settingsCommand()},
+		"measure": {runCommand(), estimateCommand(), searchCommand(), abCommand(), tuneCommand(),
+			fetchCommand(), settingsCommand()},
 		"read": {compareCommand(), reportCommand(), historyCommand(),
 			exportCommand(), importCommand(), baselineCommand(), boardCommand()},
 		"other": {engineCommand(), clientCommand()},

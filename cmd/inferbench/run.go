@@ -55,6 +55,22 @@ nothing could be run.`
 	return c
 }
 
+func abCommand() *cobra.Command {
+	c := settingsOf("ab", nil, func(flags *flag.FlagSet, w io.Writer) int { return suite.CompareServers(flags, w) })
+	c.Use = "ab [-SETTING value ...] A B"
+	c.Short = "Compare two servers by blocks of requests in turn"
+	c.Long = `Ab sends the same requests to two servers, in blocks: one on A, one on B, the first
+of each pair by chance. What changes slowly (heat, other load) is the same in both
+blocks of a pair, so that a small difference shows that two runs one after the other
+would miss. It ends in a table of ratios with their intervals, and leaves a batch of
+each server. The exit code is 0 when they were compared, 1 when that was cut short or
+the client was the limit, 2 when nothing could be run.`
+	c.Example = `  inferbench ab -isl 1024 -osl 1024 -conc 16 http://host1:8888 http://host2:8888
+  inferbench ab -pairs 20 -isl 1024 -osl 1024 -conc 16 http://host1:8888 http://host2:8888
+  inferbench ab -resume batch_isl1024_osl1024_20251125_150000`
+	return c
+}
+
 // sweepCommand is a command that takes the settings of a sweep; given are those
 // that it gives itself.
 func sweepCommand(name string, given map[string]string) *cobra.Command {

@@ -59,6 +59,7 @@ func TestPairsFindWhatTwoRunsMiss(t *testing.T) {
 			f.judge(low, high)
 			out[f.Verdict]++
 		}
+		t.Logf("B faster by %g, in turn %t: %v", faster, inTurn, out)
 		return out
 	}
 	assert.GreaterOrEqual(t, verdicts(0.02, true)[Better], 190, "in turn")

@@ -35,7 +35,7 @@ func (c *Comparison) WriteText(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(&b, "\nB/A above 1 is better for rates (tok/s, req/s), worse for milliseconds. Intervals: %g %%, over "+
-		"the whole table where requests are resampled.\n", c.Confidence*100)
+		"the whole table where requests are resampled, over a cell where blocks are paired.\n", c.Confidence*100)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
