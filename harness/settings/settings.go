@@ -30,6 +30,7 @@ type Settings struct {
 	Mode     Mode
 	Team     string
 	Estimate bool   // say how long it would take, and run nothing
+	Pairs    int    // of blocks, where two servers are compared in turn
 	Resume   string // batch folder to go on with; empty: a new one
 
 	Server    Server

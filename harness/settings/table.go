@@ -283,7 +283,7 @@ var groups = []group{
 			Help: "limits that a cell must keep, else it FAILED, as ttft:p99<500 tpot:p99<50 (ms; mean, p50 to p99.9 " +
 				"of ttft, tpot, itl, e2el) or goodput>95%, of the levels of GOODPUT; make search looks for the most load " +
 				"that keeps them"},
-		{Env: "PAIRS", Default: "10", set: whole(3, func(s *Settings) *int { return &s.Shape.Pairs }),
+		{Env: "PAIRS", Default: "10", set: whole(3, func(s *Settings) *int { return &s.Pairs }),
 			Help: "pairs of blocks into which make ab cuts a cell's NUM_PROMPTS, on either server"},
 		{Env: "PRECISION", set: setPrecision,
 			Help: "end a cell as soon as throughput and the medians of E2EL and TTFT are known to ± this share at 95 % " +

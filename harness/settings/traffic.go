@@ -43,7 +43,6 @@ type Shape struct {
 	Uncapped   bool          // let a rate or a trace have more than CONC in flight
 	RampUp     time.Duration
 	Duration   time.Duration    // 0: as many requests as there are
-	Pairs      int              // of blocks, where two servers are compared in turn
 	Precision  float64          // ends a cell when its figures are known to ± this share; 0: at its last request
 	SLO        stats.SLO        // for goodput; nil: none
 	Limits     []capacity.Limit // that a cell must keep, or that a load is searched for; nil: none

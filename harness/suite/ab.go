@@ -148,7 +148,7 @@ func (ab *abRun) check(set settings.Settings) error {
 			"DURATION out")
 	}
 	ab.combo, ab.cells = combos[0], set.Selection.Cells(combos[0])
-	ab.file.Pairs = set.Shape.Pairs
+	ab.file.Pairs = set.Pairs
 	if set.Resume == "" {
 		return nil
 	}
