@@ -51,6 +51,8 @@ type Shape struct {
 func (s Settings) checkTraffic() error {
 	w, t := s.Workload, s.Shape
 	switch {
+	case s.Replay.Kind != nil && t.Precision > 0:
+		return errors.New("PRECISION ends a cell of single requests, and sessions have their own end: leave it out")
 	case s.Replay.Kind != nil: // see checkReplay
 	case w.Dataset.File && w.Path == "":
 		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", w.Dataset)

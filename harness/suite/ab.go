@@ -139,6 +139,8 @@ func (ab *abRun) check(set settings.Settings) error {
 		return errors.New("want the addresses of two servers: make engine starts one of ours")
 	case len(combos) != 1:
 		return errors.New("two servers are compared at one pair of lengths: give ISL and OSL")
+	case set.Replay.Kind != nil:
+		return errors.New("blocks in turn are of single requests: leave the sessions of DATASET out")
 	case set.Mode != settings.ModePerf:
 		return fmt.Errorf("MODE=%s: blocks in turn measure speed, and submit nothing", set.Mode)
 	case set.Shard.Count > 1:

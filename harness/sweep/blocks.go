@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
 	"inferbench/harness/matrix"
@@ -40,7 +41,7 @@ func (sw *Sweep) Block(ctx context.Context, c matrix.Cell, number, requests int)
 		return nil, err
 	}
 	begin := time.Now()
-	p := pass{c, number}
+	p := pass{Cell: c, Number: number}
 	p.Cell.NumPrompts = requests
 	m, err := sw.measure(ctx, p)
 	st.unbooked += time.Since(begin)
@@ -50,7 +51,7 @@ func (sw *Sweep) Block(ctx context.Context, c matrix.Cell, number, requests int)
 	case m == nil || m.rec == nil:
 		return nil, err
 	}
-	sw.addBlock(st, m.rec)
+	st.addBlock(m.rec, m.canaries)
 	if err == nil {
 		err = m.judge(&m.sum)
 	}
@@ -64,30 +65,58 @@ func (sw *Sweep) Block(ctx context.Context, c matrix.Cell, number, requests int)
 	if m.rec.Audit.HeldBack {
 		r.Mark(batch.HeldBack)
 	}
-	rec := joined(st)
+	rec, _ := st.joined()
 	return &Block{m.sum, r.Marks}, sw.batches[c.Combination].WriteRequests(c, rec.Timings, rec.Duration)
 }
 
 // Earlier takes up the requests of blocks that another process measured.
 func (sw *Sweep) Earlier(c matrix.Cell, kept *batch.Requests) {
 	if st := sw.states[c]; st != nil {
-		sw.addBlock(st, &load.Recording{Timings: kept.Timings, Duration: kept.Duration(), SLO: sw.Settings.Shape.SLO})
+		st.addBlock(&load.Recording{Timings: kept.Timings, Duration: kept.Duration(), SLO: sw.Settings.Shape.SLO}, canaries{})
 	}
 }
 
-// addBlock puts a block behind those that there are.
-func (sw *Sweep) addBlock(st *state, rec *load.Recording) {
+// block is what is kept of a block: its recording, behind those before it.
+type block struct {
+	shard.Part
+	canaries
+	from int // index of its first request
+}
+
+func (st *state) addBlock(rec *load.Recording, own canaries) {
+	b := block{canaries: own}
 	var end time.Duration
-	sent := 0
-	for _, b := range st.blocks {
-		end = max(end, b.Recording.Duration)
-		sent += len(b.Recording.Timings)
+	for _, earlier := range st.blocks {
+		end = max(end, earlier.Recording.Duration)
+		b.from += len(earlier.Recording.Timings)
 	}
-	later := rec.Later(end, func(i int) int { return i + sent })
-	st.blocks = append(st.blocks, shard.Part{Kind: "block", Index: len(st.blocks) + 1, Recording: *later})
+	b.Part = shard.Part{Kind: "block", Index: len(st.blocks) + 1,
+		Recording: *rec.Later(end, func(i int) int { return i + b.from })}
+	st.blocks = append(st.blocks, b)
 }
 
-func joined(st *state) *load.Recording { return shard.Merge(st.blocks) }
+// joined is one recording of all blocks, with the canaries of each.
+func (st *state) joined() (*load.Recording, canaries) {
+	var parts []shard.Part
+	var c canaries
+	for _, b := range st.blocks {
+		parts = append(parts, b.Part)
+		if b.before != nil || c.before == nil {
+			c = b.canaries
+		}
+	}
+	if c.before != nil {
+		c.before = func(index int) *accuracy.Recording {
+			for _, b := range st.blocks {
+				if at := index - b.from; b.before != nil && at >= 0 && at < len(b.Recording.Timings) {
+					return b.before(at)
+				}
+			}
+			return nil
+		}
+	}
+	return shard.Merge(parts), c
+}
 
 // EndBlocks judges a cell by all of its blocks, or as failed where why says so, and
 // writes its result.
@@ -99,14 +128,15 @@ func (sw *Sweep) EndBlocks(ctx context.Context, c matrix.Cell, why error) (*batc
 	if err != nil {
 		return nil, err
 	}
-	p := pass{c, 0}
+	p := pass{Cell: c}
 	src, o, notes, err := load.Open(ctx, sw.Target, sw.plan(p))
 	if why == nil {
 		why = err
 	}
 	var m *measured
 	if err == nil && len(st.blocks) > 0 {
-		m = &measured{src: src, shape: o.Shape, notes: notes, rec: joined(st)}
+		m = &measured{src: src, shape: o.Shape, notes: notes}
+		m.rec, m.canaries = st.joined()
 		m.sum = m.rec.Summary(sw.Settings.Server.TP)
 	}
 	if m == nil && why == nil {

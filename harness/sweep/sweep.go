@@ -76,7 +76,7 @@ type state struct {
 	passes   int           // that were begun
 	unbooked time.Duration // time spent that the batch has not been told of
 	result   *batch.Result // the last one written
-	blocks   []shard.Part  // see [Sweep.Block]
+	blocks   []block       // see [Sweep.Block]
 }
 
 // Open checks that the sweep can be run at all and makes its batch folders. The
