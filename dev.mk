@@ -88,12 +88,16 @@ shellcheck:
 env-example: $(BIN) ## write .env.example anew from the table of settings
 	@$(BIN) settings -example > .env.example
 
-gateways: ## install the gateways that e2e/gateways measures through: nginx and haproxy, and three of PyPI's
+gateways: ## install the gateways that e2e/gateways measures through: nginx, HAProxy and Caddy, and four of PyPI's
 	@$(MAKE) --no-print-directory gateway-deps
+	@command -v caddy >/dev/null || apt-get install -y -qq caddy >/dev/null || echo 'no Caddy: its tests will skip' >&2
 	test -e .venv-gateways/done || { python3 -m venv .venv-gateways && nice -n 19 .venv-gateways/bin/pip install -q -r scripts/gateways/requirements.txt && touch .venv-gateways/done; }
 
 gateway-deps:
 	@for p in nginx-light:nginx haproxy:haproxy; do command -v $${p#*:} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $${p%:*} >/dev/null; }; done
+
+engines-table: ## write the tables of docs/engines.md from what the runs of e2e/realengine and e2e/gateways found
+	$(GO) test ./e2e/realengine -count 1 -run '^TestTheTablesAreThoseOfTheRecords$$' -update >/dev/null || $(GO) test ./e2e/realengine -count 1 -run '^TestTheTablesAreThoseOfTheRecords$$'
 
 parity-vllm: .venv-parity/ready ## our figures beside vLLM's own client and lm-evaluation-harness on the real vLLM; writes docs/parity-vllm.md
 	scripts/real_vllm.sh install

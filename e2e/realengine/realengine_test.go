@@ -29,8 +29,12 @@ import (
 // end stops it.
 func serve(t *testing.T, engine string) string {
 	t.Helper()
-	if _, err := os.Stat("../../.venv-llamacpp/tiny.gguf"); err != nil {
-		t.Skip("llama.cpp is not installed: make real-engine")
+	at, how := ".venv-llamacpp", "make real-engine"
+	if engine == "llama-wheel" {
+		at, how = ".venv-llamacpp-wheel", "make real-engine ENGINE=llama-wheel"
+	}
+	if _, err := os.Stat("../../" + at + "/tiny.gguf"); err != nil {
+		t.Skip(engine + " is not installed: " + how)
 	}
 	port := external.Port(t)
 	cmd := exec.Command("../../scripts/real_engine.sh", "serve", engine)
@@ -163,5 +167,57 @@ func TestLlamaServerIsTimed(t *testing.T) {
 			assert.Equal(t, len(want.Tokens), x.InputTokens)
 			assert.False(t, x.NoUsage)
 		}
+	}
+}
+
+// llama.cpp's server from a wheel: what it cannot do is said at once, and with a
+// task that asks for answers a whole sweep passes.
+func TestLlamaWheel(t *testing.T) {
+	url := serve(t, "llama-wheel")
+	begin := time.Now()
+	exit, out, _ := sweep(t, "BASE_URL="+url)
+	assert.NotZero(t, exit)
+	assert.Contains(t, out, "the server cannot score a prompt")
+	assert.Less(t, time.Since(begin), time.Minute, "a refusal is not asked again")
+
+	questions, err := filepath.Abs("../../harness/sums")
+	require.NoError(t, err)
+	exit, out, results := sweep(t, "BASE_URL="+url, "ACC_TASK=gsm8k", "ACC_GEN_TOKENS=32", "ACC_MAX_LENGTH=4096",
+		"GSM8K="+filepath.Join(questions, "test.jsonl"), "GSM8K_TRAIN="+filepath.Join(questions, "train.jsonl"))
+	require.Zero(t, exit, out)
+	require.Len(t, results, 2)
+	for name, r := range results {
+		assert.EqualValues(t, 16*16, r["total_generated_tokens"], name)
+		assert.EqualValues(t, 16*32, r["total_input_tokens"], name)
+		assert.Equal(t, "llama.cpp", r["benchmark_args"].(map[string]any)["backend"])
+	}
+}
+
+// transformers serve lists no model, takes no ids, has no tokenizer and refuses
+// keys that OpenAI does not have: each is said in a line with what to set, at
+// once, and with all of it set its speed is measured.
+func TestTransformersServe(t *testing.T) {
+	url := transformers(t)
+	tokenizer, err := filepath.Abs("../../.venv-vllm/tiny/tokenizer.json")
+	require.NoError(t, err)
+	set := []string{"BASE_URL=" + url, "ACC_TASK=none", "CONC=1", "NUM_PROMPTS=4"}
+	for _, step := range []struct{ says, add string }{
+		{"set MODEL to the one that it serves", "MODEL=.venv-vllm/tiny"},
+		{"TOKENIZER", "TOKENIZER=" + tokenizer},
+		{"EXTRA_BODY", `EXTRA_BODY={"ignore_eos":null,"stream_options":null}`},
+	} {
+		begin := time.Now()
+		exit, out, _ := sweep(t, set...)
+		assert.NotZero(t, exit)
+		assert.Contains(t, out, step.says)
+		assert.Less(t, time.Since(begin), time.Minute)
+		set = append(set, step.add)
+	}
+	exit, out, results := sweep(t, set...)
+	require.Zero(t, exit, out)
+	require.Len(t, results, 1)
+	for name, r := range results {
+		assert.EqualValues(t, 4, r["successful_requests"], name)
+		assert.EqualValues(t, 4*16, r["total_generated_tokens"], name)
 	}
 }

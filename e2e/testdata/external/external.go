@@ -49,6 +49,7 @@ func Start(t testing.TB, cmd *exec.Cmd, port int, path string, limit time.Durati
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	orphan(cmd.SysProcAttr)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

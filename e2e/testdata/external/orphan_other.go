@@ -1,0 +1,7 @@
+//go:build !linux
+
+package external
+
+import "syscall"
+
+func orphan(*syscall.SysProcAttr) {}
