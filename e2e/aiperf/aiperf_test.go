@@ -1,0 +1,212 @@
+// Package aiperf has no code of its own: its test lays a replay of sessions beside
+// AIPerf's, the client that AgentX is run with, on the same traces and engine.
+package aiperf
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/engine"
+	"inferbench/harness/load"
+	"inferbench/harness/server"
+	"inferbench/harness/session"
+	"inferbench/harness/stats"
+	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
+	"inferbench/harness/traces"
+)
+
+// seen is what a client has of one request.
+type seen struct {
+	in, out    int
+	start, end time.Duration
+}
+
+// key names a request: the trace, the sub-agent ("" for the root) and the turn, from 1.
+type key struct {
+	trace, agent string
+	turn         int
+}
+
+// run is what a client has of a replay.
+type run struct {
+	requests map[key]seen
+	hits     float64 // theoretical_cache_hit_rate
+}
+
+// pause is how long after the last end of a request of its session a request began.
+func (r run) pause(k key) (time.Duration, bool) {
+	last, some := time.Duration(0), false
+	for o, s := range r.requests {
+		if o.trace == k.trace && s.end <= r.requests[k].start && (!some || s.end > last) {
+			last, some = s.end, true
+		}
+	}
+	return r.requests[k].start - last, some
+}
+
+// The same traces, replayed by AIPerf 0.13 and by agentx-harness: as many requests,
+// of the same lengths, in the same sessions, after the same pauses; and the same
+// share of blocks that an infinite cache would hold.
+func TestSessionsBesideAIPerf(t *testing.T) {
+	if os.Getenv("PARITY") == "" {
+		t.Skip("a comparison with AIPerf and agentx-harness: run `make parity-sessions`")
+	}
+	e, err := engine.Start(engine.Config{})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, e.Close()) }()
+	folder := weka(t)
+	ours := replay(t, e.URL(), folder)
+	for _, peer := range []string{"aiperf", "agentx"} {
+		t.Run(peer, func(t *testing.T) {
+			theirs := aiperf(t, peer, e.URL(), folder)
+			require.Len(t, ours.requests, len(theirs.requests))
+			var apart []float64
+			for k, o := range ours.requests {
+				p, ok := theirs.requests[k]
+				require.True(t, ok, "%+v is not among theirs", k)
+				assert.Equal(t, []int{p.in, p.out}, []int{o.in, o.out}, "%+v", k)
+				mine, some := ours.pause(k)
+				other, also := theirs.pause(k)
+				require.Equal(t, also, some, "%+v", k)
+				if some {
+					apart = append(apart, math.Abs((mine-other).Seconds()*1e3))
+				}
+			}
+			assert.InDelta(t, theirs.hits, ours.hits, 1e-4)
+			slices.Sort(apart)
+			median := stats.Percentile(apart, 50)
+			assert.Less(t, median, 5.0, "ms between the pauses of the two, median")
+			t.Logf("%d requests of the same lengths, theoretical hits %.4f and %.4f, pauses apart by %.2f ms at the median, %.2f at p90",
+				len(ours.requests), ours.hits, theirs.hits, median, stats.Percentile(apart, 90))
+		})
+	}
+}
+
+// weka writes made-up sessions as Weka traces, a file each.
+func weka(t *testing.T) string {
+	dir := t.TempDir()
+	made := session.Synthetic{Seed: 9, Turns: session.Dist{Mean: 6}, System: 256, Input: session.Dist{Shape: "lognormal", Mean: 150, SD: 80},
+		Output: session.Dist{Shape: "lognormal", Mean: 30, SD: 15}, Delay: session.Dist{Shape: "lognormal", Mean: 0.3, SD: 0.2},
+		SubAgents: session.Dist{Mean: 1}, SubAgentTurns: session.Dist{Mean: 2}}
+	for i := range 8 {
+		tr := made.Trace(i)
+		b, err := json.Marshal(wekaTrace(&tr))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, tr.ID+".json"), b, 0o600))
+	}
+	return dir
+}
+
+type object = map[string]any
+
+func wekaTrace(tr *session.Trace) object {
+	var requests []object
+	agents := map[int][]object{}
+	began, ended := map[int]time.Duration{}, map[int]time.Duration{}
+	for k := range tr.Turns {
+		u := &tr.Turns[k]
+		r := object{"t": u.At.Seconds(), "type": "s", "model": "m", "in": u.In, "out": u.Out, "hash_ids": u.Blocks,
+			"input_types": []string{"text"}, "output_types": []string{"text"}, "stop": "end_turn",
+			"api_time": u.Took.Seconds(), "think_time": nil, "ttft": 0.01}
+		if u.Stream == 0 {
+			requests = append(requests, r)
+			continue
+		}
+		if agents[u.Stream] == nil {
+			began[u.Stream] = u.At
+		}
+		agents[u.Stream] = append(agents[u.Stream], r)
+		ended[u.Stream] = u.At + u.Took
+	}
+	for s, inner := range agents {
+		requests = append(requests, object{"t": began[s].Seconds(), "type": "subagent", "agent_id": tr.Streams[s].ID,
+			"subagent_type": "general", "duration_ms": (ended[s] - began[s]).Seconds() * 1e3, "total_tokens": 0, "tool_use_count": 0,
+			"status": "completed", "models": []string{"m"}, "tool_tokens": 0, "system_tokens": tr.System, "requests": inner})
+	}
+	slices.SortFunc(requests, func(a, b object) int { return int(1e6 * (a["t"].(float64) - b["t"].(float64))) })
+	return object{"id": tr.ID, "models": []string{"m"}, "block_size": tr.Block, "hash_id_scope": "local", "tool_tokens": 0,
+		"system_tokens": tr.System, "requests": requests, "totals": nil}
+}
+
+// replay is ours.
+func replay(t *testing.T, url, folder string) run {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	all, _, err := traces.Open(ctx, session.Weka, folder)
+	require.NoError(t, err)
+	r, err := session.NewReplay(all, session.Rules{Lanes: 2, Seed: 1, Run: t.Name()})
+	require.NoError(t, err)
+	rec, err := load.Replay(ctx, server.New(url, "", "", nil), r, session.IDs{Seed: 1, High: 256}, load.Options{Conc: 2})
+	require.NoError(t, err)
+	out := run{requests: map[key]seen{}}
+	for _, x := range rec.Timings {
+		require.Empty(t, x.Err)
+		trace := rec.Sessions[x.Turn.Session].Trace
+		i := slices.IndexFunc(all, func(tr session.Trace) bool { return tr.ID == trace })
+		out.requests[key{trace, all[i].Streams[x.Turn.Stream].ID, x.Turn.Number}] = seen{x.InputTokens, x.OutputTokens, x.Sent, x.Done}
+	}
+	out.hits = *rec.Summary(1).Hits
+	return out
+}
+
+// aiperf is AIPerf's, or agentx-harness's, which has it within.
+func aiperf(t *testing.T, venv, url, folder string) run {
+	bin := "../../.venv-" + venv + "/bin/aiperf"
+	if _, err := os.Stat(bin); err != nil {
+		t.Skip("not installed: make parity-sessions does it")
+	}
+	art := t.TempDir()
+	tokenizer, err := filepath.Abs("../../harness/tokenizer/testdata/bytes")
+	require.NoError(t, err)
+	files, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), bin, "profile", "--model", engine.ModelName, "--url", url, "--endpoint-type", "chat",
+		"--streaming", "--custom-dataset-type", "weka_trace", "--input-file", folder, "--concurrency", "2",
+		"--num-conversations", fmt.Sprint(len(files)), "--tokenizer", tokenizer, "--use-server-token-count", "--artifact-dir", art,
+		"--ui", "none", "--random-seed", "42", "--extra-inputs", "ignore_eos:true")
+	said, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(said))
+	out := run{requests: map[key]seen{}}
+	f, err := os.Open(filepath.Join(art, "profile_export.jsonl"))
+	require.NoError(t, err)
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var row struct {
+			Metadata struct {
+				ConversationID string `json:"conversation_id"`
+				TurnIndex      int    `json:"turn_index"`
+				Start          int64  `json:"request_start_ns"`
+				End            int64  `json:"request_end_ns"`
+			}
+			Metrics map[string]struct{ Value any }
+		}
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &row))
+		m := row.Metadata
+		trace, agent, _ := strings.Cut(m.ConversationID, "::sa:")
+		count := func(name string) int { return int(row.Metrics[name].Value.(float64)) }
+		out.requests[key{trace, agent, m.TurnIndex + 1}] = seen{count("input_sequence_length"), count("output_sequence_length"),
+			time.Duration(m.Start), time.Duration(m.End)}
+	}
+	b, err := os.ReadFile(filepath.Join(art, "profile_export_aiperf.json"))
+	require.NoError(t, err)
+	var sum map[string]any
+	require.NoError(t, json.Unmarshal(b, &sum))
+	hits := sum["theoretical_prefix_cache_hit"].(map[string]any)
+	out.hits = hits["sum"].(float64) / hits["count"].(float64)
+	return out
+}
