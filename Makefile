@@ -27,6 +27,10 @@ help: ## these verbs; make help-dev lists the maintainers'
 bench: ## a whole sweep of (1024,1024) on the embedded engine: no server, no GPU, no network
 	@ISL=$${ISL:-1024} OSL=$${OSL:-1024} BASE_URL=embedded $(if $(filter command%,$(origin TP)),,TP=) $(RUN)
 
+agentic: ## made-up sessions of agents on the embedded engine, replayed with turns, tools and sub-agents
+	@BASE_URL=embedded DATASET=$${DATASET:-sessions} CONC=$${CONC:-8,16} ENGINE_PROFILE=$${ENGINE_PROFILE:-agents} \
+	ACC_AT=$${ACC_AT:-once} $(if $(filter command%,$(origin TP)),,TP=) $(RUN)
+
 acc: ## accuracy only, of every selected cell
 	@MODE=acc $(RUN)
 

@@ -10,7 +10,6 @@ package figures
 
 import (
 	"math"
-	"slices"
 	"strconv"
 
 	"inferbench/baselines"
@@ -54,7 +53,7 @@ const (
 	Wide                         // likewise, where the terminal has room
 	Compare                      // make compare, which tests each: more figures make each test weaker
 	Report                       // report.html and summary.md
-	Agents                       // the table at the end of a sweep of sessions
+	Agents                       // the table at the end of a sweep of sessions, where those of Terminal are for wide ones
 )
 
 // In reports whether the figure is shown in one of the outputs.
@@ -130,9 +129,6 @@ func ByKey(key string) Figure {
 // results has: a column that would be empty is left out.
 func Shown(o Outputs, results []*batch.Result) []Figure {
 	var out []Figure
-	if o&Terminal != 0 && slices.ContainsFunc(results, ofSessions) {
-		o |= Agents
-	}
 	for _, f := range Table {
 		if !f.In(o) {
 			continue
@@ -147,8 +143,15 @@ func Shown(o Outputs, results []*batch.Result) []Figure {
 	return out
 }
 
-func ofSessions(r *batch.Result) bool {
-	return r != nil && r.Performance != nil && r.Performance.Sessions != nil
+// OnTerminal is which figures a table at the end of a sweep has: those of sessions,
+// where results are of some.
+func OnTerminal(results []*batch.Result) Outputs {
+	for _, r := range results {
+		if r != nil && r.Performance != nil && r.Performance.Sessions != nil {
+			return Agents
+		}
+	}
+	return Terminal
 }
 
 // Bench reports on a benchmark, or on a test that stands for one, the means of

@@ -126,7 +126,8 @@ func (l *Live) Ended(c matrix.Cell, r *batch.Result) {
 // endedLine says how a cell ended, with the figures of the final table.
 func endedLine(c matrix.Cell, r *batch.Result) string {
 	parts := []string{c.Name() + ": " + r.Standing()}
-	for _, f := range figures.Shown(figures.Terminal, []*batch.Result{r}) {
+	of := []*batch.Result{r}
+	for _, f := range figures.Shown(figures.OnTerminal(of), of) {
 		parts = append(parts, strings.TrimSpace(f.Label()+" "+f.Print(f.Of(r))+" "+f.Unit))
 	}
 	return strings.Join(parts, " · ") + "\n"

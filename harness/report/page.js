@@ -231,7 +231,7 @@
       options: {
         scales: {
           x: axis("s", { min: 0, max: end }),
-          y: axis("", { reverse: true, min: -0.5, max: rows.length - 0.5, afterBuildTicks: (a) => { a.ticks = rows.map((_, i) => ({ value: i })); }, ticks: { color: color("--dim"), autoSkip: true, callback: (v) => (rows[v] ? rows[v].name : "") } }),
+          y: axis("", { reverse: true, min: -0.5, max: rows.length - 0.5, afterBuildTicks: (a) => { a.ticks = rows.map((_, i) => ({ value: i })); }, ticks: { color: color("--dim"), autoSkip: false, font: { size: 10 }, callback: (v) => (rows[v] ? rows[v].name : "") } }),
         },
         plugins: { legend: legend(true), tooltip: { enabled: false } },
       },

@@ -121,16 +121,17 @@ func terminalColumns(rows []Row, baseline string) []terminalColumn {
 	for _, r := range rows {
 		results = append(results, r.Result)
 	}
-	for i, f := range figures.Shown(figures.Terminal|figures.Wide, results) {
+	first := figures.OnTerminal(results)
+	for i, f := range figures.Shown(figures.Terminal|figures.Wide|first, results) {
 		gives := lastFigures
 		switch {
 		case i == 0:
 			gives = nothing
-		case !f.In(figures.Terminal):
+		case !f.In(first):
 			gives = wideFigures
 		}
-		first, second := headOf(f)
-		add(first, second, gives, func(r Row) string {
+		above, below := headOf(f)
+		add(above, below, gives, func(r Row) string {
 			if r.Result == nil {
 				return f.Print(nil)
 			}
@@ -154,13 +155,14 @@ func terminalColumns(rows []Row, baseline string) []terminalColumn {
 
 // headOf returns a figure's label and unit in two lines: "TTFT" over "p50 ms".
 func headOf(f figures.Figure) (first, second string) {
-	if second = strings.TrimSpace(f.Stat + " " + f.Unit); second != "" {
-		return f.Name, second
+	second = strings.TrimSpace(f.Stat + " " + f.Unit)
+	if first, rest, two := strings.Cut(f.Name, " "); two && f.Stat == "" {
+		return first, strings.TrimSpace(rest + " " + second)
 	}
-	if first, second, two := strings.Cut(f.Name, " "); two {
-		return first, second
+	if second == "" {
+		return "", f.Name
 	}
-	return "", f.Name
+	return f.Name, second
 }
 
 func (c terminalColumn) width() int {
