@@ -126,7 +126,7 @@ Written by `+"`make agents-cache`"+` on %s. %d made-up sessions, %d at a time, w
 
 ![Hits and TTFT as the cache shrinks](agents-cache.svg)
 
-| KV cache (tokens) | host tier | infinite cache (%%) | found (%%) | of it in the host tier (%%) | TTFT p50 (ms) | TTFT p99 (ms) | tok/s/user with TTFT p90 | session p50 (s) | sessions/h/GPU | computed input tok/s |
+| KV cache (tokens) | host tier | infinite cache (%%) | found (%%) | of it in the host tier (%%) | TTFT p50 (ms) | TTFT p99 (ms) | E2E tok/s/user p90 | session p50 (s) | sessions/h/GPU | computed input tok/s |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 `, time.Now().UTC().Format("2006-01-02"), len(traces), lanes, turns, in)
 	for _, p := range points {
