@@ -51,6 +51,7 @@ type Result struct {
 	DecodeAudit   json.RawMessage `json:"decode_audit,omitempty"`
 	Canaries      json.RawMessage `json:"canaries,omitempty"`       // answers under load beside those without
 	ServerMetrics json.RawMessage `json:"server_metrics,omitempty"` // what the server's own /metrics showed
+	Slowest       json.RawMessage `json:"slowest,omitempty"`        // what the slowest requests had in common
 	Notes         []string        `json:"notes,omitempty"`          // what a reader must know before quoting a figure
 
 	// NotTold are keys of the file's top of which another tool's file says nothing:

@@ -129,9 +129,11 @@ func (o object) power(gpus int) *stats.Power {
 	}
 	p.AvgPowerW, p.AvgTotalPowerW = o.number("avg_power_w"), o.number("avg_total_gpu_power_w")
 	p.TotalEnergyJ, p.JoulesPerQuery = o.number("total_gpu_energy_j"), o.number("joules_per_successful_query")
-	p.JoulesPerInputToken, p.JoulesPerOutputToken = o.number("joules_per_input_token"), o.number("joules_per_output_token")
-	if p.JoulesPerTotalToken = o.number("joules_per_total_token"); p.JoulesPerTotalToken != nil && *p.JoulesPerTotalToken > 0 {
-		p.TokensPerSPerW = new(1 / *p.JoulesPerTotalToken)
+	p.JoulesPerInputToken = o.number("joules_per_input_token")
+	p.JoulesPerOutputToken = o.number("joules_per_output_token")
+	p.JoulesPerTotalToken = o.number("joules_per_total_token")
+	if j := p.JoulesPerTotalToken; j != nil && *j > 0 {
+		p.TokensPerSPerW = new(1 / *j)
 	}
 	return p
 }

@@ -16,22 +16,31 @@ type watch struct {
 	cpu    time.Duration
 	before histograms
 	done   chan struct{}
-	late   chan []time.Duration
+	late   chan lateness
 }
+
+// lateness is how late timers were.
+type lateness struct {
+	by     []time.Duration
+	spells [][2]time.Time // in which none fired that should have: the client stood still
+}
+
+// stoodStill is from which lateness on a timer tells of a spell.
+const stoodStill = 5 * time.Millisecond
 
 // watchEvery is how often a timer is set whose lateness is measured.
 const watchEvery = 10 * time.Millisecond
 
 func startWatch() *watch {
 	w := &watch{begin: time.Now(), cpu: cpuTime(), before: readHistograms(), done: make(chan struct{}),
-		late: make(chan []time.Duration, 1)}
+		late: make(chan lateness, 1)}
 	go w.timers()
 	return w
 }
 
 // timers measures how late timers fire. A run of an hour sets 360,000 of them.
 func (w *watch) timers() {
-	var late []time.Duration
+	var late lateness
 	timer := time.NewTimer(watchEvery)
 	defer timer.Stop()
 	for {
@@ -39,7 +48,11 @@ func (w *watch) timers() {
 		timer.Reset(watchEvery)
 		select {
 		case <-timer.C:
-			late = append(late, max(time.Since(due), 0))
+			now := time.Now()
+			late.by = append(late.by, max(now.Sub(due), 0))
+			if now.Sub(due) >= stoodStill {
+				late.spells = append(late.spells, [2]time.Time{due, now})
+			}
 		case <-w.done:
 			w.late <- late
 			return
@@ -47,10 +60,16 @@ func (w *watch) timers() {
 	}
 }
 
-// stop ends the watch and judges what it saw of the phase.
-func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
+// stop ends the watch and judges what it saw of the phase. It returns the spells in
+// which the client stood still, from the phase's start on.
+func (w *watch) stop(p *phase, withEngine bool) (stats.Audit, [][2]time.Duration) {
 	close(w.done)
-	late := <-w.late
+	seen := <-w.late
+	late := seen.by
+	var still [][2]time.Duration
+	for _, s := range seen.spells {
+		still = append(still, [2]time.Duration{s[0].Sub(p.base), s[1].Sub(p.base)})
+	}
 	wall := time.Since(w.begin)
 	cpu := cpuTime() - w.cpu
 	after := readHistograms()
@@ -105,7 +124,7 @@ func (w *watch) stop(p *phase, withEngine bool) stats.Audit {
 		a.IdleShare, a.EndWaitShare = idle.Seconds()/all.Seconds(), waited.Seconds()/all.Seconds()
 	}
 	a.Judge()
-	return a
+	return a, still
 }
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }

@@ -72,7 +72,8 @@ type report struct {
 func idleLateness() float64 {
 	w := startWatch()
 	time.Sleep(400 * time.Millisecond)
-	return w.stop(&phase{supply: &supply{}}, false).LatenessP99Ms
+	audit, _ := w.stop(&phase{supply: &supply{}}, false)
+	return audit.LatenessP99Ms
 }
 
 // auditOf runs a client in a process of its own.
@@ -151,4 +152,16 @@ func (s slow) Len() int { return s.src.Len() }
 func (s slow) Request(i int) (workload.Request, error) {
 	time.Sleep(30 * time.Millisecond)
 	return s.src.Request(i)
+}
+
+// Spells in which the client stood still count from the phase's start.
+func TestTheClientTellsWhenItStoodStill(t *testing.T) {
+	w := startWatch()
+	close(w.done)
+	<-w.late
+	w.done, w.late = make(chan struct{}), make(chan lateness, 1)
+	base := time.Now()
+	w.late <- lateness{[]time.Duration{time.Second}, [][2]time.Time{{base.Add(2 * time.Second), base.Add(3 * time.Second)}}}
+	_, still := w.stop(&phase{supply: &supply{}, base: base}, false)
+	assert.Equal(t, [][2]time.Duration{{2 * time.Second, 3 * time.Second}}, still)
 }

@@ -88,6 +88,8 @@ type Recording struct {
 	Audit    stats.Audit
 	Notes    []string // what the reader of the figures should know, a line each
 
+	StoodStill [][2]time.Duration // spells of the run in which the client did, from when to when
+
 	FoldedTokens *stats.Histogram // of the gaps a token, likewise
 	Answers      []stats.Answer   // of canaries, in order of index: how those that succeeded or ended begin
 

@@ -147,7 +147,7 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 			"before them were still in flight when the time was over",
 			due-len(rec.Timings), due, r.opts.Shape.Duration)
 	}
-	rec.Audit = watch.stop(p, withEngine)
+	rec.Audit, rec.StoodStill = watch.stop(p, withEngine)
 	if n := rec.Audit.LateEnds; n > 0 {
 		r.note("%d of %d answers had not ended %v after their last token: the slots went on, on other connections",
 			n, len(rec.Timings), tidyGrace)

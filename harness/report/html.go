@@ -70,6 +70,7 @@ type view struct {
 	Statistics []Setting
 	Failures   []failureRow
 	ServerSays serverView
+	Slowest    []string // what the slowest requests of each cell had in common
 	Throttled  []string
 	AuditRows  []tableRow
 	Has        struct{ Figures, Series, Server, Power, Sessions bool } // at least one cell has them
@@ -106,6 +107,7 @@ func (r *Report) HTML() ([]byte, error) {
 	}
 	v.Table.Columns, v.Table.Rows = r.table()
 	v.Throttled = r.throttled()
+	v.Slowest = r.slowest()
 	v.ServerSays.Heads = serverHeads
 	v.ServerSays.Rows, v.ServerSays.Why = r.serverTable()
 	for _, c := range r.Cells {

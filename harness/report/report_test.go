@@ -47,6 +47,7 @@ func sample(t *testing.T) string {
 				"byte_perplexity":{"value":1.3661,"baseline":1.3646,"lower":1.323662,"upper":1.405538,"ok":true},
 				"word_perplexity":{"value":3.2612,"baseline":3.2522,"lower":3.154634,"upper":3.349766,"ok":true}}}`),
 			ServerMetrics: []byte(`{"max_running":16,"max_waiting":16,"mean_waiting":15.2,"mean_kv_cache":0.8,"max_kv_cache":0.99,"preemptions":12,"prefix_hits":0,"server_mean_ttft_ms":80,"server_median_ttft_ms":70,"server_p99_ttft_ms":190,"sampled_every_s":1}`),
+			Slowest:       []byte(`{"requests":5,"of":256,"times":3.1,"sentence":"The slowest 5 of 256 requests took 3.1 times as long as others of their length. All of them met preemption (2 % of the others)."}`),
 			ClientAudit:   []byte(`{"client_limited":false,"cpu_share":0.0312,"timer_lateness_p99_ms":0.4,"gc_pause_max_ms":0.21}`),
 			Notes:         []string{"lengths are fixed; the baseline's were drawn from [0.8 L, L]"},
 		}
@@ -343,4 +344,16 @@ func TestReportInABrowser(t *testing.T) {
 	look("report-phone-dark", 390, true, func(*browsertest.Page) {})
 	look("report-wide", 1440, false, fits)
 	look("report-wide-dark", 1440, true, fits)
+}
+
+// Both pages say of each cell what its slowest requests had in common.
+func TestTheSlowestAreExplained(t *testing.T) {
+	r, err := Read(sample(t), Options{})
+	require.NoError(t, err)
+	const sentence = "CONC 4: The slowest 5 of 256 requests took 3.1 times as long as others of their length."
+	html, err := r.HTML()
+	require.NoError(t, err)
+	assert.Contains(t, string(html), "The slowest requests</h2>")
+	assert.Contains(t, string(html), "<li>"+sentence)
+	assert.Contains(t, string(r.Markdown()), "* "+sentence)
 }

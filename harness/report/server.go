@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"inferbench/harness/scrape"
+	"inferbench/harness/slowest"
 )
 
 // serverHeads are the columns of what the server said of itself.
@@ -85,6 +86,17 @@ func disaggregated(conc int, s scrape.Report) (out []string) {
 	}
 	if queues != nil {
 		out = append(out, fmt.Sprintf("CONC %d: requests in queues on average: %s.", conc, strings.Join(queues, ", ")))
+	}
+	return out
+}
+
+// slowest says of each cell what its slowest requests had in common.
+func (r *Report) slowest() (out []string) {
+	for _, c := range r.Cells {
+		var f slowest.Finding
+		if c.result().Slowest != nil && json.Unmarshal(c.Result.Slowest, &f) == nil && f.Sentence != "" {
+			out = append(out, fmt.Sprintf("CONC %d: %s", c.Conc, f.Sentence))
+		}
 	}
 	return out
 }

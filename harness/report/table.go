@@ -234,6 +234,9 @@ func (r *Report) Markdown() []byte {
 	if n := r.costNote(); n != "" {
 		fmt.Fprintf(&b, "* %s\n", escape(n))
 	}
+	for _, s := range r.slowest() {
+		fmt.Fprintf(&b, "* %s\n", escape(s))
+	}
 	for _, w := range r.warnings() {
 		fmt.Fprintf(&b, "* %s\n", escape(w))
 	}

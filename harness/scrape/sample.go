@@ -23,10 +23,12 @@ type Sample struct {
 	// requests in each.
 	Queues map[string]float64 `json:"queues,omitempty"`
 
+	Preemptions *float64 `json:"preemptions,omitempty"`   // counter: requests put back for want of KV cache
+	Prompts     *float64 `json:"prompt_tokens,omitempty"` // counter: prompt tokens looked up in the prefix cache
+	Moved       *float64 `json:"moved,omitempty"`         // counter: KV cache from elsewhere, in the server's own unit
+
 	at       time.Time
 	ttft     cumulative // since the server began
-	preempt  *float64
-	queried  *float64 // prompt tokens looked up in the prefix cache
 	spec     spec
 	odd      string // a figure that cannot be
 	transfer transfer
@@ -46,6 +48,7 @@ type Names struct {
 	// source
 	CacheLooked, CacheHits []string
 	CacheElsewhere         []string // counter: prompt tokens found in a cache outside the server
+	LoadedBack             []string // counter: tokens of KV cache that came back from the server's other tiers
 	Drafts, DraftTokens    []string // counters of speculation: times that tokens were guessed, tokens guessed
 	Accepted, AcceptedAt   []string // counters: guesses that were right; likewise by label "position"
 	Verified               []string // counter: times that guesses were verified, where drafts are not counted
@@ -71,6 +74,7 @@ func join(list []Names) (all Names) {
 		all.CacheLooked = append(all.CacheLooked, n.CacheLooked...)
 		all.CacheHits = append(all.CacheHits, n.CacheHits...)
 		all.CacheElsewhere = append(all.CacheElsewhere, n.CacheElsewhere...)
+		all.LoadedBack = append(all.LoadedBack, n.LoadedBack...)
 		all.Drafts, all.DraftTokens = append(all.Drafts, n.Drafts...), append(all.DraftTokens, n.DraftTokens...)
 		all.Accepted, all.AcceptedAt = append(all.Accepted, n.Accepted...), append(all.AcceptedAt, n.AcceptedAt...)
 		all.Verified, all.Generated = append(all.Verified, n.Verified...), append(all.Generated, n.Generated...)
@@ -99,10 +103,11 @@ func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
 	s := &Sample{at: at, ranks: ranks(families, names)}
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
-	s.preempt, s.queried = total(families, names.Preemptions), total(families, names.CacheLooked)
+	s.Preemptions, s.Prompts = total(families, names.Preemptions), total(families, names.CacheLooked)
 	s.hits, s.counts = hits(families, names), counts(families)
 	s.spec = guesses(families, names)
 	s.transfer, s.Queues, s.odd = transfers(families, names), queues(families, names), odd(families, names)
+	s.Moved = s.transfer.moved(total(families, append(names.LoadedBack, names.CacheElsewhere...)))
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)

@@ -230,7 +230,7 @@ func (r *Report) count(last, base *Sample, of []*Sample) {
 	if r.Dropped = cmp.Or(last.odd, base.odd); r.Dropped != "" {
 		return
 	}
-	r.Preemptions = difference(last.preempt, base.preempt)
+	r.Preemptions = difference(last.Preemptions, base.Preemptions)
 	r.cache(last, base)
 	r.Speculation = last.spec.since(base.spec)
 	if r.Transfer = last.transfer.since(base.transfer); r.Transfer != nil && r.Transfer.MeanMs == nil {
@@ -257,7 +257,7 @@ func (r *Report) tellTTFT(most float64) {
 // cache says what was found in the prefix cache between two looks; nothing where
 // a counter began again in between.
 func (r *Report) cache(last, base *Sample) {
-	looked := difference(last.queried, base.queried)
+	looked := difference(last.Prompts, base.Prompts)
 	if looked == nil || *looked <= 0 {
 		return
 	}

@@ -291,3 +291,22 @@ func TestRanks(t *testing.T) {
 		})
 	}
 }
+
+// Each look keeps what its counters stood at, and how much KV cache had come from
+// elsewhere: by the time of transfers, their size, or the tokens of other tiers.
+func TestALookKeepsItsCounters(t *testing.T) {
+	names := Names{Running: []string{"r"}, Preemptions: []string{"p_total"}, CacheLooked: []string{"q_total"},
+		TransferSeconds: []string{"moved_seconds"}, TransferMB: []string{"mb_total"}, LoadedBack: []string{"back_total"}, CacheElsewhere: []string{"other_total"}}
+	const transfers = "# TYPE moved_seconds histogram\nmoved_seconds_bucket{le=\"+Inf\"} 2\nmoved_seconds_sum 0.5\nmoved_seconds_count 2\n"
+	for page, want := range map[string][]*float64{
+		"r 1\np_total 3\nq_total 512\nother_total 9\n" + transfers:     {at(3), at(512), at(0.5)},
+		"r 1\n# TYPE mb_total counter\nmb_total 1000\nother_total 9\n": {nil, nil, at(1.0485760000000002)},
+		"r 1\nother_total 9\n":               {nil, nil, at(9)},
+		"r 1\nback_total 7\nother_total 9\n": {nil, nil, at(7)},
+		"r 1\n":                              {nil, nil, nil},
+	} {
+		s, err := parse(one(page), names, time.Now())
+		require.NoError(t, err)
+		assert.Equal(t, want, []*float64{s.Preemptions, s.Prompts, s.Moved}, page)
+	}
+}

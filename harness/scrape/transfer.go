@@ -87,6 +87,18 @@ func firstRank(f *dto.MetricFamily) *dto.MetricFamily {
 	return only
 }
 
+// moved is how much KV cache has come from elsewhere, in whatever unit is told: seconds
+// of transfers, else 10⁹ bytes, else the tokens that came from other tiers.
+func (t transfer) moved(tokens *float64) *float64 {
+	switch {
+	case t.seconds.n > 0:
+		return &t.seconds.sum
+	case t.gb != nil:
+		return t.gb
+	}
+	return tokens
+}
+
 // sum adds what is told.
 func sum(a, b *float64) *float64 {
 	if a == nil || b == nil {

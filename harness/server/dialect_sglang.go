@@ -33,6 +33,7 @@ var SGLang = &Dialect{
 		CacheLooked:      []string{"sglang:prompt_tokens_total"},
 		CacheHits:        []string{"sglang:cached_tokens_total"},
 		CacheSource:      "cache_source",
+		LoadedBack:       []string{"sglang:load_back_tokens_total"},
 		TransferMs:       []string{"sglang:kv_transfer_latency_ms"},
 		TransferMB:       []string{"sglang:kv_transfer_total_mb_total", "sglang:kv_transfer_total_mb"},
 		TransferFailures: []string{"sglang:num_transfer_failed_reqs_total", "sglang:num_bootstrap_failed_reqs_total"},

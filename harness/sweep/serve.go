@@ -234,6 +234,9 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 		r.Mark(batch.HeldBack)
 	}
 	r.ClientAudit, err = batch.Section(rec.Audit)
+	if err == nil {
+		r.Slowest, err = batch.Section(m.explain())
+	}
 	return errors.Join(err, sw.keepServer(c, r, m.seen), sw.keepPower(c, r, m.used))
 }
 
