@@ -3,6 +3,7 @@ package accuracy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ type cweMaker struct {
 	*rulerMaker
 	shuffles *pyRandom
 	words    []string
+	numbers  []int // tokens of the number of each place in a list
 }
 
 func (m *rulerMaker) cwe() *cweMaker {
@@ -35,34 +37,56 @@ func (m *cweMaker) shuffle(list []string) {
 	m.shuffles.shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 }
 
-// example is a numbered list of n words of which the first ten drawn come often,
-// and those ten.
-func (m *cweMaker) example(n, often, seldom int) (list string, common []string) {
+// example is a list of n words of which the first ten drawn come often, and those
+// ten.
+func (m *cweMaker) example(n, often, seldom int) (list, common []string) {
 	var drawn []string
 	for _, at := range m.random.sample(len(m.words), n) {
 		drawn = append(drawn, m.words[at])
 	}
 	common = drawn[:min(10, n)]
-	var all []string
+	list = make([]string, 0, often*len(common)+seldom*(n-len(common)))
 	for range often {
-		all = append(all, common...)
+		list = append(list, common...)
 	}
 	for range seldom {
-		all = append(all, drawn[len(common):]...)
+		list = append(list, drawn[len(common):]...)
 	}
-	m.shuffle(all)
-	return numbered(all), common
+	m.shuffle(list)
+	return list, common
 }
 
 func numbered(words []string) string {
-	var b strings.Builder
+	b := make([]byte, 0, 16*len(words))
 	for i, w := range words {
 		if i > 0 {
-			b.WriteByte(' ')
+			b = append(b, ' ')
 		}
-		fmt.Fprintf(&b, "%d. %s", i+1, w)
+		b = append(append(strconv.AppendInt(b, int64(i+1), 10), ". "...), w...)
 	}
-	return b.String()
+	return string(b)
+}
+
+// numberedParts adds up the tokens of the words of a list and of their numbers.
+func (m *cweMaker) numberedParts(words []string) (sum int, err error) {
+	for len(m.numbers) < len(words) {
+		n, err := m.count(fmt.Sprintf(" %d.", len(m.numbers)+1))
+		if err != nil {
+			return 0, err
+		}
+		m.numbers = append(m.numbers, n)
+	}
+	for i, w := range words {
+		n, ok := m.known[w]
+		if !ok {
+			if n, err = m.count(" " + w); err != nil {
+				return 0, err
+			}
+			m.known[w] = n
+		}
+		sum += m.numbers[i] + n
+	}
+	return sum, nil
 }
 
 func cweText(list string) string {
@@ -71,37 +95,43 @@ func cweText(list string) string {
 		"\nQuestion: What are the 10 most common words in the above list? " + cweAnswer
 }
 
-// draw is a worked example, the question, and its answer.
-func (m *cweMaker) draw(words, length int) (example, text string, common []string) {
-	var shown, list string
-	var answer []string
+// cweDraw is a drawn list, not made into a text yet, and the common words in it;
+// and a worked example, with the answer to it.
+type cweDraw struct{ shown, answer, list, common []string }
+
+func (m *cweMaker) draw(words, length int) (d cweDraw) {
 	if length < 4096 {
-		shown, answer = m.example(20, 3, 1)
-		list, common = m.example(words, 6, 1)
+		d.shown, d.answer = m.example(20, 3, 1)
+		d.list, d.common = m.example(words, 6, 1)
 	} else {
-		shown, answer = m.example(40, 10, 3)
-		list, common = m.example(words, 30, 3)
+		d.shown, d.answer = m.example(40, 10, 3)
+		d.list, d.common = m.example(words, 30, 3)
 	}
-	return cweText(shown) + numbered(answer), cweText(list), common
+	return d
+}
+
+func (d cweDraw) text() string { return cweText(numbered(d.list)) }
+
+// whole is the worked example, the text and its answer.
+func (d cweDraw) whole() string {
+	return cweText(numbered(d.shown)) + numbered(d.answer) + "\n" + d.text() + " " + numbered(d.common)
 }
 
 func makeCWE(maker *rulerMaker, length int) ([]rulerPrompt, error) {
 	const answer, step = 120, 10
 	m := maker.cwe()
 	words := step
-	var last sized
-	for total := 0; total+answer < length; {
-		example, text, common := m.draw(words, length)
-		if last.below(words, length-answer) && words+step <= len(m.words) {
-			words += step
-			continue
-		}
+	size := sizer{rulerMaker: maker, growing: true}
+	for left := -1; left < 0; {
+		d := m.draw(words, length)
 		var err error
-		if total, err = m.count(example + "\n" + text + " " + numbered(common)); err != nil {
+		left, err = size.against(length-answer, words, func() (int, error) {
+			return m.allParts(d.shown, d.answer, d.list, d.common)
+		}, d.whole)
+		if err != nil {
 			return nil, err
 		}
-		last = sized{words, total}
-		if total+answer > length {
+		if left > 0 {
 			words -= step
 			break
 		}
@@ -114,19 +144,31 @@ func makeCWE(maker *rulerMaker, length int) ([]rulerPrompt, error) {
 		return nil, fmt.Errorf("ACC_LENGTHS=%d leaves no room for a prompt", length)
 	}
 	var out []rulerPrompt
+	size = sizer{rulerMaker: maker}
 	for range maker.samples {
 		for used := words; ; used = max(used-step, step) {
-			_, text, common := m.draw(used, length)
-			total, err := m.count(text)
+			d := m.draw(used, length)
+			left, err := size.against(length-answer, used, func() (int, error) { return m.numberedParts(d.list) }, d.text)
 			if err != nil {
 				return nil, err
 			}
-			if total+answer > length && used > step {
+			if left > 0 && used > step {
 				continue
 			}
-			out = append(out, rulerPrompt{strings.TrimSuffix(text, " "+cweAnswer) + "\n\n" + cweAnswer, common})
+			out = append(out, rulerPrompt{strings.TrimSuffix(d.text(), " "+cweAnswer) + "\n\n" + cweAnswer, d.common})
 			break
 		}
 	}
 	return out, nil
+}
+
+func (m *cweMaker) allParts(lists ...[]string) (sum int, err error) {
+	for _, l := range lists {
+		n, err := m.numberedParts(l)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
 }

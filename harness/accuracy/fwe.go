@@ -35,12 +35,16 @@ func (m *rulerMaker) codedWords(n int) []string {
 	return all
 }
 
+// times is how often the k-th word, from 0, comes among about n.
+func times(k, n int) int {
+	return int(float64(n) * math.Pow(float64(k+1), -2) / (math.Pi * math.Pi / 6))
+}
+
 // coded is about n words, the k-th of the vocabulary n/k²/ζ(2) times.
 func coded(vocabulary []string, n int) string {
-	var words []string
+	words := make([]string, 0, n)
 	for k, w := range vocabulary {
-		times := int(float64(n) * math.Pow(float64(k+1), -2) / (math.Pi * math.Pi / 6))
-		for range times {
+		for range times(k, n) {
 			words = append(words, w)
 		}
 	}
@@ -49,16 +53,37 @@ func coded(vocabulary []string, n int) string {
 	return fweText(words)
 }
 
+// codedParts adds up the tokens of the words of a text.
+func (m *rulerMaker) codedParts(vocabulary []string, n int) (sum int, err error) {
+	for k, w := range vocabulary {
+		often := times(k, n)
+		if often == 0 {
+			break // and so are those after it
+		}
+		tokens, err := m.count(" " + w)
+		if err != nil {
+			return 0, err
+		}
+		sum += often * tokens
+	}
+	return sum, nil
+}
+
 func makeFWE(m *rulerMaker, length int) ([]rulerPrompt, error) {
 	step := length / 32
 	vocabulary := m.codedWords(length / 50)
 	n := length / 6
+	size := sizer{rulerMaker: m}
+	against := func(vocabulary []string, n int) (int, error) {
+		return size.against(length, n, func() (int, error) { return m.codedParts(vocabulary, n) },
+			func() string { return coded(vocabulary, n) })
+	}
 	for {
-		total, err := m.count(coded(vocabulary, n))
+		left, err := against(vocabulary, n)
 		if err != nil {
 			return nil, err
 		}
-		if total >= length {
+		if left >= 0 {
 			n -= step
 			break
 		}
@@ -68,18 +93,17 @@ func makeFWE(m *rulerMaker, length int) ([]rulerPrompt, error) {
 	for range m.samples {
 		vocabulary := m.codedWords(length / 50)
 		used := n
-		text := coded(vocabulary, used)
 		for {
-			total, err := m.count(text)
+			left, err := against(vocabulary, used)
 			if err != nil {
 				return nil, err
 			}
-			if total <= length || used <= step {
+			if left <= 0 || used <= step {
 				break
 			}
 			used -= step
-			text = coded(vocabulary, used)
 		}
+		text := coded(vocabulary, used)
 		out = append(out, rulerPrompt{strings.TrimSuffix(text, " "+fweAnswer) + " " + fweAnswer,
 			slices.Clone(vocabulary[1:4])})
 	}

@@ -49,42 +49,53 @@ func (n needle) prompt() rulerPrompt {
 		n.key), []string{n.value}}
 }
 
+// parts adds up the tokens of the lines of a needle's text, and of what is asked.
+func (m *rulerMaker) parts(n needle) (int, error) {
+	line, err := m.part(rulerFiller + "\n")
+	if err != nil {
+		return 0, err
+	}
+	own, err := m.count(" " + n.key + " " + n.value + " " + n.key)
+	return n.of*line + own, err
+}
+
 func makeNIAH(m *rulerMaker, length int) ([]rulerPrompt, error) {
 	const answer = 128
 	step := 25
 	if length < 4096 {
 		step = 5
 	}
-	lines, slack := step, 0
-	var last sized
-	for total := 0; total+answer < length; lines += step {
+	lines := step
+	size := sizer{rulerMaker: m, growing: true}
+	for left := -1; left < 0; lines += step {
 		n := m.needle(lines)
-		if last.below(lines, length-answer) {
-			slack = 0 // not known
-			continue
-		}
 		var err error
-		if total, err = m.count(n.text() + " " + n.value); err != nil {
+		left, err = size.against(length-answer, lines, func() (int, error) { return m.parts(n) },
+			func() string { return n.text() + " " + n.value })
+		if err != nil {
 			return nil, err
 		}
-		last = sized{lines, total}
-		if total+answer > length {
+		if left > 0 {
 			lines -= step
 			break
 		}
-		slack = length - total - answer
 	}
 	lines = max(lines, 1)
+	slack := 0 // where it is known
+	if size.last.units == lines {
+		slack = length - answer - size.last.tokens
+	}
 	var out []rulerPrompt
+	size = sizer{rulerMaker: m}
 	for range m.samples {
 		for used := lines; used > 0; used -= step {
 			n := m.needle(used)
-			if slack < 64 || used != lines { // a key and a number differ by fewer tokens from another
-				total, err := m.count(n.text())
+			if m.cheap || slack < 64 || used != lines { // a key and a number differ by fewer tokens from another
+				left, err := size.against(length-answer, used, func() (int, error) { return m.parts(n) }, n.text)
 				if err != nil {
 					return nil, err
 				}
-				if total+answer > length {
+				if left > 0 {
 					continue
 				}
 			}

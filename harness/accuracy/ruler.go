@@ -43,8 +43,10 @@ type rulerMaker struct {
 	random  *pyRandom
 	numpy   *pyRandom
 	count   func(text string) (int, error) // tokens
+	cheap   bool                           // counting a word costs next to nothing: see [sizer]
 	samples int                            // prompts a length
 	words   *cweMaker                      // of ruler_cwe, once it is made
+	known   map[string]int                 // tokens of parts of prompts
 }
 
 func (r ruler) Name() string         { return r.name }
@@ -86,6 +88,7 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 		ids, err := tok.encode(ctx, text)
 		return len(ids) + added, err
 	})
+	maker.cheap = tok.local
 	m := &LongContext{ByLength: map[string]float64{}, Samples: rulerSamples}
 	var id strings.Builder
 	hits := 0.0
@@ -159,17 +162,9 @@ func rulerScore(text string, want []string) float64 {
 	return float64(hits) / float64(len(want))
 }
 
-// sized remembers the last size that was counted, so that what is surely too
-// small need not be: a text's tokens grow no faster than they have on average.
-type sized struct{ units, tokens int }
-
-// below reports whether a text of so many units is surely under so many tokens.
-func (s sized) below(units, tokens int) bool {
-	return s.units > 0 && s.tokens+(units-s.units)*(s.tokens/s.units+1) < tokens
-}
-
 func newRulerMaker(r ruler, count func(string) (int, error)) *rulerMaker {
-	m := &rulerMaker{random: newPyRandom(0), numpy: newNumpyRandom(1234), count: count, samples: rulerSamples}
+	m := &rulerMaker{random: newPyRandom(0), numpy: newNumpyRandom(1234), count: count,
+		samples: rulerSamples, known: map[string]int{}}
 	for range r.drawn {
 		m.random.uint32()
 	}

@@ -16,6 +16,7 @@ import (
 type source struct {
 	name   string
 	prefix int32 // BOS, or EOS where there is none
+	local  bool  // it is a file's: no server is asked
 	encode func(ctx context.Context, text string) ([]int32, error)
 }
 
@@ -75,7 +76,7 @@ func localTokenizer(o Options) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TOKENIZER: %w", err)
 	}
-	tok := &source{name: o.Tokenizer, encode: func(_ context.Context, text string) ([]int32,
+	tok := &source{name: o.Tokenizer, local: true, encode: func(_ context.Context, text string) ([]int32,
 		error) {
 		return file.Encode(text)
 	}}
