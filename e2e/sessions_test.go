@@ -81,6 +81,23 @@ func TestAgentXSaysWhatIsNotValid(t *testing.T) {
 	assert.Greater(t, r["successful_requests"], 4.0)
 }
 
+// In a chat, prompts have the recorded lengths but for the template, and the server
+// finds in its cache what they have in common.
+func TestSessionsAsChats(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "one.json")
+	require.NoError(t, os.WriteFile(file, []byte(recorded), 0o600))
+	exit, dir, out := finish(t, []string{"BASE_URL=embedded", "DATASET=weka", "DATASET_PATH=" + file, "CONC=2", "TP=1",
+		"SCENARIO=agentx", "DURATION=2s", "ACC_TASK=none", "PROGRESS=none"}, "-test.run", "Serving")
+	require.Zero(t, exit, out)
+	r := result(t, dir, "result_agentx_conc2.json")
+	assert.Equal(t, []any{"DURATION=2s is shorter than 15m0s"}, r["scenario"].(map[string]any)["reasons"])
+	assert.Equal(t, "/v1/chat/completions", r["benchmark_args"].(map[string]any)["endpoint"])
+	assert.Greater(t, r["cache_hit_rate"], 0.1)
+	turns := r["successful_requests"].(float64)
+	assert.Greater(t, r["total_input_tokens"], 60*turns)
+	assert.Less(t, r["total_input_tokens"], 250*turns)
+}
+
 // What cannot be is said in one line before anything runs.
 func TestSessionsThatCannotBe(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bad.json")

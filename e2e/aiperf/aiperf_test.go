@@ -134,11 +134,11 @@ func wekaTrace(tr *session.Trace) object {
 	for s, inner := range agents {
 		requests = append(requests, object{"t": began[s].Seconds(), "type": "subagent", "agent_id": tr.Streams[s].ID,
 			"subagent_type": "general", "duration_ms": (ended[s] - began[s]).Seconds() * 1e3, "total_tokens": 0, "tool_use_count": 0,
-			"status": "completed", "models": []string{"m"}, "tool_tokens": 0, "system_tokens": tr.System, "requests": inner})
+			"status": "completed", "models": []string{"m"}, "tool_tokens": 0, "system_tokens": tr.Streams[0].Prefix, "requests": inner})
 	}
 	slices.SortFunc(requests, func(a, b object) int { return int(1e6 * (a["t"].(float64) - b["t"].(float64))) })
 	return object{"id": tr.ID, "models": []string{"m"}, "block_size": tr.Block, "hash_id_scope": "local", "tool_tokens": 0,
-		"system_tokens": tr.System, "requests": requests, "totals": nil}
+		"system_tokens": tr.Streams[0].Prefix, "requests": requests, "totals": nil}
 }
 
 // replay is ours.

@@ -55,7 +55,7 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 			return nil, o, nil, err
 		}
 	} else if w.Kind.Counts != workload.NotUsed {
-		if w.Count, err = counter(ctx, t); err != nil {
+		if w.Count, err = Counter(ctx, t); err != nil {
 			return nil, o, nil, err
 		}
 	}
@@ -70,9 +70,9 @@ func FindVocab(ctx context.Context, t *server.Server) error {
 	return t.FindVocab(ctx, server.Retry{Each: time.Minute}, above-1)
 }
 
-// counter counts tokens by the server's tokenizer, or by TOKENIZER; nil where there
+// Counter counts tokens by the server's tokenizer, or by TOKENIZER; nil where there
 // is neither.
-func counter(ctx context.Context, t *server.Server) (workload.Counter, error) {
+func Counter(ctx context.Context, t *server.Server) (workload.Counter, error) {
 	count := func(ctx context.Context, text string) (int, error) {
 		ids, err := t.Tokens(ctx, server.Retry{}, text, true)
 		return len(ids), err

@@ -35,21 +35,20 @@ func (w IDs) Request(tokens []int32, q *Request) (workload.Request, error) {
 // same trace share them, and of other traces where ids are global.
 func (w IDs) Append(tokens []int32, t *Trace, k int, mark string) []int32 {
 	u := &t.Turns[k]
-	salt := w.salt(mark, t.ID, t.Global)
+	salt := salt(w.Seed, mark, t.ID, t.Global)
 	tokens = slices.Grow(tokens, u.In)
 	end := len(tokens) + u.In
 	for _, id := range u.Blocks {
 		tokens = w.fill(tokens, min(t.Block, end-len(tokens)), mix(salt, uint64(id)))
 	}
-	own := mix(w.salt(mark, t.ID, false), tailStream)
-	return w.fill(tokens, end-len(tokens), mix(own, uint64(k)))
+	return w.fill(tokens, end-len(tokens), mix(saltOfTail(w.Seed, mark, t.ID), uint64(k)))
 }
 
 // tailStream sets the tokens that no block covers apart from those of blocks.
 const tailStream = 1 << 40
 
 // salt is the seed of what a session, or all of them, have in common.
-func (w IDs) salt(mark, trace string, global bool) uint64 {
+func salt(seed int64, mark, trace string, global bool) uint64 {
 	h := fnv.New64a()
 	switch {
 	case mark != "":
@@ -57,7 +56,12 @@ func (w IDs) salt(mark, trace string, global bool) uint64 {
 	case !global:
 		h.Write([]byte(trace))
 	}
-	return mix(uint64(w.Seed), h.Sum64())
+	return mix(uint64(seed), h.Sum64())
+}
+
+// saltOfTail is the seed of what no block covers, which is always a session's own.
+func saltOfTail(seed int64, mark, trace string) uint64 {
+	return mix(salt(seed, mark, trace, false), tailStream)
 }
 
 // fill appends n ids that follow from the seed.

@@ -19,7 +19,7 @@ type Live struct {
 	entered  bool
 	origin   time.Duration // the recorded time at which it was entered
 	turns    []standing    // by turn
-	answers  map[int]string
+	answers  []string      // the server's own, by turn, where these are kept
 	left     int           // turns that have not ended
 	inFlight int           // requests
 	idle     time.Duration // since when it has none

@@ -391,8 +391,11 @@ func (r *Replay) begin(l *lane, now time.Duration) {
 		return
 	}
 	index, pass := r.order.at(r.begun)
-	v := &Live{Trace: &r.traces[index], Number: r.begun, Lane: l.number, ID: uuid(fmt.Sprintf("%s:%d", r.rules.Run, r.begun)), trace: index, idle: now,
-		answers: map[int]string{}}
+	v := &Live{Trace: &r.traces[index], Number: r.begun, Lane: l.number, trace: index, idle: now,
+		ID: uuid(fmt.Sprintf("%s:%d", r.rules.Run, r.begun))}
+	if r.rules.Live {
+		v.answers = make([]string, len(v.Trace.Turns))
+	}
 	if r.rules.Mark {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d:%d:%s", r.rules.Run, pass, l.number, v.Trace.ID))
 		v.Mark = fmt.Sprintf("[rid:%x]\n\n", sum[:6])

@@ -43,8 +43,8 @@ const (
 func (s *Synthetic) Trace(i int) Trace {
 	b := maker{Synthetic: s, rng: rand.New(rand.NewPCG(uint64(s.Seed), uint64(i)))}
 	b.begin = b.fresh(nil, (s.System+syntheticBlock-1)/syntheticBlock)
-	b.trace = Trace{ID: fmt.Sprintf("session-%04d", i+1), Block: syntheticBlock, System: len(b.begin) * syntheticBlock,
-		Streams: []Stream{{Parent: -1}}}
+	b.trace = Trace{ID: fmt.Sprintf("session-%04d", i+1), Block: syntheticBlock,
+		Streams: []Stream{{Parent: -1, Prefix: len(b.begin) * syntheticBlock}}}
 	b.session()
 	return b.trace
 }
@@ -89,7 +89,8 @@ func (b *maker) session() {
 // subAgent makes the stream that a turn of the root spawns, and returns its last
 // turn.
 func (b *maker) subAgent(spawnedBy int) int {
-	b.trace.Streams = append(b.trace.Streams, Stream{ID: fmt.Sprintf("agent-%d", len(b.trace.Streams))})
+	b.trace.Streams = append(b.trace.Streams, Stream{ID: fmt.Sprintf("agent-%d", len(b.trace.Streams)),
+		Prefix: len(b.begin) * syntheticBlock})
 	s := stream{index: len(b.trace.Streams) - 1, last: -1}
 	joins := []int{spawnedBy}
 	for range b.SubAgentTurns.count(b.rng, 1) {
@@ -107,10 +108,10 @@ func (b *maker) turn(s *stream, joins []int) {
 	known := len(s.blocks)
 	switch {
 	case s.last < 0:
-		u.In = b.trace.System + input
+		u.In = len(b.begin)*syntheticBlock + input
 		s.blocks, known = slices.Clone(b.begin), len(b.begin)
 	case b.Compact > 0 && u.In > b.Compact:
-		u.In = max(b.Keep, b.trace.System+1)
+		u.In = max(b.Keep, len(b.begin)*syntheticBlock+1)
 		s.blocks, known = slices.Clone(b.begin), len(b.begin)
 	}
 	s.blocks = b.fresh(s.blocks, u.In/syntheticBlock-known)

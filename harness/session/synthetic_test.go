@@ -37,8 +37,8 @@ func TestSyntheticSessions(t *testing.T) {
 		waited := map[int]bool{} // turns that some turn comes after
 		for k, u := range tr.Turns {
 			assert.Equal(t, u.In/64, len(u.Blocks), "whole blocks")
-			assert.LessOrEqual(t, tr.System, u.In-1)
-			assert.Equal(t, 512, tr.System, "in whole blocks")
+			assert.LessOrEqual(t, tr.Streams[0].Prefix, u.In-1)
+			assert.Equal(t, 512, tr.Streams[0].Prefix, "in whole blocks")
 			if u.After >= 0 {
 				waited[u.After] = true
 				before := tr.Turns[u.After]

@@ -20,10 +20,6 @@ type Trace struct {
 	ID    string
 	Block int // tokens that a block id stands for
 
-	// Tool and System are the tokens of the tools' and the system prompt at the
-	// beginning of every stream's prompts; 0 where they are not told.
-	Tool, System int
-
 	// Global says that a block id means the same block in every trace that has it.
 	// Otherwise ids are the trace's own.
 	Global bool
@@ -36,6 +32,7 @@ type Trace struct {
 type Stream struct {
 	ID      string        // as recorded; "" for the root
 	Parent  int           // the stream that spawned it; -1 for the root
+	Prefix  int           // tokens of tools and system prompt that its prompts begin with; 0 where that is not told
 	Spawned time.Duration // as recorded; 0: by the end of the turn that its first one follows
 }
 

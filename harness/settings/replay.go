@@ -166,6 +166,26 @@ func (s *Settings) nameScenario() {
 	}
 }
 
+// chatUnless asks the chat endpoint, which is the scenario's, unless another one was
+// given: that is recorded though it is the default elsewhere.
+func (s *Settings) chatUnless(from sources) {
+	for _, r := range table {
+		if r.Env != "ENDPOINT" {
+			continue
+		}
+		given := !from.find(r).fallback || from.plan[r.Env] != ""
+		switch {
+		case !given:
+			s.Workload.Chat = true
+		case !s.Workload.Chat:
+			if s.Given == nil {
+				s.Given = map[string]string{}
+			}
+			s.Given[r.Env] = "completions"
+		}
+	}
+}
+
 // Rules are those by which sessions are replayed in so many lanes. The reasons say in
 // what they are not the scenario's; there are none where none is asked for.
 func (s Settings) Rules(lanes int) (rules session.Rules, reasons []string) {

@@ -40,6 +40,11 @@ func TestReplaySettings(t *testing.T) {
 	rules, reasons = s.Rules(8)
 	assert.Equal(t, session.AgentX(8), rules)
 	assert.Empty(t, reasons)
+	assert.True(t, s.Workload.Chat, "its endpoint")
+	s, err = load(t, nil, map[string]string{"DATASET": "sessions", "SCENARIO": "agentx", "ENDPOINT": "completions"}, "")
+	require.NoError(t, err)
+	assert.False(t, s.Workload.Chat)
+	assert.Equal(t, "completions", s.Given["ENDPOINT"], "so that a resumed batch has it too")
 
 	s, err = load(t, nil, map[string]string{"DATASET": "sessions", "SCENARIO": "agentx", "DURATION": "14m", "SEED": "7",
 		"REPLAY_ENTRY": "0.25:0.75", "REPLAY_IDLE": "20s", "REPLAY_CONTEXT": "1000"}, "")

@@ -222,6 +222,9 @@ func Load(flags *flag.FlagSet, environ []string, dotenv string) (Settings, error
 	}
 	s.Notes = from.nearMisses()
 	s.nameScenario()
+	if s.Replay.Scenario == agentX {
+		s.chatUnless(from)
+	}
 	if wrong != nil {
 		return s, wrong
 	}

@@ -64,9 +64,12 @@ func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, 
 		notes = append(notes[:len(notes):len(notes)], fmt.Sprintf("%d of %d sessions have a turn of more than %d tokens "+
 			"and are left out", tooLong, len(all), rules.Context))
 	}
-	wire, err := sw.wire(ctx)
+	wire, note, err := sw.wire(ctx)
 	if err != nil {
 		return nil, nil, o, err
+	}
+	if note != "" {
+		notes = append(notes[:len(notes):len(notes)], note)
 	}
 	replay, err := session.NewReplay(fit, rules)
 	if err != nil {
@@ -78,17 +81,40 @@ func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, 
 	return &measured{src: openings{fit, wire}, rules: &rules, notes: notes}, run, o, nil
 }
 
-// wire writes the prompts of turns.
-func (sw *Sweep) wire(ctx context.Context) (session.Wire, error) {
+// wire writes the prompts of turns. The note is what to know of them.
+func (sw *Sweep) wire(ctx context.Context) (w session.Wire, note string, err error) {
+	seed := sw.Settings.Workload.Seed
+	if sw.Settings.Workload.Chat {
+		words, note, err := sw.words(ctx)
+		return &session.Chat{Seed: seed, Words: words}, note, err
+	}
 	if sw.Target.TextOnly {
-		return nil, fmt.Errorf("%s takes prompts as text alone, not the token ids that sessions are sent in",
-			sw.Target.BaseURL)
+		err := fmt.Errorf("%s takes prompts as text alone, not the token ids that sessions are sent in", sw.Target.BaseURL)
+		return nil, "", hint.New(err, "set ENDPOINT=chat")
 	}
 	if err := load.FindVocab(ctx, sw.Target); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	low, high := workload.Random{Vocab: sw.Target.Vocab}.IDs()
-	return session.IDs{Seed: sw.Settings.Workload.Seed, Low: low, High: high}, nil
+	return session.IDs{Seed: seed, Low: low, High: high}, "sessions are sent as token ids on /v1/completions, which " +
+		"share exactly the recorded blocks; the scenarios of others are chats", nil
+}
+
+// words are those that text is made of.
+func (sw *Sweep) words(ctx context.Context) (words []string, note string, err error) {
+	if sw.Settings.Replay.Kind.Texts {
+		return nil, "", nil
+	}
+	count, err := load.Counter(ctx, sw.Target)
+	if err != nil {
+		return nil, "", err
+	}
+	if count == nil {
+		return session.Words(), "nobody has counted the tokens of the words that prompts are made of: the server has no " +
+			"tokenizer (/tokenize), and TOKENIZER names none", nil
+	}
+	words, err = session.Vocabulary(func(text string) (int, error) { return count(ctx, text) })
+	return words, "", err
 }
 
 // openings are the beginnings of the sessions' first prompts, which the decode audit

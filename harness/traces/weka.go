@@ -187,8 +187,8 @@ func (s *source) addWeka(w *wekaTrace) error {
 	case w.Tool < 0 || w.System < 0:
 		return errors.New("keys tool_tokens, system_tokens: want 0 or more")
 	}
-	m := wekaMaker{source: s, trace: session.Trace{ID: *w.ID, Block: *w.BlockSize, Tool: w.Tool, System: w.System,
-		Streams: []session.Stream{{Parent: -1}}}}
+	m := wekaMaker{source: s, trace: session.Trace{ID: *w.ID, Block: *w.BlockSize,
+		Streams: []session.Stream{{Parent: -1, Prefix: w.Tool + w.System}}}}
 	for i := range w.Requests {
 		if err := m.add(&w.Requests[i], i); err != nil {
 			return fmt.Errorf("request %d, %w", i, err)
@@ -266,6 +266,8 @@ func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
 		return errors.New("key agent_id: there is none")
 	case r.Status == nil:
 		return errors.New("key status: there is none")
+	case r.wekaAgent.Tool < 0 || r.wekaAgent.System < 0:
+		return errors.New("keys tool_tokens, system_tokens: want 0 or more")
 	case r.DurationMs != nil && *r.DurationMs < 0:
 		return errors.New("key duration_ms: want 0 or more, or null")
 	}
@@ -274,7 +276,8 @@ func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
 		return nil
 	}
 	stream := len(m.trace.Streams)
-	m.trace.Streams = append(m.trace.Streams, session.Stream{ID: *r.AgentID, Parent: 0, Spawned: at})
+	m.trace.Streams = append(m.trace.Streams, session.Stream{ID: *r.AgentID, Parent: 0, Spawned: at,
+		Prefix: r.wekaAgent.Tool + r.wekaAgent.System})
 	end := at
 	for i := range r.wekaAgent.Requests {
 		inner := &r.wekaAgent.Requests[i]
@@ -313,6 +316,10 @@ func (m *wekaMaker) finish() error {
 	for k := range t.Turns {
 		u := &t.Turns[k]
 		before := last[u.Stream]
+		if n := t.Streams[u.Stream].Prefix; u.Blocks != nil && t.Previous(k) < 0 && (n+t.Block-1)/t.Block > len(u.Blocks) {
+			return fmt.Errorf("stream %q: tools and system prompt have %d tokens, and the %d hash_ids of its first request "+
+				"do not cover them", t.Streams[u.Stream].ID, n, len(u.Blocks))
+		}
 		if n := session.Common(before, u.Blocks); n < len(before)-1 {
 			m.odd.shrunk++
 		}

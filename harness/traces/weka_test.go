@@ -41,8 +41,8 @@ func write(t *testing.T, name, text string) string {
 func TestWeka(t *testing.T) {
 	all, notes, err := traces.Open(t.Context(), session.Weka, write(t, "one.json", weka))
 	require.NoError(t, err)
-	want := session.Trace{ID: "one", Block: 4, Tool: 4, System: 3,
-		Streams: []session.Stream{{Parent: -1}, {ID: "a1", Parent: 0, Spawned: 3 * s}, {ID: "a2", Spawned: 4 * s}},
+	want := session.Trace{ID: "one", Block: 4,
+		Streams: []session.Stream{{Parent: -1, Prefix: 7}, {ID: "a1", Parent: 0, Spawned: 3 * s}, {ID: "a2", Spawned: 4 * s}},
 		Turns: []session.Turn{
 			{After: -1, Took: 2500 * time.Millisecond, In: 10, Out: 5, Blocks: []uint32{0, 1, 2}},
 			{Stream: 1, After: 0, At: 3500 * time.Millisecond, Delay: s / 2, Took: s, In: 8, Out: 1, Blocks: []uint32{7, 8}},
@@ -102,9 +102,10 @@ func TestWekaErrors(t *testing.T) {
 		"request 1, request 0, key api_time":                                         {`"api_time":1}`, `"api_time":-1}`},
 		"key block_size: want 1 or more":                                             {`"block_size":4`, `"block_size":0`},
 		"key hash_id_scope":                                                          {`"local"`, `"global"`},
-		"no requests":                                                                {weka[strings.Index(weka, `"requests":[`):], `"requests":[]}`},
-		"trace 1: ":                                                                  {weka, `{"id":`},
-		"trace 1: key id: there is none":                                             {`"id":"one",`, ``},
+		`stream "": tools and system prompt have 104 tokens`:                         {`"tool_tokens":4`, `"tool_tokens":101`},
+		"no requests":                    {weka[strings.Index(weka, `"requests":[`):], `"requests":[]}`},
+		"trace 1: ":                      {weka, `{"id":`},
+		"trace 1: key id: there is none": {`"id":"one",`, ``},
 	} {
 		require.Contains(t, weka, change[0])
 		file := write(t, "x.json", strings.Replace(weka, change[0], change[1], 1))

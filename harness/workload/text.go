@@ -24,6 +24,20 @@ page letter mother answer found study still learn should world high every near a
 below country plant last school father keep tree never start city earth eye light thought head under
 story saw left few while along might close something seem next hard open example begin life always those`)
 
+// Words are the words of random texts, each with before in front of it.
+func Words(before string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = before + w
+	}
+	return out
+}
+
+// Letters are those that are a token each where a tokenizer has no words: of bytes.
+func Letters() []string {
+	return strings.Split("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "")
+}
+
 // fillers bring a text to its exact length: the first that adds just one token
 // is taken, again and again.
 var fillers = []string{" a", " the", ".", " I", "a", "!", " 1", ","}
