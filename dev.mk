@@ -46,6 +46,9 @@ soak: ## many streams for long, for what grows: SOAK=1h CONC=1024; writes docs/s
 faults: ## the fault matrix; writes docs/faults.md
 	$(GO) test -count 1 -timeout 20m ./e2e/faults -update
 
+pictures: ## draw the README's pictures anew: live view, report and board of a run at a B200's pace (5 minutes; needs Chromium)
+	PICTURES=$(CURDIR)/docs/pictures GOFLAGS= $(GO) test ./e2e/pictures -run '^TestPictures$$' -count 1 -timeout 0 -v
+
 fuzz: ## every fuzz target, FUZZTIME (30s) each, from the inputs that earlier runs kept
 	scripts/fuzz.sh
 

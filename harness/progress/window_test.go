@@ -1,66 +1,15 @@
 package progress
 
 import (
-	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/testdata/terminal"
 )
-
-// emulator is as much of a terminal as a view uses: lines, up, and erase from here.
-type emulator struct {
-	lines   []string // that ended; what a terminal that does not reflow has is cut into rows when it is written
-	columns int
-	reflows bool
-}
-
-func (e *emulator) resize(columns int) {
-	for i, l := range e.lines {
-		if !e.reflows && len([]rune(l)) > columns {
-			e.lines[i] = string([]rune(l)[:columns])
-		}
-	}
-	e.columns = columns
-}
-
-// rows is what stands on the rows of the screen.
-func (e *emulator) rows() (out []string) {
-	for _, l := range e.lines {
-		r := []rune(l)
-		for len(r) > e.columns {
-			out = append(out, string(r[:e.columns]))
-			r = r[e.columns:]
-		}
-		out = append(out, string(r))
-	}
-	return out
-}
-
-var sequence = regexp.MustCompile(`^\x1b\[(\d+)A\x1b\[J`)
-
-func (e *emulator) write(t *testing.T, text string) {
-	t.Helper()
-	for text != "" {
-		if m := sequence.FindStringSubmatch(text); m != nil {
-			up := 0
-			fmt.Sscan(m[1], &up)
-			rows := e.rows()
-			require.LessOrEqual(t, up, len(rows))
-			e.lines = rows[:len(rows)-up]
-			text = text[len(m[0]):]
-			continue
-		}
-		line, rest, ended := strings.Cut(text, "\n")
-		require.True(t, ended, "%q", text)
-		require.NotContains(t, line, "\x1b")
-		e.lines = append(e.lines, strings.TrimSuffix(line, "\r"))
-		text = rest
-	}
-}
 
 // Whatever the window's width becomes while a view stands in it, nothing of the view
 // stays and nothing above is taken.
@@ -72,8 +21,8 @@ func TestResizingLeavesNothingBehind(t *testing.T) {
 		defer tty.Close()
 		w := newWindow(tty)
 		w.reflows = reflows
-		e := &emulator{lines: []string{"$ make perf", "isl=16/osl=8/conc=1: PASSED"}, reflows: reflows}
-		above := len(e.lines)
+		e := &terminal.Screen{Lines: []string{"$ make perf", "isl=16/osl=8/conc=1: PASSED"}, Reflows: reflows}
+		above := len(e.Lines)
 		flush := func(view ...string) {
 			t.Helper()
 			for _, l := range view {
@@ -88,11 +37,11 @@ func TestResizingLeavesNothingBehind(t *testing.T) {
 				require.NoError(t, err)
 				got = append(got, chunk[:n]...)
 			}
-			e.write(t, strings.TrimSuffix(string(got), "\x00"))
+			require.NoError(t, e.Write(strings.TrimSuffix(string(got), "\x00")))
 		}
 		size := func(columns int) {
 			require.NoError(t, pty.Setsize(tty, &pty.Winsize{Rows: 24, Cols: uint16(columns)}))
-			e.resize(columns)
+			e.Resize(columns)
 		}
 		view := func(columns int) []string { // as wide as the window
 			return []string{strings.Repeat("a", columns), strings.Repeat("█", columns-1), "", "short"}
@@ -100,11 +49,11 @@ func TestResizingLeavesNothingBehind(t *testing.T) {
 		for _, columns := range []int{120, 119, 50, 200, 30, 30, 80} {
 			size(columns)
 			flush(view(columns)...)
-			assert.Equal(t, view(columns), e.lines[above:], "%d columns, reflows %t", columns, reflows)
+			assert.Equal(t, view(columns), e.Lines[above:], "%d columns, reflows %t", columns, reflows)
 		}
 		size(41)
 		flush()
-		assert.Equal(t, []string{"$ make perf", "isl=16/osl=8/conc=1: PASSED"}, e.lines, "reflows %t", reflows)
+		assert.Equal(t, []string{"$ make perf", "isl=16/osl=8/conc=1: PASSED"}, e.Lines, "reflows %t", reflows)
 	}
 }
 

@@ -31,10 +31,13 @@ func Keep(args []string) int {
 	// signal, is not handed on to the command.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	adoptOrphans()
-	released := make(chan struct{})
+	released := make(chan time.Duration, 1) // how long the command may take to end
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		close(released)
+		if word, _ := io.ReadAll(os.Stdin); string(word) == stopWord {
+			released <- grace
+		} else {
+			released <- hurry
+		}
 	}()
 	syscall.CloseOnExec(reportFile)
 	report := os.NewFile(reportFile, "report")
@@ -44,11 +47,11 @@ func Keep(args []string) int {
 		return 0
 	}
 	select {
-	case <-released:
+	case limit := <-released:
 		k.signal(syscall.SIGTERM)
 		select {
 		case <-k.ended:
-		case <-time.After(grace):
+		case <-time.After(limit):
 		}
 	case <-k.ended:
 		k.end.Left = k.left()

@@ -101,9 +101,14 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 // End says how the command ended. Call it when [Process.Ended] is closed.
 func (p *Process) End() End { return p.end }
 
+// stopWord tells the keeper that it is asked to end the command. Where the pipe
+// closes without it, this process is gone and nobody waits for a clean end.
+const stopWord = "stop"
+
 // Limits of an end, from the keeper's first signal on.
 const (
 	grace   = 10 * time.Second // for the command itself, after SIGTERM
+	hurry   = 2 * time.Second  // the same, where nobody waits for it
 	respite = 3 * time.Second  // for what it leaves, likewise
 	killing = 20 * time.Second // for what was sent SIGKILL, and may hang in a driver
 	slack   = 5 * time.Second
@@ -114,6 +119,7 @@ const (
 func (p *Process) Stop() error { return p.stop() }
 
 func (p *Process) stopOnce() error {
+	_, _ = p.control.WriteString(stopWord) // where the keeper has gone, nobody reads it
 	p.control.Close()
 	var err error
 	select {

@@ -165,6 +165,18 @@ func (p *Page) Screenshot(name string) {
 	}
 }
 
+// Picture is what a window of that height shows, as a PNG.
+func (p *Page) Picture(height int) []byte {
+	p.t.Helper()
+	p.Do(chromedp.EmulateViewport(Eval[int64](p, "innerWidth"), int64(height)))
+	Eval[bool](p, "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true), 300)))")
+	picture, err := chromedp.Run(p.Ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatalf("browser: %v", err)
+	}
+	return picture
+}
+
 // Axe runs axe-core over the page as it is and gives its serious and critical
 // violations, a line each. It skips the test where axe-core is not installed.
 func (p *Page) Axe() []string {
