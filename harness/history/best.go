@@ -54,7 +54,8 @@ func (h *History) Bests() []Best {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Best) int {
-		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.ISL, b.ISL), cmp.Compare(a.OSL, b.OSL),
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Scenario, b.Scenario),
+			cmp.Compare(a.ISL, b.ISL), cmp.Compare(a.OSL, b.OSL),
 			cmp.Compare(a.Conc, b.Conc))
 	})
 	return out

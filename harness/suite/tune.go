@@ -397,7 +397,10 @@ func (t *tuner) measure(ctx context.Context, a *tune.Tried, p *supervise.Process
 
 // sweep runs what is left of an arm's sweep of one pair of lengths.
 func (t *tuner) sweep(ctx context.Context, a *tune.Tried, combo matrix.Combination) error {
-	more := []tune.Pair{{Name: "ISL", Value: strconv.Itoa(combo.ISL)}, {Name: "OSL", Value: strconv.Itoa(combo.OSL)}}
+	var more []tune.Pair
+	if combo.Scenario == "" {
+		more = []tune.Pair{{Name: "ISL", Value: strconv.Itoa(combo.ISL)}, {Name: "OSL", Value: strconv.Itoa(combo.OSL)}}
+	}
 	folders, err := t.state.Batches(*a)
 	if err != nil {
 		return err

@@ -92,7 +92,7 @@ func (s *State) WriteTable(w io.Writer) error {
 			}
 		}
 		markFronts(some)
-		fmt.Fprintf(w, "\nISL %d, OSL %d: %d cells of %d commands\n", combo.ISL, combo.OSL, len(some), len(s.Arms))
+		fmt.Fprintf(w, "\n%s: %d cells of %d commands\n", combo.Title(), len(some), len(s.Arms))
 		writeRows(w, some)
 		s.writeBest(w, some)
 	}
