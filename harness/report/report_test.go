@@ -36,6 +36,8 @@ func sample(t *testing.T) string {
 	for i, c := range cells[:4] {
 		ts, duration := requests(c, uint64(i))
 		sum := stats.Run{Timings: ts, Duration: duration, GPUs: 8}.Summary()
+		sum.Power = &stats.Power{Valid: true, Throttled: "1 of 8 GPUs throttled"}
+		sum.Power.Spend(6600*duration.Seconds(), 8, &sum)
 		cmp := hw.Compare(baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: 1, GPUs: 8, MedianE2E: *sum.E2EL.Median, TputPerGPU: *sum.TputPerGPU})
 		r := batch.Result{
 			Status: batch.Passed, Performance: &sum, Baseline: &cmp,
@@ -58,6 +60,7 @@ func sample(t *testing.T) string {
 		require.NoError(t, b.WriteResult("", c, r))
 		require.NoError(t, b.WriteRequests(c, ts, duration))
 		require.NoError(t, b.WriteFile(batch.ServerFileName(c), []byte(`[{"at_s":-1,"running":0,"waiting":0,"kv_cache":0},{"at_s":1,"running":3,"waiting":1,"kv_cache":0.4},{"at_s":40,"running":4,"waiting":0,"kv_cache":0.9},{"at_s":80,"running":4,"waiting":0,"kv_cache":0.7}]`)))
+		require.NoError(t, b.WriteFile(batch.PowerFileName(c), []byte(`[{"at_s":1,"power_w":6400,"temperature_c":61,"sm_clock_mhz":1980,"utilization":0.98},{"at_s":80,"power_w":6900,"temperature_c":87,"sm_clock_mhz":1410,"utilization":0.97}]`)))
 		require.NoError(t, b.Record(c, status, duration))
 	}
 	require.NoError(t, b.Close())
@@ -115,6 +118,11 @@ func TestReportOfABatch(t *testing.T) {
 	assert.InDelta(t, 1000/tput, *c.USDPerMillion, 1e-9)
 	assert.InDelta(t, 2**c.USDPerMillion, *c.USDPerMillionOut, 1e-9, "half the tokens are output")
 	assert.InDelta(t, tput/1000, *c.TokensPerJoule, 1e-12)
+
+	assert.InDelta(t, 825, *c.Figure("power.avg_power_w"), 1e-6)
+	html, err := r.HTML()
+	require.NoError(t, err)
+	assert.Contains(t, string(html), "CONC 4: 1 of 8 GPUs throttled.")
 
 	md, err := os.ReadFile(filepath.Join(dir, MarkdownName))
 	require.NoError(t, err)
@@ -280,6 +288,7 @@ func TestDamagedFilesBesideTheResults(t *testing.T) {
 	assert.NotNil(t, r.Cells[1].Series)
 	assert.Empty(t, r.Cells[1].Server)
 	assert.Len(t, r.Cells[2].Server, 4)
+	assert.Len(t, r.Cells[2].Power, 2)
 }
 
 // A baseline that is named by a path is on no list: its points are the results'.
@@ -320,7 +329,7 @@ func TestReportInABrowser(t *testing.T) {
 		assert.Empty(t, p.Errors())
 	}
 	look("report-light", 1280, false, func(p *browsertest.Page) {
-		assert.Equal(t, "14", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts of CONC 4")
+		assert.Equal(t, "18", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts of CONC 4")
 		assert.True(t, browsertest.Eval[bool](p, `document.getElementById("c-fail").closest("figure").hidden`), "nothing of CONC 4 failed")
 		assert.Equal(t, 4, browsertest.Eval[int](p, `document.getElementById("cell").options.length`), "cells with requests")
 		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("stat"); s.value = "P99"; return s.dispatchEvent(new Event("change")) })()`)
@@ -328,7 +337,7 @@ func TestReportInABrowser(t *testing.T) {
 		assert.InDelta(t, *r.Cells[2].Result.Performance.E2EL.P99, browsertest.Eval[float64](p, `Chart.getChart("c-load").data.datasets[3].data[2]`), 1e-6)
 		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("cell"); s.value = "32"; return s.dispatchEvent(new Event("change")) })()`)
 		for _, id := range []string{"c-intvty", "c-e2e", "c-load", "c-ttft", "c-tpot", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-ttfts", "c-itls",
-			"c-heat", "c-spans", "c-fail", "c-kv"} {
+			"c-heat", "c-spans", "c-fail", "c-kv", "c-power", "c-clock", "c-heatc", "c-busy"} {
 			assert.True(t, browsertest.Eval[bool](p, `(() => { const c = document.getElementById("`+id+`");
 				return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) })()`), "%s is painted", id)
 		}
