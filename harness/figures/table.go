@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"strconv"
 	"time"
 
 	"inferbench/baselines"
@@ -130,20 +131,20 @@ var Table = []Figure{
 		Means: "requests in flight at once, on average: a session has as many as it has agents at work, or none",
 		Of:    sessions(func(s *stats.Sessions) *float64 { return s.InFlight.Mean }), Outputs: Report},
 	{Key: "power.joules_per_output_token", Name: "J/token", Stat: "output", Bench: "J/out-tok", Better: Lower,
-		Means: "energy that the GPUs took, over the output tokens",
-		Of:    energy(func(p *stats.Power) *float64 { return p.JoulesPerOutputToken }), Outputs: Terminal | Compare | Report},
+		Format: threePlaces, Means: "energy that the GPUs took, over the output tokens",
+		Of: energy(func(p *stats.Power) *float64 { return p.JoulesPerOutputToken }), Outputs: Terminal | Compare | Report},
 	{Key: "power.joules_per_total_token", Name: "J/token", Stat: "total", Bench: "J/tok", Better: Lower,
-		Means: "energy that the GPUs took, over input and output tokens",
-		Of:    energy(func(p *stats.Power) *float64 { return p.JoulesPerTotalToken }), Outputs: Wide | Report},
+		Format: threePlaces, Means: "energy that the GPUs took, over input and output tokens",
+		Of: energy(func(p *stats.Power) *float64 { return p.JoulesPerTotalToken }), Outputs: Wide | Report},
 	{Key: "power.joules_per_input_token", Name: "J/token", Stat: "input", Better: Lower,
-		Means: "energy that the GPUs took, over the input tokens",
-		Of:    energy(func(p *stats.Power) *float64 { return p.JoulesPerInputToken }), Outputs: Report},
-	{Key: "power.avg_power_w", Name: "W/GPU",
+		Format: threePlaces, Means: "energy that the GPUs took, over the input tokens",
+		Of: energy(func(p *stats.Power) *float64 { return p.JoulesPerInputToken }), Outputs: Report},
+	{Key: "power.avg_power_w", Name: "power", Stat: "W/GPU",
 		Means: "mean power of a GPU over the run",
 		Of:    energy(func(p *stats.Power) *float64 { return p.AvgPowerW }), Outputs: Wide | Report},
-	{Key: "power.tokens_per_s_per_w", Name: "tok/s/W", Better: Higher,
-		Means: "input and output tokens a second for each watt that the GPUs drew",
-		Of:    energy(func(p *stats.Power) *float64 { return p.TokensPerSPerW }), Outputs: Report},
+	{Key: "power.tokens_per_s_per_w", Name: "power", Stat: "tok/s/W", Better: Higher,
+		Format: threePlaces, Means: "input and output tokens a second for each watt that the GPUs drew",
+		Of: energy(func(p *stats.Power) *float64 { return p.TokensPerSPerW }), Outputs: Report},
 	{Key: "power.total_gpu_energy_j", Name: "energy", Unit: "J",
 		Means: "energy that all GPUs took over the run",
 		Of:    energy(func(p *stats.Power) *float64 { return p.TotalEnergyJ })},
@@ -203,6 +204,14 @@ func counted(of func(*stats.Sessions) int) func(*batch.Result) *float64 {
 		v := float64(of(s))
 		return &v
 	})
+}
+
+// threePlaces prints what is below 1 with three places: energy is not known better.
+func threePlaces(v float64) string {
+	if v < 1 && v >= 0.01 {
+		return strconv.FormatFloat(v, 'f', 3, 64)
+	}
+	return Digits(v)
 }
 
 // energy takes a figure of the power that was measured.

@@ -51,7 +51,8 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(pageHTML))
 
-var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "attainment", "attain\u00adment", "INCOMPLETE",
+var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "J/token", "J/<wbr>token", "W/GPU", "W/<wbr>GPU",
+	"attainment", "attain\u00adment", "INCOMPLETE",
 	"INCOM\u00adPLETE")
 
 // statistics are those of a distribution that a reader can choose to see, by
@@ -205,7 +206,7 @@ func (r *Report) costNote() string {
 	if r.Options.GPUHourUSD > 0 {
 		parts = append(parts, fmt.Sprintf("cost at %g USD a GPU hour (GPU_HOUR_USD)", r.Options.GPUHourUSD))
 	}
-	if r.Options.GPUWatts > 0 {
+	if r.Options.GPUWatts > 0 && !r.measuresPower() {
 		parts = append(parts, fmt.Sprintf("energy at %g W a GPU (GPU_WATTS), as stated, not measured", r.Options.GPUWatts))
 	}
 	if parts == nil {

@@ -42,7 +42,7 @@ func (r *Report) table() ([]column, []row) {
 	fields = append(fields,
 		cost("cost", "USD / M tokens", "input and output tokens", func(c Cell) *float64 { return c.USDPerMillion }),
 		cost("cost", "USD / M output", "output tokens alone", func(c Cell) *float64 { return c.USDPerMillionOut }),
-		cost("energy", "tokens / J", "input and output tokens", func(c Cell) *float64 { return c.TokensPerJoule }),
+		cost("energy", "tokens / J", "input and output tokens", r.statedEnergy),
 		field{column{"failed", "requests", ""}, r.failed},
 		field{column{"took", "s", ""}, func(c Cell) string {
 			if c.Took <= 0 {
@@ -149,6 +149,20 @@ func cost(head, unit, title string, of func(Cell) *float64) field {
 		}
 		return figures.Digits(*of(c))
 	}}
+}
+
+// statedEnergy is what a cell makes of a joule at the stated power; nothing where
+// any cell's power was measured, which has columns of its own.
+func (r *Report) statedEnergy(c Cell) *float64 {
+	if r.measuresPower() {
+		return nil
+	}
+	return c.TokensPerJoule
+}
+
+// measuresPower reports whether the power of any cell was measured.
+func (r *Report) measuresPower() bool {
+	return slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Figure("power.avg_power_w") != nil })
 }
 
 // failed returns the number of a cell's requests that failed, where any cell has some.
