@@ -102,9 +102,14 @@ gateway-deps:
 engines-table: ## write the tables of docs/engines.md from what the runs of e2e/realengine and e2e/gateways found
 	$(GO) test ./e2e/realengine -count 1 -run '^TestTheTablesAreThoseOfTheRecords$$' -update >/dev/null || $(GO) test ./e2e/realengine -count 1 -run '^TestTheTablesAreThoseOfTheRecords$$'
 
+parity-engines: ## our figures beside the counters of each engine that is installed, and through each gateway; ROUNDS (10), on a quiet machine
+	$(GO) test ./e2e/gateways -run '^TestGateways$$' -count 1 -update
+	PARITY=$${ROUNDS:-10} $(GO) test ./e2e/realengine ./e2e/gateways -run '^TestFiguresBesideTheEnginesCounters$$' -count 1 -p 1 -v -timeout 30m -update
+	@$(MAKE) --no-print-directory engines-table
+
 parity-vllm: .venv-parity/ready ## our figures beside vLLM's own client and lm-evaluation-harness on the real vLLM; writes docs/parity-vllm.md
 	scripts/real_vllm.sh install
-	PARITY=1 $(GO) test ./e2e/realengine -run '^TestParityWithVLLMBench$$' -count 1 -v -timeout 30m -update
+	PARITY=$${ROUNDS:-10} $(GO) test ./e2e/realengine -run '^TestParityWithVLLMBench$$' -count 1 -v -timeout 30m -update
 
 # Accuracy.
 baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed

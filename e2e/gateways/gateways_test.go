@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,18 +72,8 @@ func TestGateways(t *testing.T) {
 	require.NoError(t, err)
 	for i, g := range All(root) {
 		t.Run(g.Name, func(t *testing.T) {
-			engines := []string{startEngine(t)}
-			if g.Routes {
-				engines = append(engines, startEngine(t))
-			}
-			port := external.Port(t)
-			cmd, err := g.Command(t.TempDir(), port, engines)
-			require.NoError(t, err)
-			if cmd == nil {
-				t.Skip("not installed: make gateways")
-			}
-			p := external.Start(t, cmd, port, g.Path, 2*time.Minute)
-			direct, through := measure(t, "http://"+engines[0]), measure(t, p.URL)
+			url, engines := g.start(t)
+			direct, through := measure(t, engines[0]), measure(t, url)
 			a, b := direct.Summary(1), through.Summary(1)
 			require.Equal(t, 24, a.Successful)
 			require.Equal(t, 24, b.Successful, "%v", b.Errors)
@@ -94,6 +85,69 @@ func TestGateways(t *testing.T) {
 			if *update && !t.Failed() {
 				records.WriteGateway(t, records.Gateway{Name: g.Name, Version: version(t, g), Date: records.Today(), Order: i,
 					TTFT: *b.TTFT.Median, DirectTTFT: *a.TTFT.Median, ITL: *b.ITL.Median, Says: says(a, b, through)})
+			}
+		})
+	}
+}
+
+// start starts a gateway before its engines, and returns where all of them are.
+func (g Gateway) start(t *testing.T) (url string, engines []string) {
+	t.Helper()
+	at := []string{startEngine(t)}
+	if g.Routes {
+		at = append(at, startEngine(t))
+	}
+	port := external.Port(t)
+	cmd, err := g.Command(t.TempDir(), port, at)
+	require.NoError(t, err)
+	if cmd == nil {
+		t.Skip("not installed: make gateways")
+	}
+	for _, e := range at {
+		engines = append(engines, "http://"+e)
+	}
+	return external.Start(t, cmd, port, g.Path, 2*time.Minute).URL, engines
+}
+
+// Our figures through each gateway beside what the engines behind it counted of
+// the same requests, and beside the same rounds without it.
+func TestFiguresBesideTheEnginesCounters(t *testing.T) {
+	given := os.Getenv("PARITY")
+	if given == "" {
+		t.Skip("some minutes on a quiet machine: run `make parity-engines`")
+	}
+	rounds, err := strconv.Atoi(given)
+	require.NoError(t, err, "PARITY is the number of rounds")
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	cell := records.Cell{N: 24, ISL: 32, OSL: 32, Conc: 4}
+	for i, g := range All(root) {
+		t.Run(g.Name, func(t *testing.T) {
+			url, engines := g.start(t)
+			run := func(at string, seed int, text bool, engines ...string) records.Means {
+				cell := cell
+				s := server.New(at, "inferbench-ngram", "", nil)
+				require.NoError(t, s.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute, Every: 200 * time.Millisecond}))
+				s.Vocab, s.TokenizerFile, cell.Text = 256, "../../harness/tokenizer/testdata/bytes/tokenizer.json", text
+				return cell.Run(t, s, seed, engines...)
+			}
+			s := server.New(url, "inferbench-ngram", "", nil)
+			require.NoError(t, s.FindTextOnly(t.Context(), server.Retry{Each: time.Minute}))
+			var through, direct []records.Means
+			for round := range rounds {
+				for turn := range 2 {
+					if turn == round%2 {
+						through = append(through, run(url, 2*round, s.TextOnly, engines...))
+					} else {
+						direct = append(direct, run(engines[0], 2*round+1, s.TextOnly, engines[0]))
+					}
+				}
+			}
+			b := records.Beside{Name: "embedded engine through " + g.Name, Version: version(t, g), Date: records.Today(), Order: 100 + i}
+			b.Compare(through, direct)
+			t.Log(b.Ratios, b.Direct)
+			if *update {
+				records.WriteBeside(t, b)
 			}
 		})
 	}

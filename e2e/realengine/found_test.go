@@ -92,7 +92,8 @@ func TestTheTablesAreThoseOfTheRecords(t *testing.T) {
 	page, err := os.ReadFile(path)
 	require.NoError(t, err)
 	want := string(page)
-	for name, table := range map[string]string{"engines": records.EngineTable(t), "gateways": records.GatewayTable(t)} {
+	for name, table := range map[string]string{"engines": records.EngineTable(t), "gateways": records.GatewayTable(t),
+		"figures": records.BesideTable(t)} {
 		want, err = records.Put(want, name, table)
 		require.NoError(t, err)
 	}

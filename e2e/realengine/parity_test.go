@@ -1,129 +1,162 @@
 package realengine
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aclements/go-moremath/stats"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/e2e/testdata/records"
 	"inferbench/harness/accuracy"
-	"inferbench/harness/load"
+	"inferbench/harness/engine"
 	"inferbench/harness/server"
 	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
-	"inferbench/harness/workload"
 )
 
 var update = flag.Bool("update", false, "write what is recorded from this run: docs/parity-vllm.md, testdata/vllm-wire.json")
 
-// The cell that both clients run, in turn, on one server.
-const (
-	rounds   = 10
-	parISL   = 128
-	parOSL   = 64
-	parConc  = 4
-	parCount = 60
-)
+// rounds is how often each client has its turn; PARITY may say another number.
+func rounds(t *testing.T) int {
+	given := os.Getenv("PARITY")
+	if given == "" {
+		t.Skip("a comparison with other clients, some ten minutes on a quiet machine: run `make parity-vllm`")
+	}
+	n, err := strconv.Atoi(given)
+	require.NoError(t, err, "PARITY is the number of rounds")
+	require.GreaterOrEqual(t, n, 2, "PARITY is the number of rounds")
+	return n
+}
+
+// cell is what both clients run, in turn, on one server.
+var cell = records.Cell{N: 60, ISL: 128, OSL: 64, Conc: 4}
 
 // compared are the figures that both clients give, under vLLM's keys.
-var compared = []string{"output_throughput", "median_ttft_ms", "median_tpot_ms", "median_itl_ms", "mean_itl_ms", "median_e2el_ms"}
+var compared = []string{"output_throughput", "median_ttft_ms", "mean_ttft_ms", "median_tpot_ms", "median_itl_ms", "mean_itl_ms", "median_e2el_ms"}
 
 // Our figures beside those of vLLM's own client, on the real vLLM, in turn: the
-// ratio of each pair of rounds, its mean and 95 % interval.
+// ratio of each pair of rounds, its mean and 95 % interval; and beside both what
+// the server counted of the same requests, which tells where they differ. Our
+// client also sends words, as vLLM's does, so that what the server's tokenizer
+// takes is seen.
 func TestParityWithVLLMBench(t *testing.T) {
-	if os.Getenv("PARITY") == "" {
-		t.Skip("a comparison with vLLM's own client, some five minutes: run `make parity-vllm`")
-	}
+	n := rounds(t)
 	s := vllm(t, nil)
 	target := server.New(s.URL, "", "", nil)
 	require.NoError(t, target.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute}))
 	target.Vocab = 1000
-	ours(t, target, 0) // the first request after a start takes vLLM seconds
-	logs := map[string][]float64{}
-	for round := range rounds {
-		var mine, theirs map[string]float64
-		if round%2 == 0 {
-			mine, theirs = ours(t, target, round+1), vllmBench(t, s.URL, round+1)
-		} else {
-			theirs, mine = vllmBench(t, s.URL, round+1), ours(t, target, round+1)
-		}
-		for _, k := range compared {
-			require.Positive(t, theirs[k], k)
-			logs[k] = append(logs[k], math.Log(mine[k]/theirs[k]))
+	words := cell
+	words.Text = true
+	clients := []struct {
+		name string
+		run  func(seed int) records.Means
+	}{
+		{"inferbench", func(seed int) records.Means { return cell.Run(t, target, seed, s.URL) }},
+		{"vllm bench serve", func(seed int) records.Means { return vllmBench(t, s.URL, seed) }},
+		{"inferbench, words", func(seed int) records.Means { return words.Run(t, target, seed, s.URL) }},
+	}
+	clients[0].run(0) // the first request after a start takes vLLM seconds
+	all := make([][]records.Means, len(clients))
+	for round := range n {
+		for i := range clients {
+			c := (i + round) % len(clients)
+			all[c] = append(all[c], clients[c].run(round+1))
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d requests of %d input and %d output tokens at CONC %d, %d rounds of each client in turn\n\n", parCount, parISL, parOSL, parConc, rounds)
-	fmt.Fprintf(&b, "%-20s %28s\n", "figure", "ours / vllm bench serve")
+	fmt.Fprintf(&b, "%d requests of %d input and %d output tokens at CONC %d, %d rounds of each client in turn\n\n", cell.N, cell.ISL, cell.OSL, cell.Conc, n)
+	fmt.Fprintf(&b, "%-18s %30s %30s\n", "ratio", "ours / vllm bench serve", "ours with words / its")
 	for _, k := range compared {
-		mean, half := interval(logs[k])
-		fmt.Fprintf(&b, "%-20s %8.4f  (%.4f to %.4f)\n", k, math.Exp(mean), math.Exp(mean-half), math.Exp(mean+half))
+		theirs := series(all[1], func(m records.Means) float64 { return m.Client[k] })
+		fmt.Fprintf(&b, "%-18s", k)
+		for _, c := range []int{0, 2} {
+			fmt.Fprintf(&b, " %30s", records.RatioOf(series(all[c], func(m records.Means) float64 { return m.Client[k] }), theirs))
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "\n%-18s %12s %12s %12s\n", "mean TTFT, ms", "client", "server", "beyond it")
+	for i, c := range clients {
+		client := records.Mean(series(all[i], func(m records.Means) float64 { return m.Client["mean_ttft_ms"] }))
+		counted := records.Mean(series(all[i], func(m records.Means) float64 { return m.Server["mean_ttft_ms"] }))
+		fmt.Fprintf(&b, "%-18s %12.2f %12.2f %12.2f\n", c.name, client, counted, client-counted)
 	}
 	t.Log("\n" + b.String())
-	wikitext := parityOfWikitext(t, target)
-	if *update {
+	if wikitext := parityOfWikitext(t, target); *update {
 		writePage(t, b.String(), wikitext)
 	}
 }
 
-// interval is the mean and the half width of Student's 95 % interval.
-func interval(xs []float64) (mean, half float64) {
-	sample := stats.Sample{Xs: xs}
-	t := stats.InvCDF(stats.TDist{V: float64(len(xs) - 1)})(0.975)
-	return sample.Mean(), t * sample.StdDev() / math.Sqrt(float64(len(xs)))
+// Our figures beside the counters of engines that keep some, of the same requests.
+func TestFiguresBesideTheEnginesCounters(t *testing.T) {
+	n := rounds(t)
+	for i, e := range []struct {
+		name  string
+		start func(t *testing.T) (url, version string)
+	}{
+		{"embedded engine", func(t *testing.T) (string, string) {
+			e, err := engine.Start(engine.Config{Dialect: engine.VLLM, Profile: "b200-dsr1-fp4"})
+			require.NoError(t, err)
+			t.Cleanup(func() { e.Close() })
+			return e.URL(), engine.Version
+		}},
+		{"vLLM", func(t *testing.T) (string, string) { return vllm(t, nil).URL, "0.32.0" }},
+		{"llama.cpp's server, wheel xllamacpp", func(t *testing.T) (string, string) {
+			return serve(t, "llama-wheel"), version(t, "../../.venv-llamacpp-wheel", "xllamacpp")
+		}},
+	} {
+		t.Run(e.name, func(t *testing.T) {
+			url, version := e.start(t)
+			s := server.New(url, "", "", nil)
+			require.NoError(t, s.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute}))
+			cell.Run(t, s, 0, url) // the first request after a start takes vLLM seconds
+			var all []records.Means
+			for round := range n {
+				all = append(all, cell.Run(t, s, round+1, url))
+			}
+			b := records.Beside{Name: e.name, Version: version, Date: records.Today(), Order: i}
+			b.Compare(all, nil)
+			t.Log(b.Ratios)
+			if *update {
+				records.WriteBeside(t, b)
+			}
+		})
+	}
 }
 
-// ours runs the cell with the suite's client.
-func ours(t *testing.T, target *server.Server, seed int) map[string]float64 {
-	t.Helper()
-	src := workload.Random{N: parCount, ISL: parISL, OSL: parOSL, RangeRatio: 1, Vocab: target.Vocab, Seed: int64(seed)}
-	rec, err := load.Run(t.Context(), target, src, load.Options{Conc: parConc, WarmUp: parConc, RequestTimeout: time.Minute})
-	require.NoError(t, err)
-	s := rec.Summary(1)
-	require.Equal(t, parCount, s.Successful, "%v", s.Errors)
-	b, err := json.Marshal(s)
-	require.NoError(t, err)
-	return figures(t, b)
+// series is a figure of every round.
+func series(rounds []records.Means, of func(records.Means) float64) []float64 {
+	out := make([]float64, len(rounds))
+	for i, m := range rounds {
+		out[i] = of(m)
+	}
+	return out
 }
 
-// vllmBench runs the cell with vLLM's own client.
-func vllmBench(t *testing.T, url string, seed int) map[string]float64 {
+// vllmBench runs the cell with vLLM's own client. What the server counts includes
+// its warm-up and the one request before that.
+func vllmBench(t *testing.T, url string, seed int) records.Means {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command("../../scripts/real_vllm.sh", "bench", "--dataset-name", "random",
-		"--random-input-len", fmt.Sprint(parISL-1), // a BOS comes on top
-		"--random-output-len", fmt.Sprint(parOSL), "--num-prompts", fmt.Sprint(parCount), "--max-concurrency", fmt.Sprint(parConc),
-		"--num-warmups", fmt.Sprint(parConc), "--ignore-eos", "--temperature", "0", "--seed", fmt.Sprint(seed),
+		"--random-input-len", fmt.Sprint(cell.ISL-1), // a BOS comes on top
+		"--random-output-len", fmt.Sprint(cell.OSL), "--num-prompts", fmt.Sprint(cell.N), "--max-concurrency", fmt.Sprint(cell.Conc),
+		"--num-warmups", fmt.Sprint(cell.Conc), "--ignore-eos", "--temperature", "0", "--seed", fmt.Sprint(seed),
 		"--percentile-metrics", "ttft,tpot,itl,e2el", "--save-result", "--result-dir", dir, "--result-filename", "out.json")
 	cmd.Env = append(os.Environ(), "PORT="+url[strings.LastIndexByte(url, ':')+1:])
+	before := records.Count(t, url)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	b, err := os.ReadFile(filepath.Join(dir, "out.json"))
 	require.NoError(t, err)
-	return figures(t, b)
-}
-
-func figures(t *testing.T, b []byte) map[string]float64 {
-	t.Helper()
-	var all map[string]any
-	require.NoError(t, json.Unmarshal(b, &all))
-	out := map[string]float64{}
-	for k, v := range all {
-		if f, ok := v.(float64); ok {
-			out[k] = f
-		}
-	}
-	return out
+	return records.Means{Client: records.Numbers(t, b), Server: records.Count(t, url).Since(before)}
 }
 
 // parityOfWikitext scores a text with the suite and with lm-evaluation-harness
@@ -139,14 +172,14 @@ func parityOfWikitext(t *testing.T, target *server.Server) string {
 	require.NoError(t, err)
 	out := filepath.Join(t.TempDir(), "out.json")
 	cmd := exec.Command(python, "../../scripts/parity/lm_eval_wikitext.py", "--model", "local-completions", "--url", target.BaseURL+"/v1/completions",
-		"--served", target.Model, "--tokenizer", tokenizer, "--text", text, "--conc", fmt.Sprint(parConc), "--out", out)
+		"--served", target.Model, "--tokenizer", tokenizer, "--text", text, "--conc", fmt.Sprint(cell.Conc), "--out", out)
 	log, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", log)
 	b, err := os.ReadFile(out)
 	require.NoError(t, err)
-	theirs := figures(t, b)
+	theirs := records.Numbers(t, b)
 
-	r, err := accuracy.Score(t.Context(), target, accuracy.Options{Files: map[string]string{"WIKITEXT": text}, Conc: parConc})
+	r, err := accuracy.Score(t.Context(), target, accuracy.Options{Files: map[string]string{"WIKITEXT": text}, Conc: cell.Conc})
 	require.NoError(t, err)
 	var page strings.Builder
 	fmt.Fprintf(&page, "%-18s %20s %20s\n", "", "lm_eval 0.4.13", "inferbench")
@@ -164,7 +197,7 @@ func writePage(t *testing.T, bench, wikitext string) {
 
 Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
 
-Both clients send the same load to one server, one after the other, and change who goes first each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. The difference in TTFT was not isolated: vLLM's client sends its prompts as text, which the server has to tokenize, and is itself a Python process beside the server on the same two cores.
+Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. The last table has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before): what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it.
 
 `+"```\n%s```"+`
 

@@ -84,30 +84,38 @@ func Read(t testing.TB, name string, record any) bool {
 	return true
 }
 
-// gateways are the records of gateways.
-func gateways(t testing.TB) (all []Gateway) {
+// all reads the records whose files' names begin so, by their order.
+func all[R any](t testing.TB, begin string, order func(R) int) (list []R) {
 	t.Helper()
-	files, err := filepath.Glob(file(gateway + "*"))
+	files, err := filepath.Glob(file(begin + "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		var g Gateway
-		Read(t, strings.TrimSuffix(filepath.Base(f), ".json"), &g)
-		all = append(all, g)
+		var r R
+		Read(t, strings.TrimSuffix(filepath.Base(f), ".json"), &r)
+		list = append(list, r)
 	}
-	slices.SortFunc(all, func(a, b Gateway) int { return cmp.Compare(a.Order, b.Order) })
-	return all
+	slices.SortStableFunc(list, func(a, b R) int { return cmp.Compare(order(a), order(b)) })
+	return list
 }
 
-// gateway begins the names of gateways' records.
-const gateway = "gateway-"
+// What the names of records begin with that are not an engine's.
+const (
+	gateway = "gateway-"
+	beside  = "beside-"
+)
 
 var other = regexp.MustCompile(`[^a-z0-9]+`)
 
-// WriteGateway writes a gateway's record.
-func WriteGateway(t testing.TB, g Gateway) {
-	Write(t, gateway+strings.Trim(other.ReplaceAllString(strings.ToLower(g.Name), "-"), "-"), g)
+func slug(name string) string {
+	return strings.Trim(other.ReplaceAllString(strings.ToLower(name), "-"), "-")
 }
+
+// WriteGateway writes a gateway's record.
+func WriteGateway(t testing.TB, g Gateway) { Write(t, gateway+slug(g.Name), g) }
+
+// WriteBeside writes the record of a comparison.
+func WriteBeside(t testing.TB, b Beside) { Write(t, beside+slug(b.Name), b) }
 
 func file(name string) string { return filepath.Join(Dir(), name+".json") }

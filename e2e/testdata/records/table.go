@@ -83,11 +83,28 @@ func EngineTable(t testing.TB) string {
 // GatewayTable is the table of gateways.
 func GatewayTable(t testing.TB) string {
 	var lines []string
-	for _, g := range gateways(t) {
+	for _, g := range all(t, gateway, func(g Gateway) int { return g.Order }) {
 		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %.1f | %.1f | %.1f | %s |", g.Name, g.Version, day(t, g.Date), g.TTFT, g.DirectTTFT, g.ITL, g.Says))
 	}
 	return "| gateway | version | run on | TTFT | TTFT direct | ITL | what the suite says |\n| --- | --- | --- | --: | --: | --: | --- |\n" +
 		strings.Join(lines, "\n") + "\n"
+}
+
+// BesideTable is the table of our figures beside the engines' own counters.
+func BesideTable(t testing.TB) string {
+	out := "| what was measured | version | run on | rounds | TTFT: ours / counted | TPOT: ours / counted | E2EL: ours / counted | E2EL: through / direct |\n" +
+		"| --- | --- | --- | --: | --- | --- | --- | --- |\n"
+	ratio := func(of map[string]Ratio, figure string) string {
+		if r, ok := of[figure]; ok {
+			return r.String()
+		}
+		return "–"
+	}
+	for _, b := range all(t, beside, func(b Beside) int { return b.Order }) {
+		out += fmt.Sprintf("| %s | %s | %s | %d | %s | %s | %s | %s |\n", b.Name, b.Version, day(t, b.Date), b.Rounds, ratio(b.Ratios, "mean_ttft_ms"),
+			ratio(b.Ratios, "mean_tpot_ms"), ratio(b.Ratios, "mean_e2el_ms"), ratio(b.Direct, "mean_e2el_ms"))
+	}
+	return out
 }
 
 func day(t testing.TB, date string) string {
