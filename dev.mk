@@ -77,6 +77,7 @@ browser-deps: ## Chromium, and the npm packages of harness/testdata/browsertest,
 
 # Some 4 minutes where nothing is cached; without it its tests skip, saying so.
 real-engine-deps:
+	@test -e .venv-llamacpp-wheel/tiny.gguf || scripts/real_engine.sh install llama-wheel || true
 	@test -e .venv-llamacpp/tiny.gguf || scripts/real_engine.sh install || echo "no real engine: the tests of e2e/realengine will skip" >&2
 
 slurm-deps: ## Slurm, for the test of a sweep whose load comes from a job's tasks
