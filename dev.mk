@@ -134,6 +134,11 @@ readers: $(PEERS) $(BIN) ## BATCH's result files through vLLM's plot and Inferen
 	.venv-peers/bin/pip install -q matplotlib==3.11.2 pandas==3.1.1 seaborn==0.13.2 typing_extensions==4.16.0
 	PROCESS_RESULT='$(PROCESS_RESULT)' .venv-peers/bin/python scripts/peers/readers.py $(BIN) $(BATCH)
 
+parity-sessions: ## a replay of sessions beside AIPerf's and agentx-harness's, on the same traces and engine
+	@for p in aiperf:aiperf==0.13.0 agentx:agentx-harness==1.0.12; do d=.venv-$${p%%:*}; test -x $$d/bin/aiperf || \
+		{ python3 -m venv $$d && nice -n 19 $$d/bin/pip install -q $${p#*:}; } || exit; done
+	PARITY=1 $(GO) test ./e2e/aiperf -count 1 -v -timeout 15m
+
 import-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
 	.venv-peers/bin/python scripts/peers/samples.py $(BIN) harness/convert/testdata >/dev/null
 
