@@ -218,7 +218,7 @@ func (b *Batch) summary(end string) string {
 			continue
 		}
 		fmt.Fprintf(&w, "[%d/%d] %s CONC=%d: %s", i+1, len(h.Cells), cells, c.Conc, o.status)
-		if o.status != Incomplete {
+		if o.status != Incomplete && (o.status != Imported || o.took > 0) { // not every tool tells
 			fmt.Fprintf(&w, " (%.0fs)", o.took.Seconds())
 		}
 		w.WriteByte('\n')

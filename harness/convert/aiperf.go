@@ -56,6 +56,13 @@ func aiperf(o object, h Hints) (*Imported, error) {
 	r.aiperfLengths(c, h)
 	r.perGPU(&s)
 	r.keep(nil, "failed_requests", c != nil) // where it has no such metric, none failed
+	metrics := object{}
+	for name, raw := range o {
+		if o.at(name).text("unit") != "" {
+			metrics[name] = raw
+		}
+	}
+	r.Result.Source, _ = json.Marshal(metrics) // each was read from JSON
 	r.Result.Notes = append(r.Result.Notes, "its inter token latency is one value a request and stands under TPOT, which "+
 		"it is; ITL is its inter chunk latency")
 	switch why := r.misfit(a.RandomInputLen, a.RandomOutputLen, a.RandomRangeRatio); {

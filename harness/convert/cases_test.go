@@ -242,6 +242,27 @@ func TestTables(t *testing.T) {
 	assert.Equal(t, []float64{12.8, 26, 30000.25, 10240}, []float64{*p.E2EL.Median, *p.E2EL.P99, *p.TputPerGPU, float64(*p.InputTokens)})
 }
 
+// A report is the same in YAML.
+func TestYAML(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "benchmarks.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`metadata: {version: 2, guidellm_version: 0.8.1}
+benchmarks:
+- duration: 1.5
+  config: {backend: {model: m, request_format: /v1/completions}, strategy: {type_: poisson, rate: 12.5, max_concurrency: 8}}
+  metrics:
+    request_totals: {successful: 40, errored: 2, incomplete: 1, total: 43}
+    request_latency: {successful: {count: 40, mean: 0.0137, median: 0.0128, percentiles: {p99: .nan}}}
+    tokens_per_second: {total: {mean: 120000.5}}
+`), 0o644))
+	r := read(t, file, Hints{TP: 2, ISL: 256, OSL: 64, RangeRatio: 1})[0]
+	assert.Equal(t, batch.Failed, r.Result.Status)
+	assert.Contains(t, r.Result.Reason, "2 of 42 requests failed")
+	assert.Equal(t, []any{"m", 8, batch.Rate(12.5)}, []any{r.Result.Args.Model, r.Result.Args.MaxConcurrency, r.Result.Args.RequestRate})
+	assert.Equal(t, 12.8, *r.Result.Performance.E2EL.Median)
+	assert.Nil(t, r.Result.Performance.E2EL.P99)
+	assert.Equal(t, 60000.25, *r.Result.Performance.TputPerGPU)
+}
+
 // Totals of ours are not another tool's.
 func TestOurOwnResultIsNoImport(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "result.json")

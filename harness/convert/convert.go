@@ -75,7 +75,7 @@ func Reasons(skipped []Skipped) string {
 }
 
 // Read reads every run in a file: one JSON object, a list of them, or one a
-// line; or a GuideLLM or AIPerf table in CSV. A row of several that is not known,
+// line; GuideLLM's report in YAML; or a GuideLLM or AIPerf table in CSV. A row of several that is not known,
 // or that tells too little, is skipped; where nothing is left, the error is the
 // first one's. It names the file and the line.
 func Read(file string, h Hints) ([]Imported, []Skipped, error) {
@@ -96,7 +96,7 @@ func Read(file string, h Hints) ([]Imported, []Skipped, error) {
 			p.row(fmt.Sprintf("row %d", i+1), row)
 		}
 		runs, skipped = p.runs, p.skipped
-	} else if runs, skipped, line, err = parse(text, h); err != nil {
+	} else if runs, skipped, line, err = parse(orYAML(text), h); err != nil {
 		return nil, nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 	}
 	if len(runs) == 0 && len(skipped) > 0 {

@@ -67,8 +67,11 @@ func inferenceX(o object, h Hints) (*Imported, error) {
 			r.Result.Args.Settings[key] = v
 		}
 	}
-	on := fmt.Sprintf("measured on %s, %s", first(o.text("hw", "hardware"), "unknown hardware"),
-		first(o.text("precision"), "unknown precision"))
+	hardware := first(o.text("hw", "hardware"), "unknown hardware")
+	if o.has("prefill_hw", "decode_hw") {
+		hardware = o.text("prefill_hw") + " (prefill) and " + o.text("decode_hw") + " (decode)"
+	}
+	on := fmt.Sprintf("measured on %s, %s", hardware, first(o.text("precision"), "unknown precision"))
 	r.Result.Notes = append(r.Result.Notes, on, "an aggregate does not tell how many tokens there were, how long the run "+
 		"took, nor how lengths were drawn: RANDOM_RANGE_RATIO 0.8 is the project's own rule unless given")
 	s.Power = o.power(gpus)

@@ -36,6 +36,10 @@ func sglang(o object, h Hints) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cache := o.at("cache_report"); cache != nil && *s.InputTokens > 0 {
+		found := cache.float("total_cached_tokens")
+		s.Cache = stats.Cache{CachedTokens: new(int64(found)), CachedFrom: "usage", HitRate: new(found / float64(*s.InputTokens))}
+	}
 	var told object
 	_ = json.Unmarshal(o["server_info"], &told) // null where the server did not tell
 	r := &Imported{Tool: "SGLang bench_serving", Duration: seconds(s.Duration)}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // tables reads the CSV of AIPerf or of GuideLLM as the objects that their JSON
@@ -35,6 +37,42 @@ func tables(text []byte) []object {
 		return guideTable(head, records)
 	}
 	return nil
+}
+
+// orYAML is the JSON of what a report in YAML holds; anything else is returned as it
+// is.
+func orYAML(text []byte) []byte {
+	if !bytes.Contains(text, []byte("benchmarks:")) || bytes.ContainsAny(bytes.TrimLeft(text, " \t\r\n")[:1], "{[") {
+		return text
+	}
+	var v any
+	if yaml.Unmarshal(text, &v) != nil {
+		return text
+	}
+	b, err := json.Marshal(finite(v))
+	if err != nil {
+		return text
+	}
+	return b
+}
+
+// finite has null in place of what JSON has no number for.
+func finite(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = finite(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = finite(v[i])
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+	}
+	return v
 }
 
 // cell is a field of a table as JSON: a number, or a text.

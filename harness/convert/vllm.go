@@ -44,6 +44,12 @@ func vllm(o object, h Hints) (*Imported, error) {
 	if err := distributions(&s, o, 1, func(stat, m string) string { return stat + "_" + m + "_ms" }); err != nil {
 		return nil, err
 	}
+	if drafts := o.number("spec_decode_num_drafts"); drafts != nil {
+		var at []float64
+		_ = json.Unmarshal(o["spec_decode_per_position_acceptance_rates"], &at) // absent where there is none
+		s.Speculation = stats.NewSpeculation(drafts, o.number("spec_decode_draft_tokens"),
+			o.float("spec_decode_accepted_tokens"), at)
+	}
 	if s.E2EL.Median == nil && s.Failed == 0 { // the list has failed requests too
 		s.E2EL = stats.DistOf(o.secondsOf("latencies"))
 	}
@@ -135,7 +141,9 @@ func (r *Imported) keep(o object, key string, told bool) {
 			own[k] = raw
 		}
 	}
-	r.Result.Source, _ = json.Marshal(own) // each was read from JSON
+	if len(own) > 0 {
+		r.Result.Source, _ = json.Marshal(own) // each was read from JSON
+	}
 }
 
 // requests takes the per-request lists, where the file has them and says when
