@@ -108,9 +108,9 @@ func (e exported) aggregates(c *cobra.Command, folders []*batch.Folder) (err err
 		}
 		out = set.Results.Dir
 	}
-	files, left, err := convert.Aggregates(out, folders, id)
-	for _, why := range left {
-		fmt.Fprintln(c.ErrOrStderr(), "left out: "+why)
+	files, notes, err := convert.Aggregates(out, folders, id)
+	for _, n := range notes {
+		fmt.Fprintln(c.ErrOrStderr(), n)
 	}
 	for _, f := range files {
 		fmt.Fprintln(c.OutOrStdout(), f)

@@ -127,20 +127,25 @@ func (id Identity) complete(r *batch.Result) (Identity, []string) {
 // Aggregates writes the cells of batches into a folder as InferenceX's aggregates,
 // agg_*.json, and what was scored of accuracy as its eval rows,
 // agg_eval_all.json. Nothing is written where an identity field is not known. It
-// returns the files, and why cells were left out.
-func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, left []string, err error) {
+// returns the files, and notes: why cells were left out, and marks that a row has no
+// place for.
+func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes []string, err error) {
 	content := map[string]any{}
 	var names []string
 	evals := []map[string]any{}
 	for _, f := range folders {
 		for _, c := range f.Cells {
 			if c.Result == nil || c.Status == batch.Failed || c.Result.Performance == nil {
-				left = append(left, fmt.Sprintf("%s %s: it is %s, without figures to publish", f.Dir, c.Name(), c.Status))
+				notes = append(notes, fmt.Sprintf("%s %s: left out: it is %s, without figures to publish", f.Dir, c.Name(), c.Status))
 				continue
 			}
 			row, eval, err := id.rows(c)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", c.File, err)
+			}
+			if len(c.Result.Marks) > 0 {
+				notes = append(notes, fmt.Sprintf("%s %s: marked %s, which a row has no place for", f.Dir, c.Name(),
+					joined(c.Result.Marks)))
 			}
 			name := fmt.Sprintf("agg_%s_conc%d.json", filepath.Base(f.Dir), c.Conc)
 			names, content[name] = append(names, name), row
@@ -150,27 +155,35 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, left [
 		}
 	}
 	if len(names) == 0 {
-		return nil, left, errors.New("no cell with figures to export")
+		return nil, notes, errors.New("no cell with figures to export")
 	}
 	if len(evals) > 0 {
 		const all = "agg_eval_all.json"
 		names, content[all] = append(names, all), evals
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, left, err
+		return nil, notes, err
 	}
 	for _, name := range names {
 		b, err := json.MarshalIndent(content[name], "", "  ")
 		if err != nil {
-			return files, left, fmt.Errorf("%s: %w", name, err)
+			return files, notes, fmt.Errorf("%s: %w", name, err)
 		}
 		file := filepath.Join(dir, name)
 		if err := renameio.WriteFile(file, append(b, '\n'), 0o644); err != nil {
-			return files, left, err
+			return files, notes, err
 		}
 		files = append(files, file)
 	}
-	return files, left, nil
+	return files, notes, nil
+}
+
+func joined(marks []batch.Mark) string {
+	var words []string
+	for _, m := range marks {
+		words = append(words, string(m))
+	}
+	return strings.Join(words, ", ")
 }
 
 // rows are a cell's aggregate and, where one was scored that InferenceX knows, its

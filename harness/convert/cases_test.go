@@ -79,7 +79,8 @@ func TestCases(t *testing.T) {
 		assert.Equal(t, []any{256, 64, 1.0}, []any{a.RandomInputLen, a.RandomOutputLen, a.RandomRangeRatio})
 		for name, h := range map[string]Hints{
 			"other lengths": {ISL: 1024, OSL: 64, TP: 1, RangeRatio: 1}, "other answers": {ISL: 256, OSL: 32, TP: 1, RangeRatio: 1},
-			"a ratio": {ISL: 256, OSL: 64, TP: 1, RangeRatio: 0.8},
+			"too short": {ISL: 128, OSL: 64, TP: 1},
+			"a ratio":   {ISL: 256, OSL: 64, TP: 1, RangeRatio: 0.8},
 		} {
 			_, _, err := Read(cases+"10-vllm-ratio/a_plain.json", h)
 			assert.ErrorContains(t, err, "its totals contradict the lengths", name)

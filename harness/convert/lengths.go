@@ -48,6 +48,15 @@ func (r *Imported) misfit(isl, osl int, ratio float64) string {
 	return ""
 }
 
+// longer reports whether a run's prompts or answers are longer than lengths at the
+// most, so that no ratio fits.
+func (r *Imported) longer(isl, osl int) bool {
+	s := r.Result.Performance
+	n := float64(s.Successful)
+	return n > 0 && s.InputTokens != nil && isl > 0 && osl > 0 && r.misfit(isl, osl, 1) != "" &&
+		(float64(*s.InputTokens)/n > float64(isl) || float64(s.OutputTokens)/n > float64(osl))
+}
+
 // drawn says how lengths were drawn, by what the file or the user says.
 func drawn(length int, ratio, mean float64) string {
 	if ratio == 1 {
@@ -68,7 +77,11 @@ func (r *Imported) lengths() error {
 		r.misfit(a.RandomInputLen, a.RandomOutputLen, 1) == "" {
 		a.RandomRangeRatio = 1
 	}
-	if why := r.misfit(a.RandomInputLen, a.RandomOutputLen, a.RandomRangeRatio); why != "" {
+	why := r.misfit(a.RandomInputLen, a.RandomOutputLen, a.RandomRangeRatio)
+	if a.RandomRangeRatio == 0 && r.longer(a.RandomInputLen, a.RandomOutputLen) { // whatever the ratio was
+		why = r.misfit(a.RandomInputLen, a.RandomOutputLen, 1)
+	}
+	if why != "" {
 		return errors.New("its totals contradict the lengths: " + why +
 			": give ISL, OSL and RANDOM_RANGE_RATIO as they were asked for")
 	}
