@@ -162,6 +162,21 @@ func TestALostShardFailsTheCell(t *testing.T) {
 	assert.NotContains(t, string(b), `"successful_requests"`)
 }
 
+// What cannot be right ends every shard before anything runs: none waits for a
+// leader that has ended so too.
+func TestAFollowerRefusesWhatTheLeaderRefuses(t *testing.T) {
+	dir := t.TempDir()
+	env := append(environment(t, dir), "ACC_TASK=gsm8k", "ACC_SHOTS=100000")
+	for i := range 2 {
+		p := start(t, i, dir, env)
+		begin := time.Now()
+		assert.Error(t, p.cmd.Wait())
+		assert.Equal(t, 2, p.cmd.ProcessState.ExitCode(), "shard %d", i)
+		assert.Contains(t, p.out.String(), "ACC_SHOTS=100000: there are", "shard %d", i)
+		assert.Less(t, time.Since(begin), 15*time.Second)
+	}
+}
+
 // A shard that was told something else takes no part, says so by its exit code
 // too, and makes the cell FAILED.
 func TestARefusedShardExitsNonZero(t *testing.T) {

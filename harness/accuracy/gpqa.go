@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"inferbench/baselines"
 	"inferbench/harness/corpus"
@@ -50,49 +52,73 @@ func (gpqa) Ready(_ context.Context, o Options, _ bool) error {
 }
 
 func (gpqa) Measure(ctx context.Context, t *server.Server, o Options) (*Result, error) {
+	if o.GenTokens == 0 {
+		o.GenTokens = chatTokens(t.MaxLen)
+	}
 	rows, id, err := gpqaRows(o)
 	if err != nil {
 		return nil, err
 	}
-	if o.GenTokens == 0 {
-		o.GenTokens = chatTokens(t.MaxLen)
-	}
-	var questions []chatQuestion
-	for _, row := range rows {
-		questions = append(questions, chatQuestion{row.chat(), []string{"</s>"}, map[string]any{"top_p": 1}})
-	}
-	wrote, unanswered, err := askAll(ctx, t, questions, o)
+	wrote, unanswered, err := askAll(ctx, t, gpqaChats(rows), o)
 	if err != nil {
 		return nil, err
 	}
-	m := &ChoiceMatch{GenTokens: o.GenTokens, Unanswered: unanswered}
+	m := gpqaMatch(wrote, rows)
+	m.GenTokens, m.Unanswered = o.GenTokens, unanswered
+	return &Result{Measured: m, Text: id, Path: "/v1/chat/completions"}, nil
+}
+
+// gpqaChats are the rows as they are put.
+func gpqaChats(rows []gpqaRow) (questions []chatQuestion) {
+	for _, row := range rows {
+		questions = append(questions, chatQuestion{row.chat(), []string{"</s>"}, map[string]any{"top_p": 1}})
+	}
+	return questions
+}
+
+// gpqaMatch counts the right letters.
+func gpqaMatch(wrote []string, rows []gpqaRow) *ChoiceMatch {
+	m := new(ChoiceMatch)
 	strict, flexible := 0, 0
 	for i, text := range wrote {
-		if lastLetter(saidLetter, text) == rows[i].answer {
+		if lastLetter(saidLetter, false, text) == rows[i].answer {
 			strict++
 		}
-		if lastLetter(aloneLetter, text) == rows[i].answer {
+		if lastLetter(aloneLetter, true, text) == rows[i].answer {
 			flexible++
 		}
 	}
 	m.Strict, m.StrictStdErr = shareAndError(strict, len(rows))
 	m.Flexible, m.FlexibleStdErr = shareAndError(flexible, len(rows))
-	return &Result{Measured: m, Text: id, Path: "/v1/chat/completions"}, nil
+	return m
 }
 
+// What a letter may be found by, as Python's regular expressions have it: where a
+// word ends is Unicode's matter there.
 var (
-	saidLetter  = regexp.MustCompile(`(?i:answer is)[^A-D\n]{0,4}([A-D])\b`)
-	aloneLetter = regexp.MustCompile(`\b([A-D])\b`)
+	saidLetter  = regexp.MustCompile(`(?i:answer is)[^A-D\n]{0,4}([A-D])`)
+	aloneLetter = regexp.MustCompile(`([A-D])`)
 )
 
-// lastLetter is the last letter that the pattern finds; "" where it finds none.
-func lastLetter(pattern *regexp.Regexp, text string) string {
-	all := pattern.FindAllStringSubmatch(text, -1)
-	if all == nil {
-		return ""
+// lastLetter is the last letter that the pattern finds and with which a word ends,
+// and with alone begins too; "" where it finds none.
+func lastLetter(pattern *regexp.Regexp, alone bool, text string) (last string) {
+	for at := 0; ; {
+		m := pattern.FindStringSubmatchIndex(text[at:])
+		if m == nil {
+			return last
+		}
+		begin, end := at+m[2], at+m[3]
+		before, _ := utf8.DecodeLastRuneInString(text[:begin])
+		after, _ := utf8.DecodeRuneInString(text[end:])
+		if at += m[0] + 1; !inWord(after) && !(alone && inWord(before)) {
+			last, at = text[begin:end], end
+		}
 	}
-	return all[len(all)-1][1]
 }
+
+// inWord reports whether a character is of a word, as \w has it in Python.
+func inWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
 
 // gpqaRow is a question with its choices in the order in which they are shown.
 type gpqaRow struct {

@@ -1,6 +1,7 @@
 package accuracy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -20,6 +21,8 @@ func TestGPQAEqualsLMEval(t *testing.T) {
 	var g struct {
 		Requests []json.RawMessage
 		Answers  []string
+
+		Extractions []struct{ Text, Strict, Flexible string }
 	}
 	require.NoError(t, json.Unmarshal(b, &g))
 	o := Options{Task: "gpqa_diamond", Files: map[string]string{"GPQA": "testdata/gpqa-own.csv"}, GenTokens: 512}
@@ -27,6 +30,11 @@ func TestGPQAEqualsLMEval(t *testing.T) {
 	require.NoError(t, err)
 	for i, want := range g.Answers {
 		assert.Equal(t, want, "("+rows[i].answer+")", "question %d", i)
+	}
+	require.NotEmpty(t, g.Extractions)
+	for _, e := range g.Extractions { // a text without a letter is [invalid] there
+		assert.Equal(t, e.Strict, cmp.Or(lastLetter(saidLetter, false, e.Text), "[invalid]"), "strict, %q", e.Text)
+		assert.Equal(t, e.Flexible, cmp.Or(lastLetter(aloneLetter, true, e.Text), "[invalid]"), "flexible, %q", e.Text)
 	}
 	tg, sent := chatServer(t, func(i int, _ string) string {
 		return says([]string{"The answer is (D).", "A or B? The answer is C", "Not A. (D)", "The answer is (c)"}[i])

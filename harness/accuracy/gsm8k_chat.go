@@ -51,15 +51,31 @@ var gsm8kChatStop = []string{"</s>", "<|im_end|>"}
 // solveByChat runs the task. The second result is what the model wrote, by
 // question.
 func solveByChat(ctx context.Context, t *server.Server, o Options) (*Result, []string, error) {
-	if err := o.stateShots(gsm8kChat{}.Name(), t.Model); err != nil {
+	questions, rows, err := gsm8kChatQuestions(ctx, t, &o)
+	if err != nil {
 		return nil, nil, err
+	}
+	wrote, unanswered, err := askAll(ctx, t, questions, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &ChatMatch{Unanswered: unanswered, ExactMatch: rows.match(wrote, extractLast)}
+	m.Shots, m.Examples, m.GenTokens = o.Shots, rows.trainID, o.GenTokens
+	return &Result{Measured: m, Text: rows.testID, Path: "/v1/chat/completions"}, wrote, nil
+}
+
+// gsm8kChatQuestions are the questions as they are put, and the rows that they are
+// made of. It fills in the options that are not given.
+func gsm8kChatQuestions(ctx context.Context, t *server.Server, o *Options) ([]chatQuestion, gsm8kSet, error) {
+	if err := o.stateShots(gsm8kChat{}.Name(), t.Model); err != nil {
+		return nil, gsm8kSet{}, err
 	}
 	if o.GenTokens == 0 {
 		o.GenTokens = chatTokens(t.MaxLen)
 	}
-	rows, err := gsm8kRows(ctx, t, o)
+	rows, err := gsm8kRows(ctx, t, *o)
 	if err != nil {
-		return nil, nil, err
+		return nil, gsm8kSet{}, err
 	}
 	var questions []chatQuestion
 	for i, examples := range rows.examples(o.Shots) {
@@ -71,13 +87,7 @@ func solveByChat(ctx context.Context, t *server.Server, o Options) (*Result, []s
 		chat = append(chat, server.Message{Role: "user", Content: gsm8kChatText(rows.test[i])})
 		questions = append(questions, chatQuestion{chat, gsm8kChatStop, map[string]any{"top_p": 1}})
 	}
-	wrote, unanswered, err := askAll(ctx, t, questions, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	m := &ChatMatch{Unanswered: unanswered, ExactMatch: rows.match(wrote, extractLast)}
-	m.Shots, m.Examples, m.GenTokens = o.Shots, rows.trainID, o.GenTokens
-	return &Result{Measured: m, Text: rows.testID, Path: "/v1/chat/completions"}, wrote, nil
+	return questions, rows, nil
 }
 
 func gsm8kChatText(q Question) string {

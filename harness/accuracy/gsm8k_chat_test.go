@@ -164,33 +164,3 @@ func TestGSM8KByChatOnTheEmbeddedEngine(t *testing.T) {
 		}
 	}
 }
-
-func TestParityGSM8KByChatWithLMEval(t *testing.T) {
-	py := python(t)
-	e, err := engine.Start(engine.Config{})
-	require.NoError(t, err)
-	defer e.Close()
-	tg := server.New(e.URL(), "", "", nil)
-	require.NoError(t, tg.Wait(context.Background(), server.WaitOptions{}))
-	for _, shots := range []int{3, 5} {
-		out := filepath.Join(t.TempDir(), "out.json")
-		run(t, py, "../../scripts/parity/lm_eval_chat.py", "--url", e.URL()+"/v1/chat/completions", "--served", engine.ModelName,
-			"--test", "../sums/test.jsonl", "--train", "../sums/train.jsonl", "--shots", fmt.Sprint(shots), "--out", out)
-		var their struct {
-			Wrote            []string
-			Strict, Flexible float64
-		}
-		b, err := os.ReadFile(out)
-		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(b, &their))
-		r, wrote, err := solveByChat(context.Background(), tg, Options{Conc: 8, Shots: shots, GenTokens: 512})
-		require.NoError(t, err)
-		assert.Equal(t, their.Wrote, wrote, "what the model wrote, to the letter")
-		m := r.Measured.(*ChatMatch)
-		assert.InDelta(t, their.Strict, m.Strict, 1e-12)
-		assert.InDelta(t, their.Flexible, m.Flexible, 1e-12)
-		if !t.Failed() {
-			t.Logf("gsm8k by chat, %d-shot, %d questions to the embedded engine: the same words; exact_match strict %.4f and %.4f, flexible %.4f and %.4f", shots, len(wrote), their.Strict, m.Strict, their.Flexible, m.Flexible)
-		}
-	}
-}

@@ -78,17 +78,7 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 	if err != nil {
 		return nil, orChatOnly(ctx, t, o, err)
 	}
-	added := 0 // tokens that the tokenizer adds to a text of itself, as BOS
-	if with, err := t.Tokenize(ctx, o.Retry, "a", true); err == nil {
-		if bare, err := t.Tokenize(ctx, o.Retry, "a", false); err == nil {
-			added = len(with) - len(bare)
-		}
-	}
-	maker := newRulerMaker(r, func(text string) (int, error) {
-		ids, err := tok.encode(ctx, text)
-		return len(ids) + added, err
-	})
-	maker.cheap = tok.local
+	maker := r.makerFor(ctx, t, tok, o)
 	m := &LongContext{ByLength: map[string]float64{}, Samples: rulerSamples}
 	var id strings.Builder
 	hits := 0.0
@@ -97,7 +87,7 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 		if err != nil {
 			return nil, err
 		}
-		score, err := r.ask(ctx, t, tok, prompts, o)
+		score, _, err := r.ask(ctx, t, tok, prompts, o)
 		if err != nil {
 			return nil, orChatOnly(ctx, t, o, err)
 		}
@@ -117,30 +107,45 @@ func (r ruler) Measure(ctx context.Context, t *server.Server, o Options) (*Resul
 		AsText: t.TextOnly}, nil
 }
 
-// ask gives the mean share of the expected strings that the answers hold.
+// makerFor makes prompts for a server's tokenizer.
+func (r ruler) makerFor(ctx context.Context, t *server.Server, tok *source, o Options) *rulerMaker {
+	added := 0 // tokens that the tokenizer adds to a text of itself, as BOS
+	if with, err := t.Tokenize(ctx, o.Retry, "a", true); err == nil {
+		if bare, err := t.Tokenize(ctx, o.Retry, "a", false); err == nil {
+			added = len(with) - len(bare)
+		}
+	}
+	m := newRulerMaker(r, func(text string) (int, error) {
+		ids, err := tok.encode(ctx, text)
+		return len(ids) + added, err
+	})
+	m.cheap = tok.local
+	return m
+}
+
+// ask gives the mean share of the expected strings that the answers hold, and the
+// answers.
 func (r ruler) ask(ctx context.Context, t *server.Server, tok *source, prompts []rulerPrompt, o Options) (float64,
-	error) {
-	scores := make([]float64, len(prompts))
+	[]string, error) {
+	wrote := make([]string, len(prompts))
 	err := o.eachOf(ctx, len(prompts), func(ctx context.Context, i int) error {
 		p, err := server.Prompt{Text: prompts[i].text}, error(nil)
 		if !t.TextOnly {
 			p.IDs, err = tok.encode(ctx, p.Text)
 		}
-		var text string
 		if err == nil {
-			text, err = t.Complete(ctx, o.Retry, p, r.genTokens, []string{})
+			wrote[i], err = t.Complete(ctx, o.Retry, p, r.genTokens, []string{})
 		}
 		if err != nil {
 			return fmt.Errorf("prompt %d of %d: %w", i+1, len(prompts), err)
 		}
-		scores[i] = rulerScore(text, prompts[i].want)
 		return nil
 	})
 	sum := 0.0
-	for _, s := range scores {
-		sum += s
+	for i, p := range prompts {
+		sum += rulerScore(wrote[i], p.want)
 	}
-	return sum / float64(len(scores)), err
+	return sum / float64(len(prompts)), wrote, err
 }
 
 // rulerScore is the share of the wanted strings that a text holds, whatever their

@@ -146,11 +146,11 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 }
 
 // accuracyReady checks, before the server is waited for, that all is here that
-// accuracy will need; what is not is fetched. A following shard measures none,
-// and an estimate only says what will be fetched.
+// accuracy will need; what is not is fetched. A following shard, which measures
+// none, fetches nothing, and an estimate only says what will be fetched.
 func accuracyReady(ctx context.Context, set settings.Settings) error {
 	o, err := sweep.AccuracyOptions(set)
-	if err != nil || set.Estimate || set.Shard.Index > 0 {
+	if err != nil || set.Estimate {
 		return err
 	}
 	own := set.Embedded()
@@ -163,6 +163,9 @@ func accuracyReady(ctx context.Context, set settings.Settings) error {
 			return nil // the server will not be measured at all: connecting to it says why
 		}
 		own = err == nil
+	}
+	if set.Shard.Index > 0 && len(accuracy.Missing(o, own)) > 0 {
+		return nil // the leader fetches them
 	}
 	return accuracy.Ready(ctx, o, own)
 }
