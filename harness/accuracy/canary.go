@@ -7,10 +7,8 @@ import (
 	"unicode/utf8"
 
 	"inferbench/harness/stats"
+	"inferbench/harness/workload"
 )
-
-// CanaryTokens is how many tokens of a canary's answer are compared.
-const CanaryTokens = 128
 
 // Canaries says how far answers under the measured load are those that the same
 // prompts gave alone: what neither a perplexity nor an audit after the fact sees.
@@ -106,7 +104,7 @@ func beside(recorded, got stats.Answer, rounding float64) Comparison {
 	for i, p := range recorded.Pieces {
 		text := strings.TrimRight(p.Text, string(utf8.RuneError)) // half a character
 		same := strings.HasPrefix(rest, text)
-		if i == CanaryTokens || !same && strings.HasPrefix(text, rest) { // it was shorter
+		if i == workload.CanaryTokens || !same && strings.HasPrefix(text, rest) { // it was shorter
 			break
 		}
 		c.count(p)
@@ -278,7 +276,7 @@ func JudgeCanaries(answers []stats.Answer, before func(index int) *Recording, ro
 	share, base := float64(now.exact)/float64(now.answers), float64(again.exact)/float64(again.answers)
 	c.Tokens, c.ExactShare, c.Baseline = now.tokens, &share, &base
 	c.Reason = fmt.Sprintf("%d of %d answers under load are those at CONC 1 over their first %d tokens; repeated at "+
-		"CONC 1, %d of %d are", now.exact, now.answers, CanaryTokens, again.exact, again.answers)
+		"CONC 1, %d of %d are", now.exact, now.answers, workload.CanaryTokens, again.exact, again.answers)
 	if 10*now.untold > now.tokens {
 		if now.exact < now.answers {
 			c.Status = Recorded

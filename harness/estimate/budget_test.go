@@ -57,3 +57,22 @@ func TestBudgetCountsAccuracyBeforeTheFirstCell(t *testing.T) {
 	b.AccuracyTook(20 * time.Second)
 	assert.NoError(t, b.Fits(), "it was faster than foretold")
 }
+
+// Canaries' prompts are recorded twice, once a combination, and not where there are
+// none.
+func TestCanariesAreForetold(t *testing.T) {
+	cell := func(n int) matrix.Cell {
+		return matrix.Cell{Combination: matrix.Combination{ISL: 64, OSL: 64}, Conc: 4, NumPrompts: n}
+	}
+	on := settings.Settings{Accuracy: settings.Accuracy{CanaryShare: 0.01, Task: "wikitext"}}
+	assert.Equal(t, 8, canaries(cell(200), on))
+	assert.Equal(t, 12, canaries(cell(1200), on))
+	assert.Equal(t, 16, canaries(cell(3200), on))
+	assert.Equal(t, 3, canaries(cell(3), on))
+	none := on
+	none.Accuracy.Task = "none"
+	assert.Zero(t, canaries(cell(200), none))
+	none.Given = map[string]string{"CANARY_SHARE": "0.1"}
+	assert.Equal(t, 8, canaries(cell(20), none))
+	assert.Zero(t, canaries(cell(200), settings.Settings{}))
+}

@@ -24,7 +24,8 @@ import (
 func Passes(ctx context.Context, t *server.Server, s settings.Settings,
 	cells []matrix.Cell) map[matrix.Cell]time.Duration {
 	out := map[matrix.Cell]time.Duration{}
-	probed := map[int]probe{} // by ISL
+	probed := map[int]probe{}                // by ISL
+	recorded := map[matrix.Combination]int{} // prompts of canaries
 	for _, c := range cells {
 		p, ok := probed[c.ISL]
 		if !ok {
@@ -32,8 +33,23 @@ func Passes(ctx context.Context, t *server.Server, s settings.Settings,
 			probed[c.ISL] = p
 		}
 		out[c] = p.cell(c, s.Shape, s.Endless())
+		if n := canaries(c, s) - recorded[c.Combination]; n > 0 {
+			recorded[c.Combination] += n
+			out[c] += time.Duration(2*n) * p.request(min(c.OSL, workload.CanaryTokens))
+		}
 	}
 	return out
+}
+
+// canaries is how many prompts are recorded for the cell's canaries, one after
+// another and twice each; other cells of the combination share them.
+func canaries(c matrix.Cell, s settings.Settings) int {
+	if _, given := s.Given["CANARY_SHARE"]; s.Accuracy.Task == "none" && !given || s.Accuracy.CanaryShare == 0 ||
+		s.Server.Synthetic || s.Replay.Kind != nil {
+		return 0
+	}
+	all := workload.Placing{Requests: c.NumPrompts, Share: s.Accuracy.CanaryShare, Least: workload.LeastCanaries}.Count()
+	return min(all, workload.CanaryPrompts)
 }
 
 // Accuracy sends the server a request and says what an accuracy run over so many
@@ -119,6 +135,9 @@ func ask(ctx context.Context, t *server.Server, isl int, seed int64) probe {
 	return probe{ttft: timing.TTFT(), tpot: timing.TPOT()}
 }
 
+// request is what a request of so many output tokens takes at CONC 1.
+func (p probe) request(osl int) time.Duration { return p.ttft + time.Duration(osl)*p.tpot }
+
 // batchGrowth is how much slower a request gets as CONC grows: E2E ∝ CONC^0.32,
 // the slope of the B200's (1024,1024) points between CONC 4 and 64 (baselines:
 // 1000/135.46 ms to 1000/55.476 ms a token).
@@ -128,7 +147,7 @@ const batchGrowth = 0.32
 // NUM_PROMPTS/CONC rounds, or as long as sending them takes where they have a
 // rate. DURATION ends the sending, and what is in flight then takes a round.
 func (p probe) cell(c matrix.Cell, t settings.Shape, endless bool) time.Duration {
-	one := p.ttft + time.Duration(c.OSL)*p.tpot
+	one := p.request(c.OSL)
 	round := time.Duration(float64(one) * math.Pow(float64(c.Conc), batchGrowth))
 	all := round * time.Duration(rounds(c.NumPrompts, c.Conc))
 	if t.Rate > 0 {

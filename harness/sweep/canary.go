@@ -23,13 +23,6 @@ import (
 // recorded before, one at a time, once a combination. Their answers under the
 // measured load are laid beside those. See [accuracy.Canaries].
 
-// leastCanaries is how many a cell has at least, where it has as many requests;
-// canaryPrompts how many prompts are recorded where canaries can share them.
-const (
-	leastCanaries = 8
-	canaryPrompts = 16
-)
-
 // Canaries says how a pass's canaries are chosen, so that all who share its load
 // choose alike.
 type Canaries struct {
@@ -111,7 +104,7 @@ func (sw *Sweep) chooseCanaries(p pass) *Canaries {
 	s := sw.Settings
 	plan := sw.plan(p)
 	c := &Canaries{Placing: workload.Placing{Requests: plan.Workload.N, Share: s.Accuracy.CanaryShare,
-		Least: leastCanaries}}
+		Least: workload.LeastCanaries}}
 	if s.Shape.Duration > 0 || s.Shape.Precision > 0 || plan.Enough != nil {
 		c.Placing.Early = max(min(int(1/s.Accuracy.CanaryShare), p.Cell.Conc/2), 1)
 	}
@@ -120,12 +113,12 @@ func (sw *Sweep) chooseCanaries(p pass) *Canaries {
 	}
 	own := sw.kind().OneSeed || s.Workload.SharedPrefix > 0 // what they share is the pass's own
 	if c.Placing.Early > 0 && (own || c.Salt == "") {
-		c.Placing.Most = canaryPrompts
+		c.Placing.Most = workload.CanaryPrompts
 	}
 	if !own {
 		c.Prompts = c.Placing.Count()
 		if c.Salt != "" {
-			c.Prompts = min(c.Prompts, canaryPrompts)
+			c.Prompts = min(c.Prompts, workload.CanaryPrompts)
 		}
 	}
 	return c
@@ -214,7 +207,7 @@ func (a *asked) add(r workload.Request, key [sha256.Size]byte) {
 	if slices.Contains(a.keys, key) {
 		return
 	}
-	r.OutputLen, r.At = min(cmp.Or(r.OutputLen, accuracy.CanaryTokens), accuracy.CanaryTokens), 0
+	r.OutputLen, r.At = min(cmp.Or(r.OutputLen, workload.CanaryTokens), workload.CanaryTokens), 0
 	a.requests, a.keys = append(a.requests, r), append(a.keys, key)
 }
 

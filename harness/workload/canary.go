@@ -10,6 +10,15 @@ type Canary struct {
 	Apart    bool   // it is left out of the latencies
 }
 
+// A cell has at least LeastCanaries, where it has as many requests; CanaryPrompts
+// are recorded where canaries can share them, the first CanaryTokens of their
+// answers.
+const (
+	LeastCanaries = 8
+	CanaryPrompts = 16
+	CanaryTokens  = 128
+)
+
 // Placing says which requests of a run are canaries. They lie evenly spread over
 // the run; or, where the run may end before its last request, closely at first,
 // until there are Least.
