@@ -34,6 +34,7 @@ func engineCommand() *cobra.Command {
 	f.StringVar(&cfg.Model, "model", engine.ModelName, "name to serve the model under")
 	f.StringVar((*string)(&cfg.Dialect), "dialect", "", "whose endpoints to offer: vllm, sglang, or none for both")
 	f.IntVar(&cfg.GPUs, "tp", 0, "GPUs that it says it runs on; 0 says nothing")
+	f.IntVar(&cfg.Ranks, "ranks", 1, "data-parallel ranks, each with a KV cache of its own, which share the GPUs")
 	f.Float64Var(&cfg.Noise, "noise", 0, "standard deviation, in nats, of noise on all logits")
 	f.Float64Var(&cfg.DecodeNoise, "decode-noise", 0, "the same on decode steps alone, on top of -noise")
 	f.StringVar(&cfg.Faults, "faults", "", "what goes wrong on demand, as drop-mid-stream:rate=0.1,500:count=3; "+

@@ -39,7 +39,8 @@ type Config struct {
 	APIKey  string // asked of clients as a bearer token; "" asks none
 	Model   string // the name to serve under; "" is inferbench-ngram
 	Dialect Dialect
-	GPUs    int // that it says it runs on; 0 says nothing
+	GPUs    int // that it says it runs on, all ranks together; 0 says nothing
+	Ranks   int // data-parallel replicas, each with a KV cache of its own; 0 is one
 
 	// Noise is the standard deviation, in nats, of noise on all logits: a model
 	// damaged. DecodeNoise is the same on decode steps alone, on top of Noise:
@@ -85,9 +86,8 @@ type Engine struct {
 
 	listener *listener
 	server   *http.Server
-	loop     *loop
+	ranks    []*loop
 	trace    *trace
-	counters counters
 
 	profiling atomic.Bool // between /start_profile and /stop_profile
 
@@ -128,6 +128,10 @@ func Start(cfg Config) (*Engine, error) {
 	default:
 		return nil, fmt.Errorf("engine dialect %q: want vllm, sglang or none for both", cfg.Dialect)
 	}
+	cfg.Ranks = max(cfg.Ranks, 1)
+	if cfg.GPUs%cfg.Ranks != 0 {
+		return nil, fmt.Errorf("engine: %d ranks do not share %d GPUs evenly", cfg.Ranks, cfg.GPUs)
+	}
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}
@@ -148,11 +152,15 @@ func Start(cfg Config) (*Engine, error) {
 	}
 	e.closed, e.shut = context.WithCancel(context.Background())
 	e.listener = newListener(ln)
-	e.loop = newLoop(e)
+	for range cfg.Ranks {
+		e.ranks = append(e.ranks, newLoop(e))
+	}
 	e.server = &http.Server{Handler: e.handler(), BaseContext: func(net.Listener) context.Context { return e.closed },
 		ConnContext: withConn, ConnState: idle, ErrorLog: quiet}
 	e.work.Go(e.listener.accept)
-	e.work.Go(e.loop.run)
+	for _, l := range e.ranks {
+		e.work.Go(l.run)
+	}
 	e.work.Go(func() { _ = e.server.Serve(e.listener) })
 	return e, nil
 }

@@ -213,8 +213,8 @@ func BenchmarkStreams(b *testing.B) {
 			}
 			wg.Wait()
 			b.ReportMetric(float64(b.N*conc*1024)/b.Elapsed().Seconds(), "tok/s")
-			b.ReportMetric(float64(e.counters.late.Load())/1e9/b.Elapsed().Seconds(), "late-share")
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(e.counters.steps.Load()), "µs/step")
+			b.ReportMetric(float64(e.ranks[0].counters.late.Load())/1e9/b.Elapsed().Seconds(), "late-share")
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(e.ranks[0].counters.steps.Load()), "µs/step")
 		})
 	}
 }

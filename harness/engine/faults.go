@@ -195,7 +195,7 @@ func (j *job) beside() *job {
 	if _, streamed := j.sink.(*stream); !streamed {
 		return nil
 	}
-	for _, q := range j.e.loop.sched.All() {
+	for _, q := range j.loop.sched.All() {
 		other := q.Owner.(*job)
 		if _, streamed := other.sink.(*stream); streamed && other != j && len(other.out) > 0 && other.ended == "" {
 			return other

@@ -56,6 +56,7 @@ type step struct {
 
 // job is one sequence being generated: one choice of one prompt of a request.
 type job struct {
+	loop   *loop // of the rank that runs it
 	e      *Engine
 	seq    schedule.Seq
 	index  int // of the choice
@@ -136,7 +137,7 @@ func (j *job) produce(n int) bool {
 			made.ended = endStop
 		}
 	}
-	j.e.counters.generated.Add(int64(len(made.tokens)))
+	j.loop.counters.generated.Add(int64(len(made.tokens)))
 	if !j.sink.took(j, made) && j.ended == "" {
 		j.sink.aborted(j, endAbort)
 	}
@@ -344,7 +345,7 @@ func (c *collector) wait(ctx context.Context, jobs []*job) bool {
 		return true
 	case <-ctx.Done():
 		for _, j := range jobs {
-			j.e.loop.cancel(j)
+			j.loop.cancel(j)
 		}
 		return false
 	}

@@ -2,16 +2,19 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"inferbench/harness/engine/schedule"
 )
 
-// loop is the engine's heart: it alone touches the scheduler.
+// loop is the heart of a rank: it alone touches the scheduler.
 type loop struct {
-	e     *Engine
-	sched *schedule.Scheduler
-	pace  *pacer
+	e        *Engine
+	sched    *schedule.Scheduler
+	pace     *pacer
+	counters counters
+	jobs     atomic.Int64 // submitted, and not over
 
 	mu     sync.Mutex
 	inbox  []*job   // submitted, not yet queued
@@ -23,6 +26,17 @@ type loop struct {
 
 func newLoop(e *Engine) *loop {
 	return &loop{e: e, sched: schedule.New(e.profile), pace: newPacer(), wake: make(chan struct{}, 1)}
+}
+
+// idlest is the rank with the fewest jobs.
+func (e *Engine) idlest() *loop {
+	best := e.ranks[0]
+	for _, l := range e.ranks[1:] {
+		if l.jobs.Load() < best.jobs.Load() {
+			best = l
+		}
+	}
+	return best
 }
 
 // submit queues jobs, all or none: it reports false where the queue limit does
@@ -38,6 +52,7 @@ func (l *loop) submit(jobs ...*job) bool {
 	if !closed {
 		l.inbox = append(l.inbox, jobs...)
 		l.queued += len(jobs)
+		l.jobs.Add(int64(len(jobs)))
 	}
 	l.mu.Unlock()
 	if closed {
@@ -103,13 +118,13 @@ func (l *loop) run() {
 			due = now
 		}
 		if late, most := now.Sub(due), maxDebt(step); late > most {
-			l.e.counters.late.Add(int64(late - most))
+			l.counters.late.Add(int64(late - most))
 			due = now.Add(-most)
 		}
 		due = due.Add(step)
 		for !l.pace.until(due) && l.e.closed.Err() == nil {
 		}
-		l.e.counters.steps.Add(1)
+		l.counters.steps.Add(1)
 		l.sched.End(l.took)
 	}
 	l.shutdown()
@@ -118,7 +133,7 @@ func (l *loop) run() {
 // see publishes how full the engine is.
 func (l *loop) see() {
 	w := l.sched.Waiting()
-	l.e.counters.see(l.sched)
+	l.counters.see(l.sched)
 	l.mu.Lock()
 	l.queued = w + len(l.inbox)
 	l.mu.Unlock()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -77,114 +78,185 @@ func (h *histogram) add(v float64) {
 	h.sum += v
 }
 
+// standing is how a rank stands at one look.
+type standing struct {
+	gauges
+	vllm, sglang       string // labels
+	generated, prompts int64
+	finished           map[string]int
+	ttft, tpot, e2el   histogram
+}
+
+// stand looks at every rank. vLLM names its one rank too.
+func (e *Engine) stand() (out []standing) {
+	model := fmt.Sprintf("model_name=%q", e.cfg.Model)
+	for i, l := range e.ranks {
+		c := &l.counters
+		c.mu.Lock()
+		s := standing{gauges: c.gauges, ttft: c.ttft, tpot: c.tpot, e2el: c.e2el, finished: maps.Clone(c.finished),
+			generated: c.generated.Load(), prompts: c.prompts.Load()}
+		c.mu.Unlock()
+		s.vllm, s.sglang = fmt.Sprintf("engine=\"%d\",%s", i, model), model
+		if len(e.ranks) > 1 {
+			s.sglang = fmt.Sprintf("dp_rank=\"%d\",%s", i, model)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// page is a page of metrics on its way.
+type page struct {
+	strings.Builder
+	ranks []standing
+}
+
+// head begins a metric.
+func (p *page) head(kind, name, help string) {
+	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+// each writes a metric with a value a rank.
+func (p *page) each(kind, name, help string, of func(standing) any) {
+	p.head(kind, name, help)
+	for _, s := range p.ranks {
+		labels := s.sglang
+		if strings.HasPrefix(name, "vllm:") {
+			labels = s.vllm
+		}
+		fmt.Fprintf(p, "%s{%s} %v\n", name, labels, of(s))
+	}
+}
+
 // metrics is GET /metrics, in Prometheus' text format and with the names that
 // vLLM and SGLang use.
 func (e *Engine) metrics(w http.ResponseWriter, _ *http.Request) {
-	c := &e.counters
-	c.mu.Lock()
-	g, ttft, tpot, e2el := c.gauges, c.ttft, c.tpot, c.e2el
-	finished := map[string]int{}
-	for k, v := range c.finished {
-		finished[k] = v
-	}
-	c.mu.Unlock()
-	var b strings.Builder
-	model := fmt.Sprintf("model_name=%q", e.cfg.Model)
-	rank := `engine="0",` + model // vLLM names its one rank too
-	one := func(kind, name, help string, v any) {
-		labels := model
-		if strings.HasPrefix(name, "vllm:") {
-			labels = rank
-		}
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s{%s} %v\n", name, help, name, kind, name, labels, v)
-	}
+	p := &page{ranks: e.stand()}
 	if e.cfg.Dialect != SGLang {
-		l := e.profile.Limits
-		fmt.Fprintf(&b, "# HELP vllm:cache_config_info How the KV cache is configured.\n# TYPE vllm:cache_config_info "+
-			"gauge\n"+
-			"vllm:cache_config_info{block_size=\"%d\",cache_dtype=\"auto\",enable_prefix_caching=\"%v\","+
-			"engine=\"0\",num_gpu_blocks=\"%d\"} 1\n",
-			l.BlockTokens, l.PrefixCaching, l.KVTokens/max(l.BlockTokens, 1))
-		one("gauge", "vllm:num_requests_running", "Requests in the running batch.", g.running)
-		one("gauge", "vllm:num_requests_waiting", "Requests that wait to run.", g.waiting)
-		one("gauge", "vllm:kv_cache_usage_perc", "KV cache in use, 1 is all.", g.kvUsage)
-		one("counter", "vllm:num_preemptions_total", "Requests put back for want of KV cache.", g.preemptions)
-		one("counter", "vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", g.cache.Queried)
-		one("counter", "vllm:prefix_cache_hits_total", "Prompt tokens found there.", g.cache.Device)
-		if l.HostTokens > 0 {
-			one("counter", "vllm:external_prefix_cache_queries_total", "Prompt tokens looked up in the host tier: those not "+
-				"found on the device.", g.cache.Queried-g.cache.Device)
-			one("counter", "vllm:external_prefix_cache_hits_total", "Prompt tokens found there.", g.cache.Host)
-		}
-		one("counter", "vllm:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
-		one("counter", "vllm:generation_tokens_total", "Tokens generated.", c.generated.Load())
-		if l.SpecTokens > 0 {
-			one("counter", "vllm:spec_decode_num_drafts_total", "Times that tokens were guessed ahead.", g.spec.Drafts)
-			one("counter", "vllm:spec_decode_num_draft_tokens_total", "Tokens guessed ahead.", g.spec.DraftTokens)
-			one("counter", "vllm:spec_decode_num_accepted_tokens_total", "Of these, tokens that were right.", g.spec.Accepted)
-			fmt.Fprint(&b, "# HELP vllm:spec_decode_num_accepted_tokens_per_pos_total By the position of the guess.\n"+
-				"# TYPE vllm:spec_decode_num_accepted_tokens_per_pos_total counter\n")
-			for i, n := range g.spec.PerPosition {
-				fmt.Fprintf(&b, "vllm:spec_decode_num_accepted_tokens_per_pos_total{%s,position=\"%d\"} %d\n", rank, i, n)
-			}
-		}
-		fmt.Fprint(&b, "# HELP vllm:request_success_total Finished requests by reason.\n"+
-			"# TYPE vllm:request_success_total counter\n")
-		for _, reason := range []string{endAbort, endClosed, endLength, endStop} {
-			fmt.Fprintf(&b, "vllm:request_success_total{%s,finished_reason=%q} %d\n", rank, reason, finished[reason])
-		}
-		ttft.write(&b, "vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.", rank)
-		tpot.write(&b, "vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.",
-			rank)
-		e2el.write(&b, "vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.", rank)
+		e.vllmMetrics(p)
 	}
 	if e.cfg.Dialect != VLLM {
-		one("gauge", "sglang:num_running_reqs", "Requests in the running batch.", g.running)
-		one("gauge", "sglang:num_queue_reqs", "Requests that wait to run.", g.waiting)
-		one("gauge", "sglang:token_usage", "KV cache in use, 1 is all.", g.kvUsage)
-		one("counter", "sglang:prompt_tokens_total", "Prompt tokens of finished requests.", c.prompts.Load())
-		byTier(&b, model, g.cache)
-		one("counter", "sglang:evicted_tokens_total", "Tokens that left the KV cache for want of room.", g.cache.Evicted)
-		one("counter", "sglang:load_back_tokens_total", "Tokens that came back from the host tier.", g.cache.LoadedBack)
-		one("counter", "sglang:num_retracted_requests_total", "Requests put back for want of KV cache.", g.preemptions)
-		one("counter", "sglang:generation_tokens_total", "Tokens generated.", c.generated.Load())
-		if n := e.profile.Limits.SpecTokens; n > 0 {
-			one("counter", "sglang:spec_verify_calls_total", "Times that guessed tokens were verified.", g.spec.Drafts)
-			one("gauge", "sglang:spec_num_draft_tokens", "Tokens verified at once.", n+1)
+		e.sglangMetrics(p)
+	}
+	steps, late := int64(0), int64(0)
+	for _, l := range e.ranks {
+		steps, late = steps+l.counters.steps.Load(), late+l.counters.late.Load()
+	}
+	p.head("counter", "inferbench:engine_steps_total", "Steps of the engine.")
+	fmt.Fprintf(p, "inferbench:engine_steps_total{model_name=%q} %d\n", e.cfg.Model, steps)
+	p.head("counter", "inferbench:engine_late_seconds_total", "Time by which steps were longer than the profile says, "+
+		"because this machine was busy.")
+	fmt.Fprintf(p, "inferbench:engine_late_seconds_total{model_name=%q} %v\n", e.cfg.Model, float64(late)/1e9)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write([]byte(p.String()))
+}
+
+func (e *Engine) vllmMetrics(p *page) {
+	l := e.profile.Limits
+	p.head("gauge", "vllm:cache_config_info", "How the KV cache is configured.")
+	for i := range p.ranks {
+		fmt.Fprintf(p, "vllm:cache_config_info{block_size=\"%d\",cache_dtype=\"auto\",enable_prefix_caching=\"%v\","+
+			"engine=\"%d\",num_gpu_blocks=\"%d\"} 1\n", l.BlockTokens, l.PrefixCaching, i, l.KVTokens/max(l.BlockTokens, 1))
+	}
+	gauge := func(name, help string, of func(standing) any) { p.each("gauge", "vllm:"+name, help, of) }
+	counter := func(name, help string, of func(standing) any) { p.each("counter", "vllm:"+name, help, of) }
+	gauge("num_requests_running", "Requests in the running batch.", func(s standing) any { return s.running })
+	gauge("num_requests_waiting", "Requests that wait to run.", func(s standing) any { return s.waiting })
+	gauge("kv_cache_usage_perc", "KV cache in use, 1 is all.", func(s standing) any { return s.kvUsage })
+	counter("num_preemptions_total", "Requests put back for want of KV cache.",
+		func(s standing) any { return s.preemptions })
+	counter("prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+		func(s standing) any { return s.cache.Queried })
+	counter("prefix_cache_hits_total", "Prompt tokens found there.", func(s standing) any { return s.cache.Device })
+	if l.HostTokens > 0 {
+		counter("external_prefix_cache_queries_total", "Prompt tokens looked up in the host tier: those not found on "+
+			"the device.", func(s standing) any { return s.cache.Queried - s.cache.Device })
+		counter("external_prefix_cache_hits_total", "Prompt tokens found there.",
+			func(s standing) any { return s.cache.Host })
+	}
+	counter("prompt_tokens_total", "Prompt tokens of finished requests.", func(s standing) any { return s.prompts })
+	counter("generation_tokens_total", "Tokens generated.", func(s standing) any { return s.generated })
+	if l.SpecTokens > 0 {
+		counter("spec_decode_num_drafts_total", "Times that tokens were guessed ahead.",
+			func(s standing) any { return s.spec.Drafts })
+		counter("spec_decode_num_draft_tokens_total", "Tokens guessed ahead.",
+			func(s standing) any { return s.spec.DraftTokens })
+		counter("spec_decode_num_accepted_tokens_total", "Of these, tokens that were right.",
+			func(s standing) any { return s.spec.Accepted })
+		p.head("counter", "vllm:spec_decode_num_accepted_tokens_per_pos_total", "By the position of the guess.")
+		for _, s := range p.ranks {
+			for i, n := range s.spec.PerPosition {
+				fmt.Fprintf(p, "vllm:spec_decode_num_accepted_tokens_per_pos_total{%s,position=\"%d\"} %d\n", s.vllm, i, n)
+			}
 		}
 	}
-	one("counter", "inferbench:engine_steps_total", "Steps of the engine.", c.steps.Load())
-	one("counter", "inferbench:engine_late_seconds_total", "Time by which steps were longer than the profile says, "+
-		"because this machine was busy.", float64(c.late.Load())/1e9)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = w.Write([]byte(b.String()))
+	p.head("counter", "vllm:request_success_total", "Finished requests by reason.")
+	for _, s := range p.ranks {
+		for _, reason := range []string{endAbort, endClosed, endLength, endStop} {
+			fmt.Fprintf(p, "vllm:request_success_total{%s,finished_reason=%q} %d\n", s.vllm, reason, s.finished[reason])
+		}
+	}
+	p.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.",
+		func(s standing) histogram { return s.ttft })
+	p.histogram("vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.",
+		func(s standing) histogram { return s.tpot })
+	p.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.",
+		func(s standing) histogram { return s.e2el })
+}
+
+func (e *Engine) sglangMetrics(p *page) {
+	gauge := func(name, help string, of func(standing) any) { p.each("gauge", "sglang:"+name, help, of) }
+	counter := func(name, help string, of func(standing) any) { p.each("counter", "sglang:"+name, help, of) }
+	gauge("num_running_reqs", "Requests in the running batch.", func(s standing) any { return s.running })
+	gauge("num_queue_reqs", "Requests that wait to run.", func(s standing) any { return s.waiting })
+	gauge("token_usage", "KV cache in use, 1 is all.", func(s standing) any { return s.kvUsage })
+	counter("prompt_tokens_total", "Prompt tokens of finished requests.", func(s standing) any { return s.prompts })
+	p.byTier()
+	counter("evicted_tokens_total", "Tokens that left the KV cache for want of room.",
+		func(s standing) any { return s.cache.Evicted })
+	counter("load_back_tokens_total", "Tokens that came back from the host tier.",
+		func(s standing) any { return s.cache.LoadedBack })
+	counter("num_retracted_requests_total", "Requests put back for want of KV cache.",
+		func(s standing) any { return s.preemptions })
+	counter("generation_tokens_total", "Tokens generated.", func(s standing) any { return s.generated })
+	if n := e.profile.Limits.SpecTokens; n > 0 {
+		counter("spec_verify_calls_total", "Times that guessed tokens were verified.",
+			func(s standing) any { return s.spec.Drafts })
+		gauge("spec_num_draft_tokens", "Tokens verified at once.", func(standing) any { return n + 1 })
+	}
 }
 
 // byTier writes SGLang's counter of cached tokens by where they were: as there,
 // each absent until the first hit.
-func byTier(b *strings.Builder, model string, c schedule.CacheStats) {
-	if c.Device+c.Host == 0 {
-		return
-	}
-	fmt.Fprint(b, "# HELP sglang:cached_tokens_total Prompt tokens found in the prefix cache.\n"+
-		"# TYPE sglang:cached_tokens_total counter\n")
-	for _, tier := range []struct {
-		name   string
-		tokens int
-	}{{"device", c.Device}, {"host", c.Host}} {
-		if tier.tokens > 0 {
-			fmt.Fprintf(b, "sglang:cached_tokens_total{%s,cache_source=%q} %d\n", model, tier.name, tier.tokens)
+func (p *page) byTier() {
+	began := false
+	for _, s := range p.ranks {
+		for _, tier := range []struct {
+			name   string
+			tokens int
+		}{{"device", s.cache.Device}, {"host", s.cache.Host}} {
+			if tier.tokens == 0 {
+				continue
+			}
+			if !began {
+				p.head("counter", "sglang:cached_tokens_total", "Prompt tokens found in the prefix cache.")
+				began = true
+			}
+			fmt.Fprintf(p, "sglang:cached_tokens_total{%s,cache_source=%q} %d\n", s.sglang, tier.name, tier.tokens)
 		}
 	}
 }
 
-func (h *histogram) write(b *strings.Builder, name, help, labels string) {
-	fmt.Fprintf(b, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name)
-	total := 0
-	for i, le := range bounds {
-		total += h.buckets[i]
-		fmt.Fprintf(b, "%s_bucket{%s,le=\"%g\"} %d\n", name, labels, le, total)
+// histogram writes vLLM's histogram of each rank.
+func (p *page) histogram(name, help string, of func(standing) histogram) {
+	p.head("histogram", name, help)
+	for _, s := range p.ranks {
+		h, total := of(s), 0
+		for i, le := range bounds {
+			total += h.buckets[i]
+			fmt.Fprintf(p, "%s_bucket{%s,le=\"%g\"} %d\n", name, s.vllm, le, total)
+		}
+		fmt.Fprintf(p, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, s.vllm, h.count, name, s.vllm,
+			h.sum, name, s.vllm, h.count)
 	}
-	fmt.Fprintf(b, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, labels, h.count, name, labels,
-		h.sum, name, labels, h.count)
 }

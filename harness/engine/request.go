@@ -139,7 +139,7 @@ func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 		}
 		n = *maxTokens
 	}
-	for !e.loop.sched.Fits(prompt + max(n, 1)) {
+	for !e.ranks[0].sched.Fits(prompt + max(n, 1)) {
 		if maxTokens != nil || n <= 1 {
 			return 0, badRequest("prompt", "the KV cache holds %d tokens: %d of prompt and %d of completion can never run",
 				e.profile.Limits.KVTokens, prompt, n)
@@ -158,6 +158,7 @@ type call struct {
 	created int64
 	arrived time.Time
 	jobs    []*job
+	rank    *loop // that runs them
 
 	promptOnly bool // max_tokens 0: the one token that is computed is not wanted
 }
@@ -177,6 +178,7 @@ func (e *Engine) newExchange(r *http.Request, prefix string) *call {
 // plan makes the jobs of an call: every prompt, choices times.
 func (x *call) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling) *apiError {
 	n := 0
+	x.rank = x.e.idlest()
 	for i, p := range prompts {
 		if len(p) == 0 {
 			p = []int32{ngram.BOS} // the model needs something to go on
@@ -198,6 +200,7 @@ func (x *call) plan(prompts [][]int32, choices int, maxTokens *int, how *samplin
 		}
 	}
 	for _, j := range x.jobs {
+		j.loop = x.rank
 		j.fault, j.arrived = x.fault, int64(x.arrived.Sub(x.e.born))
 		if x.e.cfg.TraceTokens > 0 {
 			j.record = &Trace{ID: x.rid, Index: j.index, ArrivedNS: j.arrived, QueuedNS: int64(x.e.now()),
@@ -231,7 +234,7 @@ func (x *call) whole(w http.ResponseWriter, r *http.Request) bool {
 	for _, j := range x.jobs {
 		j.sink = c
 	}
-	if !x.e.loop.submit(x.jobs...) {
+	if !x.rank.submit(x.jobs...) {
 		w.Header().Set("Retry-After", "1")
 		writeError(w, busy)
 		return false
@@ -265,7 +268,7 @@ func (x *call) stream(w http.ResponseWriter, r *http.Request, f format) {
 	// The head must be out before the loop may write, and the queue limit must
 	// be asked before the head.
 	s.mu.Lock()
-	if !x.e.loop.submit(x.jobs...) {
+	if !x.rank.submit(x.jobs...) {
 		s.mu.Unlock()
 		w.Header().Set("Retry-After", "1")
 		writeError(w, busy)

@@ -274,7 +274,7 @@ func (e *Engine) serverInfo(w http.ResponseWriter, _ *http.Request) {
 		"max_total_num_tokens": l.KVTokens, "page_size": l.BlockTokens, "disable_radix_cache": !l.PrefixCaching,
 		"num_continuous_decode_steps": max(l.DecodeRounds, 1), "speculative_num_steps": l.SpecTokens}
 	if e.cfg.GPUs > 0 {
-		out["tp_size"], out["dp_size"], out["pp_size"], out["ep_size"] = e.cfg.GPUs, 1, 1, 1
+		out["tp_size"], out["dp_size"], out["pp_size"], out["ep_size"] = e.cfg.GPUs/e.cfg.Ranks, e.cfg.Ranks, 1, 1
 	}
 	answer(w, out)
 }
@@ -299,13 +299,7 @@ func (e *Engine) healthGenerate(w http.ResponseWriter, r *http.Request) {
 func (e *Engine) flushCache(w http.ResponseWriter, r *http.Request) {
 	host := r.URL.Path != "/reset_prefix_cache" || r.URL.Query().Get("reset_external") == "true"
 	done := make(chan bool, 1)
-	e.loop.ask(func() {
-		idle := e.loop.sched.Running()+e.loop.sched.Waiting() == 0
-		if idle {
-			e.loop.sched.FlushCache(host)
-		}
-		done <- idle
-	})
+	go func() { done <- e.flush(host) }()
 	select {
 	case idle := <-done:
 		if !idle {
@@ -321,4 +315,30 @@ func (e *Engine) flushCache(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 	case <-e.closed.Done():
 	}
+}
+
+// flush forgets the prefix caches of all ranks; false where any has something to
+// run.
+func (e *Engine) flush(host bool) bool {
+	for _, do := range []bool{false, true} { // first ask, then do
+		for _, l := range e.ranks {
+			idle := make(chan bool, 1)
+			l.ask(func() {
+				is := l.sched.Running()+l.sched.Waiting() == 0
+				if is && do {
+					l.sched.FlushCache(host)
+				}
+				idle <- is
+			})
+			select {
+			case is := <-idle:
+				if !is {
+					return false
+				}
+			case <-e.closed.Done():
+				return false
+			}
+		}
+	}
+	return true
 }

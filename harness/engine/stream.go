@@ -286,7 +286,7 @@ func (s *stream) attend() (unread []byte) {
 	n, err := s.c.Read(b[:])
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		for _, j := range s.jobs {
-			s.e.loop.cancel(j)
+			j.loop.cancel(j)
 		}
 		s.c.kill() // a drain may be waiting for the reader that has gone
 	}

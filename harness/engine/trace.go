@@ -96,7 +96,8 @@ func (j *job) book() {
 		return
 	}
 	j.booked = true
-	j.e.counters.ended(j)
+	j.loop.jobs.Add(-1)
+	j.loop.counters.ended(j)
 	if r := j.record; r != nil {
 		r.EndedNS = int64(j.e.now())
 		r.CachedTokens, r.HostTokens = j.seq.Cached, j.seq.FromHost

@@ -88,9 +88,9 @@ func (e *Engine) tokenizerInfo(w http.ResponseWriter, _ *http.Request) {
 // vllmConfig is vLLM's GET /server_info, as far as it makes sense here.
 func (e *Engine) vllmConfig(w http.ResponseWriter, _ *http.Request) {
 	l := e.profile.Limits
-	parallel := map[string]any{"data_parallel_size": 1, "pipeline_parallel_size": 1}
+	parallel := map[string]any{"data_parallel_size": e.cfg.Ranks, "pipeline_parallel_size": 1}
 	if e.cfg.GPUs > 0 {
-		parallel["tensor_parallel_size"] = e.cfg.GPUs
+		parallel["tensor_parallel_size"] = e.cfg.GPUs / e.cfg.Ranks
 	}
 	answer(w, map[string]any{"vllm_config": map[string]any{
 		"model_config":     map[string]any{"model": e.cfg.Model, "max_model_len": e.profile.MaxModelLen},

@@ -11,9 +11,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -259,7 +262,7 @@ func TestSlowReaderHoldsNobodyUp(t *testing.T) {
 		evs := events(t, e.URL()+"/v1/completions", `{"prompt":"A","max_tokens":500,"temperature":0,"ignore_eos":true,"stream":true}`)
 		assert.Len(t, evs, 501)
 	}
-	require.Eventually(t, func() bool { return e.counters.generated.Load() >= tokens+1500 }, time.Minute, 5*time.Millisecond,
+	require.Eventually(t, func() bool { return e.ranks[0].counters.generated.Load() >= tokens+1500 }, time.Minute, 5*time.Millisecond,
 		"the slow reader's tokens are made though it has read nothing")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	require.NoError(t, err)
@@ -360,4 +363,44 @@ func TestTheProfilerStartsAndStops(t *testing.T) {
 			assert.Equal(t, c.status, status, c.path)
 		}
 	}
+}
+
+// Ranks share the requests, and each tells what it had to do.
+func TestRanks(t *testing.T) {
+	e := start(t, Config{Ranks: 2, GPUs: 8})
+	var work sync.WaitGroup
+	for i := range 8 {
+		work.Go(func() {
+			status, _ := post(t, e.URL()+"/v1/completions", fmt.Sprintf(`{"prompt":"number %d","max_tokens":64,"ignore_eos":true}`, i))
+			assert.Equal(t, 200, status)
+		})
+	}
+	work.Wait()
+	_, page := get(t, e.URL()+"/metrics")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(page))
+	require.NoError(t, err, page)
+	for name, label := range map[string]string{"vllm:generation_tokens_total": "engine", "sglang:generation_tokens_total": "dp_rank"} {
+		tokens := map[string]float64{}
+		for _, m := range families[name].GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == label {
+					tokens[l.GetValue()] = m.GetCounter().GetValue()
+				}
+			}
+		}
+		require.Len(t, tokens, 2, name)
+		assert.Equal(t, 8.0*64, tokens["0"]+tokens["1"], name)
+		assert.Positive(t, tokens["0"]*tokens["1"], "both had something to do")
+	}
+	_, info := get(t, e.URL()+"/get_server_info")
+	assert.Contains(t, info, `"dp_size":2`)
+	assert.Contains(t, info, `"tp_size":4`)
+	status, _ := post(t, e.URL()+"/flush_cache", "")
+	assert.Equal(t, 200, status)
+	for _, l := range e.ranks {
+		assert.Zero(t, l.jobs.Load(), "nothing is left to do")
+	}
+	_, err = Start(Config{Ranks: 3, GPUs: 8})
+	assert.ErrorContains(t, err, "3 ranks do not share 8 GPUs evenly")
 }

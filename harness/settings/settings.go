@@ -78,6 +78,7 @@ type Engine struct {
 	Faults             string
 	Dialect            string
 	Noise, DecodeNoise float64 // nats
+	Ranks              int     // data-parallel replicas; 0: one
 	KVTokens           int     // capacity of its KV cache; 0: the profile's
 	HostTokens         int     // and of its prefix cache's host tier; 0: the profile's
 }

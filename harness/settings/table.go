@@ -123,6 +123,9 @@ var groups = []group{
 		{Env: "ENGINE_DECODE_NOISE", Default: "0",
 			set:  noise(func(s *Settings) *float64 { return &s.Engine.DecodeNoise }),
 			Help: "the same on its decode steps alone"},
+		{Env: "ENGINE_RANKS", set: whole(1, func(s *Settings) *int { return &s.Engine.Ranks }),
+			Help: "data-parallel ranks of the embedded engine, each with a KV cache of its own; TP counts the GPUs of all; " +
+				"none is one"},
 		{Env: "ENGINE_KV_TOKENS", set: whole(16, func(s *Settings) *int { return &s.Engine.KVTokens }),
 			Help: "tokens that the embedded engine's KV cache holds, prefixes kept for later among them; none is the profile's"},
 		{Env: "ENGINE_HOST_TOKENS", set: whole(16, func(s *Settings) *int { return &s.Engine.HostTokens }),

@@ -76,5 +76,5 @@ func startEngine(set settings.Settings) (*engine.Engine, error) {
 	return engine.Start(engine.Config{Profile: set.Engine.Profile, APIKey: set.Server.APIKey,
 		Dialect: engine.Dialect(set.Engine.Dialect),
 		Noise:   set.Engine.Noise, DecodeNoise: set.Engine.DecodeNoise, Faults: set.Engine.Faults, GPUs: set.Server.TP,
-		KVTokens: set.Engine.KVTokens, HostTokens: set.Engine.HostTokens})
+		Ranks: set.Engine.Ranks, KVTokens: set.Engine.KVTokens, HostTokens: set.Engine.HostTokens})
 }
