@@ -67,6 +67,10 @@ does not tell: what nobody tells is refused, and nothing is written.`,
 	f.StringVar(&id.Recipe, "recipe-fingerprint", "", "inferencex: the recipe's fingerprint")
 	f.StringVar(&id.Router, "router", "", "inferencex: the router, as NAME@VERSION")
 	f.StringVar(&id.KVTransfer, "kv-transfer", "", "inferencex: how KV blocks are transferred")
+	f.StringVar(&id.KVOffloading, "kv-offloading", "", "inferencex, of sessions: where KV blocks go from the GPUs, as "+
+		"dram; none is nowhere")
+	f.StringVar(&id.KVOffloadBackend, "kv-offload-backend", "", "inferencex, of sessions: by what, as hicache")
+	f.IntVar(&id.CPUDRAM, "cpu-dram-gb", 0, "inferencex, of sessions: host memory that is set aside for them")
 	f.IntVar(&id.Node.TP, "tp", 0, "inferencex: tensor parallelism of one node; none takes the result's GPUs")
 	f.IntVar(&id.Node.PP, "pp", 0, "inferencex: pipeline parallelism; none takes what the server said, or 1")
 	f.IntVar(&id.Node.DCP, "dcp", 1, "inferencex: decode context parallelism")
@@ -89,6 +93,9 @@ func (e exported) aggregates(c *cobra.Command, folders []*batch.Folder) (err err
 	}
 	if id.Router != "" && strings.Count(id.Router, "@") != 1 {
 		return fmt.Errorf("-router %q: want NAME@VERSION", id.Router)
+	}
+	if (id.KVOffloading == "" || id.KVOffloading == "none") != (id.KVOffloadBackend == "") {
+		return errors.New("-kv-offloading and -kv-offload-backend go together")
 	}
 	if id.Disagg = e.prefill != ""; id.Disagg {
 		if id.Prefill, err = convert.ParseLayout(e.prefill); err != nil {

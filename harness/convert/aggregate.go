@@ -24,10 +24,16 @@ type Identity struct {
 
 	Router     string // NAME@VERSION; empty where there is none
 	KVTransfer string // how KV blocks go from prefill to decode; likewise
-	Node       Layout // of one node
-	Prefill    Layout // of several, where prefill and decode have GPUs of their own
-	Decode     Layout
-	Disagg     bool // Prefill and Decode are given
+
+	// Where KV blocks go that find no more room on the GPUs, and how; empty where they
+	// are dropped. Rows of sessions have it, and the host's memory for it in GB.
+	KVOffloading, KVOffloadBackend string
+	CPUDRAM                        int
+
+	Node    Layout // of one node
+	Prefill Layout // of several, where prefill and decode have GPUs of their own
+	Decode  Layout
+	Disagg  bool // Prefill and Decode are given
 }
 
 // Layout is how a model lies on GPUs.
@@ -139,7 +145,7 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes 
 				notes = append(notes, fmt.Sprintf("%s %s: left out: it is %s, without figures to publish", f.Dir, c.Name(), c.Status))
 				continue
 			}
-			row, eval, err := id.rows(c)
+			row, eval, err := id.rows(f, c)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", c.File, err)
 			}
@@ -188,7 +194,7 @@ func joined(marks []batch.Mark) string {
 
 // rows are a cell's aggregate and, where one was scored that InferenceX knows, its
 // eval row.
-func (id Identity) rows(c batch.ReadCell) (row, eval map[string]any, err error) {
+func (id Identity) rows(f *batch.Folder, c batch.ReadCell) (row, eval map[string]any, err error) {
 	r := c.Result
 	id, missing := id.complete(r)
 	if len(missing) > 0 {
@@ -218,6 +224,11 @@ func (id Identity) rows(c batch.ReadCell) (row, eval map[string]any, err error) 
 	row["input_tput_per_gpu"] = (*p.TotalThroughput - p.OutputThroughput) / float64(prefill)
 	if err := perSecond(row, p); err != nil {
 		return nil, nil, err
+	}
+	if p.Sessions != nil {
+		if err := id.agentic(row, f, c, gpus, prefill, decode); err != nil {
+			return nil, nil, err
+		}
 	}
 	return row, id.eval(c), nil
 }

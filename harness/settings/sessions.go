@@ -2,6 +2,7 @@ package settings
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -42,6 +43,17 @@ func dist(field func(*session.Synthetic) *session.Dist) func(*Settings, string) 
 		*field(&s.Sessions), err = session.ParseDist(v)
 		return err
 	}
+}
+
+// checkSynthetic is an error where settings of made-up sessions are given for others,
+// which would not heed them.
+func (s Settings) checkSynthetic() error {
+	for _, r := range syntheticSessions {
+		if s.Given[r.Env] != "" && s.Replay.Kind != session.Made {
+			return fmt.Errorf("%s is of sessions that are made up: set DATASET=%s, or leave it out", r.Env, session.Made)
+		}
+	}
+	return nil
 }
 
 func setCompaction(s *Settings, v string) error {

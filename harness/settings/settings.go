@@ -253,6 +253,9 @@ func (s Settings) check() error {
 	if err := s.checkReplay(); err != nil {
 		return err
 	}
+	if err := s.checkSynthetic(); err != nil {
+		return err
+	}
 	if err := s.checkShard(); err != nil {
 		return err
 	}
