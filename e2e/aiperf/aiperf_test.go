@@ -144,7 +144,7 @@ func wekaTrace(tr *session.Trace) object {
 func replay(t *testing.T, url, folder string) run {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	all, _, err := traces.Open(ctx, session.Weka, folder)
+	all, _, err := traces.Open(ctx, traces.Options{Kind: session.Weka, Path: folder})
 	require.NoError(t, err)
 	r, err := session.NewReplay(all, session.Rules{Lanes: 2, Seed: 1, Run: t.Name()})
 	require.NoError(t, err)

@@ -24,6 +24,7 @@ type prepared struct {
 	err       error   // the source could not give the request
 
 	header []byte // its own lines, each after a line end
+	said   bool   // what the answer says is kept, reasoning apart
 	wanted string // the header of the answer whose value is kept; "": none
 }
 

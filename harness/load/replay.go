@@ -282,6 +282,7 @@ func (c *conductor) fly(ctx context.Context, q *session.Request, b prepared) {
 		c.p.mu.Unlock()
 	}
 	b.header, b.wanted = c.turns.affinity.lines(q), c.turns.affinity.Token
+	b.said = c.turns.replay.Live()
 	c.flights.Go(func() { c.ended <- ending{q, s, c.p.send(ctx, s, b)} })
 }
 
@@ -291,6 +292,6 @@ func (c *conductor) end(e ending) {
 	c.free = append(c.free, e.on)
 	c.turns.affinity.keep(e.of.Live, e.on.found)
 	c.turns.late[e.of.Live.Lane] += max(e.timing.Sent-e.of.Due, 0)
-	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: e.timing.Err != ""})
+	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: e.timing.Err != "", Answer: string(e.on.said)})
 	c.p.count.sessions.Store(int64(c.turns.replay.Counts().Sessions))
 }

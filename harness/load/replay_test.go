@@ -215,3 +215,40 @@ func TestAffinity(t *testing.T) {
 	assert.Equal(t, 4, len(conversations))
 	assert.Contains(t, roots, "r-"+rec.Sessions[0].ID)
 }
+
+// With live answers, what the server said stands in the history, and its reasoning does
+// not.
+func TestLiveAnswers(t *testing.T) {
+	var mu sync.Mutex
+	var asks [][]string
+	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
+		mu.Lock()
+		var said []string
+		for _, m := range a.Messages {
+			said = append(said, m.Content)
+		}
+		asks = append(asks, said)
+		mu.Unlock()
+		say(w, 0, delta(`{"role":"assistant","reasoning_content":"hm"}`, "null"), delta(fmt.Sprintf(`{"content":"yes %d"}`, a.number), "null"),
+			delta(`{"content":"\n!"}`, `"length"`), usage(9, 3), done)
+	})
+	text := session.Trace{ID: "t", Streams: []session.Stream{{Parent: -1}}}
+	for k := range 3 {
+		text.Turns = append(text.Turns, session.Turn{After: k - 1, In: 5, Out: 3, Answer: "recorded",
+			Says: []session.Message{{Role: "user", Content: fmt.Sprint("turn ", k)}}})
+	}
+	for _, live := range []bool{true, false} {
+		mu.Lock()
+		asks = nil
+		mu.Unlock()
+		_, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 1, Live: live}, text), &session.Chat{}, Options{Conc: 1, Chat: true})
+		require.NoError(t, err)
+		mu.Lock()
+		if live {
+			assert.Equal(t, []string{"turn 0", "yes 1\n!", "turn 1", "yes 2\n!", "turn 2"}, asks[2])
+		} else {
+			assert.Equal(t, []string{"turn 0", "recorded", "turn 1", "recorded", "turn 2"}, asks[2])
+		}
+		mu.Unlock()
+	}
+}

@@ -29,6 +29,7 @@ type slot struct {
 	resp    response // counts its instants from the phase's start
 	head    []byte
 	found   string       // the value of the header that the latest request wanted
+	said    []byte       // and what its answer says, where that is wanted
 	tokens  atomic.Int64 // chunks that carried tokens; read by others, for the progress
 
 	tape
@@ -207,7 +208,7 @@ func (s *slot) ask(p prepared, t *stats.Timing, reused bool) error {
 	}
 	s.resp.start(s.conn)
 	s.head = s.end.head(s.head[:0], p.index, len(*p.body), p.header)
-	s.resp.wanted, s.found = p.wanted, ""
+	s.resp.wanted, s.found, s.said = p.wanted, "", s.said[:0]
 
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.resp.base)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"inferbench/harness/hint"
 	"inferbench/harness/server"
 	"inferbench/harness/stats"
@@ -72,6 +74,9 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 				t.Chunks, a.asked, s.end.redact(finishReason(data)))
 		}
 		s.take(t, &a, c)
+		if p.said && c.text {
+			s.said = append(s.said, gjson.GetBytes(data, "choices.0.delta.content").String()...)
+		}
 		if kept != nil && c.choice {
 			kept.add(data)
 		}

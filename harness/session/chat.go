@@ -166,7 +166,7 @@ func (w *Chat) recorded(b []byte, v *Live, k int) ([]byte, error) {
 		if live := v.answer(j); live != "" {
 			answer = live
 		}
-		all = append(all, Message{assistant, answer})
+		all = append(all, Message{Role: assistant, Content: answer})
 	}
 	if len(all) > 0 && v.Mark != "" {
 		all[0].Content = v.Mark + all[0].Content

@@ -13,6 +13,7 @@ type Kind struct {
 
 	File   bool // it is read from a file, or from a folder of files
 	Texts  bool // it has the texts of its turns, which only a chat can send
+	Live   bool // it has no answers of its own: the server's stand in the history
 	Shared bool // its sessions share blocks with each other, so that they are not marked unless asked
 }
 
@@ -21,9 +22,11 @@ var (
 	Weka     = &Kind{Name: "weka", What: "recorded agents as AgentX has them, a file or a folder", File: true}
 	Mooncake = &Kind{Name: "mooncake", What: "lines of lengths and block ids with session_id and delay", File: true,
 		Shared: true}
-	Made = &Kind{Name: "sessions", What: "sessions that are made up"}
+	Turns = &Kind{Name: "turns", What: "conversations with all their turns, as ShareGPT's", File: true, Texts: true}
+	Agent = &Kind{Name: "agentic-trace", What: "SGLang's traces of agents", File: true, Texts: true, Live: true}
+	Made  = &Kind{Name: "sessions", What: "sessions that are made up"}
 
-	Kinds = []*Kind{Weka, Mooncake, Made}
+	Kinds = []*Kind{Weka, Mooncake, Turns, Agent, Made}
 )
 
 // String is the kind's name.

@@ -349,6 +349,9 @@ func (r *Replay) Over(now time.Duration) bool {
 	return r.inFlight == 0 && !more
 }
 
+// Live reports whether the server's own answers stand in the history.
+func (r *Replay) Live() bool { return r.rules.Live }
+
 // Counts are those of the stage.
 func (r *Replay) Counts() Counts { return r.counts }
 

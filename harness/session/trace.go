@@ -62,6 +62,8 @@ type Turn struct {
 type Message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
+	Tool    string `json:"tool_call_id,omitempty"` // whose answer it is
+	Name    string `json:"name,omitempty"`
 }
 
 // Check says what is wrong with a trace, if anything: turns out of order, or that

@@ -62,6 +62,9 @@ var replays = []row{
 		Help: "how many of the sessions that fit are used, the first ones; none is all (agentx: 393)"},
 	{Env: "REPLAY_ERRORS", set: replayed("REPLAY_ERRORS", share, func(r *session.Rules, f float64) { r.ErrorShare = f }),
 		Help: "share of requests, 0 to 1, that may fail: a run with more is given up and FAILED; none is 0.1"},
+	{Env: "LIVE_ANSWERS", set: replayed("LIVE_ANSWERS", strconv.ParseBool, func(r *session.Rules, b bool) { r.Live = b }),
+		Help: "true: what the server itself answers (reasoning apart) stands in the history of later turns, in place of " +
+			"the recorded answers; none is false, and true where none were recorded"},
 	{Env: "SESSION_HEADER", set: setSessionHeader,
 		Help: "more headers by which a router knows a session, as X-Session-ID: {session}; X-Parent: {parent} ({session} " +
 			"is the conversation's id, {root} its session's); X-Correlation-ID and X-Session-Affinity are always sent"},
@@ -190,7 +193,8 @@ func (s *Settings) chatUnless(from sources) {
 // what they are not the scenario's; there are none where none is asked for.
 func (s Settings) Rules(lanes int) (rules session.Rules, reasons []string) {
 	rules = session.Rules{Lanes: lanes, Seed: s.Workload.Seed, SystemIdle: 10 * time.Second,
-		TreeIdle: 300 * time.Second, Mark: !s.Replay.Kind.Shared, ErrorShare: 0.1}
+		TreeIdle: 300 * time.Second, Mark: !s.Replay.Kind.Shared && !s.Replay.Kind.Texts, ErrorShare: 0.1,
+		Live: s.Replay.Kind.Live}
 	if s.Replay.Scenario == agentX {
 		rules = session.AgentX(lanes)
 	}
@@ -213,6 +217,11 @@ func (s Settings) Rules(lanes int) (rules session.Rules, reasons []string) {
 	return rules, reasons
 }
 
+func (s Settings) liveAnswers() bool {
+	rules, _ := s.Rules(1)
+	return rules.Live
+}
+
 func (s Settings) checkReplay() error {
 	r, w, t := s.Replay, s.Workload, s.Shape
 	if r.Kind == nil {
@@ -229,6 +238,10 @@ func (s Settings) checkReplay() error {
 		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file or folder to read", r.Kind)
 	case !r.Kind.File && w.Path != "":
 		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file", r.Kind)
+	case r.Kind.Texts && !w.Chat:
+		return fmt.Errorf("DATASET=%s is of texts: set ENDPOINT=chat", r.Kind)
+	case !w.Chat && s.liveAnswers():
+		return errors.New("LIVE_ANSWERS are texts: set ENDPOINT=chat")
 	case s.Mode == ModeSubmit:
 		return errors.New("no leaderboard takes sessions: measure them with MODE=perf")
 	case s.Shard.Count > 1:

@@ -28,7 +28,7 @@ func (sw *Sweep) traces(ctx context.Context) ([]session.Trace, []string, error) 
 	r, s := &sw.sessions, sw.Settings
 	r.once.Do(func() {
 		if s.Replay.Kind.File {
-			r.traces, r.notes, r.err = traces.Open(ctx, s.Replay.Kind, s.Workload.Path)
+			r.traces, r.notes, r.err = sw.readTraces(ctx)
 			return
 		}
 		made := s.Sessions
@@ -38,6 +38,24 @@ func (sw *Sweep) traces(ctx context.Context) ([]session.Trace, []string, error) 
 		}
 	})
 	return r.traces, r.notes, r.err
+}
+
+// readTraces reads the sessions of a file.
+func (sw *Sweep) readTraces(ctx context.Context) ([]session.Trace, []string, error) {
+	s := sw.Settings
+	o := traces.Options{Kind: s.Replay.Kind, Path: s.Workload.Path}
+	if o.Kind.Texts {
+		for _, c := range sw.Cells { // texts are counted: no more of them than are needed
+			rules, _ := s.Rules(c.Conc)
+			o.Most = max(o.Most, rules.Traces, rules.Sessions)
+		}
+		count, err := load.Counter(ctx, sw.Target)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Count = count
+	}
+	return traces.Open(ctx, o)
 }
 
 // prepareReplay readies the replay of sessions.

@@ -17,6 +17,7 @@ import (
 
 	"inferbench/harness/session"
 	"inferbench/harness/textfile"
+	"inferbench/harness/workload"
 )
 
 // format reads the sessions of one file.
@@ -27,11 +28,15 @@ type format struct {
 
 // formats are those of the kinds of sessions that are files.
 var formats = map[*session.Kind]format{
-	session.Weka: {[]string{".json", ".jsonl", ".parquet"}, readWeka},
+	session.Weka:     {[]string{".json", ".jsonl", ".parquet"}, readWeka},
+	session.Mooncake: {[]string{".jsonl", ".json"}, readMooncake},
+	session.Turns:    {[]string{".json", ".jsonl"}, readTurns},
+	session.Agent:    {[]string{".json"}, readAgenticTrace},
 }
 
 // source is a file that is read, and what has been read of all.
 type source struct {
+	Options
 	file   string
 	in     *bufio.Reader
 	traces []session.Trace
@@ -46,27 +51,43 @@ type oddities struct {
 	shrunk     int // turns whose prompt keeps less of the one before than all of it
 	background int // sub-agents that nothing waits for
 	empty      int // sub-agents without a request
+
+	unusable int    // conversations that cannot be sent
+	example  string // why the first of them cannot
+	open     int    // conversations whose last turn has no answer
+	guessed  bool   // tokens of texts were estimated
 }
 
-// Open reads the sessions of a kind from a file, or from all files of a folder, in
-// order of their names. The notes say what the reader of the figures should know.
-func Open(ctx context.Context, kind *session.Kind, path string) ([]session.Trace, []string, error) {
-	f := formats[kind]
-	files, err := filesOf(path, f.ends)
+// Options say what to read.
+type Options struct {
+	Kind  *session.Kind
+	Path  string           // a file, or a folder of files
+	Most  int              // of sessions of texts, which have to be counted; 0: all
+	Count workload.Counter // tokens of a text; nil: they are estimated
+}
+
+// Open reads sessions from a file, or from all files of a folder, in order of their
+// names. The notes say what the reader of the figures should know.
+func Open(ctx context.Context, o Options) ([]session.Trace, []string, error) {
+	f := formats[o.Kind]
+	files, err := filesOf(o.Path, f.ends)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &source{ids: map[string]string{}}
+	s := &source{Options: o, ids: map[string]string{}}
 	for _, file := range files {
 		if err := s.open(ctx, file, f); err != nil {
 			return nil, nil, err
 		}
 	}
 	if len(s.traces) == 0 {
-		return nil, nil, fmt.Errorf("%s: it has no sessions", path)
+		return nil, nil, fmt.Errorf("%s: it has no sessions%s", o.Path, s.odd.why())
 	}
 	return s.traces, s.odd.notes(), nil
 }
+
+// enough reports whether as many sessions have been read as are wanted.
+func (s *source) enough() bool { return s.Most > 0 && len(s.traces) >= s.Most }
 
 // filesOf lists the files that path stands for.
 func filesOf(path string, ends []string) ([]string, error) {
@@ -103,10 +124,10 @@ func (s *source) open(ctx context.Context, file string, f format) error {
 // add takes in a trace that has been read, unless something is wrong with it.
 func (s *source) add(t session.Trace) error {
 	if other, twice := s.ids[t.ID]; twice {
-		return fmt.Errorf("%s: trace %s: %s has one of that id, too", s.file, t.ID, other)
+		return fmt.Errorf("%s: trace %s: %s has one of that id, too", s.file, printable(t.ID), other)
 	}
 	if err := t.Check(); err != nil {
-		return fmt.Errorf("%s: trace %s: %w", s.file, t.ID, err)
+		return fmt.Errorf("%s: trace %s: %w", s.file, printable(t.ID), err)
 	}
 	s.ids[t.ID] = s.file
 	s.traces = append(s.traces, t)
@@ -158,6 +179,14 @@ func (s *source) lines(ctx context.Context, do func(n int, line []byte) error) e
 	}
 }
 
+// why says why there may be no sessions at all.
+func (o oddities) why() string {
+	if o.example == "" {
+		return ""
+	}
+	return ": " + o.example
+}
+
 func (o oddities) notes() (out []string) {
 	say := func(n int, format string) {
 		if n > 0 {
@@ -169,6 +198,14 @@ func (o oddities) notes() (out []string) {
 		"time")
 	say(o.shrunk, "%d turns leave out part of what their stream had said before (a compaction, or another branch)")
 	say(o.background, "%d sub-agents have no end that a request of their parent comes after: nothing waits for them")
+	if o.unusable > 0 {
+		out = append(out, fmt.Sprintf("%d conversations cannot be sent: %s", o.unusable, o.example))
+	}
+	say(o.open, "%d conversations end with a turn that nobody answered: that turn is left out")
+	if o.guessed {
+		out = append(out, "lengths of answers are estimated at four characters a token: the server has no tokenizer "+
+			"(/tokenize), and TOKENIZER names none")
+	}
 	say(o.empty, "%d sub-agents have no request of their own: they are left out")
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,8 +128,13 @@ func readWeka(ctx context.Context, s *source) error {
 func (s *source) wrong(n int, id *string, err error) error {
 	name := fmt.Sprintf("trace %d", n)
 	if id != nil && *id != "" {
-		name = "trace " + *id
+		name = "trace " + printable(*id)
 	}
+	return fmt.Errorf("%s: %s: %w", s.file, name, inWords(err))
+}
+
+// inWords is an error of a JSON value that is not what it should be, with its place.
+func inWords(err error) error {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		what := "not what stands there"
@@ -140,10 +146,24 @@ func (s *source) wrong(n int, id *string, err error) error {
 		case semantic.GoType != nil:
 			what = fmt.Sprintf("a JSON %v where %v is wanted", semantic.JSONKind, wanted(semantic.GoType.Kind().String()))
 		}
-		return fmt.Errorf("%s: %s: %s: %s", s.file, name, place(string(semantic.JSONPointer)), what)
+		return fmt.Errorf("%s: %s", place(string(semantic.JSONPointer)), what)
 	}
-	return fmt.Errorf("%s: %s: %w", s.file, name, err)
+	return err
 }
+
+// printable is a name as an error of one line can have it.
+func printable(name string) string {
+	if len(name) > mostName {
+		name = name[:mostName] + "…"
+	}
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}
+
+// mostName is how much of a name an error shows, in bytes.
+const mostName = 100
 
 // wanted is a Go kind in words.
 func wanted(kind string) string {
@@ -167,10 +187,14 @@ func place(pointer string) string {
 	for i := 0; i < len(parts); i++ {
 		if parts[i] == "requests" && i+1 < len(parts) {
 			i++
-			out = append(out, "request "+parts[i])
+			out = append(out, "request "+printable(parts[i]))
 			continue
 		}
-		out = append(out, "key "+parts[i])
+		if _, err := strconv.Atoi(parts[i]); err == nil {
+			out = append(out, "entry "+parts[i])
+			continue
+		}
+		out = append(out, "key "+printable(parts[i]))
 	}
 	return strings.Join(out, ", ")
 }

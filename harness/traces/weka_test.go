@@ -39,7 +39,7 @@ func write(t *testing.T, name, text string) string {
 }
 
 func TestWeka(t *testing.T) {
-	all, notes, err := traces.Open(t.Context(), session.Weka, write(t, "one.json", weka))
+	all, notes, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "one.json", weka)})
 	require.NoError(t, err)
 	want := session.Trace{ID: "one", Block: 4,
 		Streams: []session.Stream{{Parent: -1, Prefix: 7}, {ID: "a1", Parent: 0, Spawned: 3 * s}, {ID: "a2", Spawned: 4 * s}},
@@ -68,19 +68,19 @@ func TestFiles(t *testing.T) {
 	for name, text := range map[string]string{"b.jsonl": line + "\n\n" + two + "\n", "a.json": "\ufeff" + three, "x.txt": "no"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	all, _, err := traces.Open(t.Context(), session.Weka, dir)
+	all, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: dir})
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 	assert.Equal(t, []string{"three", "one", "two"}, []string{all[0].ID, all[1].ID, all[2].ID})
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.json"), []byte(weka), 0o600))
-	_, _, err = traces.Open(t.Context(), session.Weka, dir)
+	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: dir})
 	assert.ErrorContains(t, err, "c.json: trace one: "+filepath.Join(dir, "b.jsonl")+" has one of that id, too")
-	_, _, err = traces.Open(t.Context(), session.Weka, t.TempDir())
+	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: t.TempDir()})
 	assert.ErrorContains(t, err, "there is no file in it that ends with .json, .jsonl, .parquet")
-	_, _, err = traces.Open(t.Context(), session.Weka, filepath.Join(dir, "none"))
+	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: filepath.Join(dir, "none")})
 	assert.ErrorContains(t, err, "no such file")
-	_, _, err = traces.Open(t.Context(), session.Weka, write(t, "e.json", "\n"))
+	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "e.json", "\n")})
 	assert.ErrorContains(t, err, "it has no sessions")
 }
 
@@ -109,7 +109,7 @@ func TestWekaErrors(t *testing.T) {
 	} {
 		require.Contains(t, weka, change[0])
 		file := write(t, "x.json", strings.Replace(weka, change[0], change[1], 1))
-		_, _, err := traces.Open(t.Context(), session.Weka, file)
+		_, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: file})
 		assert.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, file)
 	}
@@ -123,7 +123,7 @@ func TestWekaOddities(t *testing.T) {
 	 {"t":3,"type":"n","model":"m","in":4,"out":1,"hash_ids":[0]},
 	 {"t":12,"type":"n","model":"m","in":4,"out":1,"hash_ids":[0]},
 	 {"t":2,"type":"subagent","agent_id":"a","subagent_type":"x","status":"completed","models":[],"requests":[]}]}`
-	all, notes, err := traces.Open(t.Context(), session.Weka, write(t, "odd.json", odd))
+	all, notes, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "odd.json", odd)})
 	require.NoError(t, err)
 	assert.Equal(t, []int{4, 12, 4}, []int{all[0].Turns[0].In, all[0].Turns[1].In, all[0].Turns[2].In})
 	assert.Equal(t, []string{
@@ -166,7 +166,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.SetBytes(info.Size())
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _, err := traces.Open(b.Context(), session.Weka, file)
+		_, _, err := traces.Open(b.Context(), traces.Options{Kind: session.Weka, Path: file})
 		require.NoError(b, err)
 	}
 }
@@ -177,7 +177,7 @@ func FuzzWeka(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "x.json")
 	f.Fuzz(func(t *testing.T, text string) {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		all, _, err := traces.Open(t.Context(), session.Weka, file)
+		all, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: file})
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\n")
 			return
