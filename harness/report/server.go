@@ -14,7 +14,7 @@ import (
 // serverHeads are the columns of what the server said of itself.
 var serverHeads = []string{
 	"most running", "most waiting", "waiting on average", "KV cache in use, mean / most", "preemptions",
-	"prefix cache hits", "server's TTFT mean / p50 / p99 ms", "client's TTFT p50 ms",
+	"prefix cache hits", "ranks, busiest / mean", "server's TTFT mean / p50 / p99 ms", "client's TTFT p50 ms",
 }
 
 // unevenRanks is the busiest rank's share of the mean from which on a reader is
@@ -37,7 +37,7 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 		rows = append(rows, serverRow{c.Conc, []string{
 			figure(s.MaxRunning), figure(s.MaxWaiting), figure(s.MeanWaiting),
 			percent(s.MeanKVCache) + " / " + percent(s.MaxKVCache),
-			figure(s.Preemptions), percent(s.PrefixHits),
+			figure(s.Preemptions), percent(s.PrefixHits), balance(s),
 			figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.Figure("median_ttft_ms")),
 		}})
 		if s.Balance != nil && *s.Balance >= unevenRanks {
@@ -59,6 +59,14 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 		}
 	}
 	return rows, why
+}
+
+// balance is how many ranks there are, and how many times the mean the busiest ran.
+func balance(s scrape.Report) string {
+	if s.Balance == nil {
+		return absent
+	}
+	return fmt.Sprintf("%d, %s", len(s.Ranks), number(*s.Balance))
 }
 
 // disaggregated says what prefill and decode on different GPUs cost.

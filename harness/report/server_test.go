@@ -31,3 +31,9 @@ func TestDisaggregatedServingIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestBalanceOfRanks(t *testing.T) {
+	uneven := 1.5
+	assert.Equal(t, "2, 1.500", balance(scrape.Report{Ranks: make([]scrape.Rank, 2), Balance: &uneven}))
+	assert.Equal(t, "–", balance(scrape.Report{}))
+}
