@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // line runs a command line.
@@ -70,4 +73,39 @@ func TestWhatIsWrongWithTheLine(t *testing.T) {
 	code, _, stderr := line(t.Context(), "export", "nowhere")
 	assert.Equal(t, failed, code)
 	assert.Equal(t, "inferbench export: nowhere: there is no such folder\n", stderr)
+}
+
+// Import makes its folders in RESULTS_DIR and says what it skipped; export refuses in
+// one line what it does not know.
+func TestImportAndExport(t *testing.T) {
+	row, err := os.ReadFile("../../harness/convert/testdata/agg_inferencex.json")
+	require.NoError(t, err)
+	t.Chdir(t.TempDir())
+	t.Setenv("RESULTS_DIR", "there")
+	require.NoError(t, os.WriteFile("agg_bmk.json", []byte("["+string(row)+`,{"hello":1}]`), 0o644))
+	code, out, stderr := line(t.Context(), "import", "agg_bmk.json")
+	require.Zero(t, code, stderr)
+	dir := strings.TrimSpace(out)
+	assert.True(t, strings.HasPrefix(dir, "there/batch_isl64_osl16_"), dir)
+	assert.Contains(t, stderr, "agg_bmk.json: 1 of 2 rows skipped: line 1, element 2: not a result that is known here")
+
+	export := []string{"export", dir, "-format", "inferencex", "-hw", "x", "-image", "i", "-model-prefix", "p", "-precision", "fp8", "-spec-decoding", "none"}
+	code, out, stderr = line(t.Context(), export...)
+	assert.Equal(t, 1, code)
+	assert.Empty(t, out)
+	assert.Equal(t, 1, strings.Count(stderr, "\n"))
+	assert.Contains(t, stderr, "not known, so not exported: attention's data parallelism (-dp-attention), expert parallelism (-ep)")
+	code, out, stderr = line(t.Context(), append(export, "-ep", "8", "-dp-attention", "false")...)
+	assert.Zero(t, code, stderr)
+	assert.FileExists(t, strings.TrimSpace(out))
+	for want, args := range map[string][]string{
+		`-format "xml": want csv or inferencex`: {"-format", "xml"},
+		"-prefill and -decode go together":      {"-prefill", "tp=1"},
+		`-dp-attention "yes": want true or`:     {"-dp-attention", "yes"},
+		`-router "r": want NAME@VERSION`:        {"-router", "r"},
+	} {
+		code, _, stderr := line(t.Context(), append(export, args...)...)
+		assert.Equal(t, 1, code)
+		assert.Contains(t, stderr, want)
+	}
 }

@@ -142,7 +142,8 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes 
 	for _, f := range folders {
 		for _, c := range f.Cells {
 			if c.Result == nil || c.Status == batch.Failed || c.Result.Performance == nil {
-				notes = append(notes, fmt.Sprintf("%s %s: left out: it is %s, without figures to publish", f.Dir, c.Name(), c.Status))
+				notes = append(notes, fmt.Sprintf("%s %s: left out: it is %s, without figures to publish", f.Dir, c.Name(),
+					c.Status))
 				continue
 			}
 			row, eval, err := id.rows(f, c)

@@ -49,7 +49,7 @@ func TestAggregate(t *testing.T) {
 	row, evals, err := exportOne(t, known, func(r *batch.Result) {})
 	require.NoError(t, err)
 	assert.Empty(t, evals, "nothing was scored")
-	theirs := content(t, "testdata/agg_inferencex.json")
+	theirs := jsonOf(t, "testdata/agg_inferencex.json")
 	checked := 0
 	for key, want := range theirs {
 		v, isNumber := want.(float64)
@@ -154,7 +154,7 @@ func TestOurFilesHaveWhatInferenceXReads(t *testing.T) {
 	require.NoError(t, err)
 	files, err := filepath.Glob(filepath.Join(dirs[0], "result_*.json"))
 	require.NoError(t, err)
-	o := content(t, files[0])
+	o := jsonOf(t, files[0])
 	assert.Equal(t, []any{4.0, "inferbench-ngram"}, []any{o["max_concurrency"], o["model_id"]})
 	for _, key := range []string{"total_token_throughput", "output_throughput"} {
 		assert.Positive(t, o[key], key)

@@ -28,8 +28,8 @@ func read(t *testing.T, file string, h Hints) []Imported {
 	return runs
 }
 
-// content is a file's one JSON object, or an element of its list.
-func content(t *testing.T, file string) map[string]any {
+// jsonOf is a file's one JSON object, or an element of its list.
+func jsonOf(t *testing.T, file string) map[string]any {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestCases(t *testing.T) {
 		assert.Equal(t, 0.1100574772996619, own["p99.99_tpot_ms"], "nothing of the file is lost")
 	})
 	t.Run("17: AIPerf and GuideLLM", func(t *testing.T) {
-		own := content(t, cases+"17-unread/profile_export_aiperf.json")
+		own := jsonOf(t, cases+"17-unread/profile_export_aiperf.json")
 		r := read(t, cases+"17-unread/profile_export_aiperf.json", Hints{TP: 2})[0]
 		p, a := r.Result.Performance, r.Result.Args
 		of := func(metric, stat string) float64 { return own[metric].(map[string]any)[stat].(float64) }
@@ -165,7 +165,7 @@ func TestNothingIsShownThatTheFileDidNotTell(t *testing.T) {
 		require.NoError(t, err)
 		files, err := filepath.Glob(filepath.Join(dirs[0], "result_*.json"))
 		require.NoError(t, err)
-		o := content(t, files[0])
+		o := jsonOf(t, files[0])
 		args := o["benchmark_args"].(map[string]any)
 		for _, key := range []string{"seed", "warmup_requests", "base_url", "temperature", "go_version", "started_at"} {
 			assert.NotContains(t, args, key, file)

@@ -87,16 +87,8 @@ func Read(file string, h Hints) ([]Imported, []Skipped, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	var runs []Imported
-	var skipped []Skipped
-	line := 1
-	if rows := tables(text); rows != nil {
-		p := parser{hints: h}
-		for i, row := range rows {
-			p.row(fmt.Sprintf("row %d", i+1), row)
-		}
-		runs, skipped = p.runs, p.skipped
-	} else if runs, skipped, line, err = parse(orYAML(text), h); err != nil {
+	runs, skipped, line, err := content(text, h)
+	if err != nil {
 		return nil, nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 	}
 	if len(runs) == 0 && len(skipped) > 0 {
@@ -116,6 +108,19 @@ func Read(file string, h Hints) ([]Imported, []Skipped, error) {
 	return runs, skipped, nil
 }
 
+// content reads the runs of a file's content, or says at which line it stopped.
+func content(text []byte, h Hints) (runs []Imported, skipped []Skipped, line int, err error) {
+	rows := tables(text)
+	if rows == nil {
+		return parse(orYAML(text), h)
+	}
+	p := parser{hints: h}
+	for i, row := range rows {
+		p.row(fmt.Sprintf("row %d", i+1), row)
+	}
+	return p.runs, p.skipped, 1, nil
+}
+
 // parser gathers the runs of a file.
 type parser struct {
 	hints   Hints
@@ -123,7 +128,7 @@ type parser struct {
 	skipped []Skipped
 }
 
-// parse reads the runs of a file's content, or says at which line it stopped.
+// parse reads the runs of JSON values, or says at which line it stopped.
 func parse(b []byte, h Hints) (runs []Imported, skipped []Skipped, line int, err error) {
 	b = strictJSON(b)
 	at := func(offset int64) int { return 1 + bytes.Count(b[:min(int(offset), len(b))], []byte("\n")) }

@@ -23,8 +23,12 @@ func FuzzImport(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte("{\"x\":[NaN,NaN,NaN,NaN,NaN]}\n{}"))
+	f.Add([]byte(`{"request_throughput":{"avg":1},"request_latency":{"unit":"ms","p50":3},"request_count":{"avg":9},"total_isl":{"avg":576},"benchmark_duration":{"avg":2},"total_osl":{"avg":99},"input_config":{"phases":[{"kind":"profiling","concurrency":4}],"datasets":[{"prompts":{"isl":{"mean":64}}}]}}`))
+	f.Add([]byte("benchmarks:\n- config: {strategy: {streams: 3}}\n  metrics: {request_latency: {successful: {count: 2, mean: .inf}}, tokens_per_second: {total: {mean: 7}}}\nmetadata: {}\n"))
+	f.Add([]byte("Metric,avg,p50\nRequest Latency (ms),1,2\n\nMetric,Value\nRequest Throughput (requests/sec),3\nOutput Token Throughput (tokens/sec),4\n"))
+	f.Add([]byte("Run Info,Benchmark,Request Latency\nBackend,Strategy,Successful Sec\n,,Percentiles\n{},poisson@2,\"[1,2,3,4,5,6,7,8,9,10,11]\"\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		runs, _, line, err := parse(b, Hints{Model: "m", ISL: 64, OSL: 16, TP: 8, RangeRatio: 1})
+		runs, _, line, err := content(b, Hints{Model: "m", ISL: 64, OSL: 16, TP: 8, RangeRatio: 1, Conc: 2})
 		require.GreaterOrEqual(t, line, 1)
 		if err != nil {
 			return

@@ -38,7 +38,8 @@ func sglang(o object, h Hints) (*Imported, error) {
 	}
 	if cache := o.at("cache_report"); cache != nil && *s.InputTokens > 0 {
 		found := cache.float("total_cached_tokens")
-		s.Cache = stats.Cache{CachedTokens: new(int64(found)), CachedFrom: "usage", HitRate: new(found / float64(*s.InputTokens))}
+		s.Cache = stats.Cache{CachedTokens: new(int64(found)), CachedFrom: "usage",
+			HitRate: new(found / float64(*s.InputTokens))}
 	}
 	var told object
 	_ = json.Unmarshal(o["server_info"], &told) // null where the server did not tell
