@@ -27,6 +27,7 @@ func FuzzImport(f *testing.F) {
 	f.Add([]byte("benchmarks:\n- config: {strategy: {streams: 3}}\n  metrics: {request_latency: {successful: {count: 2, mean: .inf}}, tokens_per_second: {total: {mean: 7}}}\nmetadata: {}\n"))
 	f.Add([]byte("Metric,avg,p50\nRequest Latency (ms),1,2\n\nMetric,Value\nRequest Throughput (requests/sec),3\nOutput Token Throughput (tokens/sec),4\n"))
 	f.Add([]byte("Run Info,Benchmark,Request Latency\nBackend,Strategy,Successful Sec\n,,Percentiles\n{},poisson@2,\"[1,2,3,4,5,6,7,8,9,10,11]\"\n"))
+	f.Add([]byte("benchmarks:\n-\nmetadata:"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		runs, _, line, err := content(b, Hints{Model: "m", ISL: 64, OSL: 16, TP: 8, RangeRatio: 1, Conc: 2})
 		require.GreaterOrEqual(t, line, 1)

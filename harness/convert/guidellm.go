@@ -19,6 +19,9 @@ func reports(o object) (out []object) {
 		return nil
 	}
 	for _, b := range o.list("benchmarks") {
+		if b == nil {
+			b = object{} // null: no benchmark, which its row says
+		}
 		b["report"], _ = json.Marshal(object{"config": o["config"], "args": o["args"], "metadata": o["metadata"]})
 		out = append(out, b)
 	}
