@@ -51,6 +51,7 @@ type oddities struct {
 	shrunk     int // turns whose prompt keeps less of the one before than all of it
 	background int // sub-agents that nothing waits for
 	empty      int // sub-agents without a request
+	chains     int // agents that were found among the requests of another
 
 	unusable int    // conversations that cannot be sent
 	example  string // why the first of them cannot
@@ -206,6 +207,8 @@ func (o oddities) notes() (out []string) {
 		out = append(out, "lengths of answers are estimated at four characters a token: the server has no tokenizer "+
 			"(/tokenize), and TOKENIZER names none")
 	}
+	say(o.chains, "%d agents were recorded among the requests of another: they are streams of their own, by the blocks "+
+		"that their prompts share")
 	say(o.empty, "%d sub-agents have no request of their own: they are left out")
 	return out
 }

@@ -102,6 +102,9 @@ var errBlockID = errors.New("want whole numbers, 0 or more and below 2^32")
 
 // readWeka reads a file of one trace, of one on each line, or a parquet of such rows.
 func readWeka(ctx context.Context, s *source) error {
+	if s.isParquet() {
+		return wekaRows(ctx, s)
+	}
 	if err := s.text(); err != nil {
 		return err
 	}
@@ -225,6 +228,7 @@ func (s *source) addWeka(w *wekaTrace) error {
 type wekaMaker struct {
 	*source
 	trace  session.Trace
+	calls  [][]call // of each stream, which may be of several agents
 	joins  []join
 	latest time.Duration
 }
@@ -277,7 +281,10 @@ func (m *wekaMaker) call(r *wekaRequest, stream int, at time.Duration) error {
 		turn.Out = 1
 		m.odd.noOutput++
 	}
-	m.trace.Turns = append(m.trace.Turns, turn)
+	for len(m.calls) <= stream {
+		m.calls = append(m.calls, nil)
+	}
+	m.calls[stream] = append(m.calls[stream], call{turn, *r.Model})
 	return nil
 }
 
@@ -315,7 +322,8 @@ func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
 		if err := m.call(inner, stream, t); err != nil {
 			return fmt.Errorf("request %d, %w", i, err)
 		}
-		end = max(end, t+m.trace.Turns[len(m.trace.Turns)-1].Took)
+		calls := m.calls[stream]
+		end = max(end, calls[len(calls)-1].end())
 	}
 	if r.DurationMs != nil {
 		end = at + seconds(*r.DurationMs/1000)
@@ -330,6 +338,22 @@ func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
 // finish puts the turns in order and says what waits for what.
 func (m *wekaMaker) finish() error {
 	t := &m.trace
+	for stream, calls := range m.calls {
+		for i, indexes := range chains(calls) {
+			of := stream
+			if i > 0 {
+				of = len(t.Streams)
+				t.Streams = append(t.Streams, session.Stream{Parent: stream,
+					ID: strings.TrimPrefix(fmt.Sprintf("%s/chain-%d", t.Streams[stream].ID, i), "/")})
+				m.odd.chains++
+			}
+			for _, at := range indexes {
+				turn := calls[at].Turn
+				turn.Stream = of
+				t.Turns = append(t.Turns, turn)
+			}
+		}
+	}
 	t.Settle()
 	for _, j := range m.joins {
 		if j.end < 0 || t.Join(j.stream, j.end) < 0 {

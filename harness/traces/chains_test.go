@@ -1,0 +1,149 @@
+package traces_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"inferbench/harness/session"
+	"inferbench/harness/traces"
+)
+
+// flat writes requests of a trace, each as "t model ids…".
+type flat struct {
+	t, took int
+	model   string
+	ids     []uint32
+}
+
+func flatTrace(calls ...flat) string {
+	text := `{"id":"flat","models":["m"],"block_size":4,"hash_id_scope":"local","requests":[`
+	for i, c := range calls {
+		ids, _ := json.Marshal(c.ids)
+		if i > 0 {
+			text += ","
+		}
+		text += fmt.Sprintf(`{"t":%d,"type":"n","model":%q,"in":%d,"out":1,"api_time":%d,"hash_ids":%s}`, c.t, c.model, max(4*len(c.ids), 1), c.took, ids)
+	}
+	return text + "]}"
+}
+
+// Requests of several agents in one list are told apart by what their prompts share;
+// the cases are the rules of agentx-harness 1.0.12, weka_agent_chains.py.
+func TestChains(t *testing.T) {
+	ids := func(ids ...uint32) []uint32 { return ids }
+	for name, c := range map[string]struct {
+		calls   []flat
+		streams []int // of each turn, in order of time
+	}{
+		"one agent":                        {[]flat{{0, 1, "m", ids(0, 1)}, {2, 1, "m", ids(0, 1, 2)}, {4, 1, "m", ids(0, 1, 2, 3)}}, []int{0, 0, 0}},
+		"a compaction":                     {[]flat{{0, 1, "m", ids(0, 1, 2, 3)}, {2, 1, "m", ids(0, 9)}, {4, 1, "m", ids(0, 9, 10)}}, []int{0, 0, 0}},
+		"a fork, since the longer goes on": {[]flat{{0, 1, "m", ids(0, 1, 2)}, {2, 1, "m", ids(0, 9)}, {4, 1, "m", ids(0, 1, 2, 3)}}, []int{0, 1, 0}},
+		"nothing shared":                   {[]flat{{0, 1, "m", ids(0, 1)}, {2, 1, "m", ids(7, 8)}, {4, 1, "m", ids(0, 1, 2)}}, []int{0, 1, 0}},
+		"another model":                    {[]flat{{0, 1, "m", ids(0, 1)}, {2, 1, "h", ids(0, 1, 2)}}, []int{0, 1}},
+		"before the answer had come":       {[]flat{{0, 9, "m", ids(0, 1)}, {2, 1, "m", ids(0, 1, 2)}}, []int{0, 1}},
+		"no ids tell nothing":              {[]flat{{0, 1, "m", ids(0, 1)}, {2, 1, "m", nil}, {4, 1, "m", ids(0, 1, 2)}}, []int{0, 0, 0}},
+		"the deeper of two goes on":        {[]flat{{0, 1, "m", ids(0, 1, 2, 3)}, {2, 1, "m", ids(0, 8)}, {4, 1, "m", ids(0, 1, 9)}}, []int{0, 1, 0}},
+		"long after, of little":            {[]flat{{0, 1, "m", ids(0, 1, 2, 3)}, {4000, 1, "m", ids(0, 8)}}, []int{0, 1}},
+		"two compactions":                  {[]flat{{0, 1, "m", ids(0, 1, 2)}, {2, 1, "m", ids(0, 7)}, {4, 1, "m", ids(0, 7, 8)}, {6, 1, "m", ids(0, 9)}}, []int{0, 0, 0, 0}},
+	} {
+		all, notes, err := open(t, session.Weka, "flat.json", flatTrace(c.calls...))
+		require.NoError(t, err, name)
+		var got []int
+		for _, u := range all[0].Turns {
+			got = append(got, u.Stream)
+		}
+		assert.Equal(t, c.streams, got, name)
+		if len(all[0].Streams) > 1 {
+			assert.Contains(t, notes, "1 agents were recorded among the requests of another: they are streams of their own, by the "+
+				"blocks that their prompts share")
+			assert.Equal(t, session.Stream{ID: "chain-1", Parent: 0}, all[0].Streams[1])
+		}
+	}
+}
+
+type parquetCall struct {
+	T       *float64       `parquet:"t,optional"`
+	Type    string         `parquet:"type"`
+	Model   *string        `parquet:"model,optional"`
+	In      *int64         `parquet:"in,optional"`
+	Out     *int64         `parquet:"out,optional"`
+	IDs     []int64        `parquet:"hash_ids,list,optional"`
+	Agent   *string        `parquet:"agent_id,optional"`
+	Status  *string        `parquet:"status,optional"`
+	Took    *float64       `parquet:"api_time,optional"`
+	Inner   []parquetCall2 `parquet:"requests,list,optional"`
+	Unknown *string        `parquet:"unknown,optional"`
+}
+
+type parquetCall2 struct {
+	T     *float64 `parquet:"t,optional"`
+	Type  string   `parquet:"type"`
+	Model *string  `parquet:"model,optional"`
+	In    *int64   `parquet:"in,optional"`
+	Out   *int64   `parquet:"out,optional"`
+	IDs   []int64  `parquet:"hash_ids,list,optional"`
+}
+
+type parquetTrace struct {
+	ID       string        `parquet:"id"`
+	Models   []string      `parquet:"models,list"`
+	Block    int64         `parquet:"block_size"`
+	Scope    string        `parquet:"hash_id_scope"`
+	Requests []parquetCall `parquet:"requests,list"`
+}
+
+type parquetText struct {
+	ID       string `parquet:"id"`
+	Block    int64  `parquet:"block_size"`
+	Scope    string `parquet:"hash_id_scope"`
+	Requests string `parquet:"requests"`
+}
+
+func writeParquet[T any](t *testing.T, rows ...T) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[T](&b)
+	_, err := w.Write(rows)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	file := filepath.Join(t.TempDir(), "rows.parquet")
+	require.NoError(t, os.WriteFile(file, b.Bytes(), 0o600))
+	return file
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// A data set's parquet has a trace a row, with the columns of all kinds of requests, or
+// with the requests as a text.
+func TestParquet(t *testing.T) {
+	call := parquetCall{T: ptr(0.0), Type: "n", Model: ptr("m"), In: ptr(int64(8)), Out: ptr(int64(1)), IDs: []int64{0, 1}, Took: ptr(1.0)}
+	agent := parquetCall{T: ptr(2.0), Type: "subagent", Agent: ptr("a"), Status: ptr("completed"),
+		Inner: []parquetCall2{{T: ptr(3.0), Type: "n", Model: ptr("m"), In: ptr(int64(4)), Out: ptr(int64(2)), IDs: []int64{5}}}}
+	row := parquetTrace{ID: "one", Models: []string{"m"}, Block: 4, Scope: "local", Requests: []parquetCall{call, agent}}
+	all, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: writeParquet(t, row)})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Len(t, all[0].Turns, 2)
+	assert.Equal(t, []uint32{0, 1}, all[0].Turns[0].Blocks)
+	assert.Equal(t, "a", all[0].Streams[1].ID)
+
+	text := parquetText{ID: "two", Block: 4, Scope: "local", Requests: `[{"t":0,"type":"n","model":"m","in":4,"out":1,"hash_ids":[3]}]`}
+	all, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: writeParquet(t, text)})
+	require.NoError(t, err)
+	assert.Equal(t, []uint32{3}, all[0].Turns[0].Blocks)
+
+	call.Unknown = ptr("x")
+	row.Requests = []parquetCall{call}
+	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: writeParquet(t, row)})
+	assert.ErrorContains(t, err, "trace one: request 0, key unknown: an unknown key")
+	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "x.parquet", "PAR1 and no more")})
+	assert.ErrorContains(t, err, "x.parquet: ")
+}
