@@ -66,9 +66,10 @@ func backwards(samples []*Sample, base *Sample) string {
 }
 
 // Beside holds the server's own TTFT against the longest that the client saw, in
-// milliseconds, of the so many requests that it sent. A share of requests that
-// lies in a bucket of the server's is told no higher than that; where all of the
-// bucket is above it, the figures are of other requests and are dropped.
+// milliseconds, of the so many requests that were answered. A share of requests
+// that lies in a bucket of the server's is told no higher than that; where all of
+// the bucket is above it, the figures are of other requests and are dropped. So are
+// counts of a server that has seen fewer of the requests.
 func (r *Report) Beside(longestMs float64, requests int) {
 	if r == nil || r.MeanTTFT == nil {
 		return
@@ -83,5 +84,10 @@ func (r *Report) Beside(longestMs float64, requests int) {
 		r.MeanTTFT, r.MedianTTFT, r.P99TTFT, r.TTFTOf = nil, nil, nil, nil
 	case r.ttft.n > 0 && r.ttft.n <= float64(requests):
 		r.tellTTFT(most)
+	}
+	if r.TTFTOf != nil && *r.TTFTOf < float64(requests) {
+		r.Dropped = fmt.Sprintf("the server's own TTFT is of %.0f requests, of %d that this pass sent: it has not told of "+
+			"all, or they went elsewhere too; what it counted, preemptions and cached tokens, was left out", *r.TTFTOf, requests)
+		r.Preemptions, r.CachedTokens, r.PrefixHits, r.HitsBySource = nil, nil, nil, nil
 	}
 }

@@ -77,6 +77,12 @@ func TestServersTTFTBesideTheClients(t *testing.T) {
 			}
 		})
 	}
+	r := looked(t, before, after)
+	require.NotNil(t, r.CachedTokens)
+	r.Beside(600, 200)
+	assert.Contains(t, r.Dropped, "of 100 requests, of 200 that this pass sent")
+	assert.Equal(t, []any{(*float64)(nil), (*float64)(nil), (*float64)(nil)}, []any{r.CachedTokens, r.PrefixHits, r.Preemptions}, "counts of a part")
+	assert.NotNil(t, r.MeanTTFT)
 	var none *Report
 	none.Beside(1, 1) // a server without metrics
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -110,19 +111,15 @@ func (sw *Sweep) keepServer(c matrix.Cell, r *batch.Result, seen *scrape.Report)
 	return sw.batches[c.Combination].WriteFile(batch.ServerFileName(c), append(samples, '\n'))
 }
 
-// otherRequests says that the server's own TTFT is of other requests than the
-// pass's; "" where it is of the same, or is not told.
+// otherRequests says that the server's own TTFT is of more requests than the
+// pass's; "" where it is not, or is not told.
 func otherRequests(seen *scrape.Report, sum *stats.Summary) string {
 	if seen == nil || seen.TTFTOf == nil {
 		return ""
 	}
-	switch n := int(*seen.TTFTOf); {
-	case n > sum.Successful+sum.Failed:
+	if n := int(*seen.TTFTOf); n > sum.Successful+sum.Failed {
 		return fmt.Sprintf("the server's own TTFT is of %d requests, %d more than this pass sent: others use the "+
 			"server too", n, n-sum.Successful-sum.Failed)
-	case n < sum.Successful:
-		return fmt.Sprintf("the server's own TTFT is of %d requests, of %d that this pass sent: it has not told of "+
-			"all, or they went elsewhere too", n, sum.Successful)
 	}
 	return ""
 }
@@ -131,9 +128,11 @@ func otherRequests(seen *scrape.Report, sum *stats.Summary) string {
 // comes of it, a line each: what of the server's cannot be, and what something in
 // between holds back or takes. It settles the audit's mark.
 func besideServer(seen *scrape.Report, sum *stats.Summary, audit *stats.Audit) (notes []string) {
-	if seen != nil && sum.TTFT.Max != nil && sum.Failed == 0 {
-		seen.Beside(*sum.TTFT.Max, sum.Successful)
+	longest := math.Inf(1)
+	if sum.TTFT.Max != nil && sum.Failed == 0 {
+		longest = *sum.TTFT.Max
 	}
+	seen.Beside(longest, sum.Successful)
 	if seen != nil && seen.Dropped != "" {
 		notes = append(notes, seen.Dropped)
 	}
