@@ -164,7 +164,7 @@ func TestMetricsOfSeveralEnginesInTurn(t *testing.T) {
 	exit, dir, out := finish(t, nil, "-base-url", router.URL, "-isl", "64", "-osl", "64", "-conc", "4", "-num-prompts", "200", "-scrape-every", "20ms")
 	require.Zero(t, exit, out)
 	server := result(t, dir, "result_isl64_osl64_conc4.json")["server_metrics"].(map[string]any)
-	assert.Regexp(t, `from one look at its /metrics to the next \S+ went from \d+ to \d+, as where a router answers for one engine after another`, server["dropped"])
+	assert.Regexp(t, `from one look at its /metrics to the next \S+ went from [\d.e+-]+ to [\d.e+-]+, as where a router answers for one engine after another`, server["dropped"])
 	for _, k := range []string{"max_running", "preemptions", "prefix_hits", "cached_tokens", "server_mean_ttft_ms", "server_p99_ttft_ms", "server_ttft_requests"} {
 		assert.Contains(t, server, k)
 		assert.Nil(t, server[k], k)
