@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,10 +14,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/engine"
 	"inferbench/harness/load"
 	"inferbench/harness/server"
 	"inferbench/harness/session"
 	"inferbench/harness/stats"
+	"inferbench/harness/traces"
 )
 
 // Sessions on an engine whose cache holds everything: each request is told the
@@ -88,5 +92,70 @@ func foundByServer(t *testing.T, traces []session.Trace, wire session.Wire, o lo
 		line, _, _ = strings.Cut(line, "\n")
 		_, value, _ := strings.Cut(line, "} ")
 		assert.Equal(t, strconv.Itoa(cached), value, name)
+	}
+}
+
+// Every kind of recorded sessions, one after the other, each request held to what an
+// infinite cache would hold of it.
+func TestEveryKindFindsWhatAnInfiniteCacheWould(t *testing.T) {
+	const tools = `"type":"s","model":"m","api_time":0.001`
+	blocks := func(x stats.Timing, size, recorded int) { // of the trace
+		assert.Equal(t, min(size*x.Turn.Hits, (recorded-1)/16*16), x.Prompt.Cached, "%+v of %d tokens", *x.Turn, recorded)
+	}
+	for _, c := range []struct {
+		kind  *session.Kind
+		file  string
+		chat  bool
+		rules session.Rules
+		check func(x stats.Timing)
+	}{
+		{session.Weka, `{"id":"w","models":[],"block_size":64,"hash_id_scope":"local","requests":[
+			{"t":0,` + tools + `,"in":200,"out":5,"hash_ids":[0,1,2]},
+			{"t":0.01,"type":"subagent","agent_id":"a","subagent_type":"x","duration_ms":20,"total_tokens":0,"tool_use_count":0,"status":"completed","models":[],
+			 "requests":[{"t":0.01,` + tools + `,"in":192,"out":5,"hash_ids":[0,1,9]},{"t":0.02,` + tools + `,"in":260,"out":5,"hash_ids":[0,1,9,10]}]},
+			{"t":0.05,` + tools + `,"in":330,"out":5,"hash_ids":[0,1,2,3,4]},
+			{"t":0.06,` + tools + `,"in":320,"out":5,"hash_ids":[0,1,2,3,4]}]}`, false, session.Rules{Mark: true, Run: "w", Sessions: 2},
+			func(x stats.Timing) { blocks(x, 64, x.InputTokens) }},
+		{session.Mooncake, `{"session_id":"a","input_length":1100,"output_length":3,"hash_ids":[1,2]}
+			{"session_id":"a","delay":1,"input_length":1700,"output_length":3,"hash_ids":[1,2,3]}
+			{"session_id":"b","timestamp":500,"input_length":1600,"output_length":3,"hash_ids":[1,2,4]}`, false, session.Rules{},
+			func(x stats.Timing) { blocks(x, 512, x.InputTokens) }},
+		{session.Turns, `{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"One of the first questions."},
+			{"role":"assistant","content":"§ an answer that no model gives"},{"role":"user","content":"And a second one?"},
+			{"role":"assistant","content":"§ neither this one"},{"role":"user","content":"Then a third."},{"role":"assistant","content":"§ end"}]}`,
+			true, session.Rules{Mark: true, Run: "t", Sessions: 2}, func(x stats.Timing) {
+				assert.Equal(t, x.Turn.Hits/16*16, x.Prompt.Cached, "%+v", *x.Turn)
+			}},
+		{session.Agent, `{"metadata":{},"conversations":[[{"messages":[{"role":"user","content":"Begin with the first of all things."}],"output_tokens":40},
+			{"messages":[{"role":"user","content":"What came of it?"}],"output_tokens":40},{"messages":[{"role":"user","content":"Go on."}],"output_tokens":40}]]}`,
+			true, session.Rules{Mark: true, Run: "s", Live: true}, func(x stats.Timing) {
+				// The answer's last token was never computed.
+				assert.Equal(t, max(x.Turn.Hits-1, 0)/16*16, x.Prompt.Cached, "%+v", *x.Turn)
+			}},
+	} {
+		e, err := engine.Start(engine.Config{})
+		require.NoError(t, err)
+		file := filepath.Join(t.TempDir(), "sessions.json")
+		require.NoError(t, os.WriteFile(file, []byte(c.file), 0o600))
+		all, _, err := traces.Open(t.Context(), traces.Options{Kind: c.kind, Path: file})
+		require.NoError(t, err, c.kind)
+		c.rules.Lanes = 1
+		r, err := session.NewReplay(all, c.rules)
+		require.NoError(t, err)
+		var wire session.Wire = session.IDs{Seed: 1, Low: 0, High: 256}
+		if c.chat {
+			wire = &session.Chat{Seed: 1}
+		}
+		rec, err := load.Replay(t.Context(), server.New(e.URL(), "", "", nil), r, wire, load.Options{Conc: 1, Chat: c.chat})
+		require.NoError(t, err, c.kind)
+		hits := 0
+		for _, x := range rec.Timings {
+			require.Empty(t, x.Err, c.kind)
+			c.check(x)
+			hits += x.Turn.Hits
+		}
+		assert.Positive(t, hits, c.kind)
+		assert.NotNil(t, rec.Summary(1).Hits, c.kind)
+		require.NoError(t, e.Close())
 	}
 }

@@ -26,6 +26,7 @@ func (l *Log) Tell(timings []stats.Timing) []stats.Session {
 	} else {
 		l.tellHits(timings)
 	}
+	l.tellTexts(timings)
 	out := make([]stats.Session, len(l.Sessions))
 	for i, s := range l.Sessions {
 		out[i] = stats.Session{ID: s.ID, Trace: l.Traces[s.Trace].ID, Lane: s.Lane, Began: s.Began, Ended: s.Ended,
@@ -63,14 +64,9 @@ func (l *Log) tellHits(timings []stats.Timing) {
 // trace, or for all whose ids are global, and turns in the order in which they were
 // sent. What a session was entered behind counts as sent.
 func (l *Log) tellShared(timings []stats.Timing) {
-	order := make([]*stats.Timing, len(timings))
-	for i := range timings {
-		order[i] = &timings[i]
-	}
-	slices.SortStableFunc(order, func(a, b *stats.Timing) int { return cmp.Compare(a.Sent, b.Sent) })
 	own, global := make([]Cache, len(l.Traces)), new(Cache)
 	begun := make([]bool, len(l.Sessions))
-	for _, t := range order {
+	for _, t := range bySent(timings) {
 		p := l.Requests[t.Index]
 		s := l.Sessions[p.Session]
 		trace, c := &l.Traces[s.Trace], &own[s.Trace]
@@ -83,6 +79,44 @@ func (l *Log) tellShared(timings []stats.Timing) {
 		begun[p.Session] = true
 		t.Turn.Hits = c.Hits(trace.Turns[p.Turn].Blocks)
 	}
+}
+
+// tellTexts does it for texts, which have no blocks, in tokens as the server counts
+// them: a cache holds the prompt before, and where the server's own answers stand in
+// the history that answer too. A turn whose prompt before was not sent in the stage
+// says nothing.
+func (l *Log) tellTexts(timings []stats.Timing) {
+	type stream struct{ session, stream int }
+	before := map[stream]*stats.Timing{}
+	for _, t := range bySent(timings) {
+		p := l.Requests[t.Index]
+		u := &l.Traces[l.Sessions[p.Session].Trace].Turns[p.Turn]
+		if u.Says == nil || t.Err != "" || t.Prompt.Unknown {
+			continue
+		}
+		of := stream{p.Session, u.Stream}
+		if b := before[of]; b != nil {
+			known := b.InputTokens
+			if l.Live {
+				known += b.OutputTokens
+			}
+			t.Turn.Hits = min(known, t.InputTokens)
+		}
+		if before[of] != nil || t.Turn.Number == 1 {
+			t.Turn.Blocks = t.InputTokens
+		}
+		before[of] = t
+	}
+}
+
+// bySent is the timings in the order in which their requests were sent.
+func bySent(timings []stats.Timing) []*stats.Timing {
+	order := make([]*stats.Timing, len(timings))
+	for i := range timings {
+		order[i] = &timings[i]
+	}
+	slices.SortStableFunc(order, func(a, b *stats.Timing) int { return cmp.Compare(a.Sent, b.Sent) })
+	return order
 }
 
 // numbers is, of each turn, which of its stream's it is, from 1.

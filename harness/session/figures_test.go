@@ -50,3 +50,36 @@ func TestTell(t *testing.T) {
 			{ID: "two", Trace: "family", Lane: 1, Began: 10 * s, Failed: true}}, sessions)
 	}
 }
+
+// Of texts an infinite cache holds the prompt before, in tokens, and where they are
+// live the answer too.
+func TestTellTexts(t *testing.T) {
+	says := []session.Message{{Role: "user", Content: "x"}}
+	tr := session.Trace{ID: "talk", Streams: []session.Stream{{Parent: -1}}, Turns: []session.Turn{
+		{In: 1, Out: 1, Says: says}, {In: 1, Out: 1, Says: says}, {In: 1, Out: 1, Says: says}}}
+	for _, c := range []struct {
+		live, entered bool
+		hits, blocks  []int
+	}{
+		{false, false, []int{0, 10, 25}, []int{10, 25, 40}},
+		{true, false, []int{0, 14, 29}, []int{10, 25, 40}},
+		{false, true, []int{0, 25}, []int{0, 40}}, // what was sent before is not in the stage
+	} {
+		l := session.Log{Traces: []session.Trace{tr}, Marked: true, Live: c.live, Sessions: []session.Session{{}}}
+		var ts []stats.Timing
+		for k, in := range []int{10, 25, 40} {
+			if k == 0 && c.entered {
+				continue
+			}
+			l.Requests = append(l.Requests, session.Place{Turn: k})
+			ts = append(ts, stats.Timing{Index: len(ts), Sent: time.Duration(k) * s, InputTokens: in, OutputTokens: 4})
+		}
+		l.Tell(ts)
+		var hits, blocks []int
+		for _, x := range ts {
+			hits, blocks = append(hits, x.Turn.Hits), append(blocks, x.Turn.Blocks)
+		}
+		assert.Equal(t, c.hits, hits)
+		assert.Equal(t, c.blocks, blocks)
+	}
+}

@@ -74,6 +74,7 @@ type Log struct {
 	Traces   []Trace // that the sessions are made of
 	Lanes    int
 	Marked   bool   // each session has a text of its own before its prompts
+	Live     bool   // the server's own answers stand in the history
 	Stopped  string // why the run was given up; "" where it was not
 }
 
@@ -169,7 +170,7 @@ func (r *Replay) Measure() {
 
 func (r *Replay) start(s stage) {
 	r.stage, r.counts, r.idle, r.ahead = s, Counts{}, 0, nil
-	r.log = Log{Traces: r.traces, Lanes: r.rules.Lanes, Marked: r.rules.Mark}
+	r.log = Log{Traces: r.traces, Lanes: r.rules.Lanes, Marked: r.rules.Mark, Live: r.rules.Live}
 }
 
 // Ahead returns the requests that were made since its last call. Their bodies can be

@@ -13,7 +13,7 @@ type Turn struct {
 	Number  int `json:"number"`  // among its stream's turns, from 1
 
 	// Blocks are those of the prompt, and Hits how many of its leading ones an
-	// infinite prefix cache would hold; both 0 where the workload has no blocks.
+	// infinite prefix cache would hold; of a text, tokens. Both are 0 where nobody knows.
 	Blocks int `json:"blocks"`
 	Hits   int `json:"hits"`
 }
