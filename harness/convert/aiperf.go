@@ -12,6 +12,10 @@ import (
 	"inferbench/harness/stats"
 )
 
+// isAIPerfRequest is for a line of AIPerf's profile_export.jsonl, which is of one
+// request.
+func isAIPerfRequest(o object) bool { return o.at("metrics", "request_latency").has("value") }
+
 func isAIPerf(o object) bool {
 	return o.at("request_throughput") != nil && o.at("request_latency") != nil
 }
@@ -107,9 +111,11 @@ func aiperfModel(config object) string {
 	if list := config.at("models").list("items"); len(list) > 0 {
 		return list[0].text("name")
 	}
-	var names []string
-	if json.Unmarshal(config.at("endpoint")["model_names"], &names) == nil && len(names) > 0 {
-		return names[0] // releases before 0.8
+	for _, o := range []object{config.at("endpoint"), config} { // releases before 0.8, and genai-perf
+		var names []string
+		if json.Unmarshal(o["model_names"], &names) == nil && len(names) > 0 {
+			return names[0]
+		}
 	}
 	return ""
 }

@@ -243,6 +243,35 @@ func TestTables(t *testing.T) {
 	assert.Equal(t, []float64{12.8, 26, 30000.25, 10240}, []float64{*p.E2EL.Median, *p.E2EL.P99, *p.TputPerGPU, float64(*p.InputTokens)})
 }
 
+// What older releases of the tools wrote, and what their neighbours write.
+func TestOlderForms(t *testing.T) {
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "r.json")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+		return file
+	}
+	h := Hints{ISL: 64, OSL: 16, TP: 1, Conc: 4, Model: "m"}
+	r := read(t, write(`{"backend":"vllm","model_id":"m","num_prompts":"20","request_rate":"inf","duration":2.0,"completed":19,"total_input_tokens":1216,
+		"total_output_tokens":304,"request_throughput":9.5,"input_throughput":608,"output_throughput":152,"mean_ttft_ms":5,"median_ttft_ms":5,
+		"p99_ttft_ms":9,"output_lens":[16,0],"errors":["","Traceback\nTimeoutError: too late"]}`), h)[0].Result
+	assert.Equal(t, 760.0, *r.Performance.TotalThroughput)
+	assert.Equal(t, "1 of 20 requests failed: TimeoutError: too late", r.Reason)
+	assert.Equal(t, "false", r.Args.Settings["CONC_CAP"], "CONC was no limit of the run's")
+
+	r = read(t, write(`{"metadata":{"version":1},"benchmarks":[{"type_":"generative_benchmark","duration":2,"args":{"strategy":{"type_":"concurrent","streams":3}},
+		"worker":{"backend_model":"old"},"request_loader":{"data":"prompt_tokens=64,output_tokens=16"},
+		"metrics":{"request_totals":{"successful":9,"errored":0},"request_latency":{"successful":{"count":9,"median":0.5}},"tokens_per_second":{"total":{"mean":300}}}}]}`), Hints{TP: 1})[0].Result
+	assert.Equal(t, []any{"old", 3, 64, 16}, []any{r.Args.Model, r.Args.MaxConcurrency, r.Args.RandomInputLen, r.Args.RandomOutputLen})
+
+	r = read(t, write(`{"request_throughput":{"unit":"requests/sec","avg":5},"request_latency":{"unit":"ms","p50":7},"output_token_throughput":{"avg":80},
+		"request_count":{"avg":10},"input_sequence_length":{"avg":64},"benchmark_duration":{"avg":2},"total_osl":{"avg":160},
+		"input_config":{"model_names":["g"],"loadgen":{"concurrency":2},"input":{"prompt":{"input_tokens":{"mean":64,"stddev":5},"output_tokens":{"mean":16}}}}}`), Hints{TP: 1})[0].Result
+	assert.Equal(t, []any{"g", 2, "synthetic isl stddev 5", 400.0}, []any{r.Args.Model, r.Args.MaxConcurrency, r.Args.DatasetName, *r.Performance.TotalThroughput})
+
+	_, _, err := Read(write(`{"metadata":{},"metrics":{"request_latency":{"value":1,"unit":"ms"}}}`+"\n"+`{"metadata":{},"metrics":{"request_latency":{"value":2,"unit":"ms"}}}`), h)
+	assert.ErrorContains(t, err, "line 1: single requests of AIPerf: what is read is profile_export_aiperf.json beside them (and 1 more rows)")
+}
+
 // A report is the same in YAML.
 func TestYAML(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "benchmarks.yaml")

@@ -55,6 +55,9 @@ type Skipped struct {
 var errUnknown = errors.New("not a result that is known here: want a file of vLLM's `bench serve --save-result`, " +
 	"SGLang's `bench_serving --output-file`, InferenceX's aggregates, GuideLLM or AIPerf")
 
+// errRequest is for a file of single requests.
+var errRequest = errors.New("single requests of AIPerf: what is read is profile_export_aiperf.json beside them")
+
 // errOwn is for a result file of this suite.
 var errOwn = errors.New("a result file of inferbench itself: its batch folder is what to compare or report, as it is")
 
@@ -201,6 +204,7 @@ var tools = []struct {
 	{isInferenceX, inferenceX},
 	{isVLLM, vllm},
 	{isAIPerf, aiperf},
+	{isAIPerfRequest, func(object, Hints) (*Imported, error) { return nil, errRequest }},
 	{isGuideLLM, guideLLM},
 }
 

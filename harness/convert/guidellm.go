@@ -28,7 +28,7 @@ func reports(o object) (out []object) {
 	return out
 }
 
-func isGuideLLM(o object) bool { return o.at("metrics", "request_latency") != nil }
+func isGuideLLM(o object) bool { return o.at("metrics", "request_latency", "successful") != nil }
 
 // guideLLM reads one benchmark of a GuideLLM report (benchmarks.json; keys as in
 // guidellm/benchmark/schemas). Its ITL is one value a request, (latency − TTFT) /
@@ -57,7 +57,8 @@ func guideLLM(o object, h Hints) (*Imported, error) {
 	backend := first2(config.at("backend"), spec.at("backend"))
 	a := &r.Result.Args
 	*a = batch.Args{
-		Model: first(h.Model, backend.text("model"), guideModel(o)), BaseURL: backend.text("target"),
+		Model:    first(h.Model, backend.text("model"), o.at("worker").text("backend_model"), guideModel(o)),
+		BaseURL:  backend.text("target"),
 		Endpoint: backend.text("request_format"), TP: h.TP, RandomRangeRatio: h.RangeRatio,
 		ClientVersion: strings.TrimSpace("guidellm " + o.at("report", "metadata").text("guidellm_version")),
 		Seed:          int64(spec.at("seed").int("value")), Settings: map[string]string{},
@@ -66,7 +67,11 @@ func guideLLM(o object, h Hints) (*Imported, error) {
 	if c := config.at("constraints", "max_requests", "args"); c != nil {
 		a.NumPrompts = c.int("count", "max_num")
 	}
-	r.guideLengths(spec, o.at("report", "args"), h)
+	args := o.at("report", "args")
+	if args == nil {
+		args = o.at("request_loader") // releases before 0.4
+	}
+	r.guideLengths(spec, args, h)
 	r.perGPU(&s)
 	r.keep(nil, "failed_requests", totals != nil)
 	if n := totals.int("incomplete"); n > 0 {
@@ -168,8 +173,8 @@ func (r *Imported) guideLengths(spec, args object, h Hints) {
 			data[key] = d.word(key)
 		}
 	}
-	var texts []string // releases before 0.5: "prompt_tokens=256,output_tokens=64", or the same as JSON
-	if json.Unmarshal(args["data"], &texts) == nil {
+	texts := []string{args.text("data")} // releases before 0.5: "prompt_tokens=256,output_tokens=64", or the same as JSON
+	if texts[0] != "" || json.Unmarshal(args["data"], &texts) == nil {
 		for _, text := range texts {
 			var o object
 			if json.Unmarshal([]byte(text), &o) == nil {

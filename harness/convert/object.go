@@ -64,7 +64,9 @@ func (o object) float(keys ...string) float64 {
 
 func (o object) int(keys ...string) int { return int(o.float(keys...)) }
 
-func (o object) bool(key string) bool { return string(o[key]) == "true" || o.text(key) == "true" }
+func (o object) bool(key string) bool {
+	return string(o[key]) == "true" || strings.EqualFold(o.text(key), "true")
+}
 
 func (o object) text(keys ...string) string {
 	for _, k := range keys {

@@ -21,7 +21,7 @@ const (
 
 func isVLLM(o object) bool {
 	o.underscored()
-	return o.has("total_token_throughput", "completed") && (o.has("model_id") || o.has("endpoint_type"))
+	return o.has("output_throughput", "completed") && (o.has("model_id") || o.has("endpoint_type"))
 }
 
 // vllm reads what `vllm bench serve --save-result` writes (keys as in
@@ -35,11 +35,16 @@ func vllm(o object, h Hints) (*Imported, error) {
 		Successful: o.int("completed"), Failed: o.int("failed"), Duration: o.float("duration"),
 		InputTokens: new(int64(o.float("total_input_tokens"))), OutputTokens: int64(o.float("total_output_tokens")),
 		RequestThroughput: o.float("request_throughput"), OutputThroughput: o.float("output_throughput"),
-		TotalThroughput: new(o.float("total_token_throughput")),
-		Tokens:          stats.Tokens{TokensFrom: "vllm bench serve"},
+		TotalThroughput: o.number("total_token_throughput"), Tokens: stats.Tokens{TokensFrom: "vllm bench serve"},
+	}
+	if s.TotalThroughput == nil { // releases before the key
+		s.TotalThroughput = new(o.float("input_throughput") + s.OutputThroughput)
 	}
 	if !o.has("failed") { // releases before the key
 		s.Failed = max(0, o.int("num_prompts")-s.Successful)
+	}
+	if _, reasons := failures(o); s.Failed > 0 {
+		s.Errors = stats.FailuresOf(reasons)
 	}
 	if err := distributions(&s, o, 1, func(stat, m string) string { return stat + "_" + m + "_ms" }); err != nil {
 		return nil, err
