@@ -52,8 +52,9 @@ func TestPictures(t *testing.T) {
 	screen := run(t, command, results, append(sweep, "MODE=submit", "TEAM=two cores", "LEADERBOARD_URL="+board, "BASE_URL=embedded", "ACC_AT=once",
 		"LABEL=the embedded engine at a B200's pace"))
 	require.NoError(t, os.MkdirAll(dir, 0o755))
-	keep := func(name, url string, width, height int) {
+	keep := func(name, url, from string, width, height int) {
 		p := browsertest.Open(t, url, width, false)
+		browsertest.Eval[bool](p, fmt.Sprintf("(document.querySelector(%q).scrollIntoView(), true)", from))
 		picture := small(t, p.Picture(height))
 		assert.Empty(t, p.Errors(), name)
 		assert.Less(t, len(picture), largest, name)
@@ -63,13 +64,13 @@ func TestPictures(t *testing.T) {
 	require.NoError(t, os.WriteFile(page, []byte(`<!doctype html><meta charset="utf-8"><title>live</title><style>
 html { background: #12161d } pre { color: #e6eaf0; font: 14px/1.35 "DejaVu Sans Mono", monospace; margin: 14px; white-space: pre }</style><pre>`+
 		html.EscapeString(strings.Join(screen, "\n"))+`</pre>`), 0o644))
-	keep("live", "file://"+page, 900, 40+19*len(screen))
+	keep("live", "file://"+page, "body", 900, 40+19*len(screen))
 	reports, err := filepath.Glob(filepath.Join(results, "batch_*", "report.html"))
 	require.NoError(t, err)
 	require.Len(t, reports, 1)
-	keep("report", "file://"+reports[0], 1200, 1000)
+	keep("report", "file://"+reports[0], "section:has(#h-front)", 1200, 1000)
 	isl, osl := strings.TrimPrefix(sweep[0], "ISL="), strings.TrimPrefix(sweep[1], "OSL=")
-	keep("board", fmt.Sprintf("%s/isl%s_osl%s", board, isl, osl), 1200, 900)
+	keep("board", fmt.Sprintf("%s/isl%s_osl%s", board, isl, osl), "body", 1200, 1080)
 }
 
 // serveBoard serves a board and returns its address.
@@ -106,6 +107,10 @@ func run(t *testing.T, command, dir string, env []string) (middle []string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command, "run")
 	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), "TERM=linux"), env...)
+	out, err := os.Create(filepath.Join(dir, "out.txt")) // where the view is not
+	require.NoError(t, err)
+	defer out.Close()
+	cmd.Stdout = out
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 104})
 	require.NoError(t, err)
 	defer tty.Close()
@@ -123,24 +128,13 @@ func run(t *testing.T, command, dir string, env []string) (middle []string) {
 		}
 		ended, _ := strconv.Atoi(m[1])
 		if all, _ := strconv.Atoi(m[2]); ended == all/2 {
-			middle = window(screen.Lines)
+			middle = slices.Clone(screen.Lines[max(0, len(screen.Lines)-12):])
 		}
 	}
 	_ = cmd.Wait()
 	require.Zero(t, cmd.ProcessState.ExitCode(), strings.Join(screen.Lines, "\n"))
 	require.NotEmpty(t, middle, "the live view was seen")
 	return middle
-}
-
-// window is the end of what stands on a terminal, without the lines of benchmarks
-// and tests between the cells' own.
-func window(lines []string) (out []string) {
-	for _, l := range lines {
-		if !strings.HasPrefix(l, "Benchmark") && !strings.HasPrefix(l, "---") && !strings.HasPrefix(l, "    ") && strings.TrimSpace(l) != "" {
-			out = append(out, l)
-		}
-	}
-	return slices.Clone(out[max(0, len(out)-12):])
 }
 
 // small is a PNG with at most 256 colours, the most frequent ones.
@@ -151,7 +145,8 @@ func small(t *testing.T, picture []byte) []byte {
 	counts := map[color.RGBA]int{}
 	at := func(x, y int) color.RGBA {
 		r, g, b, _ := full.At(x, y).RGBA()
-		return color.RGBA{uint8(r>>8) &^ 7, uint8(g>>8) &^ 7, uint8(b>>8) &^ 7, 255} // what the eye can tell
+		step := func(v uint32) uint8 { return uint8((v*31 + 1<<15) / 0xffff * 255 / 31) } // what the eye can tell
+		return color.RGBA{step(r), step(g), step(b), 255}
 	}
 	bounds := full.Bounds()
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {

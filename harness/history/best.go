@@ -120,9 +120,6 @@ func ratio(e, was *Entry) *float64 {
 
 // Status is how many of the entry's cells passed: "5/5", or "3/5 2 FAILED".
 func (e *Entry) Status() string {
-	if e.Foreign {
-		return fmt.Sprintf("%d imported", len(e.Points))
-	}
 	var order []batch.Status
 	others := map[batch.Status]int{}
 	for _, p := range e.Points {
@@ -132,6 +129,9 @@ func (e *Entry) Status() string {
 			}
 			others[p.Status]++
 		}
+	}
+	if others[batch.Imported] == len(e.Points) && len(e.Points) > 0 {
+		return fmt.Sprintf("%d imported", len(e.Points))
 	}
 	out := fmt.Sprintf("%d/%d", e.passed(), e.Cells)
 	for _, word := range order {
@@ -148,6 +148,17 @@ func (e *Entry) passed() (n int) {
 		}
 	}
 	return n
+}
+
+// fine reports whether every cell passed, or is another tool's.
+func (e *Entry) fine() bool {
+	n := e.passed()
+	for _, p := range e.Points {
+		if p.Status == batch.Imported {
+			n++
+		}
+	}
+	return n == e.Cells
 }
 
 // What says what the entry is of, for people: its label, and how its flags differ.

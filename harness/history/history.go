@@ -85,8 +85,16 @@ func Read(paths []string) (*History, error) {
 		h.Entries = append(h.Entries, entries...)
 		h.Skipped = append(h.Skipped, skipped...)
 	}
-	slices.Sort(dirs)
-	dirs = slices.Compact(dirs)
+	seen := map[string]bool{}
+	dirs = slices.DeleteFunc(dirs, func(dir string) bool { // one that lies below two of the folders counts once
+		whole, err := filepath.Abs(dir)
+		if err == nil {
+			whole, err = filepath.EvalSymlinks(whole)
+		}
+		twice := err == nil && seen[whole]
+		seen[whole] = true
+		return twice
+	})
 	entries, errs := make([]*Entry, len(dirs)), make([]error, len(dirs))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))

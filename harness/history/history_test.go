@@ -99,7 +99,7 @@ const rows = "../convert/testdata/inferencex-api.json"
 
 func TestRead(t *testing.T) {
 	root := several(t)
-	h, err := Read([]string{root, root, rows})
+	h, err := Read([]string{root, root + "/../" + filepath.Base(root), rows})
 	require.NoError(t, err)
 	require.Len(t, h.Skipped, 2, "of what looks like a batch, each once")
 	assert.Contains(t, errors.Join(h.Skipped...).Error(), "foreign")

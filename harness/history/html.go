@@ -83,7 +83,7 @@ func (h *History) HTML() ([]byte, error) {
 		r := e.row(before[i])
 		v.Rows = append(v.Rows, pageRow{N: i, Date: r[0], Cells: r[1], Tput: r[2], TputVs: r[3], E2E: r[4], E2EVs: r[5],
 			Before: r[6], Lengths: e.Combination.String(), Model: e.Model, Server: r[7], What: e.What(), Dir: e.Dir,
-			Good: e.Foreign || e.passed() == e.Cells})
+			Good: e.fine()})
 		entries = append(entries, e.forPage())
 	}
 	for _, b := range h.Bests() {
