@@ -158,6 +158,9 @@ func TestTuneGoesOn(t *testing.T) {
 vary: {--max-num-seqs: [1, 64]}`)
 	cmd, _ := startTune(t, dir, "tune.yaml")
 	waitFor(t, filepath.Join(dir, "tune_*/01_*/batch_*/summary.txt"), "[1/2]")
+	exit, out := runTune(t, dir, "-resume", filepath.Base(tuned(t, dir).Dir))
+	assert.Equal(t, 2, exit)
+	assert.Contains(t, out, "another process is trying this recipe: wait for it to end, or stop it\n")
 	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
 	_ = cmd.Wait()
 	require.Eventually(t, func() bool {
@@ -173,7 +176,7 @@ vary: {--max-num-seqs: [1, 64]}`)
 	require.Len(t, folders, 1)
 	first := folders[0].Cells[0].Result.Args.StartedAt
 
-	exit, out := runTune(t, dir, "-resume", filepath.Base(s.Dir), "tune.yaml")
+	exit, out = runTune(t, dir, "-resume", filepath.Base(s.Dir), "tune.yaml")
 	require.Zero(t, exit, out)
 	assert.Contains(t, out, ": goes on with CONC 2 (INCOMPLETE)\n")
 	rows, err := tuned(t, dir).Rows()

@@ -64,7 +64,7 @@ func TestPictures(t *testing.T) {
 	require.NoError(t, os.WriteFile(page, []byte(`<!doctype html><meta charset="utf-8"><title>live</title><style>
 html { background: #12161d } pre { color: #e6eaf0; font: 14px/1.35 "DejaVu Sans Mono", monospace; margin: 14px; white-space: pre }</style><pre>`+
 		html.EscapeString(strings.Join(screen, "\n"))+`</pre>`), 0o644))
-	keep("live", "file://"+page, "body", 900, 40+19*len(screen))
+	keep("live", "file://"+page, "body", 1040, 40+19*len(screen))
 	reports, err := filepath.Glob(filepath.Join(results, "batch_*", "report.html"))
 	require.NoError(t, err)
 	require.Len(t, reports, 1)
@@ -111,10 +111,10 @@ func run(t *testing.T, command, dir string, env []string) (middle []string) {
 	require.NoError(t, err)
 	defer out.Close()
 	cmd.Stdout = out
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 104})
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 120})
 	require.NoError(t, err)
 	defer tty.Close()
-	screen := &terminal.Screen{Columns: 104}
+	screen := &terminal.Screen{Columns: 120}
 	for chunk := make([]byte, 1<<16); ; {
 		n, err := tty.Read(chunk)
 		if err != nil {
@@ -145,7 +145,7 @@ func small(t *testing.T, picture []byte) []byte {
 	counts := map[color.RGBA]int{}
 	at := func(x, y int) color.RGBA {
 		r, g, b, _ := full.At(x, y).RGBA()
-		step := func(v uint32) uint8 { return uint8((v*31 + 1<<15) / 0xffff * 255 / 31) } // what the eye can tell
+		step := func(v uint32) uint8 { return uint8((v*63 + 1<<15) / 0xffff * 255 / 63) } // what the eye can tell
 		return color.RGBA{step(r), step(g), step(b), 255}
 	}
 	bounds := full.Bounds()
@@ -162,7 +162,7 @@ func small(t *testing.T, picture []byte) []byte {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
 	})
 	var palette color.Palette
-	for _, c := range colours[:min(len(colours), 64)] {
+	for _, c := range colours[:min(len(colours), 128)] {
 		palette = append(palette, c)
 	}
 	out := image.NewPaletted(bounds, palette)

@@ -31,33 +31,42 @@ const charts = (function () {
   }
 
   // Writes each point's CONC beside it or, where there is room for that, what it is
-  // known for (long).
+  // known for (long): where it hides no other label, in the order of the data sets.
   const pointLabels = {
     id: "pointLabels",
     afterDatasetsDraw(chart) {
-      const ctx = chart.ctx, area = chart.chartArea;
-      chart.data.datasets.forEach((set, i) => {
+      const ctx = chart.ctx, area = chart.chartArea, taken = [];
+      const height = 12, gap = 7;
+      const places = (dot, width) => [
+        [dot.x + gap, dot.y - 4], [dot.x - gap - width, dot.y - 4], [dot.x + gap, dot.y + 4 + height], [dot.x - gap - width, dot.y + 4 + height],
+      ].map(([x, y]) => ({ x, y: Math.max(y, area.top + height), width }));
+      const free = (p) => p.x >= area.left && p.x + p.width <= area.right && p.y <= area.bottom &&
+        taken.every((q) => p.x + p.width < q.x || q.x + q.width < p.x || p.y <= q.y - height || q.y <= p.y - height);
+      const label = (set, dot, text, bold) => {
+        ctx.font = (bold ? "600 " : "") + "12px system-ui, sans-serif";
+        const place = places(dot, ctx.measureText(text).width).find(free);
+        if (!place) return false;
+        taken.push(place);
+        ctx.strokeStyle = color("--card"); // lines behind the words would make them hard to read
+        ctx.lineWidth = 3;
+        ctx.strokeText(text, place.x, place.y);
+        ctx.fillStyle = set.borderColor;
+        ctx.fillText(text, place.x, place.y);
+        return true;
+      };
+      ctx.save();
+      ctx.textAlign = "left";
+      ctx.textBaseline = "bottom";
+      const each = (want) => chart.data.datasets.forEach((set, i) => {
         if (!set.labelled || !chart.isDatasetVisible(i)) return;
         chart.getDatasetMeta(i).data.forEach((dot, k) => {
           const p = set.data[k];
-          const long = p.long || String(p.conc);
-          ctx.save();
-          ctx.font = (p.long ? "600 " : "") + "12px system-ui, sans-serif";
-          ctx.fillStyle = set.borderColor;
-          ctx.textBaseline = "bottom";
-          const right = dot.x + 7 + ctx.measureText(long).width <= area.right;
-          const left = dot.x - 7 - ctx.measureText(long).width >= area.left;
-          ctx.textAlign = right || !left ? "left" : "right";
-          const text = right || left ? long : String(p.conc);
-          const y = Math.max(dot.y - 4, area.top + 12);
-          const x = ctx.textAlign === "left" ? dot.x + 7 : dot.x - 7;
-          ctx.strokeStyle = color("--card"); // lines behind the words would make them hard to read
-          ctx.lineWidth = 3;
-          ctx.strokeText(text, x, y);
-          ctx.fillText(text, x, y);
-          ctx.restore();
+          if (Boolean(p.long) === want) (p.long && label(set, dot, p.long, true)) || label(set, dot, String(p.conc), want);
         });
       });
+      each(true); // what is best is named first
+      each(false);
+      ctx.restore();
     },
   };
 

@@ -101,6 +101,11 @@ func (t *tuner) prepare(o TuneOptions) error {
 	if t.state.Left() == 0 {
 		return nil // the table alone
 	}
+	if o.Resume != "" {
+		if err := t.state.Hold(); err != nil {
+			return err
+		}
+	}
 	if err := portFree(context.Background(), t.state.Port, 0); err != nil || o.Resume != "" {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -31,6 +32,8 @@ type State struct {
 	Port   int       `json:"port"`
 	Time   time.Time `json:"time"`
 	Arms   []Tried   `json:"arms"`
+
+	lock *os.File // until the process ends: two must not try one recipe
 }
 
 // Tried is an arm and what became of it.
@@ -74,6 +77,9 @@ func (s *State) Create(root string, recipe []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := s.Hold(); err != nil {
+		return err
+	}
 	if err := renameio.WriteFile(filepath.Join(s.Dir, RecipeFile), recipe, 0o644); err != nil {
 		return err
 	}
@@ -110,6 +116,18 @@ func Open(dir string) (*State, error) {
 	}
 	s.Dir = filepath.Clean(dir)
 	return s, nil
+}
+
+// Hold keeps the folder to this process until it ends, however it ends. A file system
+// that knows no such locks gives none, and no error either.
+func (s *State) Hold() (err error) {
+	if s.lock, err = os.Open(s.Dir); err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("%s: another process is trying this recipe: wait for it to end, or stop it", s.Dir)
+	}
+	return nil
 }
 
 // Save writes the state, whole or not at all.
