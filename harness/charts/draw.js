@@ -54,6 +54,9 @@ const charts = (function () {
         ctx.fillText(text, place.x, place.y);
         return true;
       };
+      chart.data.datasets.forEach((set, i) => { // no label on another's point
+        if (set.labelled && chart.isDatasetVisible(i)) chart.getDatasetMeta(i).data.forEach((dot) => taken.push({ x: dot.x - 5, y: dot.y + 6, width: 10 }));
+      });
       ctx.save();
       ctx.textAlign = "left";
       ctx.textBaseline = "bottom";
