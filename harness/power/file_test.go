@@ -25,6 +25,7 @@ func TestAFileIsReadWhileItGrows(t *testing.T) {
 	for name, c := range map[string]struct{ before, after, why string }{
 		"it grows":             {header + before, row(time.Second/2, 0), ""},
 		"written beforehand":   {header + before + row(time.Second, 0), "", ""},
+		"a long one":           {header + strings.Repeat(row(-time.Hour, 0), 2*tail/30) + before, row(time.Second/2, 0), ""},
 		"it does not grow":     {header + before, "", "not sampled both before and after"},
 		"it is empty":          {"", "", "it is empty"},
 		"it has other columns": {"timestamp, power.draw [W]\n", "", "its header has no column of GPU"},

@@ -53,7 +53,8 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 			why = append(why, fmt.Sprintf("CONC %d: the server ran out of KV cache and put requests back %s times: their "+
 				"tokens were computed again.", c.Conc, number(*s.Preemptions)))
 		}
-		if s.PrefixHits != nil && *s.PrefixHits > 0.05 && c.Figure("turns_completed") == nil { // of sessions, hits are the point
+		sessions := c.Figure("turns_completed") != nil // of which hits are the point
+		if s.PrefixHits != nil && *s.PrefixHits > 0.05 && !sessions {
 			why = append(why, fmt.Sprintf("CONC %d: %s of the prompt tokens came from the prefix cache, so prefill was not "+
 				"measured whole.", c.Conc, percent(s.PrefixHits)))
 		}

@@ -196,7 +196,7 @@ func setPower(s *Settings, v string) error {
 func setPowerFiles(s *Settings, v string) error {
 	for _, name := range strings.Split(v, ",") {
 		var file string
-		if err := existing(func(*Settings) *string { return &file })(s, strings.TrimSpace(name)); err != nil {
+		if err := dataFile(func(*Settings) *string { return &file })(s, strings.TrimSpace(name)); err != nil {
 			return err
 		}
 		if slices.Contains(s.Results.Power.Files, file) {
