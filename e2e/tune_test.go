@@ -267,3 +267,28 @@ func TestTuneMeasuresItsOwnServer(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, string(b), "PASSED")
 }
+
+// A launcher's variables are an arm's, and its number of GPUs is what throughput is
+// divided by.
+func TestTuneOfALauncher(t *testing.T) {
+	dir, port := t.TempDir(), freePort(t)
+	launcher, err := filepath.Abs("../scripts/launch_vllm_server.sh")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "vllm"), []byte(`#!/bin/bash
+while [[ $# -gt 0 ]]; do case $1 in --port) port=$2 ;; --tensor-parallel-size) tp=$2 ;; esac; shift; done
+exec `+command+` engine -dialect vllm -port "$port" -tp "$tp"
+`), 0o755))
+	recipe(t, dir, port, "CONC: 1, NUM_PROMPTS: 4, ACC_TASK: none", "command: "+launcher+`
+env: {MODEL: some/model, GPU: nvidia, PATH: "`+dir+":"+os.Getenv("PATH")+`"}
+vary: {TP: [2, 4]}`)
+	exit, out := runTune(t, dir, "tune.yaml")
+	require.Zero(t, exit, out)
+	rows, err := tuned(t, dir).Rows()
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	for i, gpus := range []int{2, 4} {
+		p := rows[i].Cell.Result.Performance
+		assert.Equal(t, gpus, rows[i].Cell.Result.Args.TP)
+		assert.InDelta(t, *p.TotalThroughput/float64(gpus), *p.TputPerGPU, 1e-6)
+	}
+}

@@ -46,8 +46,9 @@ func Keep(args []string) int {
 		_ = json.NewEncoder(report).Encode(End{Status: err.Error()})
 		return 0
 	}
+	limit := hurry
 	select {
-	case limit := <-released:
+	case limit = <-released:
 		k.signal(syscall.SIGTERM)
 		select {
 		case <-k.ended:
@@ -61,7 +62,7 @@ func Keep(args []string) int {
 		_ = json.NewEncoder(report).Encode(k.end)
 	default:
 	}
-	return k.finish()
+	return k.finish(limit)
 }
 
 // keeper is what a keeper knows of its command.
@@ -169,8 +170,9 @@ func (k *keeper) over() bool {
 // members are the command and all that it has started, as far as they still run.
 func (k *keeper) members() map[int]bool { return members(k.pid) }
 
-// finish ends all that is left of the command, and returns the exit code.
-func (k *keeper) finish() int {
+// finish ends all that is left of the command, which has so long to obey SIGTERM, and
+// returns the exit code.
+func (k *keeper) finish(respite time.Duration) int {
 	begin, sent := time.Now(), syscall.Signal(0)
 	for ; !k.over(); time.Sleep(20 * time.Millisecond) {
 		waited := time.Since(begin)

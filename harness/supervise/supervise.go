@@ -107,9 +107,8 @@ const stopWord = "stop"
 
 // Limits of an end, from the keeper's first signal on.
 const (
-	grace   = 10 * time.Second // for the command itself, after SIGTERM
-	hurry   = 2 * time.Second  // the same, where nobody waits for it
-	respite = 3 * time.Second  // for what it leaves, likewise
+	grace   = 10 * time.Second // after SIGTERM, for the command itself and again for what it leaves
+	hurry   = 2 * time.Second  // the same, where nobody waits for a clean end
 	killing = 20 * time.Second // for what was sent SIGKILL, and may hang in a driver
 	slack   = 5 * time.Second
 )
@@ -124,7 +123,7 @@ func (p *Process) stopOnce() error {
 	var err error
 	select {
 	case err = <-p.gone:
-	case <-time.After(grace + respite + killing + slack):
+	case <-time.After(2*grace + killing + slack):
 		_ = p.keeper.Process.Kill()
 		err = <-p.gone
 	}
