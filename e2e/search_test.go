@@ -91,13 +91,43 @@ func TestSLOFailsACell(t *testing.T) {
 	assert.Contains(t, out, "say of which statistic")
 }
 
+// A request rate can be what varies; each is a cell of the batch by its rate.
+func TestSearchForARate(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slower.json"), []byte(slower), 0o600))
+	exit, out := search(t, dir, "-slo", "e2el:p50<30", "-request-rate", "200", "-isl", "16", "-osl", "8", "-engine-profile", "slower.json",
+		"-acc-task", "none", "-num-prompts", "400")
+	assert.Contains(t, []int{0, 1}, exit, out)
+	assert.Regexp(t, `(?m)^REQUEST_RATE [\d.]+ keeps all limits|^No load|unresolved`, out)
+	assert.Regexp(t, `(?m)^ +REQUEST_RATE +requests +tok/s/GPU +e2el:p50<30 +limits`, out)
+	batches, err := filepath.Glob(filepath.Join(dir, "batch_*"))
+	require.NoError(t, err)
+	require.Len(t, batches, 1)
+	f, err := batch.Open(batches[0])
+	require.NoError(t, err)
+	require.Greater(t, len(f.Cells), 1)
+	for _, c := range f.Cells {
+		require.NotNil(t, c.Result, "%v", c.Cell)
+		assert.Positive(t, c.Rate)
+		assert.Equal(t, c.Rate, float64(c.Result.Args.RequestRate))
+		kept, err := f.Requests(c.Cell)
+		require.NoError(t, err)
+		assert.NotEmpty(t, kept.Timings)
+	}
+	probes := len(f.Cells)
+	exit, out = search(t, dir, "-resume", filepath.Base(batches[0]))
+	assert.Contains(t, []int{0, 1}, exit, out)
+	f, err = batch.Open(batches[0])
+	require.NoError(t, err)
+	assert.Len(t, f.Cells, probes, "nothing is measured twice")
+}
+
 func TestSearchThatCannotBe(t *testing.T) {
 	for want, args := range map[string][]string{
 		"SLO is empty":        {"-isl", "16", "-osl", "8"},
 		"give ISL and OSL":    {"-slo", "ttft:p99<5"},
 		"CONC names the load": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-conc", "1,2"},
 		"leave PRECISION out": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-precision", "2%"},
-		"leave REQUEST_RATE":  {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-request-rate", "5"},
 		"no plan.json":        {"-resume", "nowhere", "-slo", "ttft:p99<5", "-isl", "16", "-osl", "8"},
 	} {
 		exit, out := search(t, t.TempDir(), args...)

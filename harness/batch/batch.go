@@ -93,7 +93,7 @@ func (b *Batch) Add(cell matrix.Cell) error {
 	}
 	b.header.Cells = append(slices.Clip(b.header.Cells), cell)
 	if p := b.plan; p != nil {
-		p.Conc, p.Prompts = append(p.Conc, cell.Conc), append(p.Prompts, cell.NumPrompts)
+		p.add(cell)
 	}
 	return b.save("")
 }
@@ -217,7 +217,11 @@ func (b *Batch) summary(end string) string {
 		if !ok {
 			continue
 		}
-		fmt.Fprintf(&w, "[%d/%d] %s CONC=%d: %s", i+1, len(h.Cells), cells, c.Conc, o.status)
+		rate := ""
+		if c.Rate > 0 {
+			rate = fmt.Sprintf(" REQUEST_RATE=%g", c.Rate)
+		}
+		fmt.Fprintf(&w, "[%d/%d] %s CONC=%d%s: %s", i+1, len(h.Cells), cells, c.Conc, rate, o.status)
 		if o.status != Incomplete && (o.status != Imported || o.took > 0) { // not every tool tells
 			fmt.Fprintf(&w, " (%.0fs)", o.took.Seconds())
 		}

@@ -161,12 +161,14 @@ func (f *Folder) add(file string, r *Result) {
 		Conc:        r.Args.MaxConcurrency, NumPrompts: r.Args.NumPrompts,
 	}
 	i := slices.IndexFunc(f.Cells, func(c ReadCell) bool {
-		return c.Combination == cell.Combination && c.Conc == cell.Conc && c.Result == nil
+		return c.Result == nil && c.Combination == cell.Combination && c.Conc == cell.Conc &&
+			(c.Rate == 0 || c.Rate == float64(r.Args.RequestRate))
 	})
 	if i < 0 {
 		f.Cells = append(f.Cells, ReadCell{Cell: cell, Status: r.Status})
 		i = len(f.Cells) - 1
 	}
+	cell.Rate = f.Cells[i].Rate
 	f.Cells[i].Cell, f.Cells[i].File, f.Cells[i].Result = cell, file, r
 }
 
@@ -188,7 +190,7 @@ func (f *Folder) Power(cell matrix.Cell) ([]byte, error) {
 
 var (
 	lengths  = regexp.MustCompile(`^(?:ISL: (\d+), OSL: (\d+)|Scenario: (\S+))$`)
-	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] (?:ISL=(\d+) OSL=(\d+)|SCENARIO=(\S+)) CONC=(\d+): (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
+	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] (?:ISL=(\d+) OSL=(\d+)|SCENARIO=(\S+)) CONC=(\d+)(?: REQUEST_RATE=(\S+))?: (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
 )
 
 // parseSummary reads the text of a summary.txt.
@@ -222,9 +224,9 @@ func parseSummary(text string) (Summary, error) {
 			}
 			s.Cells = number(m[2])
 			s.lines = append(s.lines, ReadCell{
-				Cell: matrix.Cell{Conc: number(m[6]),
+				Cell: matrix.Cell{Conc: number(m[6]), Rate: rateOf(m[7]),
 					Combination: matrix.Combination{ISL: number(m[3]), OSL: number(m[4]), Scenario: m[5]}},
-				Status: Status(m[7]), Took: time.Duration(number(m[8])) * time.Second,
+				Status: Status(m[8]), Took: time.Duration(number(m[9])) * time.Second,
 			})
 		case strings.HasPrefix(line, "Total tests: "):
 			s.Ended = true
@@ -234,6 +236,12 @@ func parseSummary(text string) (Summary, error) {
 		return s, fmt.Errorf("line 2: the file is cut off")
 	}
 	return s, nil
+}
+
+// rateOf reads a request rate; none is 0.
+func rateOf(text string) float64 {
+	v, _ := strconv.ParseFloat(text, 64)
+	return v
 }
 
 // number reads digits that a pattern has matched; none is 0.

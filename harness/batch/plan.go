@@ -27,10 +27,11 @@ type Plan struct {
 	Scenario string    `json:"scenario_name,omitempty"` // then ISL and OSL are 0
 	Mode     string    `json:"mode"`
 	Time     time.Time `json:"time"`
-	Conc     []int     `json:"conc"`     // of its cells, in order
-	Prompts  []int     `json:"prompts"`  // of each of them
-	Server   Server    `json:"server"`   // that it runs on
-	Settings Settings  `json:"settings"` // that differ from their defaults, secrets left out
+	Conc     []int     `json:"conc"`            // of its cells, in order
+	Prompts  []int     `json:"prompts"`         // of each of them
+	Rates    []float64 `json:"rates,omitempty"` // of each, where that tells them apart
+	Server   Server    `json:"server"`          // that it runs on
+	Settings Settings  `json:"settings"`        // that differ from their defaults, secrets left out
 
 	// Inputs are the SHA-256 of what settings name, by setting: a baseline or a
 	// data file is read anew when a batch is resumed, and must be the same.
@@ -43,6 +44,7 @@ type Plan struct {
 // Outcome is how a cell of a plan ended.
 type Outcome struct {
 	Conc   int     `json:"conc"`
+	Rate   float64 `json:"rate,omitempty"`
 	Status Status  `json:"status"`
 	Took   float64 `json:"took_s"` // seconds
 }
@@ -57,6 +59,14 @@ type Server struct {
 	Version string `json:"backend_version"`
 }
 
+// add makes a cell part of the plan.
+func (p *Plan) add(c matrix.Cell) {
+	p.Conc, p.Prompts = append(p.Conc, c.Conc), append(p.Prompts, c.NumPrompts)
+	if c.Rate > 0 {
+		p.Rates = append(p.Rates, c.Rate)
+	}
+}
+
 // Cells returns the plan's cells, in order.
 func (p Plan) Cells() []matrix.Cell {
 	var out []matrix.Cell
@@ -64,6 +74,9 @@ func (p Plan) Cells() []matrix.Cell {
 		c := matrix.Cell{Combination: p.combination(), Conc: conc}
 		if i < len(p.Prompts) {
 			c.NumPrompts = p.Prompts[i]
+		}
+		if i < len(p.Rates) {
+			c.Rate = p.Rates[i]
 		}
 		out = append(out, c)
 	}
@@ -81,7 +94,7 @@ func (b *Batch) WritePlan(server Server, settings Settings, inputs map[string]st
 	p := &Plan{ISL: h.ISL, OSL: h.OSL, Scenario: h.Scenario, Mode: h.Mode, Time: h.Time, Server: server,
 		Settings: settings, Inputs: inputs}
 	for _, c := range h.Cells {
-		p.Conc, p.Prompts = append(p.Conc, c.Conc), append(p.Prompts, c.NumPrompts)
+		p.add(c)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -95,7 +108,7 @@ func (b *Batch) writePlan(ended bool) error {
 	p.Outcomes, p.Ended = []Outcome{}, ended
 	for _, c := range b.header.Cells {
 		if o, ok := b.done[c]; ok {
-			p.Outcomes = append(p.Outcomes, Outcome{c.Conc, o.status, o.took.Seconds()})
+			p.Outcomes = append(p.Outcomes, Outcome{c.Conc, c.Rate, o.status, o.took.Seconds()})
 		}
 	}
 	j, err := json.MarshalIndent(p, "", "  ")
@@ -114,7 +127,7 @@ func (p Plan) summary() (s Summary, ok bool) {
 	s = Summary{Combination: p.combination(), Mode: p.Mode, Time: p.Time.Local(),
 		Cells: len(p.Conc), Ended: p.Ended}
 	for _, o := range p.Outcomes {
-		s.lines = append(s.lines, ReadCell{Cell: matrix.Cell{Combination: s.Combination, Conc: o.Conc},
+		s.lines = append(s.lines, ReadCell{Cell: matrix.Cell{Combination: s.Combination, Conc: o.Conc, Rate: o.Rate},
 			Status: o.Status, Took: time.Duration(o.Took * float64(time.Second))})
 	}
 	return s, true
@@ -155,22 +168,25 @@ func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	status, again := map[int]Status{}, map[int]bool{}
-	for _, c := range f.Cells {
-		status[c.Conc], again[c.Conc] = c.Status, c.Again()
+	state := func(c matrix.Cell) *ReadCell {
+		if i := slices.IndexFunc(f.Cells, func(r ReadCell) bool { return r.Same(c) }); i >= 0 {
+			return &f.Cells[i]
+		}
+		return nil
 	}
 	for _, n := range conc {
-		switch {
-		case !slices.Contains(p.Conc, n):
+		if !slices.Contains(p.Conc, n) {
 			return nil, fmt.Errorf("CONC=%d is no cell of %s, which has %v", n, dir, p.Conc)
-		case status[n] == Passed && !again[n]:
-			return nil, fmt.Errorf("CONC=%d of %s has PASSED: begin a new batch to measure it again", n, dir)
 		}
 	}
 	var out []matrix.Cell
 	for _, c := range p.Cells() {
-		_, known := status[c.Conc]
-		if slices.Contains(conc, c.Conc) || len(conc) == 0 && (!known || again[c.Conc]) {
+		s := state(c)
+		named := slices.Contains(conc, c.Conc)
+		if named && s != nil && s.Status == Passed && !s.Again() {
+			return nil, fmt.Errorf("CONC=%d of %s has PASSED: begin a new batch to measure it again", c.Conc, dir)
+		}
+		if named || len(conc) == 0 && (s == nil || s.Again()) {
 			out = append(out, c)
 		}
 	}
@@ -202,7 +218,7 @@ func Reopen(dir string, again []matrix.Cell) (b *Batch, err error) {
 		header: Header{Combination: f.Summary.Combination, Mode: p.Mode, Time: f.Summary.Time, Cells: p.Cells()}}
 	var old []string
 	for _, c := range f.Cells {
-		i := slices.IndexFunc(b.header.Cells, func(h matrix.Cell) bool { return h.Conc == c.Conc })
+		i := slices.IndexFunc(b.header.Cells, func(h matrix.Cell) bool { return h.Conc == c.Conc && h.Rate == c.Rate })
 		if i < 0 {
 			continue
 		}

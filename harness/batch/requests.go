@@ -62,19 +62,19 @@ type requestRow struct {
 // RequestsFileName returns the name of the cell's requests file:
 // requests_isl1024_osl1024_conc16.jsonl.gz.
 func RequestsFileName(cell matrix.Cell) string {
-	return fmt.Sprintf("requests_%s_conc%d.jsonl.gz", cell.Combination.Name(), cell.Conc)
+	return "requests_" + cell.FilePart() + ".jsonl.gz"
 }
 
 // ServerFileName returns the name of the cell's file of looks at the server's own
 // metrics: server_isl1024_osl1024_conc16.json.
 func ServerFileName(cell matrix.Cell) string {
-	return fmt.Sprintf("server_%s_conc%d.json", cell.Combination.Name(), cell.Conc)
+	return "server_" + cell.FilePart() + ".json"
 }
 
 // PowerFileName returns the name of the cell's file of what its GPUs drew, second
 // by second: power_isl1024_osl1024_conc16.json.
 func PowerFileName(cell matrix.Cell) string {
-	return fmt.Sprintf("power_%s_conc%d.json", cell.Combination.Name(), cell.Conc)
+	return "power_" + cell.FilePart() + ".json"
 }
 
 // WriteRequests writes the cell's requests file from what the load generator

@@ -214,6 +214,16 @@ func simulated(p *schedule.Profile, conc, prompts int, seed uint64) []stats.Timi
 	return out
 }
 
+// simulatedRate is the b200 profile at a request rate, in virtual time.
+func simulatedRate(p *schedule.Profile, rate float64, prompts int, seed uint64) []stats.Timing {
+	sim := schedule.Simulate(p, schedule.Workload{ISL: 1024, OSL: 128, Conc: 4, Prompts: prompts, WarmUp: 8, Ratio: 0.8, Seed: seed, Rate: rate})
+	out := make([]stats.Timing, len(sim.Requests))
+	for i, r := range sim.Requests {
+		out[i] = stats.Timing{Sent: r.Sent, First: r.First, Last: r.Last, OutputTokens: r.Output, InputTokens: r.Input}
+	}
+	return out
+}
+
 // On the b200 profile in virtual time a search finds the boundary that many more
 // requests show, within 10 %, for at least 95 of 100 seeds, with at most half the
 // requests of a grid of the same step.
@@ -264,6 +274,51 @@ func TestSearchFindsTheBoundary(t *testing.T) {
 			t.Logf("boundary CONC %g; within 10 %% in %d of %d seeds; %d requests a search, %d on a grid", boundary, found, seeds, mean, grid)
 			assert.GreaterOrEqual(t, found, seeds*95/100)
 			assert.LessOrEqual(t, mean, grid/2)
+		})
+	}
+}
+
+// The same for request rates. The bracket is narrower, since a rate can be.
+func TestSearchFindsTheRate(t *testing.T) {
+	p, err := schedule.LoadProfile("b200-dsr1-fp4")
+	require.NoError(t, err)
+	seeds := 20
+	if testing.Short() {
+		seeds = 4
+	}
+	for text, boundary := range map[string]float64{"ttft:p99<400 tpot:p99<16": 6.1, "e2el:p90<1500": 5.3, "ttft:p99<2000": 26} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			limits, err := Parse(text)
+			require.NoError(t, err)
+			within := func(rate float64) bool { // by the figures of 20,000 requests
+				v, _ := JudgeAll(limits, simulatedRate(p, rate, 20000, 424242), nil, 0.5)
+				return v == Kept
+			}
+			require.True(t, within(boundary*0.97), "the boundary is above")
+			require.False(t, within(boundary*1.05), "and below")
+			found, requests := 0, 0
+			for seed := range seeds {
+				a, err := Search(t.Context(), Options{Varies: "REQUEST_RATE", Start: 1, Least: 0.01, Tolerance: 0.03}, func(_ context.Context, rate float64) (Probe, error) {
+					looks := LooksOpen(limits, 0.95)
+					ts := simulatedRate(p, rate, looks[len(looks)-1].Requests, uint64(seed)*100000+uint64(rate*1000))
+					out := Probe{Verdict: Unresolved}
+					for _, l := range looks {
+						out.Requests = l.Requests
+						if out.Verdict, out.Judgements = JudgeOpen(limits, ts[:l.Requests], nil, l.Confidence); l.Decides(out.Verdict) {
+							break
+						}
+					}
+					return out, nil
+				})
+				require.NoError(t, err)
+				requests += a.Requests()
+				if a.Kept != nil && math.Abs(a.Kept.Load/boundary-1) <= 0.1 {
+					found++
+				}
+			}
+			t.Logf("boundary %g/s; within 10 %% in %d of %d seeds; %d requests a search", boundary, found, seeds, requests/seeds)
+			assert.GreaterOrEqual(t, found*100, seeds*95)
 		})
 	}
 }

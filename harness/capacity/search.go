@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -193,11 +194,16 @@ func Search(ctx context.Context, o Options, probe func(context.Context, float64)
 	return a, nil
 }
 
+// round rounds a load to what one can type: a whole number, or three digits.
 func (o Options) round(load float64) float64 {
 	if o.Whole {
 		return math.Floor(load)
 	}
-	return load
+	v, err := strconv.ParseFloat(strconv.FormatFloat(load, 'g', 3, 64), 64)
+	if err != nil {
+		return load
+	}
+	return v
 }
 
 // Look is one of the times at which a probe is judged.
@@ -219,8 +225,17 @@ func (l Look) Decides(v Verdict) bool { return v == Missed || v == Kept && !l.Ea
 // together: so no look comes before two waves, and none that can find the limits
 // kept before ten.
 func Looks(limits []Limit, conc int, confidence float64) []Look {
-	const early, late, spent = 3, 3, 0.001
-	each := 1 - (1-confidence-early*spent)/late
+	return looks(limits, conc, 3, confidence)
+}
+
+// LooksOpen are the looks at requests that come at a rate of their own. How many are
+// in flight is not known before, and bursts share their luck for longer than a wave
+// lasts: so it looks later, and once more.
+func LooksOpen(limits []Limit, confidence float64) []Look { return looks(limits, 100, 4, confidence) }
+
+func looks(limits []Limit, conc, late int, confidence float64) []Look {
+	const early, spent = 3, 0.001
+	each := 1 - (1-confidence-early*spent)/float64(late)
 	n := max(first(limits, each), 10*conc)
 	var out []Look
 	for i := early; i > 0; i-- {

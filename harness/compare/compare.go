@@ -168,7 +168,7 @@ func cellsOf(fs []*batch.Folder) []matrix.Cell {
 	return out
 }
 
-func same(a, b matrix.Cell) bool { return a.Combination == b.Combination && a.Conc == b.Conc }
+func same(a, b matrix.Cell) bool { return a.Same(b) }
 
 func collect(fs []*batch.Folder, cell matrix.Cell) []pass {
 	var out []pass

@@ -26,6 +26,16 @@ type Cell struct {
 	Combination
 	Conc       int
 	NumPrompts int
+
+	// Rate is the request rate a second of a cell that is told from others by it, as
+	// a search's; 0: that of the settings.
+	Rate float64
+}
+
+// Same reports whether c and d are one configuration, however many requests each
+// has.
+func (c Cell) Same(d Cell) bool {
+	return c.Combination == d.Combination && c.Conc == d.Conc && c.Rate == d.Rate
 }
 
 // Standard are the combinations that have hardware baselines and public
@@ -74,10 +84,14 @@ func (c Combination) Name() string {
 // scenario=agentx/conc=16: the key=value form is what lets benchstat group by -col
 // /conc.
 func (c Cell) Name() string {
+	name := fmt.Sprintf("isl=%d/osl=%d/conc=%d", c.ISL, c.OSL, c.Conc)
 	if c.Scenario != "" {
-		return fmt.Sprintf("scenario=%s/conc=%d", c.Scenario, c.Conc)
+		name = fmt.Sprintf("scenario=%s/conc=%d", c.Scenario, c.Conc)
 	}
-	return fmt.Sprintf("isl=%d/osl=%d/conc=%d", c.ISL, c.OSL, c.Conc)
+	if c.Rate > 0 {
+		name += fmt.Sprintf("/rate=%g", c.Rate)
+	}
+	return name
 }
 
 // String is the cell's [Cell.Name].
@@ -86,7 +100,16 @@ func (c Cell) String() string { return c.Name() }
 // FileName is the cell's result file: result_isl1024_osl1024_conc16.json, or
 // result_agentx_conc16.json.
 func (c Cell) FileName() string {
-	return fmt.Sprintf("result_%s_conc%d.json", c.Combination.Name(), c.Conc)
+	return "result_" + c.FilePart() + ".json"
+}
+
+// FilePart is the cell as a part of the names of its files: isl1024_osl1024_conc16.
+func (c Cell) FilePart() string {
+	part := fmt.Sprintf("%s_conc%d", c.Combination.Name(), c.Conc)
+	if c.Rate > 0 {
+		part += fmt.Sprintf("_rate%g", c.Rate)
+	}
+	return part
 }
 
 // VerdictName is the file of a cell without figures: its verdict alone.

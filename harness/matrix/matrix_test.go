@@ -67,11 +67,18 @@ func TestParsePrompts(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	c := Cell{Combination{ISL: 1024, OSL: 8192}, 16, 320}
+	c := Cell{Combination: Combination{ISL: 1024, OSL: 8192}, Conc: 16, NumPrompts: 320}
 	assert.Equal(t, "isl=1024/osl=8192/conc=16", c.Name())
 	assert.Equal(t, "result_isl1024_osl8192_conc16.json", c.FileName())
 	assert.Equal(t, "isl=1024/osl=8192/conc=16 of (1024,8192)", fmt.Sprintf("%v of %v", c, c.Combination))
 	assert.Equal(t, "ISL 1024, OSL 8192", c.Title())
+	r := c
+	r.Rate = 2.5
+	assert.Equal(t, "isl=1024/osl=8192/conc=16/rate=2.5", r.Name())
+	assert.Equal(t, "result_isl1024_osl8192_conc16_rate2.5.json", r.FileName())
+	assert.False(t, r.Same(c))
+	r.Rate, r.NumPrompts = 0, 5
+	assert.True(t, r.Same(c))
 	assert.True(t, c.IsStandard())
 	s := Cell{Combination: Combination{Scenario: "agentx"}, Conc: 16}
 	assert.Equal(t, "scenario=agentx/conc=16", s.Name())

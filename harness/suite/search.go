@@ -41,8 +41,8 @@ type Searched struct {
 	Found  bool             `json:"found"`
 }
 
-// Search looks for the most requests in flight that keep the limits of SLO, one
-// cell of a batch a probe, and writes what it finds to w. The exit code is 0 when
+// Search looks for the most requests in flight, or with a REQUEST_RATE for the most
+// requests a second, that keep the limits of SLO, one cell of a batch a probe, and writes what it finds to w. The exit code is 0 when
 // it found a load that keeps them beside one, at most a tenth above it, that does
 // not; 1 when it did not, 2 when nothing could be run.
 func Search(flags *flag.FlagSet, w io.Writer) int {
@@ -56,7 +56,7 @@ func Search(flags *flag.FlagSet, w io.Writer) int {
 	}
 	s := &searcher{w: w, known: map[float64]capacity.Probe{}}
 	if err == nil {
-		err = s.prepare(set)
+		err = s.prepare(&set)
 	}
 	if err != nil {
 		return refuse(ctx, err)
@@ -83,7 +83,8 @@ func Search(flags *flag.FlagSet, w io.Writer) int {
 type searcher struct {
 	w      io.Writer
 	config sweep.Config
-	combo  matrix.Combination
+	cell   matrix.Cell  // what all probes have in common
+	byRate bool         // they differ by their request rate, not by CONC
 	sweep  *sweep.Sweep // nil until the first probe that must be measured
 	known  map[float64]capacity.Probe
 	file   Searched
@@ -91,7 +92,7 @@ type searcher struct {
 
 // prepare checks that the settings name one search, and reads what an earlier
 // process found of it.
-func (s *searcher) prepare(set settings.Settings) error {
+func (s *searcher) prepare(set *settings.Settings) error {
 	combos := set.Selection.Combinations()
 	switch {
 	case len(set.Shape.Limits) == 0:
@@ -103,14 +104,19 @@ func (s *searcher) prepare(set settings.Settings) error {
 		return errors.New("a search is of one pair of lengths: give ISL and OSL")
 	case len(set.Selection.Conc) > 1:
 		return errors.New("CONC names the load that a search begins with: give one, or none for 4")
-	case set.Shape.Rate > 0 || set.Shape.Trace:
-		return errors.New("a search varies CONC in a closed loop: leave REQUEST_RATE and TRACE out")
+	case set.Shape.Trace:
+		return errors.New("a search varies CONC, or REQUEST_RATE, and a TRACE has its own times: leave TRACE out")
+	case set.Replay.Kind != nil && set.Shape.Rate > 0:
+		return errors.New("sessions keep CONC of them live: leave REQUEST_RATE out")
 	case set.Shape.Precision > 0:
 		return errors.New("a search ends each probe when its limits are decided: leave PRECISION out")
 	case set.Shard.Count > 1:
 		return errors.New("a search runs on one machine: leave SHARD out")
 	}
-	s.combo = combos[0]
+	s.cell, s.byRate = matrix.Cell{Combination: combos[0]}, set.Shape.Rate > 0
+	if s.byRate {
+		s.cell.Conc = s.mostInFlight(set)
+	}
 	for _, l := range set.Shape.Limits {
 		s.file.Limits = strings.TrimSpace(s.file.Limits + " " + l.String())
 	}
@@ -139,6 +145,44 @@ func (s *searcher) prepare(set settings.Settings) error {
 	return s.readCells(set.Resume)
 }
 
+// mostInFlight is the CONC of probes that differ by their rate: as it is given, else
+// what they begin with, and more where the rate wants more.
+func (s *searcher) mostInFlight(set *settings.Settings) int {
+	if conc := set.Selection.Conc; len(conc) == 1 {
+		return conc[0]
+	}
+	if set.Shape.Uncapped = true; set.Given != nil {
+		set.Given["CONC_CAP"] = "false"
+	}
+	return matrix.Concurrencies[len(matrix.Concurrencies)-1]
+}
+
+// at is the cell of a load, and loadOf the load of a cell.
+func (s *searcher) at(load float64) matrix.Cell {
+	c := s.cell
+	if s.byRate {
+		c.Rate = load
+	} else {
+		c.Conc = int(load)
+	}
+	return c
+}
+
+func (s *searcher) loadOf(c matrix.Cell) float64 {
+	if s.byRate {
+		return c.Rate
+	}
+	return float64(c.Conc)
+}
+
+// varies is what a load is called.
+func (s *searcher) varies() string {
+	if s.byRate {
+		return "REQUEST_RATE"
+	}
+	return "CONC"
+}
+
 // readCells reads the probes that were measured, but not noted any more when the
 // process that made them ended.
 func (s *searcher) readCells(dir string) error {
@@ -147,7 +191,7 @@ func (s *searcher) readCells(dir string) error {
 		return err
 	}
 	for _, c := range f.Cells {
-		load := float64(c.Conc)
+		load := s.loadOf(c.Cell)
 		if _, ok := s.known[load]; !ok && c.Status == batch.Passed && c.Result != nil && len(c.Result.SLO) > 0 {
 			s.known[load] = capacity.Probe{Load: load, Verdict: capacity.Together(c.Result.SLO), Judgements: c.Result.SLO,
 				Requests: c.Result.SLO[0].Requests}
@@ -158,9 +202,14 @@ func (s *searcher) readCells(dir string) error {
 
 // run searches, and ends the batch as a sweep is ended.
 func (s *searcher) run(ctx context.Context) int {
-	o := capacity.Options{Varies: "CONC", Whole: true}
-	if conc := s.config.Settings.Selection.Conc; len(conc) == 1 {
-		o.Start = float64(conc[0])
+	o := capacity.Options{Varies: s.varies(), Whole: true}
+	set := s.config.Settings
+	switch {
+	case s.byRate: // a rate can be told to within less than a tenth
+		o.Whole, o.Start, o.Tolerance = false, set.Shape.Rate, 0.03
+		o.Least, o.Most = o.Start/64, o.Start*1024
+	case len(set.Selection.Conc) == 1:
+		o.Start = float64(set.Selection.Conc[0])
 	}
 	a, err := capacity.Search(ctx, o, s.probe)
 	if err == nil {
@@ -196,26 +245,27 @@ func (s *searcher) run(ctx context.Context) int {
 func (s *searcher) probe(ctx context.Context, load float64) (capacity.Probe, error) {
 	p, ok := s.known[load]
 	if !ok {
-		if err := s.open(int(load)); err != nil {
+		if err := s.open(s.at(load)); err != nil {
 			return p, err
 		}
 		var err error
-		if p, err = s.sweep.Probe(ctx, s.combo, int(load)); err != nil {
+		if p, err = s.sweep.Probe(ctx, s.at(load)); err != nil {
 			return p, err
 		}
 	}
-	fmt.Fprintf(s.w, "CONC %g: %s\n", load, p)
+	fmt.Fprintf(s.w, "%s %g: %s\n", s.varies(), load, p)
+	p.Load = load
 	s.file.Probes = append(s.file.Probes, p)
 	return p, s.save()
 }
 
 // open opens the sweep, and with it the batch, with its first cell.
-func (s *searcher) open(conc int) (err error) {
+func (s *searcher) open(first matrix.Cell) (err error) {
 	if s.sweep != nil {
 		return nil
 	}
 	c := s.config
-	cell, _ := sweep.ProbeCell(s.combo, conc, c.Settings.Selection.NumPrompts, c.Settings.Shape.Limits)
+	cell, _ := sweep.ProbeCell(first, c.Settings.Selection.NumPrompts, c.Settings.Shape.Limits)
 	c.Cells = []matrix.Cell{cell}
 	s.sweep, err = sweep.Open(c)
 	return err
@@ -247,14 +297,14 @@ func (s *searcher) writeTable(a *capacity.Answer) {
 	}
 	limits := s.config.Settings.Shape.Limits
 	tab := tabwriter.NewWriter(s.w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tab, "\nCONC\trequests\ttok/s/GPU\t")
+	fmt.Fprintf(tab, "\n%s\trequests\ttok/s/GPU\t", s.varies())
 	for _, l := range limits {
 		fmt.Fprintf(tab, "%s\t", l)
 	}
 	fmt.Fprintln(tab, "limits\t")
 	throughput := s.throughput()
 	for _, p := range a.Sorted() {
-		fmt.Fprintf(tab, "%g\t%d\t%s\t", p.Load, p.Requests, cmp.Or(throughput[int(p.Load)], "-"))
+		fmt.Fprintf(tab, "%g\t%d\t%s\t", p.Load, p.Requests, cmp.Or(throughput[p.Load], "-"))
 		for i := range limits {
 			value := "-"
 			if i < len(p.Judgements) && p.Judgements[i].Value != nil {
@@ -268,17 +318,17 @@ func (s *searcher) writeTable(a *capacity.Answer) {
 	fmt.Fprintf(s.w, "%d requests in all. Batch: %s/\n", a.Requests(), s.dir())
 }
 
-// throughput is that of each cell that has one, by CONC, as the result files have
+// throughput is that of each cell that has one, by load, as the result files have
 // it: also those of an earlier process.
-func (s *searcher) throughput() map[int]string {
-	out := map[int]string{}
+func (s *searcher) throughput() map[float64]string {
+	out := map[float64]string{}
 	f, err := batch.Open(s.dir())
 	if err != nil {
 		return out
 	}
 	for _, c := range f.Cells {
 		if r := c.Result; r != nil && r.Performance != nil && r.Performance.TputPerGPU != nil {
-			out[c.Conc] = fmt.Sprintf("%.1f", *r.Performance.TputPerGPU)
+			out[s.loadOf(c.Cell)] = fmt.Sprintf("%.1f", *r.Performance.TputPerGPU)
 		}
 	}
 	return out

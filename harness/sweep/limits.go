@@ -54,7 +54,6 @@ type probe struct {
 
 // enough judges the requests at each look, and says whether that decides.
 func (p *probe) enough(limits []capacity.Limit, slo stats.SLO) func(int, func() []stats.Timing) bool {
-	p.verdict = capacity.Unresolved
 	left := p.looks
 	return func(ended int, timings func() []stats.Timing) bool {
 		if len(left) == 0 || ended < left[0].Requests {
@@ -63,24 +62,26 @@ func (p *probe) enough(limits []capacity.Limit, slo stats.SLO) func(int, func() 
 		look := left[0]
 		left = left[1:]
 		p.requests = ended
-		p.verdict, p.judgements = capacity.JudgeAll(limits, stats.Timed(timings()), slo, look.Confidence)
+		judge := capacity.JudgeAll
+		if p.cell.Rate > 0 {
+			judge = capacity.JudgeOpen
+		}
+		p.verdict, p.judgements = judge(limits, stats.Timed(timings()), slo, look.Confidence)
 		return look.Decides(p.verdict) || len(left) == 0
 	}
 }
 
-// Probe measures one more cell, at conc requests in flight, until the limits of
-// SLO are decided or the last look at them has been taken; NUM_PROMPTS is the most
+// Probe measures one more cell until the limits of SLO are decided or the last look at them has been taken; NUM_PROMPTS is the most
 // it sends. A cell that FAILED misses the limits. The error is one for which a
 // search cannot go on: an interrupt, a server that has gone, a result that cannot
 // be written.
-func (sw *Sweep) Probe(ctx context.Context, combo matrix.Combination, conc int) (capacity.Probe, error) {
-	limits := sw.Settings.Shape.Limits
-	c, looks := ProbeCell(combo, conc, sw.Settings.Selection.NumPrompts, limits)
-	out := capacity.Probe{Load: float64(conc), Verdict: capacity.Missed}
+func (sw *Sweep) Probe(ctx context.Context, c matrix.Cell) (capacity.Probe, error) {
+	c, looks := ProbeCell(c, sw.Settings.Selection.NumPrompts, sw.Settings.Shape.Limits)
+	out := capacity.Probe{Verdict: capacity.Missed}
 	if err := sw.Add(c); err != nil {
 		return out, err
 	}
-	p := &probe{cell: c, looks: looks}
+	p := &probe{cell: c, looks: looks, verdict: capacity.Unresolved}
 	sw.probing = p
 	defer func() { sw.probing = nil }()
 	r, err := sw.Serve(ctx, c)
@@ -104,16 +105,19 @@ func (sw *Sweep) Probe(ctx context.Context, combo matrix.Combination, conc int) 
 // ProbeCell is the cell of a probe, which sends at most as many requests as prompts
 // has for it where that is given, else as many as its looks take, and the looks at
 // it.
-func ProbeCell(combo matrix.Combination, conc int, prompts matrix.Prompts, limits []capacity.Limit) (matrix.Cell,
-	[]capacity.Look) {
-	looks := capacity.Looks(limits, conc, confidence)
+func ProbeCell(c matrix.Cell, prompts matrix.Prompts, limits []capacity.Limit) (matrix.Cell, []capacity.Look) {
+	looks := capacity.Looks(limits, c.Conc, confidence)
+	if c.Rate > 0 {
+		looks = capacity.LooksOpen(limits, confidence)
+	}
 	if prompts.Given() {
-		numPrompts := prompts.Of(combo.OSL, conc)
+		numPrompts := prompts.Of(c.OSL, c.Conc)
 		for len(looks) > 1 && looks[len(looks)-1].Requests > numPrompts {
 			looks = looks[:len(looks)-1]
 		}
 		last := &looks[len(looks)-1]
 		last.Requests, last.Early = min(last.Requests, numPrompts), false
 	}
-	return matrix.Cell{Combination: combo, Conc: conc, NumPrompts: looks[len(looks)-1].Requests}, looks
+	c.NumPrompts = looks[len(looks)-1].Requests
+	return c, looks
 }

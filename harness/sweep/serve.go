@@ -289,7 +289,7 @@ func (sw *Sweep) synthetic() bool { return sw.Settings.Server.Synthetic || sw.Ta
 
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
 	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),
-		GPUs: sw.Settings.Server.TP, Unlike: sw.unlike()}
+		GPUs: sw.Settings.Server.TP, Unlike: sw.unlike(c)}
 	if v := sum.TputPerGPU; v != nil {
 		run.TputPerGPU = *v
 	}

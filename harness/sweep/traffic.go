@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -52,7 +53,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 			RangeRatio: sw.rangeRatio(), Seed: seed, TraceUnit: shape.TraceUnit,
 			SharedPrefix: w.SharedPrefix, Prefixes: w.Prefixes},
 		Options: load.Options{Conc: c.Conc, WarmUp: warm, RequestTimeout: s.Server.RequestTimeout,
-			Shape: load.Shape{Rate: shape.Rate, Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
+			Shape: load.Shape{Rate: cmp.Or(c.Rate, shape.Rate), Burstiness: shape.Burstiness, Uncapped: shape.Uncapped,
 				RampUp: shape.RampUp, Duration: shape.Duration, Trace: shape.Trace, Seed: w.Seed},
 			Chat: w.Chat, Temperature: w.Temperature, ExtraBody: w.ExtraBody, SLO: shape.SLO, Enough: enough,
 			LiveITL:    s.Results.Metrics.Asked(),
@@ -91,15 +92,16 @@ func (sw *Sweep) rangeRatio() float64 {
 }
 
 // unlike says in what the traffic differs from a closed loop of random prompts.
-func (sw *Sweep) unlike() []string {
+func (sw *Sweep) unlike(c matrix.Cell) []string {
 	var out []string
 	w, shape := sw.Settings.Workload, sw.Settings.Shape
+	rate := cmp.Or(c.Rate, shape.Rate)
 	for what, differs := range map[string]bool{
 		"DATASET is " + sw.kind().Name:                                 !sw.kind().Standard,
 		fmt.Sprintf("TEMPERATURE is %g", w.Temperature):                w.Temperature > 0,
 		"ENDPOINT is chat":                                             w.Chat,
 		fmt.Sprintf("SHARED_PREFIX is %g", w.SharedPrefix):             w.SharedPrefix > 0,
-		fmt.Sprintf("REQUEST_RATE is %g", shape.Rate):                  shape.Rate > 0,
+		fmt.Sprintf("REQUEST_RATE is %g", rate):                        rate > 0,
 		"the load follows a TRACE":                                     shape.Trace,
 		fmt.Sprintf("the run is bound by DURATION=%s", shape.Duration): shape.Duration > 0,
 		fmt.Sprintf("the load takes %s to RAMP_UP", shape.RampUp):      shape.RampUp > 0,

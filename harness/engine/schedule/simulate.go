@@ -16,6 +16,7 @@ type Workload struct {
 	WarmUp   int     // requests sent before those, not measured
 	Ratio    float64 // lengths are uniform in [Ratio·L, L]
 	Seed     uint64
+	Rate     float64 // requests a second that come by a Poisson process in the measured part; 0: the closed loop
 }
 
 // Simulated is what a client would see of a workload.
@@ -59,11 +60,11 @@ func Simulate(p *Profile, w Workload) Simulated {
 	var out Simulated
 	var ttft, tpot, e2el []time.Duration
 	left, warm := w.Prompts, w.WarmUp
-	send := func() {
+	send := func(at time.Duration) {
 		if warm == 0 && left == 0 {
 			return
 		}
-		c := &client{sent: now, measured: warm == 0}
+		c := &client{sent: at, measured: warm == 0}
 		if warm > 0 {
 			warm--
 		} else {
@@ -72,12 +73,28 @@ func Simulate(p *Profile, w Workload) Simulated {
 		c.seq = Seq{Prompt: length(w.ISL), Output: length(w.OSL), Owner: c}
 		s.Add(&c.seq)
 	}
-	run := func() {
+	var due time.Duration // of an open loop's next request
+	arrive := func() {
+		for w.Rate > 0 && left > 0 && due <= now {
+			send(due)
+			due += time.Duration(rng.ExpFloat64() / w.Rate * float64(time.Second))
+		}
+	}
+	run := func(open bool) {
 		for range w.Conc {
-			send()
+			if !open {
+				send(now)
+			}
 		}
 		for {
+			if open {
+				arrive()
+			}
 			step := s.Begin()
+			if step == 0 && open && left > 0 {
+				now = due
+				continue
+			}
 			if step == 0 {
 				return
 			}
@@ -106,8 +123,8 @@ func Simulate(p *Profile, w Workload) Simulated {
 				return true
 			})
 			for range ended {
-				if warm > 0 || w.WarmUp == 0 || begin > 0 {
-					send()
+				if !open && (warm > 0 || w.WarmUp == 0 || begin > 0) {
+					send(now)
 				}
 			}
 		}
@@ -115,11 +132,11 @@ func Simulate(p *Profile, w Workload) Simulated {
 	if w.WarmUp > 0 { // the warm-up ends before the clock starts, as with the suite
 		measured := left
 		left = 0
-		run()
+		run(false)
 		left, begin = measured, now
 	}
-	out.Steps = 0
-	run()
+	out.Steps, due = 0, now
+	run(w.Rate > 0)
 	out.Duration = now - begin
 	out.MedianTTFT, out.MedianTPOT, out.MedianE2EL = median(ttft), median(tpot), median(e2el)
 	return out
