@@ -94,7 +94,8 @@ func TestArrowsPointOneWay(t *testing.T) {
 		}
 	}
 	for pkg, forbidden := range map[string][]string{
-		"harness/load":     {"harness/batch", "harness/settings"},
+		"harness/load":     {"harness/batch", "harness/settings", "harness/traces"},
+		"harness/session":  {"net/http", "harness/load", "harness/batch", "harness/settings", "harness/traces"},
 		"harness/batch":    {"net/http", "harness/server"},
 		"harness/accuracy": {"harness/load", "harness/batch", "harness/settings"},
 		"harness/server":   {"harness/load", "harness/batch", "harness/settings"},
