@@ -129,7 +129,7 @@ func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 			if i > 0 {
 				buf = append(buf, ',')
 			}
-			buf = strconv.AppendInt(buf, int64(id), 10)
+			buf = appendID(buf, id)
 		}
 		buf = append(buf, ']')
 	case r.Messages != nil:
@@ -149,6 +149,30 @@ func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 		return e.encodeCanary(buf, r.Canary)
 	}
 	return append(buf, e.tail...), nil
+}
+
+// thousands are the numbers from 0 to 999 in three digits.
+var thousands = func() (out [1000][3]byte) {
+	for i := range out {
+		out[i] = [3]byte{'0' + byte(i/100), '0' + byte(i/10%10), '0' + byte(i%10)}
+	}
+	return out
+}()
+
+// appendID appends a token id. A long prompt has a million of them, so it takes two
+// steps for one of up to six digits.
+func appendID(buf []byte, id int32) []byte {
+	if id < 1000 || id > 999_999 {
+		return strconv.AppendInt(buf, int64(id), 10)
+	}
+	high, low := thousands[id/1000], thousands[id%1000]
+	switch {
+	case id < 10_000:
+		return append(buf, high[2], low[0], low[1], low[2])
+	case id < 100_000:
+		return append(buf, high[1], high[2], low[0], low[1], low[2])
+	}
+	return append(buf, high[0], high[1], high[2], low[0], low[1], low[2])
 }
 
 // topLogprobs is how many of the likeliest tokens a recorded canary asks for: the

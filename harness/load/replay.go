@@ -247,13 +247,14 @@ func (c *conductor) send(ctx context.Context, now time.Duration) {
 		}
 	}
 	c.todo = append(c.todo, c.turns.ahead()...)
-	unready := c.due[:0]
+	unready, front := c.due[:0], 0
 	for _, q := range c.due {
 		b, ok := c.bodies[q]
 		if !ok {
 			unready = append(unready, q)
-			if i := slices.Index(c.todo, q); i > 0 { // before those that are not due
-				c.todo = slices.Insert(slices.Delete(c.todo, i, i+1), len(unready)-1, q)
+			if i := slices.Index(c.todo, q); i >= front { // before those that are not due
+				c.todo = slices.Insert(slices.Delete(c.todo, i, i+1), front, q)
+				front++
 			}
 			continue
 		}

@@ -252,3 +252,9 @@ func TestLiveAnswers(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+func TestAppendID(t *testing.T) {
+	for _, id := range []int32{-5, 0, 7, 999, 1000, 1001, 9999, 10000, 10203, 99999, 100000, 654321, 999999, 1000000, 2147483647} {
+		assert.Equal(t, fmt.Sprint(id), string(appendID(nil, id)))
+	}
+}
