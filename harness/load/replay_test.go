@@ -258,3 +258,18 @@ func TestAppendID(t *testing.T) {
 		assert.Equal(t, fmt.Sprint(id), string(appendID(nil, id)))
 	}
 }
+
+// Turns whose bodies are not made when they are due are sent all the same, in order.
+func TestBodiesThatComeLate(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) { stream(w, a.MaxTokens, len(a.ids()), 0) })
+	long := session.Trace{ID: "long", Block: 64, Streams: []session.Stream{{Parent: -1}}}
+	for k := range 6 {
+		long.Turns = append(long.Turns, session.Turn{After: k - 1, In: 30_000, Out: 1})
+	}
+	rec, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 12, Sessions: 24}, long), idsWire, Options{Conc: 12})
+	require.NoError(t, err)
+	require.Len(t, rec.Timings, 6*24)
+	for _, x := range rec.Timings {
+		require.Empty(t, x.Err)
+	}
+}
