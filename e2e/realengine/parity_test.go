@@ -36,8 +36,13 @@ func rounds(t *testing.T) int {
 	return n
 }
 
-// cell is what both clients run, in turn, on one server.
-var cell = records.Cell{N: 60, ISL: 128, OSL: 64, Conc: 4}
+// cell is what the clients run, in turn, on one server; alone is the same with one
+// request at a time, which tells what is of each request from what they do to each
+// other.
+var (
+	cell  = records.Cell{N: 120, ISL: 128, OSL: 64, Conc: 4}
+	alone = records.Cell{N: 30, ISL: 128, OSL: 64, Conc: 1}
+)
 
 // compared are the figures that both clients give, under vLLM's keys.
 var compared = []string{"output_throughput", "median_ttft_ms", "mean_ttft_ms", "median_tpot_ms", "median_itl_ms", "mean_itl_ms", "median_e2el_ms"}
@@ -53,17 +58,26 @@ func TestParityWithVLLMBench(t *testing.T) {
 	target := server.New(s.URL, "", "", nil)
 	require.NoError(t, target.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute}))
 	target.Vocab = 1000
-	words := cell
+	cell.Run(t, target, 0, s.URL) // the first request after a start takes vLLM seconds
+	page := besideVLLMBench(t, target, cell, n) + "\n" + besideVLLMBench(t, target, alone, n)
+	if wikitext := parityOfWikitext(t, target); *update {
+		writePage(t, page, wikitext)
+	}
+}
+
+// besideVLLMBench runs a cell with each client in turn, and lays them side by side.
+func besideVLLMBench(t *testing.T, target *server.Server, cell records.Cell, n int) string {
+	t.Helper()
+	url, words := target.BaseURL, cell
 	words.Text = true
 	clients := []struct {
 		name string
 		run  func(seed int) records.Means
 	}{
-		{"inferbench", func(seed int) records.Means { return cell.Run(t, target, seed, s.URL) }},
-		{"vllm bench serve", func(seed int) records.Means { return vllmBench(t, s.URL, seed) }},
-		{"inferbench, words", func(seed int) records.Means { return words.Run(t, target, seed, s.URL) }},
+		{"inferbench", func(seed int) records.Means { return cell.Run(t, target, seed, url) }},
+		{"vllm bench serve", func(seed int) records.Means { return vllmBench(t, url, cell, seed) }},
+		{"inferbench, words", func(seed int) records.Means { return words.Run(t, target, seed, url) }},
 	}
-	clients[0].run(0) // the first request after a start takes vLLM seconds
 	all := make([][]records.Means, len(clients))
 	for round := range n {
 		for i := range clients {
@@ -91,9 +105,7 @@ func TestParityWithVLLMBench(t *testing.T) {
 			of(func(m records.Means) float64 { return m.Server["queue_ms"] }), of(func(m records.Means) float64 { return m.Server["prefill_ms"] }), client-counted)
 	}
 	t.Log("\n" + b.String())
-	if wikitext := parityOfWikitext(t, target); *update {
-		writePage(t, b.String(), wikitext)
-	}
+	return b.String()
 }
 
 // Our figures beside the counters of engines that keep some, of the same requests.
@@ -144,7 +156,7 @@ func series(rounds []records.Means, of func(records.Means) float64) []float64 {
 
 // vllmBench runs the cell with vLLM's own client. What the server counts includes
 // its warm-up and the one request before that.
-func vllmBench(t *testing.T, url string, seed int) records.Means {
+func vllmBench(t *testing.T, url string, cell records.Cell, seed int) records.Means {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command("../../scripts/real_vllm.sh", "bench", "--dataset-name", "random",
@@ -199,7 +211,7 @@ func writePage(t *testing.T, bench, wikitext string) {
 
 Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
 
-Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. The last table has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it.
+Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. With one request at a time nothing is seen but what each request costs by itself. The second table of each has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it.
 
 `+"```\n%s```"+`
 

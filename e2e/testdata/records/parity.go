@@ -38,7 +38,10 @@ var Figures = map[string]string{
 }
 
 // within are parts of TTFT that vLLM counts besides.
-var within = map[string]string{"queue_ms": "vllm:request_queue_time_seconds", "prefill_ms": "vllm:request_prefill_time_seconds"}
+var within = map[string]string{
+	"queue_ms":   "vllm:request_queue_time_seconds",
+	"prefill_ms": "vllm:request_prefill_time_seconds",
+}
 
 // Run runs the cell with the suite's client at s and reads the counters of the
 // engines at these addresses before and after; those that are warm-up's are
@@ -106,7 +109,8 @@ func Count(t testing.TB, engines ...string) Counters {
 		}
 		seconds, tokens := families["llamacpp:tokens_predicted_seconds_total"], families["llamacpp:tokens_predicted_total"]
 		if seconds != nil && tokens != nil {
-			out.add("mean_tpot_ms", seconds.GetMetric()[0].GetCounter().GetValue(), tokens.GetMetric()[0].GetCounter().GetValue())
+			out.add("mean_tpot_ms", seconds.GetMetric()[0].GetCounter().GetValue(),
+				tokens.GetMetric()[0].GetCounter().GetValue())
 		}
 	}
 	return out
@@ -179,7 +183,8 @@ func RatioOf(a, b []float64) Ratio {
 		logs[i] = math.Log(a[i] / b[i])
 	}
 	sample := stats.Sample{Xs: logs}
-	half := stats.InvCDF(stats.TDist{V: float64(len(logs) - 1)})(0.975) * sample.StdDev() / math.Sqrt(float64(len(logs)))
+	t := stats.InvCDF(stats.TDist{V: float64(len(logs) - 1)})(0.975)
+	half := t * sample.StdDev() / math.Sqrt(float64(len(logs)))
 	return Ratio{math.Exp(sample.Mean()), math.Exp(sample.Mean() - half), math.Exp(sample.Mean() + half)}
 }
 

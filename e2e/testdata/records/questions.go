@@ -132,7 +132,8 @@ func (a *asker) owner() string {
 }
 
 func (a *asker) ids() string {
-	status, body := a.post("/v1/completions", map[string]any{"model": a.s.ModelSent(), "prompt": []int{5, 6, 7}, "max_tokens": 1})
+	status, body := a.post("/v1/completions", map[string]any{"model": a.s.ModelSent(),
+		"prompt": []int{5, 6, 7}, "max_tokens": 1})
 	return refused(status, body)
 }
 
@@ -150,7 +151,8 @@ func (a *asker) context() string {
 	if gjson.GetBytes(list, "data.0.max_model_len").Exists() {
 		return "`max_model_len`"
 	}
-	if status, props := a.do(http.MethodGet, "/props", nil); status == 200 && gjson.GetBytes(props, "default_generation_settings.n_ctx").Exists() {
+	_, props := a.do(http.MethodGet, "/props", nil)
+	if gjson.GetBytes(props, "default_generation_settings.n_ctx").Exists() {
 		return "of a slot, in `/props`"
 	}
 	return "no"
@@ -199,9 +201,10 @@ func (a *asker) usage() string {
 func (a *asker) chunks() string {
 	text, empty := 0, 0
 	for _, c := range a.stream(32) {
+		silent := c.Get("choices.0.text").String() == ""
 		switch {
-		case c.Get("choices.#").Int() == 0, c.Get("choices.0.finish_reason").String() != "" && c.Get("choices.0.text").String() == "":
-		case c.Get("choices.0.text").String() == "":
+		case c.Get("choices.#").Int() == 0, silent && c.Get("choices.0.finish_reason").String() != "":
+		case silent:
 			empty++
 		default:
 			text++
@@ -266,7 +269,8 @@ func (a *asker) tokenizer() string {
 	if _, err := a.s.Tokenize(context.Background(), server.Retry{Tries: 1, Each: time.Minute}, "a", false); err != nil {
 		return "**none**"
 	}
-	if status, _ := a.post("/tokenize", map[string]any{"model": a.s.ModelSent(), "prompt": "a", "content": "a"}); status == 404 {
+	status, _ := a.post("/tokenize", map[string]any{"model": a.s.ModelSent(), "prompt": "a", "content": "a"})
+	if status == http.StatusNotFound {
 		return "at a path of its own"
 	}
 	return "`/tokenize`"

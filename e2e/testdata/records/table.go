@@ -32,18 +32,19 @@ var Engines = []struct {
 		"tokenizer":                                     "`/tokenize` (docs)",
 		"`/health`":                                     "yes (docs)",
 	}},
-	{Name: "ollama", Column: "Ollama", NotRun: "no package of PyPI, npm or Debian brings its server, tried 26 November 2026", Read: map[string]string{
-		"how it is recognised (`owned_by`)":             "the model's namespace: unknown (source)",
-		"prompt as token ids":                           "**no**: a string only (source)",
-		"keys that OpenAI does not have (`ignore_eos`)": "**not known to it** (source)",
-		"context length told":                           "no (source)",
-		"`usage` in the stream":                         "a chunk without choices at the end (source)",
-		"chunks for 32 tokens":                          "a piece of text each (source)",
-		"a second request meanwhile":                    "`OLLAMA_NUM_PARALLEL` (docs)",
-		"prompt log-probabilities":                      "**none** (source)",
-		"tokenizer":                                     "none (source)",
-		"`/health`":                                     "404 (source)",
-	}},
+	{Name: "ollama", Column: "Ollama",
+		NotRun: "no package of PyPI, npm or Debian brings its server, tried 26 November 2026", Read: map[string]string{
+			"how it is recognised (`owned_by`)":             "the model's namespace: unknown (source)",
+			"prompt as token ids":                           "**no**: a string only (source)",
+			"keys that OpenAI does not have (`ignore_eos`)": "**not known to it** (source)",
+			"context length told":                           "no (source)",
+			"`usage` in the stream":                         "a chunk without choices at the end (source)",
+			"chunks for 32 tokens":                          "a piece of text each (source)",
+			"a second request meanwhile":                    "`OLLAMA_NUM_PARALLEL` (docs)",
+			"prompt log-probabilities":                      "**none** (source)",
+			"tokenizer":                                     "none (source)",
+			"`/health`":                                     "404 (source)",
+		}},
 }
 
 // EngineTable is the table of engines, of the records that there are.
@@ -84,15 +85,18 @@ func EngineTable(t testing.TB) string {
 func GatewayTable(t testing.TB) string {
 	var lines []string
 	for _, g := range all(t, gateway, func(g Gateway) int { return g.Order }) {
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %.1f | %.1f | %.1f | %s |", g.Name, g.Version, day(t, g.Date), g.TTFT, g.DirectTTFT, g.ITL, g.Says))
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %.1f | %.1f | %.1f | %s |", g.Name, g.Version,
+			day(t, g.Date), g.TTFT, g.DirectTTFT, g.ITL, g.Says))
 	}
-	return "| gateway | version | run on | TTFT | TTFT direct | ITL | what the suite says |\n| --- | --- | --- | --: | --: | --: | --- |\n" +
+	return "| gateway | version | run on | TTFT | TTFT direct | ITL | what the suite says |\n" +
+		"| --- | --- | --- | --: | --: | --: | --- |\n" +
 		strings.Join(lines, "\n") + "\n"
 }
 
 // BesideTable is the table of our figures beside the engines' own counters.
 func BesideTable(t testing.TB) string {
-	out := "| what was measured | version | run on | rounds | TTFT: ours / counted | TPOT: ours / counted | E2EL: ours / counted | E2EL: through / direct |\n" +
+	out := "| what was measured | version | run on | rounds | TTFT: ours / counted | TPOT: ours / counted |" +
+		" E2EL: ours / counted | E2EL: through / direct |\n" +
 		"| --- | --- | --- | --: | --- | --- | --- | --- |\n"
 	ratio := func(of map[string]Ratio, figure string) string {
 		if r, ok := of[figure]; ok {
@@ -101,8 +105,9 @@ func BesideTable(t testing.TB) string {
 		return "–"
 	}
 	for _, b := range all(t, beside, func(b Beside) int { return b.Order }) {
-		out += fmt.Sprintf("| %s | %s | %s | %d | %s | %s | %s | %s |\n", b.Name, b.Version, day(t, b.Date), b.Rounds, ratio(b.Ratios, "mean_ttft_ms"),
-			ratio(b.Ratios, "mean_tpot_ms"), ratio(b.Ratios, "mean_e2el_ms"), ratio(b.Direct, "mean_e2el_ms"))
+		out += fmt.Sprintf("| %s | %s | %s | %d | %s | %s | %s | %s |\n", b.Name, b.Version, day(t, b.Date), b.Rounds,
+			ratio(b.Ratios, "mean_ttft_ms"), ratio(b.Ratios, "mean_tpot_ms"),
+			ratio(b.Ratios, "mean_e2el_ms"), ratio(b.Direct, "mean_e2el_ms"))
 	}
 	return out
 }
