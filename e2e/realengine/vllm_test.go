@@ -83,6 +83,16 @@ func TestVLLM(t *testing.T) {
 		requireAll(t, out, results, 1, 16, 16)
 	})
 
+	t.Run("random ids through the chat template", func(t *testing.T) {
+		exit, out, results := sweep(t, "BASE_URL="+s.URL, "ISL=96", "CONC=2", "NUM_PROMPTS=8", "ENDPOINT=chat")
+		require.Zero(t, exit, out)
+		requireAll(t, out, results, 1, 8, 16)
+		for name, r := range results {
+			assert.EqualValues(t, 8*96, r["server_input_tokens"], "%s: with the template's tokens", name)
+			assert.EqualValues(t, 0, r["input_token_offset"], name)
+		}
+	})
+
 	t.Run("prefix cache", func(t *testing.T) {
 		exit, out, results := sweep(t, "BASE_URL="+s.URL, "ISL=512", "CONC=2", "NUM_PROMPTS=8", "SHARED_PREFIX=0.5")
 		require.Zero(t, exit, out)
@@ -194,4 +204,24 @@ func generated(url string) (n float64) {
 		}
 	}
 	return n
+}
+
+// A server that was started to tell nothing of itself is told so, and its profiler
+// writes a trace of requests that are in no figure.
+func TestVLLMSilentAndProfiled(t *testing.T) {
+	trace := t.TempDir()
+	s := vllm(t, []string{"VLLM_SERVER_DEV_MODE=1"}, "--disable-log-stats",
+		"--profiler-config", `{"profiler":"torch","torch_profiler_dir":"`+trace+`"}`)
+	exit, out, results := sweep(t, "BASE_URL="+s.URL, "ISL=32", "CONC=2", "NUM_PROMPTS=8", "PROFILE=2", "CACHE_RESET=on")
+	require.Zero(t, exit, out)
+	requireAll(t, out, results, 1, 8, 16)
+	for name, r := range results {
+		notes := fmt.Sprint(r["notes"])
+		assert.Contains(t, notes, "start it without --disable-log-stats", name)
+		assert.Contains(t, notes, "its trace is in "+trace, name)
+		assert.Equal(t, "done", r["cache_reset"], name)
+	}
+	found, err := filepath.Glob(filepath.Join(trace, "*.pt.trace.json.gz"))
+	require.NoError(t, err)
+	assert.NotEmpty(t, found)
 }
