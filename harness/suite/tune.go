@@ -142,8 +142,13 @@ func (t *tuner) open(o TuneOptions) (recipe *tune.Recipe, err error) {
 
 // check checks the settings of every arm's sweep.
 func (t *tuner) check() error {
-	for _, a := range t.state.Arms {
+	for i, a := range t.state.Arms {
 		set, err := t.settings(a, nil)
+		for _, note := range set.Notes {
+			if i == 0 { // they are of the environment, which all arms share
+				fmt.Fprintln(os.Stderr, "inferbench:", note)
+			}
+		}
 		if err == nil && set.Mode == settings.ModeSubmit {
 			err = errors.New("MODE=submit: tune measures, and submits nothing")
 		}
