@@ -75,6 +75,7 @@ func TestAgentXSaysWhatIsNotValid(t *testing.T) {
 	assert.Equal(t, false, scenario["valid"])
 	assert.Equal(t, []any{"REPLAY_WARMUP=2 is not the scenario's", "DURATION=2s is shorter than 15m0s",
 		"prompts are token ids on /v1/completions, and the scenario's are chats"}, scenario["reasons"])
+	assert.Contains(t, out, "by the rules of agentx this run is not valid: REPLAY_WARMUP=2 is not the scenario's; DURATION=2s")
 	rules := scenario["rules"].(map[string]any)
 	assert.EqualValues(t, 42, rules["seed"])
 	assert.Equal(t, []any{0.25, 0.75}, rules["entry"])

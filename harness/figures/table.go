@@ -113,14 +113,17 @@ var Table = []Figure{
 		Means: "sessions completed in an hour, divided by the number of GPUs",
 		Of:    sessions(func(s *stats.Sessions) *float64 { return s.PerHour }), Outputs: Agents | Compare | Report},
 	{Key: "sessions_completed", Name: "sessions completed",
-		Means: "sessions whose last turn was answered",
-		Of:    counted(func(s *stats.Sessions) int { return s.Completed }), Outputs: Report},
+		Means:  "sessions whose last turn was answered",
+		Format: whole,
+		Of:     counted(func(s *stats.Sessions) int { return s.Completed }), Outputs: Report},
 	{Key: "turns_completed", Name: "turns completed",
-		Means: "turns of sessions that were answered",
-		Of:    counted(func(s *stats.Sessions) int { return s.Turns }), Outputs: Report},
+		Means:  "turns of sessions that were answered",
+		Format: whole,
+		Of:     counted(func(s *stats.Sessions) int { return s.Turns }), Outputs: Report},
 	{Key: "turns_failed", Name: "turns failed",
-		Means: "turns of sessions that failed, each of which ends its session",
-		Of:    counted(func(s *stats.Sessions) int { return s.TurnsLost }), Outputs: Report},
+		Means:  "turns of sessions that failed, each of which ends its session",
+		Format: whole,
+		Of:     counted(func(s *stats.Sessions) int { return s.TurnsLost }), Outputs: Report},
 	{Key: "input_throughput", Name: "input tok/s", Bench: "in-tok/s", Better: Higher,
 		Means: "input tokens a second, of all GPUs, those from the prefix cache among them",
 		Of:    sessions(func(s *stats.Sessions) *float64 { return s.InputRate }), Outputs: Report},
@@ -197,6 +200,9 @@ func sessions(of func(*stats.Sessions) *float64) func(*batch.Result) *float64 {
 		return of(s.Sessions)
 	})
 }
+
+// whole prints a count.
+func whole(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 
 // counted takes a count of such a run; there 0 is a measurement.
 func counted(of func(*stats.Sessions) int) func(*batch.Result) *float64 {

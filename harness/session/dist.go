@@ -49,15 +49,6 @@ func errDist(s string) error {
 	return fmt.Errorf("%q: want a number from 0 to 1e9, normal:MEAN:SD or lognormal:MEAN:SD", s)
 }
 
-// String is the text that [ParseDist] reads.
-func (d Dist) String() string {
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	if d.Shape == "" {
-		return number(d.Mean)
-	}
-	return d.Shape + ":" + number(d.Mean) + ":" + number(d.SD)
-}
-
 // sample draws a number of 0 or more.
 func (d Dist) sample(rng *rand.Rand) float64 {
 	switch d.Shape {

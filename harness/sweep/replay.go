@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"inferbench/harness/batch"
@@ -198,6 +199,11 @@ func (sw *Sweep) scenarioOf(r *batch.Result, m *measured) {
 	}
 	valid := len(c.Reasons) == 0
 	c.Valid = &valid
+	verdict := "valid"
+	if !valid {
+		verdict = "not valid: " + strings.Join(c.Reasons, "; ")
+	}
+	r.Notes = append(r.Notes, fmt.Sprintf("by the rules of %s this run is %s", c.Name, verdict))
 }
 
 // covered is the share of requests, 0 to 1, that have a latency and a count of tokens by
