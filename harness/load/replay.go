@@ -247,15 +247,11 @@ func (c *conductor) send(ctx context.Context, now time.Duration) {
 		}
 	}
 	c.todo = append(c.todo, c.turns.ahead()...)
-	unready, front := c.due[:0], 0
+	unready := c.due[:0]
 	for _, q := range c.due {
 		b, ok := c.bodies[q]
 		if !ok {
 			unready = append(unready, q)
-			if i := slices.Index(c.todo, q); i >= front { // before those that are not due
-				c.todo = slices.Insert(slices.Delete(c.todo, i, i+1), front, q)
-				front++
-			}
 			continue
 		}
 		delete(c.bodies, q)
@@ -263,6 +259,26 @@ func (c *conductor) send(ctx context.Context, now time.Duration) {
 		c.fly(ctx, q, b)
 	}
 	c.due = unready
+	c.todo = dueFirst(c.todo, c.due)
+}
+
+// dueFirst puts the bodies of requests that are due before those of others.
+func dueFirst(todo, due []*session.Request) []*session.Request {
+	if len(due) == 0 {
+		return todo
+	}
+	slices.SortStableFunc(todo, func(a, b *session.Request) int {
+		return place(due, a) - place(due, b)
+	})
+	return todo
+}
+
+// place is a request's among those that are due; behind them for any other.
+func place(due []*session.Request, q *session.Request) int {
+	if i := slices.Index(due, q); i >= 0 {
+		return i
+	}
+	return len(due)
 }
 
 func (c *conductor) release(q *session.Request, b prepared) {

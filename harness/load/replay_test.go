@@ -259,17 +259,15 @@ func TestAppendID(t *testing.T) {
 	}
 }
 
-// Turns whose bodies are not made when they are due are sent all the same, in order.
-func TestBodiesThatComeLate(t *testing.T) {
-	tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) { stream(w, a.MaxTokens, len(a.ids()), 0) })
-	long := session.Trace{ID: "long", Block: 64, Streams: []session.Stream{{Parent: -1}}}
-	for k := range 6 {
-		long.Turns = append(long.Turns, session.Turn{After: k - 1, In: 30_000, Out: 1})
+// Bodies of turns that are due are made before the others', in their order; one that is
+// being made is in no list.
+func TestDueBodiesAreMadeFirst(t *testing.T) {
+	var q [6]*session.Request
+	for i := range q {
+		q[i] = &session.Request{Index: i}
 	}
-	rec, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 12, Sessions: 24}, long), idsWire, Options{Conc: 12})
-	require.NoError(t, err)
-	require.Len(t, rec.Timings, 6*24)
-	for _, x := range rec.Timings {
-		require.Empty(t, x.Err)
-	}
+	got := dueFirst([]*session.Request{q[0], q[1], q[2], q[3]}, []*session.Request{q[5], q[3], q[1]})
+	assert.Equal(t, []*session.Request{q[3], q[1], q[0], q[2]}, got)
+	assert.Equal(t, []*session.Request{q[0]}, dueFirst([]*session.Request{q[0]}, []*session.Request{q[4], q[5]}))
+	assert.Empty(t, dueFirst(nil, []*session.Request{q[4]}))
 }
