@@ -87,7 +87,7 @@
         datasets: metrics.map((m, i) => ({
           label: m, data: cells.map((c) => c.latency[m][select.value]), spanGaps: true, borderWidth: 2, pointRadius: 4,
           borderDash: dashes[i % dashes.length], order: -i, // ITL often lies on TPOT
-          borderColor: color(palette[i]), backgroundColor: color(palette[i]),
+          borderColor: color(palette[i % palette.length]), backgroundColor: color(palette[i % palette.length]),
         })),
       },
       options: {
@@ -106,7 +106,7 @@
       data: {
         datasets: sets.map((s, i) => Object.assign({
           showLine: true, pointRadius: 0, pointHitRadius: 6, borderWidth: 1.5,
-          borderColor: color(palette[i]), backgroundColor: color(palette[i]),
+          borderColor: color(palette[i % palette.length]), backgroundColor: color(palette[i % palette.length]),
         }, s)),
       },
       options: {
@@ -258,6 +258,13 @@
     heatMap("c-heat", s.itl_heat, s.step_s, end);
     timeline("c-spans", s.requests);
     overTime("c-kv", [{ label: "KV cache in use", data: told("kv_cache") }], "share", end);
+    const ranks = new Map();
+    server.forEach((p) => (p.ranks || []).forEach((r) => {
+      const name = [r.endpoint, r.rank].filter(Boolean).join(" rank ");
+      if (!ranks.has(name)) ranks.set(name, []);
+      ranks.get(name).push({ x: p.at_s, y: r.running });
+    }));
+    overTime("c-ranks", [...ranks].map(([name, data]) => ({ label: name, data: data })), "requests", end);
     const power = (id, label, key, unit) => overTime(id, [{ label: label, data: told(key, cell.power || []) }], unit, end);
     power("c-power", "power", "power_w", "W");
     power("c-clock", "SM clock", "sm_clock_mhz", "MHz");

@@ -59,7 +59,7 @@ func sample(t *testing.T) string {
 		}
 		require.NoError(t, b.WriteResult("", c, r))
 		require.NoError(t, b.WriteRequests(c, ts, duration))
-		require.NoError(t, b.WriteFile(batch.ServerFileName(c), []byte(`[{"at_s":-1,"running":0,"waiting":0,"kv_cache":0},{"at_s":1,"running":3,"waiting":1,"kv_cache":0.4},{"at_s":40,"running":4,"waiting":0,"kv_cache":0.9},{"at_s":80,"running":4,"waiting":0,"kv_cache":0.7}]`)))
+		require.NoError(t, b.WriteFile(batch.ServerFileName(c), []byte(`[{"at_s":-1,"running":0,"waiting":0,"kv_cache":0},{"at_s":1,"running":3,"waiting":1,"kv_cache":0.4},{"at_s":40,"running":4,"waiting":0,"kv_cache":0.9,"ranks":[{"endpoint":"http://h/metrics","rank":"0","running":3},{"endpoint":"http://h/metrics","rank":"1","running":1}]},{"at_s":80,"running":4,"waiting":0,"kv_cache":0.7}]`)))
 		require.NoError(t, b.WriteFile(batch.PowerFileName(c), []byte(`[{"at_s":1,"power_w":6400,"temperature_c":61,"sm_clock_mhz":1980,"utilization":0.98},{"at_s":80,"power_w":6900,"temperature_c":87,"sm_clock_mhz":1410,"utilization":0.97}]`)))
 		require.NoError(t, b.Record(c, status, duration))
 	}
@@ -329,7 +329,7 @@ func TestReportInABrowser(t *testing.T) {
 		assert.Empty(t, p.Errors())
 	}
 	look("report-light", 1280, false, func(p *browsertest.Page) {
-		assert.Equal(t, "18", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts of CONC 4")
+		assert.Equal(t, "19", browsertest.Eval[string](p, `document.documentElement.dataset.drawn`), "charts of CONC 4")
 		assert.True(t, browsertest.Eval[bool](p, `document.getElementById("c-fail").closest("figure").hidden`), "nothing of CONC 4 failed")
 		assert.Equal(t, 4, browsertest.Eval[int](p, `document.getElementById("cell").options.length`), "cells with requests")
 		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("stat"); s.value = "P99"; return s.dispatchEvent(new Event("change")) })()`)
@@ -337,7 +337,7 @@ func TestReportInABrowser(t *testing.T) {
 		assert.InDelta(t, *r.Cells[2].Result.Performance.E2EL.P99, browsertest.Eval[float64](p, `Chart.getChart("c-load").data.datasets[3].data[2]`), 1e-6)
 		browsertest.Eval[bool](p, `(() => { const s = document.getElementById("cell"); s.value = "32"; return s.dispatchEvent(new Event("change")) })()`)
 		for _, id := range []string{"c-intvty", "c-e2e", "c-load", "c-ttft", "c-tpot", "c-itl", "c-e2el", "c-flight", "c-tokens", "c-ttfts", "c-itls",
-			"c-heat", "c-spans", "c-fail", "c-kv", "c-power", "c-clock", "c-heatc", "c-busy"} {
+			"c-heat", "c-spans", "c-fail", "c-kv", "c-ranks", "c-power", "c-clock", "c-heatc", "c-busy"} {
 			assert.True(t, browsertest.Eval[bool](p, `(() => { const c = document.getElementById("`+id+`");
 				return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0) })()`), "%s is painted", id)
 		}

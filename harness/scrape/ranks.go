@@ -90,6 +90,31 @@ func ranks(families map[string]*dto.MetricFamily, names Names) map[rank]load {
 	return out
 }
 
+// RankNow is how one of several ranks stands at a look.
+type RankNow struct {
+	Endpoint string   `json:"endpoint"`
+	Rank     string   `json:"rank,omitempty"` // as the server names it
+	Running  *float64 `json:"running"`
+	KVCache  *float64 `json:"kv_cache"`
+}
+
+// apart lists ranks in order, where there are several.
+func apart(ranks map[rank]load) (out []RankNow) {
+	if len(ranks) < 2 {
+		return nil
+	}
+	for r, l := range ranks {
+		out = append(out, RankNow{r.endpoint, r.name, l.running, l.kv})
+	}
+	slices.SortFunc(out, func(a, b RankNow) int { return inOrder(rank{a.Endpoint, a.Rank}, rank{b.Endpoint, b.Rank}) })
+	return out
+}
+
+// inOrder compares ranks by endpoint, then by number.
+func inOrder(a, b rank) int {
+	return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(len(a.name), len(b.name)), cmp.Compare(a.name, b.name))
+}
+
 // Rank is what one of several ranks had to do over a pass.
 type Rank struct {
 	Endpoint    string   `json:"endpoint"`
@@ -121,9 +146,7 @@ func byRank(samples []*Sample) (out []Rank, balance *float64) {
 		}
 		out = append(out, k)
 	}
-	slices.SortFunc(out, func(a, b Rank) int {
-		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(len(a.Rank), len(b.Rank)), cmp.Compare(a.Rank, b.Rank))
-	})
+	slices.SortFunc(out, func(a, b Rank) int { return inOrder(rank{a.Endpoint, a.Rank}, rank{b.Endpoint, b.Rank}) })
 	if sum > 0 {
 		v := top / (sum / float64(len(out)))
 		balance = &v

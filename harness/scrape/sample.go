@@ -23,6 +23,8 @@ type Sample struct {
 	// requests in each.
 	Queues map[string]float64 `json:"queues,omitempty"`
 
+	Ranks []RankNow `json:"ranks,omitempty"` // where there are several
+
 	Preemptions *float64 `json:"preemptions,omitempty"`   // counter: requests put back for want of KV cache
 	Prompts     *float64 `json:"prompt_tokens,omitempty"` // counter: prompt tokens looked up in the prefix cache
 	Moved       *float64 `json:"moved,omitempty"`         // counter: KV cache from elsewhere, in the server's own unit
@@ -101,6 +103,7 @@ func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
 		return nil, err
 	}
 	s := &Sample{at: at, ranks: ranks(families, names)}
+	s.Ranks = apart(s.ranks)
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
 	s.Preemptions, s.Prompts = total(families, names.Preemptions), total(families, names.CacheLooked)
