@@ -174,6 +174,12 @@ func entry(dir string) (*Entry, error) {
 		}
 		e.Points = append(e.Points, p)
 	}
+	if e.Model == "" { // no cell has ended yet
+		if p, err := batch.ReadPlan(dir); err == nil {
+			e.Model, e.Label = p.Server.Model, p.Settings["LABEL"]
+			e.Server = strings.TrimSpace(p.Server.Backend + " " + p.Server.Version)
+		}
+	}
 	return e, nil
 }
 

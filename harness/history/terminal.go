@@ -54,7 +54,7 @@ func (h *History) writeEntries(b *strings.Builder, from, width int) {
 	}
 	for _, g := range groups {
 		heading := g
-		if len(servers[g]) == 1 { // then it needs no column
+		if len(servers[g]) == 1 && servers[g][0] != "" { // then it needs no column
 			heading += " on " + servers[g][0]
 			for _, r := range rows[g][1:] {
 				r[serverColumn] = ""
