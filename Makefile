@@ -41,7 +41,7 @@ submit: $(if $(BATCH),$(BIN)) ## perf, then the leaderboard; needs TEAM=x. All f
 	@$(if $(BATCH),$(BIN) board submit $(BATCH),MODE=submit $(RUN))
 
 settings: ## every setting, its default and its meaning
-search: ## the most load that keeps limits: SLO="ttft:p99<500 tpot:p99<50" [ISL= OSL= CONC=first RESUME=batch_…]
+search: ## the most load that keeps limits: SLO="ttft:p99<500 tpot:p99<50" [ISL= OSL= CONC=first or REQUEST_RATE=first, RESUME=batch_…]
 estimate: ## how long the selected cells would take on this server; runs nothing
 fetch: ## the public data files that accuracy needs into CACHE_DIR, for a machine without network
 settings search estimate fetch: $(BIN)

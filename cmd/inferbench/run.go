@@ -45,11 +45,12 @@ func searchCommand() *cobra.Command {
 	c.Short = "Find the most load that keeps limits on latency"
 	c.Long = `Search doubles CONC, from the one that is given or 4, until the limits of SLO are
 missed, and bisects until the load that keeps them and the one that does not are
-within a tenth. A limit on a percentile is judged as the binomial test that it is,
+within a tenth. With a REQUEST_RATE it varies that instead, from the one that is given. A limit on a percentile is judged as the binomial test that it is,
 at 95 % confidence: requests are sent until it is decided. Every probe is a cell of
 one batch. The exit code is 0 when the load was found, 1 when it was not, 2 when
 nothing could be run.`
 	c.Example = `  inferbench search -slo "ttft:p99<500 tpot:p99<50" -base-url http://host:8888 -isl 1024 -osl 1024
+  inferbench search -slo "e2el:p90<9s" -request-rate 2 -isl 1024 -osl 1024
   inferbench search -slo "goodput>95%" -goodput "ttft:500 tpot:50" -isl 1024 -osl 1024 -conc 32
   inferbench search -resume batch_isl1024_osl1024_20251125_150000`
 	return c

@@ -190,7 +190,8 @@ func (f *Folder) Power(cell matrix.Cell) ([]byte, error) {
 
 var (
 	lengths  = regexp.MustCompile(`^(?:ISL: (\d+), OSL: (\d+)|Scenario: (\S+))$`)
-	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] (?:ISL=(\d+) OSL=(\d+)|SCENARIO=(\S+)) CONC=(\d+)(?: REQUEST_RATE=(\S+))?: (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
+	cellLine = regexp.MustCompile(`^\[(\d+)/(\d+)\] (?:ISL=(\d+) OSL=(\d+)|SCENARIO=(\S+)) ` +
+		`CONC=(\d+)(?: REQUEST_RATE=(\S+))?: (PASSED|FAILED|INCOMPLETE|IMPORTED)(?: \((\d+)s\))?$`)
 )
 
 // parseSummary reads the text of a summary.txt.

@@ -12,7 +12,7 @@ import (
 type Best struct {
 	Key   string `json:"key"`
 	Words string `json:"words"` // most tok/s/GPU
-	Conc  int    `json:"conc"`
+	At    string `json:"at"`    // which cell: see [Cell.At]
 
 	value string
 	mark  string
@@ -41,7 +41,7 @@ func (r *Report) best() (out []Best) {
 		if f.Better == figures.Lower {
 			words = "lowest "
 		}
-		b := Best{Key: key, Words: words + f.Label(), Conc: at.Conc, value: f.Print(at.Figure(key))}
+		b := Best{Key: key, Words: words + f.Label(), At: at.At(), value: f.Print(at.Figure(key))}
 		if f.Unit != "" {
 			b.value += " " + f.Unit
 		}
@@ -57,7 +57,7 @@ func (r *Report) best() (out []Best) {
 func (r *Report) bestLine() string {
 	var parts []string
 	for _, b := range r.best() {
-		parts = append(parts, fmt.Sprintf("%s: CONC %d (%s%s)", b.Words, b.Conc, b.value, b.mark))
+		parts = append(parts, fmt.Sprintf("%s: CONC %s (%s%s)", b.Words, b.At, b.value, b.mark))
 	}
 	if parts == nil {
 		return ""

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
-	"strconv"
 	"strings"
 
 	"inferbench/harness/batch"
@@ -171,7 +170,7 @@ func (r *Report) warnings() []string {
 		if who[text] == nil {
 			order = append(order, text)
 		}
-		if conc := strconv.Itoa(c.Conc); !slices.Contains(who[text], conc) {
+		if conc := c.At(); !slices.Contains(who[text], conc) {
 			who[text] = append(who[text], conc)
 		}
 	}
@@ -218,7 +217,7 @@ func (r *Report) costNote() string {
 
 // pageCell is a cell as the page's script draws it.
 type pageCell struct {
-	Conc               int             `json:"conc"`
+	At                 string          `json:"at"` // see [Cell.At]
 	Failed             bool            `json:"failed"`
 	Tput               *float64        `json:"tput"`
 	Interactivity      *float64        `json:"interactivity"`
@@ -262,7 +261,7 @@ func (r *Report) data() any {
 	byInteractivity := front(r.Cells, "interactivity", pareto.High)
 	byE2E := front(r.Cells, "median_e2el_ms", pareto.Low)
 	for i, c := range r.Cells {
-		cell := pageCell{Conc: c.Conc, Failed: c.Status == batch.Failed, Tput: c.Figure("tput_per_gpu"),
+		cell := pageCell{At: c.At(), Failed: c.Status == batch.Failed, Tput: c.Figure("tput_per_gpu"),
 			Interactivity: c.Figure("interactivity"), E2E: c.Figure("median_e2el_ms"),
 			InteractivityFront: byInteractivity[i], E2EFront: byE2E[i], Series: c.Series, Server: c.Server,
 			Power: c.Power}
@@ -283,8 +282,9 @@ func (r *Report) data() any {
 
 // failureRow is one kind of failure of a cell.
 type failureRow struct {
-	Conc, Requests int
-	Error, Advice  string
+	At            string // see [Cell.At]
+	Requests      int
+	Error, Advice string
 }
 
 // failures lists the kinds of failure of every cell.
@@ -294,10 +294,10 @@ func (r *Report) failures() (out []failureRow) {
 			continue
 		}
 		for _, e := range c.Result.Performance.Errors {
-			out = append(out, failureRow{c.Conc, e.Requests, e.Error, e.Advice})
+			out = append(out, failureRow{c.At(), e.Requests, e.Error, e.Advice})
 		}
 		if o := c.Result.Performance.OtherErrors; o != nil {
-			out = append(out, failureRow{Conc: c.Conc, Requests: o.Requests, Error: fmt.Sprintf("%d more kinds", o.Kinds)})
+			out = append(out, failureRow{At: c.At(), Requests: o.Requests, Error: fmt.Sprintf("%d more kinds", o.Kinds)})
 		}
 	}
 	return out

@@ -8,14 +8,14 @@
 
   // What a cell that did not fail is best in, behind its CONC; nothing for most.
   function bestIn(cell, key) {
-    const best = (data.best || []).filter((b) => b.conc === cell.conc && !cell.failed && ["tput_per_gpu", key].includes(b.key));
-    return best.length ? [cell.conc].concat(best.map((b) => b.words)).join(", ") : undefined;
+    const best = (data.best || []).filter((b) => b.at === cell.at && !cell.failed && ["tput_per_gpu", key].includes(b.key));
+    return best.length ? [cell.at].concat(best.map((b) => b.words)).join(", ") : undefined;
   }
 
   // A scatter of our cells, the baseline's curve, and a line along our front.
   function frontier(id, x, key, xTitle, unit) {
     const ours = data.cells.filter((c) => c.tput !== null && c[x] !== null)
-      .map((c) => ({ x: c[x], y: c.tput, conc: c.conc, front: c[x + "_front"], failed: c.failed, long: bestIn(c, key) }));
+      .map((c) => ({ x: c[x], y: c.tput, conc: c.at, front: c[x + "_front"], failed: c.failed, long: bestIn(c, key) }));
     if (!ours.length) return absent(id);
     const sets = [{
       label: "this batch", data: ours.filter((p) => !p.failed), backgroundColor: color("--s1"), borderColor: color("--s1"),
@@ -57,7 +57,7 @@
       type: "scatter",
       data: {
         datasets: cells.map((c, i) => ({
-          label: "CONC " + c.conc, data: c.series[key], showLine: true, pointRadius: 0, pointHitRadius: 6,
+          label: "CONC " + c.at, data: c.series[key], showLine: true, pointRadius: 0, pointHitRadius: 6,
           borderDash: dashes[Math.floor(i / palette.length) % dashes.length],
           borderWidth: 2, borderColor: color(palette[i % palette.length]), backgroundColor: color(palette[i % palette.length]),
         })),
@@ -83,7 +83,7 @@
     draw("c-load", {
       type: "line",
       data: {
-        labels: cells.map((c) => "CONC " + c.conc),
+        labels: cells.map((c) => "CONC " + c.at),
         datasets: metrics.map((m, i) => ({
           label: m, data: cells.map((c) => c.latency[m][select.value]), spanGaps: true, borderWidth: 2, pointRadius: 4,
           borderDash: dashes[i % dashes.length], order: -i, // ITL often lies on TPOT
@@ -180,7 +180,7 @@
       type: "scatter",
       data: {
         datasets: cells.map((c, i) => ({
-          label: "CONC " + c.conc, data: c.series.sessions.by_turn.map((t) => ({ x: t.turn, y: t[key] })), showLine: true, pointRadius: 2,
+          label: "CONC " + c.at, data: c.series.sessions.by_turn.map((t) => ({ x: t.turn, y: t[key] })), showLine: true, pointRadius: 2,
           borderDash: dashes[Math.floor(i / palette.length) % dashes.length],
           borderWidth: 2, borderColor: color(palette[i % palette.length]), backgroundColor: color(palette[i % palette.length]),
         })),
@@ -241,7 +241,7 @@
   function drawCell() {
     const select = document.getElementById("cell");
     if (!select) return;
-    const cell = data.cells.find((c) => String(c.conc) === select.value);
+    const cell = data.cells.find((c) => c.at === select.value);
     if (!cell || !cell.series) return;
     const s = cell.series;
     const over = (values) => (values || []).map((v, i) => ({ x: (i + 0.5) * s.step_s, y: v }));

@@ -80,6 +80,7 @@ type Head struct {
 // Cell is one row of the table. Figures are nil where there are none.
 type Cell struct {
 	Conc   int
+	Rate   float64 // requests a second, where that tells cells apart; 0: CONC does
 	Status batch.Status
 	Took   time.Duration
 	Result *batch.Result // nil where there is none
@@ -92,6 +93,14 @@ type Cell struct {
 	Series *Series         // nil where no requests were kept
 	Server []scrape.Sample // looks at the server's metrics over the run
 	Power  []power.Sample  // what the GPUs drew, second by second
+}
+
+// At is what tells the cell from the others: 16, or 64 at 2.5/s.
+func (c Cell) At() string {
+	if c.Rate > 0 {
+		return fmt.Sprintf("%d at %g/s", c.Conc, c.Rate)
+	}
+	return strconv.Itoa(c.Conc)
 }
 
 // result returns the cell's result; an empty one where there is none.
@@ -147,7 +156,7 @@ func Read(dir string, o Options) (*Report, error) {
 }
 
 func (r *Report) cell(c batch.ReadCell) (Cell, error) {
-	cell := Cell{Conc: c.Conc, Status: c.Status, Took: c.Took}
+	cell := Cell{Conc: c.Conc, Rate: c.Rate, Status: c.Status, Took: c.Took}
 	if c.Result == nil {
 		return cell, nil
 	}

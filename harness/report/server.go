@@ -22,7 +22,7 @@ var serverHeads = []string{
 const unevenRanks = 1.2
 
 type serverRow struct {
-	Conc   int
+	At     string // see [Cell.At]
 	Values []string
 }
 
@@ -34,29 +34,29 @@ func (r *Report) serverTable() (rows []serverRow, why []string) {
 		if c.result().ServerMetrics == nil || json.Unmarshal(c.Result.ServerMetrics, &s) != nil {
 			continue
 		}
-		rows = append(rows, serverRow{c.Conc, []string{
+		rows = append(rows, serverRow{c.At(), []string{
 			figure(s.MaxRunning), figure(s.MaxWaiting), figure(s.MeanWaiting),
 			percent(s.MeanKVCache) + " / " + percent(s.MaxKVCache),
 			figure(s.Preemptions), percent(s.PrefixHits), balance(s),
 			figure(s.MeanTTFT) + " / " + figure(s.MedianTTFT) + " / " + figure(s.P99TTFT), figure(c.Figure("median_ttft_ms")),
 		}})
 		if s.Balance != nil && *s.Balance >= unevenRanks {
-			why = append(why, fmt.Sprintf("CONC %d: of %d ranks the busiest ran %s times as many requests as "+
-				"the mean: they were not evenly loaded.", c.Conc, len(s.Ranks), number(*s.Balance)))
+			why = append(why, fmt.Sprintf("CONC %s: of %d ranks the busiest ran %s times as many requests as "+
+				"the mean: they were not evenly loaded.", c.At(), len(s.Ranks), number(*s.Balance)))
 		}
-		why = append(why, disaggregated(c.Conc, s)...)
+		why = append(why, disaggregated(c.At(), s)...)
 		if s.MeanWaiting != nil && *s.MeanWaiting >= 1 {
-			why = append(why, fmt.Sprintf("CONC %d: on average %s requests waited in the server's queue, which their TTFT "+
-				"includes.", c.Conc, number(*s.MeanWaiting)))
+			why = append(why, fmt.Sprintf("CONC %s: on average %s requests waited in the server's queue, which their TTFT "+
+				"includes.", c.At(), number(*s.MeanWaiting)))
 		}
 		if s.Preemptions != nil && *s.Preemptions > 0 {
-			why = append(why, fmt.Sprintf("CONC %d: the server ran out of KV cache and put requests back %s times: their "+
-				"tokens were computed again.", c.Conc, number(*s.Preemptions)))
+			why = append(why, fmt.Sprintf("CONC %s: the server ran out of KV cache and put requests back %s times: their "+
+				"tokens were computed again.", c.At(), number(*s.Preemptions)))
 		}
 		sessions := c.Figure("turns_completed") != nil // of which hits are the point
 		if s.PrefixHits != nil && *s.PrefixHits > 0.05 && !sessions {
-			why = append(why, fmt.Sprintf("CONC %d: %s of the prompt tokens came from the prefix cache, so prefill was not "+
-				"measured whole.", c.Conc, percent(s.PrefixHits)))
+			why = append(why, fmt.Sprintf("CONC %s: %s of the prompt tokens came from the prefix cache, so prefill was not "+
+				"measured whole.", c.At(), percent(s.PrefixHits)))
 		}
 	}
 	return rows, why
@@ -71,9 +71,9 @@ func balance(s scrape.Report) string {
 }
 
 // disaggregated says what prefill and decode on different GPUs cost.
-func disaggregated(conc int, s scrape.Report) (out []string) {
+func disaggregated(conc string, s scrape.Report) (out []string) {
 	if t := s.Transfer; t != nil {
-		line := fmt.Sprintf("CONC %d: KV cache went from prefill to decode", conc)
+		line := fmt.Sprintf("CONC %s: KV cache went from prefill to decode", conc)
 		if t.MeanMs != nil {
 			line += fmt.Sprintf(" in %s ms on average", number(*t.MeanMs))
 		}
@@ -94,7 +94,7 @@ func disaggregated(conc int, s scrape.Report) (out []string) {
 		queues = append(queues, fmt.Sprintf("%s %s (most %s)", name, number(q.Mean), number(q.Max)))
 	}
 	if queues != nil {
-		out = append(out, fmt.Sprintf("CONC %d: requests in queues on average: %s.", conc, strings.Join(queues, ", ")))
+		out = append(out, fmt.Sprintf("CONC %s: requests in queues on average: %s.", conc, strings.Join(queues, ", ")))
 	}
 	return out
 }
@@ -104,7 +104,7 @@ func (r *Report) slowest() (out []string) {
 	for _, c := range r.Cells {
 		var f slowest.Finding
 		if c.result().Slowest != nil && json.Unmarshal(c.Result.Slowest, &f) == nil && f.Sentence != "" {
-			out = append(out, fmt.Sprintf("CONC %d: %s", c.Conc, f.Sentence))
+			out = append(out, fmt.Sprintf("CONC %s: %s", c.At(), f.Sentence))
 		}
 	}
 	return out
@@ -114,7 +114,7 @@ func (r *Report) slowest() (out []string) {
 func (r *Report) throttled() (out []string) {
 	for _, c := range r.Cells {
 		if p := c.result().Performance; p != nil && p.Power != nil && p.Power.Throttled != "" {
-			out = append(out, fmt.Sprintf("CONC %d: %s.", c.Conc, p.Power.Throttled))
+			out = append(out, fmt.Sprintf("CONC %s: %s.", c.At(), p.Power.Throttled))
 		}
 	}
 	return out

@@ -27,7 +27,7 @@ func TestDisaggregatedServingIsTold(t *testing.T) {
 			"CONC 8: requests in queues on average: a 0.5 (most 1), b 2 (most 5)."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.want, strings.Join(disaggregated(8, c.says), " "))
+			assert.Equal(t, c.want, strings.Join(disaggregated("8", c.says), " "))
 		})
 	}
 }

@@ -33,7 +33,7 @@ const absent = "–"
 // columns of what was not asked for or not measured anywhere are left out.
 func (r *Report) table() ([]column, []row) {
 	fields := []field{
-		{column{"CONC", "", "requests in flight"}, func(c Cell) string { return fmt.Sprint(c.Conc) }},
+		{column{"CONC", "", "requests in flight"}, Cell.At},
 		{column{"status", "", ""}, func(c Cell) string {
 			return string(c.Status) + batch.InBrackets(c.result().Marks) // as in the table on the terminal
 		}},
@@ -215,7 +215,7 @@ func (r *Report) Markdown() []byte {
 	}
 	for i, row := range rows {
 		if row.Reason != "" {
-			fmt.Fprintf(&b, "* CONC %d: %s\n", r.Cells[i].Conc, escape(row.Reason))
+			fmt.Fprintf(&b, "* CONC %s: %s\n", r.Cells[i].At(), escape(row.Reason))
 		}
 	}
 	for _, a := range r.Accuracy {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,11 @@ var errNothingLeft = errors.New("nothing is left to run: every cell has PASSED")
 func resume(w io.Writer, s settings.Settings) (settings.Settings, error) {
 	if s.Resume == "" {
 		return s, nil
+	}
+	for file, verb := range map[string]string{SearchFile: "search", ABFile: "ab"} {
+		if _, err := os.Stat(filepath.Join(s.Resume, file)); err == nil {
+			return s, fmt.Errorf("%s is no sweep: go on with make %s RESUME=%s", s.Resume, verb, s.Resume)
+		}
 	}
 	left, err := batch.Unfinished(s.Resume, s.Selection.Conc)
 	if err != nil {

@@ -42,9 +42,10 @@ type Searched struct {
 }
 
 // Search looks for the most requests in flight, or with a REQUEST_RATE for the most
-// requests a second, that keep the limits of SLO, one cell of a batch a probe, and writes what it finds to w. The exit code is 0 when
-// it found a load that keeps them beside one, at most a tenth above it, that does
-// not; 1 when it did not, 2 when nothing could be run.
+// requests a second, that keep the limits of SLO, one cell of a batch a probe, and
+// writes what it finds to w. The exit code is 0 when it found a load that keeps them
+// beside one, at most a tenth above it, that does not; 1 when it did not, 2 when
+// nothing could be run.
 func Search(flags *flag.FlagSet, w io.Writer) int {
 	begin := time.Now()
 	keepWriting()

@@ -24,6 +24,10 @@ func (sw *Sweep) judgeLimits(c matrix.Cell, r *batch.Result, rec *load.Recording
 		return nil
 	}
 	if p := sw.probing; p != nil && p.cell == c {
+		if sw.Settings.Replay.Kind != nil { // sessions go on to their end, and are looked at once
+			p.requests = len(rec.Timings)
+			p.verdict, p.judgements = capacity.JudgeAll(shape.Limits, stats.Timed(rec.Timings), shape.SLO, confidence)
+		}
 		r.SLO = p.judgements
 		return nil
 	}
@@ -71,10 +75,10 @@ func (p *probe) enough(limits []capacity.Limit, slo stats.SLO) func(int, func() 
 	}
 }
 
-// Probe measures one more cell until the limits of SLO are decided or the last look at them has been taken; NUM_PROMPTS is the most
-// it sends. A cell that FAILED misses the limits. The error is one for which a
-// search cannot go on: an interrupt, a server that has gone, a result that cannot
-// be written.
+// Probe measures one more cell until the limits of SLO are decided or the last look
+// at them has been taken; NUM_PROMPTS is the most it sends. A cell that FAILED misses
+// the limits. The error is one for which a search cannot go on: an interrupt, a server
+// that has gone, a result that cannot be written.
 func (sw *Sweep) Probe(ctx context.Context, c matrix.Cell) (capacity.Probe, error) {
 	c, looks := ProbeCell(c, sw.Settings.Selection.NumPrompts, sw.Settings.Shape.Limits)
 	out := capacity.Probe{Verdict: capacity.Missed}

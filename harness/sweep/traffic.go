@@ -45,7 +45,7 @@ func (sw *Sweep) plan(p pass) load.Plan {
 		warm = *w.WarmUp
 	}
 	var enough func(int, func() []stats.Timing) bool
-	if pr := sw.probing; pr != nil && pr.cell == c {
+	if pr := sw.probing; pr != nil && pr.cell == c && s.Replay.Kind == nil {
 		enough = pr.enough(shape.Limits, shape.SLO)
 	}
 	return load.Plan{
