@@ -102,10 +102,10 @@ func TestNegativeFiguresAreToldAndNotTaken(t *testing.T) {
 // What disaggregated serving tells of itself, of vLLM and of SGLang.
 func TestTransfersAndQueues(t *testing.T) {
 	names = append(names, Names{
-		TransferSeconds: []string{"vllm:nixl_xfer_time_seconds"}, TransferBytes: []string{"vllm:nixl_bytes_transferred"},
-		TransferMs: []string{"sglang:kv_transfer_latency_ms"}, TransferMB: []string{"sglang:kv_transfer_total_mb"},
-		TransferFailures: []string{"vllm:nixl_num_failed_transfers_total", "vllm:nixl_num_kv_expired_reqs_total"},
-		Queues:           []string{"sglang:num_decode_transfer_queue_reqs", "vllm:num_requests_waiting_by_reason"}})
+		Transfer: TransferNames{Seconds: []string{"vllm:nixl_xfer_time_seconds"}, Bytes: []string{"vllm:nixl_bytes_transferred"},
+			Ms: []string{"sglang:kv_transfer_latency_ms"}, MB: []string{"sglang:kv_transfer_total_mb"},
+			Failures: []string{"vllm:nixl_num_failed_transfers_total", "vllm:nixl_num_kv_expired_reqs_total"}},
+		Queues: []string{"sglang:num_decode_transfer_queue_reqs", "vllm:num_requests_waiting_by_reason"}})
 	defer func() { names = names[:len(names)-1] }()
 	histogram := func(name, label string, n int, each float64) string {
 		return fmt.Sprintf("# TYPE %[1]s histogram\n%[1]s_bucket{%[2]sle=\"%[3]g\"} %[4]d\n%[1]s_bucket{%[2]sle=\"+Inf\"} %[4]d\n%[1]s_sum{%[2]s} %[5]g\n%[1]s_count{%[2]s} %[4]d\n",

@@ -6,6 +6,8 @@ package scrape
 import (
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 	"sort"
 	"time"
 
@@ -46,52 +48,59 @@ type Names struct {
 	KVCache          []string // gauge: share in use, 0 to 1
 	TTFT             []string // histogram: seconds
 	Preemptions      []string // counter: requests put back for want of KV cache
-	// counters: prompt tokens looked up in the prefix cache, and found there; hits perhaps by
-	// source
-	CacheLooked, CacheHits []string
-	CacheElsewhere         []string // counter: prompt tokens found in a cache outside the server
-	LoadedBack             []string // counter: tokens of KV cache that came back from the server's other tiers
-	Drafts, DraftTokens    []string // counters of speculation: times that tokens were guessed, tokens guessed
-	Accepted, AcceptedAt   []string // counters: guesses that were right; likewise by label "position"
-	Verified               []string // counter: times that guesses were verified, where drafts are not counted
-	Generated              []string // counter: tokens generated
-	VerifiedAtOnce         []string // gauge: tokens verified at once, the one besides the guesses among them
-	CacheSource            string   // label of CacheHits that says where they were
+	Queues           []string // gauges: requests, perhaps by label "reason" or "stage"
 
-	// of KV cache that goes from prefill to decode: histograms of seconds, of ms (or a
-	// gauge), of bytes; counters of MB, and of what failed, each of another kind
-	TransferSeconds, TransferMs, TransferBytes, TransferMB, TransferFailures []string
-	// gauges: requests, perhaps by label "reason" or "stage"
-	Queues []string
+	Cache    CacheNames
+	Guesses  GuessNames
+	Transfer TransferNames
+}
+
+// CacheNames are those of the prefix cache. All are counters of tokens.
+type CacheNames struct {
+	Looked, Hits []string // of prompts: looked up there, and found; perhaps by label Source
+	Elsewhere    []string // of prompts: found in a cache outside the server
+	LoadedBack   []string // that came back from the server's other tiers
+	Source       string   // label of Hits that says where they were
+}
+
+// GuessNames are those of speculation. All but the last are counters.
+type GuessNames struct {
+	Drafts, DraftTokens  []string // times that tokens were guessed, tokens guessed
+	Accepted, AcceptedAt []string // guesses that were right; likewise by label "position"
+	Verified             []string // times that guesses were verified, where drafts are not counted
+	Generated            []string // tokens generated
+	VerifiedAtOnce       []string // gauge: tokens verified at once, the one besides the guesses among them
+}
+
+// TransferNames are those of KV cache that goes from prefill to decode.
+type TransferNames struct {
+	Seconds, Ms []string // histograms; Ms perhaps a gauge
+	Bytes, MB   []string // histograms or counters
+	Failures    []string // counters, each of another kind
 }
 
 // join makes the names of several makes into one, in order.
 func join(list []Names) (all Names) {
 	for _, n := range list {
-		all.Running = append(all.Running, n.Running...)
-		all.Waiting = append(all.Waiting, n.Waiting...)
-		all.KVCache = append(all.KVCache, n.KVCache...)
-		all.TTFT = append(all.TTFT, n.TTFT...)
-		all.Preemptions = append(all.Preemptions, n.Preemptions...)
-		all.CacheLooked = append(all.CacheLooked, n.CacheLooked...)
-		all.CacheHits = append(all.CacheHits, n.CacheHits...)
-		all.CacheElsewhere = append(all.CacheElsewhere, n.CacheElsewhere...)
-		all.LoadedBack = append(all.LoadedBack, n.LoadedBack...)
-		all.Drafts, all.DraftTokens = append(all.Drafts, n.Drafts...), append(all.DraftTokens, n.DraftTokens...)
-		all.Accepted, all.AcceptedAt = append(all.Accepted, n.Accepted...), append(all.AcceptedAt, n.AcceptedAt...)
-		all.Verified, all.Generated = append(all.Verified, n.Verified...), append(all.Generated, n.Generated...)
-		all.VerifiedAtOnce = append(all.VerifiedAtOnce, n.VerifiedAtOnce...)
-		all.TransferSeconds, all.TransferMs = append(all.TransferSeconds, n.TransferSeconds...), append(all.TransferMs,
-			n.TransferMs...)
-		all.TransferBytes, all.TransferMB = append(all.TransferBytes, n.TransferBytes...), append(all.TransferMB,
-			n.TransferMB...)
-		all.TransferFailures = append(all.TransferFailures, n.TransferFailures...)
-		all.Queues = append(all.Queues, n.Queues...)
-		if n.CacheSource != "" {
-			all.CacheSource = n.CacheSource
-		}
+		add(reflect.ValueOf(&all).Elem(), reflect.ValueOf(n))
 	}
 	return all
+}
+
+// add appends the names of each field to those of all; of a text the last counts.
+func add(all, more reflect.Value) {
+	for i := range all.NumField() {
+		switch into, from := all.Field(i), more.Field(i); into.Kind() {
+		case reflect.Struct:
+			add(into, from)
+		case reflect.Slice:
+			into.Set(reflect.AppendSlice(into, from))
+		default:
+			if !from.IsZero() {
+				into.Set(from)
+			}
+		}
+	}
 }
 
 // parse reads the texts of /metrics pages. Several label sets of one metric
@@ -106,11 +115,11 @@ func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
 	s.Ranks = apart(s.ranks)
 	s.Running, s.Waiting = total(families, names.Running), total(families, names.Waiting)
 	s.KVCache = highest(families, names.KVCache)
-	s.Preemptions, s.Prompts = total(families, names.Preemptions), total(families, names.CacheLooked)
+	s.Preemptions, s.Prompts = total(families, names.Preemptions), total(families, names.Cache.Looked)
 	s.hits, s.counts = hits(families, names), counts(families)
 	s.spec = guesses(families, names)
 	s.transfer, s.Queues, s.odd = transfers(families, names), queues(families, names), odd(families, names)
-	s.Moved = s.transfer.moved(total(families, append(names.LoadedBack, names.CacheElsewhere...)))
+	s.Moved = s.transfer.moved(total(families, slices.Concat(names.Cache.LoadedBack, names.Cache.Elsewhere)))
 	for _, name := range names.TTFT {
 		if f := families[name]; f != nil && f.GetType() == dto.MetricType_HISTOGRAM {
 			s.ttft = addUp(f)
@@ -124,12 +133,12 @@ func parse(pages []Page, names Names, at time.Time) (*Sample, error) {
 // its first hit, so that one which is not there is 0.
 func hits(families map[string]*dto.MetricFamily, names Names) map[string]float64 {
 	out := map[string]float64{}
-	for _, name := range names.CacheHits {
+	for _, name := range names.Cache.Hits {
 		if f := families[name]; f != nil {
 			for _, m := range f.GetMetric() {
 				source := ""
 				for _, l := range m.GetLabel() {
-					if l.GetName() == names.CacheSource {
+					if l.GetName() == names.Cache.Source {
 						source = l.GetValue()
 					}
 				}
@@ -140,7 +149,7 @@ func hits(families map[string]*dto.MetricFamily, names Names) map[string]float64
 			break
 		}
 	}
-	if v := total(families, names.CacheElsewhere); v != nil {
+	if v := total(families, names.Cache.Elsewhere); v != nil {
 		out["external"] = *v
 		if own, ok := out[""]; ok { // what is not elsewhere
 			delete(out, "")
@@ -159,9 +168,10 @@ func valueOf(m *dto.Metric) (float64, bool) {
 // odd names a figure of the page that is below 0, which none of them can be; "" where
 // there is none.
 func odd(families map[string]*dto.MetricFamily, names Names) string {
-	for _, list := range [][]string{names.Running, names.Waiting, names.KVCache, names.Preemptions, names.CacheLooked,
-		names.CacheHits, names.CacheElsewhere, names.Drafts, names.DraftTokens, names.Accepted, names.Verified,
-		names.Generated, names.Queues} {
+	for _, list := range [][]string{names.Running, names.Waiting, names.KVCache, names.Preemptions, names.Cache.Looked,
+		names.Cache.Hits, names.Cache.Elsewhere, names.Guesses.Drafts, names.Guesses.DraftTokens,
+		names.Guesses.Accepted, names.Guesses.Verified,
+		names.Guesses.Generated, names.Queues} {
 		for _, name := range list {
 			for _, m := range families[name].GetMetric() {
 				if v, ok := valueOf(m); !ok && v < 0 {

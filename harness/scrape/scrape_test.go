@@ -21,7 +21,7 @@ var names = []Names{
 		KVCache:     []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"},
 		TTFT:        []string{"vllm:time_to_first_token_seconds"},
 		Preemptions: []string{"vllm:num_preemptions_total"},
-		CacheLooked: []string{"vllm:prefix_cache_queries_total"}, CacheHits: []string{"vllm:prefix_cache_hits_total"}},
+		Cache:       CacheNames{Looked: []string{"vllm:prefix_cache_queries_total"}, Hits: []string{"vllm:prefix_cache_hits_total"}}},
 	{Running: []string{"sglang:num_running_reqs"}, Waiting: []string{"sglang:num_queue_reqs"}, KVCache: []string{"sglang:token_usage"}},
 }
 
@@ -171,10 +171,10 @@ func TestAServerWithoutMetrics(t *testing.T) {
 // Hits are told by source where the server does, and a counter appears with its
 // first hit.
 func TestHitsOfThePrefixCache(t *testing.T) {
-	sglang := []Names{{Running: []string{"sglang:num_running_reqs"}, CacheLooked: []string{"sglang:prompt_tokens_total"},
-		CacheHits: []string{"sglang:cached_tokens_total"}, CacheSource: "cache_source"}}
-	vllm := []Names{{Running: []string{"vllm:num_requests_running"}, CacheLooked: []string{"vllm:prefix_cache_queries_total"},
-		CacheHits: []string{"vllm:prefix_cache_hits_total"}, CacheElsewhere: []string{"vllm:external_prefix_cache_hits_total"}}}
+	sglang := []Names{{Running: []string{"sglang:num_running_reqs"}, Cache: CacheNames{Looked: []string{"sglang:prompt_tokens_total"},
+		Hits: []string{"sglang:cached_tokens_total"}, Source: "cache_source"}}}
+	vllm := []Names{{Running: []string{"vllm:num_requests_running"}, Cache: CacheNames{Looked: []string{"vllm:prefix_cache_queries_total"},
+		Hits: []string{"vllm:prefix_cache_hits_total"}, Elsewhere: []string{"vllm:external_prefix_cache_hits_total"}}}}
 	page := func(prompt, device, host int) string {
 		return fmt.Sprintf("sglang:num_running_reqs 1\nsglang:prompt_tokens_total %d\nsglang:cached_tokens_total{cache_source=\"device\"} %d\nsglang:cached_tokens_total{cache_source=\"host\"} %d\n", prompt, device, host)
 	}
@@ -217,9 +217,9 @@ func at(v float64) *float64 { return &v }
 
 // The figures of speculation are of the pass, by either server's counters.
 func TestSpeculation(t *testing.T) {
-	names := []Names{{Running: []string{"vllm:num_requests_running"}, Drafts: []string{"vllm:drafts_total"}, DraftTokens: []string{"vllm:draft_tokens_total"},
-		Accepted: []string{"vllm:accepted_total"}, AcceptedAt: []string{"vllm:accepted_per_pos_total"}},
-		{Running: []string{"sglang:num_running_reqs"}, Verified: []string{"sglang:verify_total"}, Generated: []string{"sglang:generated_total"}, VerifiedAtOnce: []string{"sglang:at_once"}}}
+	names := []Names{{Running: []string{"vllm:num_requests_running"}, Guesses: GuessNames{Drafts: []string{"vllm:drafts_total"}, DraftTokens: []string{"vllm:draft_tokens_total"},
+		Accepted: []string{"vllm:accepted_total"}, AcceptedAt: []string{"vllm:accepted_per_pos_total"}}},
+		{Running: []string{"sglang:num_running_reqs"}, Guesses: GuessNames{Verified: []string{"sglang:verify_total"}, Generated: []string{"sglang:generated_total"}, VerifiedAtOnce: []string{"sglang:at_once"}}}}
 	vllm := func(drafts, tokens, accepted, first, second int) string {
 		return fmt.Sprintf("vllm:num_requests_running 1\nvllm:drafts_total{engine=\"0\"} %d\nvllm:draft_tokens_total %d\nvllm:accepted_total %d\nvllm:accepted_per_pos_total{position=\"0\"} %d\nvllm:accepted_per_pos_total{position=\"1\"} %d\n", drafts, tokens, accepted, first, second)
 	}
@@ -296,8 +296,8 @@ func TestRanks(t *testing.T) {
 // Each look keeps what its counters stood at, and how much KV cache had come from
 // elsewhere: by the time of transfers, their size, or the tokens of other tiers.
 func TestALookKeepsItsCounters(t *testing.T) {
-	names := Names{Running: []string{"r"}, Preemptions: []string{"p_total"}, CacheLooked: []string{"q_total"},
-		TransferSeconds: []string{"moved_seconds"}, TransferMB: []string{"mb_total"}, LoadedBack: []string{"back_total"}, CacheElsewhere: []string{"other_total"}}
+	names := Names{Running: []string{"r"}, Preemptions: []string{"p_total"}, Transfer: TransferNames{Seconds: []string{"moved_seconds"}, MB: []string{"mb_total"}},
+		Cache: CacheNames{Looked: []string{"q_total"}, LoadedBack: []string{"back_total"}, Elsewhere: []string{"other_total"}}}
 	const transfers = "# TYPE moved_seconds histogram\nmoved_seconds_bucket{le=\"+Inf\"} 2\nmoved_seconds_sum 0.5\nmoved_seconds_count 2\n"
 	for page, want := range map[string][]*float64{
 		"r 1\np_total 3\nq_total 512\nother_total 9\n" + transfers:     {at(3), at(512), at(0.5)},

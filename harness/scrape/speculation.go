@@ -17,10 +17,10 @@ type spec struct {
 }
 
 func guesses(families map[string]*dto.MetricFamily, names Names) spec {
-	return spec{drafts: total(families, names.Drafts), draftTokens: total(families, names.DraftTokens),
-		accepted: total(families, names.Accepted), acceptedAt: byPosition(families, names.AcceptedAt),
-		verified: total(families, names.Verified), generated: total(families, names.Generated),
-		atOnce: highest(families, names.VerifiedAtOnce)}
+	return spec{drafts: total(families, names.Guesses.Drafts), draftTokens: total(families, names.Guesses.DraftTokens),
+		accepted: total(families, names.Guesses.Accepted), acceptedAt: byPosition(families, names.Guesses.AcceptedAt),
+		verified: total(families, names.Guesses.Verified), generated: total(families, names.Guesses.Generated),
+		atOnce: highest(families, names.Guesses.VerifiedAtOnce)}
 }
 
 // byPosition adds up a counter by its label "position", from 0.

@@ -42,11 +42,11 @@ func transfers(families map[string]*dto.MetricFamily, names Names) transfer {
 		}
 		return false
 	}
-	if !scaled(names.TransferSeconds, 1) && !scaled(names.TransferMs, 1e-3) {
-		t.latency = highest(families, names.TransferMs)
+	if !scaled(names.Transfer.Seconds, 1) && !scaled(names.Transfer.Ms, 1e-3) {
+		t.latency = highest(families, names.Transfer.Ms)
 	}
-	t.gb = sum(volume(families, names.TransferBytes, 1e-9), volume(families, names.TransferMB, 1<<20*1e-9))
-	for _, name := range names.TransferFailures { // each of another kind
+	t.gb = sum(volume(families, names.Transfer.Bytes, 1e-9), volume(families, names.Transfer.MB, 1<<20*1e-9))
+	for _, name := range names.Transfer.Failures { // each of another kind
 		t.failures = sum(t.failures, total(families, []string{name}))
 	}
 	return t
