@@ -82,6 +82,14 @@ func TestAgentXSaysWhatIsNotValid(t *testing.T) {
 	assert.Greater(t, r["successful_requests"], 4.0)
 }
 
+// How long a scenario takes is its duration.
+func TestEstimateOfAScenario(t *testing.T) {
+	exit, _, out := finish(t, []string{"BASE_URL=embedded", "DATASET=sessions", "SCENARIO=agentx", "CONC=4,8", "ESTIMATE=true",
+		"PROGRESS=none"}, "-test.run", "Serving")
+	assert.Zero(t, exit, out)
+	assert.Contains(t, out, "2 cells of 1h0m0s each, warm-up and accuracy not counted: about 2h0m0s.")
+}
+
 // In a chat, prompts have the recorded lengths but for the template, and the server
 // finds in its cache what they have in common.
 func TestSessionsAsChats(t *testing.T) {
@@ -107,6 +115,7 @@ func TestSessionsThatCannotBe(t *testing.T) {
 		"needs DATASET_PATH":                 {"DATASET=weka"},
 		"leave ISL out":                      {"DATASET=sessions", "ISL=1024"},
 		"set DATASET to weka":                {"SCENARIO=agentx"},
+		"how long sessions take is theirs":   {"DATASET=sessions", "ESTIMATE=true"},
 		"bad.json: trace x: request 0, key ": {"DATASET=weka", "DATASET_PATH=" + file},
 	} {
 		exit, _, out := finish(t, append(env, "BASE_URL=embedded", "CONC=1", "ACC_TASK=none", "PROGRESS=none"), "-test.run", "Serving")

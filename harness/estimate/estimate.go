@@ -20,13 +20,19 @@ import (
 )
 
 // Passes sends the server a short request for each ISL and says what one pass
-// over each of the cells should take.
+// over each of the cells should take. Of a scenario that is its duration, 0 where it
+// has none: how long sessions take is theirs and the server's to say.
 func Passes(ctx context.Context, t *server.Server, s settings.Settings,
 	cells []matrix.Cell) map[matrix.Cell]time.Duration {
 	out := map[matrix.Cell]time.Duration{}
 	probed := map[int]probe{}                // by ISL
 	recorded := map[matrix.Combination]int{} // prompts of canaries
 	for _, c := range cells {
+		if c.Scenario != "" {
+			rules, _ := s.Rules(c.Conc)
+			out[c] = rules.Duration
+			continue
+		}
 		p, ok := probed[c.ISL]
 		if !ok {
 			p = ask(ctx, t, c.ISL, s.Workload.Seed)
@@ -71,6 +77,9 @@ func Write(ctx context.Context, w io.Writer, t *server.Server, s settings.Settin
 	if len(cells) == 0 {
 		return errors.New("nothing to estimate: mode acc measures no speed")
 	}
+	if c := cells[0]; c.Scenario != "" {
+		return writeScenario(w, s, cells)
+	}
 	expected := Passes(ctx, t, s, cells)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -112,6 +121,18 @@ const warmUpRounds = 2
 
 // rounds is how often all slots are filled.
 func rounds(prompts, conc int) float64 { return math.Ceil(float64(prompts) / float64(conc)) }
+
+// writeScenario writes what the cells of a scenario should take.
+func writeScenario(w io.Writer, s settings.Settings, cells []matrix.Cell) error {
+	rules, _ := s.Rules(cells[0].Conc)
+	if rules.Duration == 0 {
+		return errors.New("nothing to estimate: how long sessions take is theirs and the server's to say, unless DURATION " +
+			"ends a cell")
+	}
+	_, err := fmt.Fprintf(w, "%d cells of %s each, warm-up and accuracy not counted: about %s.\n", len(cells),
+		rules.Duration, time.Duration(len(cells))*rules.Duration)
+	return err
+}
 
 // probeTokens is the output length of the probe: long enough for a mean time a
 // token, short enough to cost next to nothing.

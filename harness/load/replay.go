@@ -97,6 +97,39 @@ func (t *turns) tell(rec *Recording) {
 	rec.Stopped, rec.Sessions = log.Stopped, log.Tell(rec.Timings)
 }
 
+// cutSlack is how many tokens fewer than a text has a server may count, for the words
+// at the edges of messages: a share of it, and some.
+const (
+	cutSlack = 0.01
+	cutEdges = 8
+)
+
+// checkWhole holds the server's counts of chats against the words that they are made
+// of: with the template's own they must be more.
+func (r *runner) checkWhole(rec *Recording) {
+	log := r.turns.replay.Log()
+	short, of := 0, 0
+	var example [2]int
+	for i := range rec.Timings {
+		t := &rec.Timings[i]
+		place := log.Requests[t.Index]
+		u := &log.Traces[log.Sessions[place.Session].Trace].Turns[place.Turn]
+		if t.Err != "" || !t.Prompt.Counted || t.Prompt.Sent > 0 || u.Says != nil {
+			continue
+		}
+		of++
+		if float64(t.Prompt.Server) < (1-cutSlack)*float64(u.In)-cutEdges {
+			if short++; short == 1 {
+				example = [2]int{t.Prompt.Server, u.In}
+			}
+		}
+	}
+	if short > 0 {
+		r.contradict("for %d of %d chats the server counts fewer input tokens than words were sent, as %d for %d: it left "+
+			"some out", short, of, example[0], example[1])
+	}
+}
+
 // warmSessions runs the replay's warm-up, if it has one.
 func (r *runner) warmSessions(ctx context.Context) error {
 	r.turns.begin()

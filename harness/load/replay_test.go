@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,4 +271,26 @@ func TestDueBodiesAreMadeFirst(t *testing.T) {
 	assert.Equal(t, []*session.Request{q[3], q[1], q[0], q[2]}, got)
 	assert.Equal(t, []*session.Request{q[0]}, dueFirst([]*session.Request{q[0]}, []*session.Request{q[4], q[5]}))
 	assert.Empty(t, dueFirst(nil, []*session.Request{q[4]}))
+}
+
+// A server that cuts chats short did other work than was asked for.
+func TestChatsAreReadWhole(t *testing.T) {
+	for most, wrong := range map[int]bool{1 << 20: false, 30: true} {
+		tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
+			words := 0
+			for _, m := range a.Messages {
+				words += 3 + len(strings.Fields(m.Content)) // and the template
+			}
+			say(w, 0, delta(`{"content":"a"}`, "null"), delta(`{"content":"b"}`, `"length"`), usage(min(words, most), 2), done)
+		})
+		r := replay(t, session.Rules{Lanes: 1}, talk("a"))
+		rec, err := Replay(t.Context(), tg, r, &session.Chat{Words: session.Words()}, Options{Conc: 1, Chat: true})
+		require.NoError(t, err)
+		if wrong {
+			require.Len(t, rec.Contradictions, 1)
+			assert.Contains(t, rec.Contradictions[0], "for 2 of 5 chats the server counts fewer input tokens than words were sent, as 30 for 51")
+		} else {
+			assert.Empty(t, rec.Contradictions)
+		}
+	}
 }

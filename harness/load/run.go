@@ -158,6 +158,7 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 	}
 	if r.turns != nil {
 		r.turns.tell(rec)
+		r.checkWhole(rec)
 	}
 	r.settleInput(ctx, rec.Timings)
 	r.checkInput(rec.Timings)
