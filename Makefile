@@ -33,7 +33,6 @@ agentic: ## made-up sessions of agents on the embedded engine, replayed with tur
 
 acc: ## accuracy only, of every selected cell
 	@MODE=acc $(RUN)
-
 perf: ## accuracy, then performance
 	@MODE=perf $(RUN)
 
@@ -49,7 +48,6 @@ settings search estimate fetch: $(BIN)
 
 ab: $(BIN) ## two servers in turn, for small differences: A=http://… B=http://… [ISL= OSL= CONC= PAIRS=], or RESUME=batch_…
 	@$(BIN) ab $(if $(RESUME),-resume '$(RESUME)') $(if $(A)$(B),'$(A)' '$(B)')
-
 tune: $(BIN) ## many server commands, one Pareto table: RECIPE=tune.yaml, or RESUME=tune_… to go on
 	@$(BIN) tune $(if $(RESUME),-resume '$(RESUME)') $(if $(RECIPE),'$(RECIPE)')
 
@@ -96,7 +94,6 @@ import: $(BIN) ## a batch of another tool's result: FILE=result.json [ISL= OSL= 
 
 baseline: $(BIN) ## a hardware baseline of a batch: FROM=batch_… NAME=h200 [HARDWARE="NVIDIA H200"]
 	@$(BIN) baseline add -from '$(FROM)' -name '$(NAME)' -hardware '$(HARDWARE)'
-
 baselines: $(BIN) ## the baselines there are, and whether all are right
 	@$(BIN) baseline list && $(BIN) baseline check baselines/hardware/*.json baselines/accuracy/*.json
 
@@ -106,7 +103,6 @@ leaderboard: $(BIN) ## serve the leaderboard on http://127.0.0.1:8090
 
 leaderboard-backup: $(BIN) ## copy the leaderboard's database, also while it runs
 	@$(BIN) board backup
-
 resubmit: $(BIN) ## send again what no leaderboard has confirmed yet
 	@$(BIN) board resubmit
 
