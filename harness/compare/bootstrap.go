@@ -30,8 +30,17 @@ func statisticOf(f figures.Figure, ts []stats.Timing) statistic {
 	case f.Sample.Per != nil:
 		return newQuotient(ts, f.Sample.Of, f.Sample.Per)
 	}
-	return newColumn(ts, f.Sample.Of, f.Sample.Quantile)
+	c := newColumn(ts, f.Sample.Of, f.Sample.Quantile)
+	if f.Sample.Inverse {
+		return inverse{c}
+	}
+	return c
 }
+
+// inverse is 1 over a statistic: a speed, by the time that it takes.
+type inverse struct{ statistic }
+
+func (i inverse) value(weights []int) float64 { return 1 / i.statistic.value(weights) }
 
 // column is a sample of the requests' values sorted once, so that a quantile
 // of a resample is one walk over the weights instead of one more sort.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 	"inferbench/harness/stats"
 )
 
@@ -41,4 +43,18 @@ func TestIntervalOfPasses(t *testing.T) {
 	low, high, _ = passInterval([]float64{1, 2}, []float64{1, 2}, 0.05)
 	assert.Equal(t, 0.0, low, "two passes reject nothing")
 	assert.True(t, math.IsInf(high, 1))
+}
+
+// A speed by the slow tail is the same of a resample that is the sample as in a result.
+func TestInverseOfAQuantile(t *testing.T) {
+	var ts []stats.Timing
+	weights := []int{}
+	for i := range 20 {
+		d := time.Duration(i*i+3) * time.Millisecond
+		ts = append(ts, stats.Timing{First: d, Last: 2 * d, Done: 2 * d, OutputTokens: 1 + i%3, Chunks: 1 + i%3, Turn: &stats.Turn{Number: 1}})
+		weights = append(weights, 1)
+	}
+	sum := stats.Run{Timings: ts, Duration: time.Second, Sessions: []stats.Session{{}}}.Summary()
+	f := figures.ByKey("e2e_norm_intvty.p90")
+	assert.InDelta(t, *f.Of(&batch.Result{Performance: &sum}), statisticOf(f, ts).value(weights), 1e-9)
 }

@@ -189,6 +189,7 @@ type Sample struct {
 	Of       func(stats.Timing) float64 // of one request; 0 where it has none
 	Per      func(stats.Timing) float64 // the figure is ΣOf / ΣPer; nil: a quantile of Of, of those above 0
 	Quantile float64                    // 0 to 1, by linear interpolation
+	Inverse  bool                       // the figure is 1 over that
 }
 
 // Digits prints a number with four significant digits and all before the point;
