@@ -281,11 +281,15 @@ func TestChatsAreReadWhole(t *testing.T) {
 			for _, m := range a.Messages {
 				words += 3 + len(strings.Fields(m.Content)) // and the template
 			}
-			say(w, 0, delta(`{"content":"a"}`, "null"), delta(`{"content":"b"}`, `"length"`), usage(min(words, most), 2), done)
+			for i := range a.MaxTokens {
+				say(w, 0, delta(`{"content":"a"}`, map[bool]string{true: `"length"`, false: "null"}[i == a.MaxTokens-1]))
+			}
+			say(w, 0, usage(min(words, most), a.MaxTokens), done)
 		})
 		r := replay(t, session.Rules{Lanes: 1}, talk("a"))
 		rec, err := Replay(t.Context(), tg, r, &session.Chat{Words: session.Words()}, Options{Conc: 1, Chat: true})
 		require.NoError(t, err)
+		require.Empty(t, rec.Timings[0].Err)
 		if wrong {
 			require.Len(t, rec.Contradictions, 1)
 			assert.Contains(t, rec.Contradictions[0], "for 2 of 5 chats the server counts fewer input tokens than words were sent, as 30 for 51")
