@@ -155,6 +155,8 @@ func TestPrecisionEndsACell(t *testing.T) {
 	assert.Less(t, n, p["stopped_after"], "its first requests do not count")
 	assert.InEpsilon(t, r["total_generated_tokens"].(float64)/r["benchmark_duration"].(float64), r["output_throughput"], 1e-9)
 	assert.Contains(t, out, "PRECISION=50% ended it after ")
+	whole := r["steady_state"].(map[string]any)
+	assert.Less(t, n, whole["requests"], "the steady state is that of the whole run")
 
 	exit, _, out = finish(t, nil, append(small, "-precision", "1%", "-acc-task", "none")...)
 	require.Zero(t, exit, out)

@@ -206,6 +206,7 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 	rec, sum := m.rec, m.sum // of which power and the server's metrics are
 	if r.Precision != nil {
 		sum = rec.Summary(sw.Settings.Server.TP)
+		sum.Steady = m.sum.Steady // with the head and the tail that the run had
 	}
 	r.Performance = &sum
 	r.Baseline = sw.compare(c, &sum)
