@@ -52,6 +52,9 @@ const (
 // patience is how long is waited for the first reading; a test waits less.
 var patience = 5 * time.Second
 
+// Idle is the reason where a tool of this machine showed that its GPUs did nothing.
+const Idle = "the GPUs of this machine were idle all the time: the server's are elsewhere"
+
 // Watch gathers readings while a pass runs.
 type Watch struct {
 	from   []Collector
@@ -193,7 +196,7 @@ func (w *Watch) report(run window, s *stats.Summary, wanted int) *stats.Power {
 			gpus, wanted))
 	}
 	if gpus > 0 && w.guessed() && idle(w.readings, run) {
-		reasons = append(reasons, "the GPUs of this machine were idle all the time: the server's are elsewhere")
+		reasons = append(reasons, Idle)
 	}
 	if len(reasons) > 0 {
 		p.Reasons = append(reasons, w.why...)

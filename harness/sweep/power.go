@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"inferbench/harness/batch"
@@ -63,7 +64,8 @@ func (sw *Sweep) keepPower(c matrix.Cell, r *batch.Result, used consumed) error 
 		return nil
 	}
 	r.Performance.Power = p
-	if !p.Valid {
+	idle := slices.Contains(p.Reasons, power.Idle) && sw.Target.Loopback // the embedded engine uses no GPU
+	if !p.Valid && !idle {
 		r.Notes = append(r.Notes, fmt.Sprintf("power was not measured (%s): %s", p.From, strings.Join(p.Reasons, "; ")))
 	}
 	if len(used.samples) == 0 {

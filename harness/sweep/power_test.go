@@ -58,18 +58,22 @@ func TestPowerIsKept(t *testing.T) {
 	watts := 400.0
 	for name, c := range map[string]struct {
 		used  consumed
+		own   bool // the embedded engine
 		notes []string
 		file  bool
 	}{
-		"nothing to measure with": {consumed{}, nil, false},
-		"measured":                {consumed{&stats.Power{Valid: true}, []power.Sample{{AtS: 1, PowerW: &watts}}}, nil, true},
-		"not measured": {consumed{&stats.Power{From: "nvidia-smi", Reasons: []string{"a", "b"}}, nil},
+		"nothing to measure with": {consumed{}, false, nil, false},
+		"measured":                {consumed{&stats.Power{Valid: true}, []power.Sample{{AtS: 1, PowerW: &watts}}}, false, nil, true},
+		"not measured": {consumed{&stats.Power{From: "nvidia-smi", Reasons: []string{"a", "b"}}, nil}, true,
 			[]string{"power was not measured (nvidia-smi): a; b"}, false},
+		"its GPUs idle":              {consumed{&stats.Power{From: "x", Reasons: []string{power.Idle}}, nil}, false, []string{"power was not measured (x): " + power.Idle}, false},
+		"of an engine that has none": {consumed{&stats.Power{From: "x", Reasons: []string{"a", power.Idle}}, nil}, true, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(b.Dir, batch.PowerFileName(cell))
 			os.Remove(file)
 			r := &batch.Result{Performance: &stats.Summary{}}
+			sw.Target = &server.Server{Loopback: c.own}
 			require.NoError(t, sw.keepPower(cell, r, c.used))
 			assert.Equal(t, c.notes, r.Notes)
 			assert.Same(t, c.used.power, r.Performance.Power)
