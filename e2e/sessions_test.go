@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -122,4 +123,29 @@ func TestSessionsThatCannotBe(t *testing.T) {
 		assert.NotZero(t, exit)
 		assert.Contains(t, out, want)
 	}
+}
+
+// A replay that was stopped leaves no half cell: resumed, it starts anew and ends.
+func TestAScenarioStartsAnew(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "one.json")
+	require.NoError(t, os.WriteFile(file, []byte(recorded), 0o600))
+	cmd, dir, out := start(t, []string{"BASE_URL=embedded", "DATASET=weka", "DATASET_PATH=" + file, "CONC=2", "TP=1",
+		"REPLAY_SESSIONS=12", "ACC_TASK=none", "PROGRESS=none"}, "-test.run", "Serving")
+	time.Sleep(time.Second) // within the cell, most likely; whatever was cut off, what follows must hold
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	cmd.Wait()
+	dirs, err := filepath.Glob(filepath.Join(dir, "batch_weka_*"))
+	require.NoError(t, err)
+	if len(dirs) == 0 {
+		t.Skip("it was stopped before it began: ", out)
+	}
+	assert.NotZero(t, cmd.ProcessState.ExitCode())
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "CONC=2: INCOMPLETE")
+	files, err := filepath.Glob(filepath.Join(dirs[0], "result_*"))
+	require.NoError(t, err)
+	assert.Empty(t, files)
+	exit, _, said := finish(t, []string{"RESUME=" + dirs[0]}, "-test.run", "Serving")
+	require.Zero(t, exit, said)
+	assert.Contains(t, batchFile(t, dir, "summary.txt"), "SCENARIO=weka CONC=2: PASSED")
+	assert.EqualValues(t, 48, result(t, dir, "result_weka_conc2.json")["successful_requests"])
 }
