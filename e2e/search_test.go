@@ -124,11 +124,12 @@ func TestSearchForARate(t *testing.T) {
 
 func TestSearchThatCannotBe(t *testing.T) {
 	for want, args := range map[string][]string{
-		"SLO is empty":        {"-isl", "16", "-osl", "8"},
-		"give ISL and OSL":    {"-slo", "ttft:p99<5"},
-		"CONC names the load": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-conc", "1,2"},
-		"leave PRECISION out": {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-precision", "2%"},
-		"no plan.json":        {"-resume", "nowhere", "-slo", "ttft:p99<5", "-isl", "16", "-osl", "8"},
+		"SLO is empty":          {"-isl", "16", "-osl", "8"},
+		"give ISL and OSL":      {"-slo", "ttft:p99<5"},
+		"CONC names the load":   {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-conc", "1,2"},
+		"the levels of GOODPUT": {"-slo", "goodput>95%", "-isl", "16", "-osl", "8"},
+		"leave PRECISION out":   {"-slo", "ttft:p99<5", "-isl", "16", "-osl", "8", "-precision", "2%"},
+		"no plan.json":          {"-resume", "nowhere", "-slo", "ttft:p99<5", "-isl", "16", "-osl", "8"},
 	} {
 		exit, out := search(t, t.TempDir(), args...)
 		assert.Equal(t, 2, exit, "%v", args)

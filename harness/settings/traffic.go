@@ -50,7 +50,11 @@ type Shape struct {
 
 func (s Settings) checkTraffic() error {
 	w, t := s.Workload, s.Shape
+	ofGoodput := func(l capacity.Limit) bool { return l.Figure == capacity.Goodput }
 	switch {
+	case len(t.SLO) == 0 && slices.ContainsFunc(t.Limits, ofGoodput):
+		return errors.New("SLO has a limit on goodput, which is the share of requests that keep the levels of GOODPUT: " +
+			"give these too, as GOODPUT=\"ttft:500 tpot:50\"")
 	case s.Replay.Kind != nil && t.Precision > 0:
 		return errors.New("PRECISION ends a cell of single requests, and sessions have their own end: leave it out")
 	case s.Replay.Kind != nil: // see checkReplay
