@@ -122,7 +122,7 @@ func curvePage(points []point) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# What the figures do as the cache shrinks
 
-Written by `+"`make agents-cache`"+` on %s. %d made-up sessions, %d at a time, with %d turns and %d input tokens in all, run on the embedded engine with its profile `+"`agents`"+` ([the engine](engine.md)), which stands for no hardware: it takes 20 ms to compute 1,000 tokens of a prompt, and 1 ms to load them back from the host tier. Only the size of its prefix cache differs from row to row (`+"`ENGINE_KV_TOKENS`, `ENGINE_HOST_TOKENS`"+`). The sessions are the same ones, so an infinite cache would find the same in every row.
+Written by `+"`make agents-cache`"+` on %s. %d made-up sessions, %d at a time, with %d turns and %d input tokens in all, run on the embedded engine with its profile `+"`agents`"+` ([the engine](engine.md)), which stands for no hardware: it takes 20 ms to compute 1,000 tokens of a prompt, and 1 ms to load them back from the host tier. Only the size of its prefix cache differs from row to row (`+"`ENGINE_KV_TOKENS`, `ENGINE_HOST_TOKENS`"+`). The sessions are the same ones, so an infinite cache would find the same in every row. Times are those of the machine that it was run on, shares are not.
 
 ![Hits and TTFT as the cache shrinks](agents-cache.svg)
 
