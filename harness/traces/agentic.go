@@ -66,10 +66,10 @@ func (u *agenticTurn) read() (session.Turn, error) {
 	switch {
 	case len(u.Messages) == 0:
 		return turn, errors.New("key messages: there are none")
-	case u.PromptTokens != nil && *u.PromptTokens < 1:
-		return turn, errors.New("key prompt_tokens: want 1 or more")
-	case u.OutputTokens != nil && *u.OutputTokens < 1:
-		return turn, errors.New("key output_tokens: want 1 or more")
+	case u.PromptTokens != nil && (*u.PromptTokens < 1 || *u.PromptTokens > mostTokens):
+		return turn, fmt.Errorf("key prompt_tokens: want 1 or more, %d at most", mostTokens)
+	case u.OutputTokens != nil && (*u.OutputTokens < 1 || *u.OutputTokens > mostTokens):
+		return turn, fmt.Errorf("key output_tokens: want 1 or more, %d at most", mostTokens)
 	}
 	for _, m := range u.Messages {
 		if m.Role == "" || m.Role == "assistant" {

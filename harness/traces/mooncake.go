@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -74,10 +73,11 @@ func (s *source) wrongLine(n int, err error) error {
 
 func (x *mooncakeLine) check() error {
 	switch {
-	case x.InputLength == nil || *x.InputLength < 1 || *x.InputLength > math.MaxInt32:
-		return errors.New("key input_length: want 1 token or more (prompts that are texts are not read here)")
-	case x.OutputLength == nil || *x.OutputLength < 0 || *x.OutputLength > math.MaxInt32:
-		return errors.New("key output_length: want 0 tokens or more")
+	case x.InputLength == nil || *x.InputLength < 1 || *x.InputLength > mostTokens:
+		return fmt.Errorf("key input_length: want 1 token or more, %d at most (prompts that are texts are not read here)",
+			mostTokens)
+	case x.OutputLength == nil || *x.OutputLength < 0 || *x.OutputLength > mostTokens:
+		return fmt.Errorf("key output_length: want 0 tokens or more, %d at most", mostTokens)
 	case x.Timestamp != nil && !(*x.Timestamp >= 0):
 		return errors.New("key timestamp: want 0 or more")
 	case x.Delay != nil && !(*x.Delay >= 0):

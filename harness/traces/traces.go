@@ -145,6 +145,10 @@ func (s *source) text() error {
 	return nil
 }
 
+// mostTokens is the longest prompt or answer that is believed, so that a slip in a file
+// does not cost all memory.
+const mostTokens = 1 << 24
+
 // maxLine is the longest line that is read: a trace of a long session with the ids of
 // all its prompts has some 100 MB.
 const maxLine = 1 << 30

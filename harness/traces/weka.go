@@ -266,10 +266,10 @@ func (m *wekaMaker) call(r *wekaRequest, stream int, at time.Duration) error {
 		return errors.New("key ttft: only what was streamed (type s) has one")
 	case r.Model == nil:
 		return errors.New("key model: there is none")
-	case r.In == nil || *r.In < 1 || *r.In > math.MaxInt32:
-		return errors.New("key in: want 1 token or more")
-	case r.Out == nil || *r.Out < 0 || *r.Out > math.MaxInt32:
-		return errors.New("key out: want 0 tokens or more")
+	case r.In == nil || *r.In < 1 || *r.In > mostTokens:
+		return fmt.Errorf("key in: want 1 token or more, %d at most", mostTokens)
+	case r.Out == nil || *r.Out < 0 || *r.Out > mostTokens:
+		return fmt.Errorf("key out: want 0 tokens or more, %d at most", mostTokens)
 	case r.APITime != nil && *r.APITime < 0:
 		return errors.New("key api_time: want 0 or more, or null")
 	}
@@ -376,7 +376,7 @@ func (m *wekaMaker) finish() error {
 	return m.source.add(*t)
 }
 
-// seconds is a recorded time, at most a century.
+// seconds is a recorded time, at most ten years: several can be added up.
 func seconds(s float64) time.Duration {
-	return time.Duration(min(s, 100*365*24*3600) * float64(time.Second))
+	return time.Duration(min(s, 10*365*24*3600) * float64(time.Second))
 }

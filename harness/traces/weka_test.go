@@ -94,6 +94,7 @@ func TestWekaErrors(t *testing.T) {
 		"request 0, key in: want 1 token or more":                                    {`"in":10`, `"in":0`},
 		"request 1, request 1, key out: want 0 tokens or more":                       {`"out":3`, `"out":-3`},
 		"request 1, request 1, key model: there is none":                             {`"type":"n","model":"m","in":12`, `"type":"n","in":12`},
+		"request 3, key in: want 1 token or more, 16777216 at most":                  {`"in":17`, `"in":17000000`},
 		"request 3, key t: want 0 or more":                                           {`"t":8,`, `"t":-8,`},
 		`request 3, key type: "x"`:                                                   {`"t":8,"type":"s"`, `"t":8,"type":"x"`},
 		"request 1, request 0, key ttft":                                             {`"in":8`, `"ttft":1,"in":8`},
@@ -130,6 +131,28 @@ func TestWekaOddities(t *testing.T) {
 		"2 requests stand in their file behind ones that were recorded later: they are sent in order of time",
 		"1 turns leave out part of what their stream had said before (a compaction, or another branch)",
 		"1 sub-agents have no request of their own: they are left out"}, notes)
+}
+
+// Times beyond all reason are taken for long ones, and the replay does not wait for them.
+func TestTimesBeyondReason(t *testing.T) {
+	odd := strings.NewReplacer(`"t":8,`, `"t":1e300,`, `"duration_ms":4000`, `"duration_ms":1e300`, `"api_time":1}]}`, `"api_time":1e300}]}`).Replace(weka)
+	all, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "x.json", odd)})
+	require.NoError(t, err)
+	r, err := session.NewReplay(all, session.Rules{Lanes: 1, SystemIdle: 10 * s})
+	require.NoError(t, err)
+	r.Measure()
+	now, sent := time.Duration(0), 0
+	for !r.Over(now) {
+		for q := r.Next(now); q != nil; q = r.Next(now) {
+			sent++
+			r.Ended(q, now, session.Outcome{})
+		}
+		if wake, ok := r.Wake(now); ok {
+			now = wake
+		}
+	}
+	assert.Equal(t, 5, sent)
+	assert.Less(t, now, time.Minute)
 }
 
 // bigTrace is a line of a long session: turns of up to most tokens, in blocks of 64.
