@@ -193,6 +193,18 @@ func TestSearchUnresolved(t *testing.T) {
 	assert.Equal(t, "CONC 7 keeps all limits at 95 % confidence; 8 is unresolved: ttft:p99<500 is 499 ms after 400 requests, some 250 more would decide", a.String())
 }
 
+func TestSearchSaysWhereTheClientWasTheLimit(t *testing.T) {
+	v := 512.0
+	a, err := Search(t.Context(), Options{Varies: "CONC", Whole: true}, func(_ context.Context, load float64) (Probe, error) {
+		if load < 8 {
+			return Probe{Verdict: Kept}, nil
+		}
+		return Probe{Verdict: Missed, ClientLimited: true, Judgements: []Judgement{{SLO: "ttft:p99<500", Verdict: Missed, Value: &v}}}, nil
+	})
+	require.NoError(t, err)
+	assert.Contains(t, a.String(), "CONC 7 keeps all limits at 95 % confidence; 8 does not: ttft:p99<500 was 512 ms; there the client was the limit")
+}
+
 func TestSearchEndsWithItsProbe(t *testing.T) {
 	broken := errors.New("the server has gone")
 	a, err := Search(t.Context(), Options{}, func(context.Context, float64) (Probe, error) { return Probe{}, broken })

@@ -45,6 +45,8 @@ type Probe struct {
 	Judgements []Judgement `json:"judgements"`
 	Requests   int         `json:"requests"` // that it took
 	Reason     string      `json:"reason,omitempty"`
+
+	ClientLimited bool `json:"client_limited,omitempty"` // the client, not the server, may have missed the limits
 }
 
 // Answer is what a search found.
@@ -79,6 +81,9 @@ func (a Answer) String() string {
 	end := ""
 	if a.Ended != "" {
 		end = "; " + a.Ended
+	}
+	if a.Broken != nil && a.Broken.ClientLimited {
+		end += "; there the client was the limit, so the server may carry more: give the client more CPU, and search again"
 	}
 	switch {
 	case a.Kept == nil && a.Broken == nil:

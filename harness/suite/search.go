@@ -195,7 +195,7 @@ func (s *searcher) readCells(dir string) error {
 		load := s.loadOf(c.Cell)
 		if _, ok := s.known[load]; !ok && c.Status == batch.Passed && c.Result != nil && len(c.Result.SLO) > 0 {
 			s.known[load] = capacity.Probe{Load: load, Verdict: capacity.Together(c.Result.SLO), Judgements: c.Result.SLO,
-				Requests: c.Result.SLO[0].Requests}
+				Requests: c.Result.SLO[0].Requests, ClientLimited: c.Result.Marked(batch.ClientLimited)}
 		}
 	}
 	return nil
@@ -313,7 +313,11 @@ func (s *searcher) writeTable(a *capacity.Answer) {
 			}
 			fmt.Fprintf(tab, "%s\t", value)
 		}
-		fmt.Fprintf(tab, "%s\t\n", p.Verdict)
+		limited := ""
+		if p.ClientLimited {
+			limited = " (client-limited)"
+		}
+		fmt.Fprintf(tab, "%s%s\t\n", p.Verdict, limited)
 	}
 	tab.Flush()
 	fmt.Fprintf(s.w, "%d requests in all. Batch: %s/\n", a.Requests(), s.dir())

@@ -90,6 +90,7 @@ func (sw *Sweep) Probe(ctx context.Context, c matrix.Cell) (capacity.Probe, erro
 	defer func() { sw.probing = nil }()
 	r, err := sw.Serve(ctx, c)
 	var failed *AccuracyFailed
+	out.ClientLimited = r != nil && r.Marked(batch.ClientLimited)
 	switch {
 	case errors.As(err, &failed):
 		out.Reason = failed.Reason
