@@ -45,6 +45,8 @@ type Exporter struct {
 	progress *prometheus.GaugeVec            // isl, osl, conc, phase, what
 	latency  map[string]*prometheus.GaugeVec // ttft, …: isl, osl, conc, percentile
 	tokens   *prometheus.GaugeVec            // isl, osl, conc, phase
+	sessions *prometheus.GaugeVec            // isl, osl, conc; of the running pass
+	hits     *prometheus.GaugeVec            // likewise
 	ended    *prometheus.CounterVec
 	figures  *prometheus.GaugeVec // of cells that ended
 	accuracy *prometheus.GaugeVec
@@ -94,6 +96,8 @@ func (e *Exporter) register(reg *prometheus.Registry) {
 		e.latency[name] = gauge(name+"_seconds", what+" of the cell's running pass so far.",
 			"percentile") // "quantile" is a summary's own label
 	}
+	e.sessions = gauge("sessions_ended", "Sessions of the cell's running pass that have ended so far.")
+	e.hits = gauge("cache_hit_ratio", "Share of input tokens from the server's prefix cache, of sessions, so far.")
 	e.accuracy = gauge("accuracy_documents", "Documents of the accuracy run: done, total.", "state")
 	e.figures = gauge("result", "Figures of a cell that has ended, under their keys in the result file.", "key")
 	e.ended = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "inferbench", Name: "cells_ended_total",
@@ -151,6 +155,12 @@ func (e *Exporter) Serving(c matrix.Cell, p load.Progress) {
 	e.tokens.WithLabelValues(labels(c, phase)...).Set(float64(p.OutputTokens))
 	if p.WarmUp {
 		return
+	}
+	if s := p.Sessions; s != nil {
+		e.sessions.WithLabelValues(labels(c)...).Set(float64(s.Ended))
+		if s.HitRate != nil {
+			e.hits.WithLabelValues(labels(c)...).Set(*s.HitRate)
+		}
 	}
 	for name, of := range map[string]load.Spread{"ttft": p.TTFT, "tpot": p.TPOT, "itl": p.ITL, "e2el": p.E2EL} {
 		if of.P99 > 0 {

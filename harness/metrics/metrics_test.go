@@ -29,7 +29,7 @@ func TestMetricsOfARunningSweep(t *testing.T) {
 	assert.Zero(t, e.Lingers(), "there is nothing to see yet")
 	cell := matrix.Cell{Combination: matrix.Combination{ISL: 16, OSL: 8}, Conc: 4}
 	e.Accuracy(cell, 3, 62)
-	e.Serving(cell, load.Progress{Sent: 12, Done: 8, Failed: 1, InFlight: 4, Total: 200, OutputTokens: 64, TTFT: load.Spread{P50: 86 * time.Millisecond, P99: 201 * time.Millisecond},
+	e.Serving(cell, load.Progress{Sent: 12, Done: 8, Failed: 1, InFlight: 4, Total: 200, OutputTokens: 64, Sessions: &load.SessionProgress{Ended: 2, HitRate: new(0.75)}, TTFT: load.Spread{P50: 86 * time.Millisecond, P99: 201 * time.Millisecond},
 		TPOT: load.Spread{P50: 8 * time.Millisecond, P99: 9 * time.Millisecond}, ITL: load.Spread{P50: 7 * time.Millisecond, P99: 30 * time.Millisecond},
 		E2EL: load.Spread{P50: time.Second, P99: 2 * time.Second}})
 	e.Ended(cell, &batch.Result{Status: batch.Passed, Performance: &stats.Summary{TputPerGPU: new(344.5)}})
@@ -51,6 +51,8 @@ func TestMetricsOfARunningSweep(t *testing.T) {
 		`inferbench_tpot_seconds{conc="4",isl="16",osl="8",percentile="50"} 0.008`,
 		`inferbench_itl_seconds{conc="4",isl="16",osl="8",percentile="99"} 0.03`,
 		`inferbench_e2el_seconds{conc="4",isl="16",osl="8",percentile="99"} 2`,
+		`inferbench_sessions_ended{conc="4",isl="16",osl="8"} 2`,
+		`inferbench_cache_hit_ratio{conc="4",isl="16",osl="8"} 0.75`,
 		`inferbench_cells_ended_total{status="PASSED"} 1`,
 		`inferbench_result{conc="4",isl="16",key="tput_per_gpu",osl="8"} 344.5`,
 	} {

@@ -1,7 +1,7 @@
 package session
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -24,15 +24,15 @@ func ParseDist(s string) (Dist, error) {
 	}
 	mean, sd, ok := strings.Cut(rest, ":")
 	if !ok || shape != "normal" && shape != "lognormal" {
-		return Dist{}, errDist(s)
+		return Dist{}, errDist
 	}
 	d := Dist{Shape: shape}
 	var err error
 	if d.Mean, err = number(mean); err != nil {
-		return Dist{}, errDist(s)
+		return Dist{}, errDist
 	}
 	if d.SD, err = number(sd); err != nil || shape == "lognormal" && d.Mean == 0 {
-		return Dist{}, errDist(s)
+		return Dist{}, errDist
 	}
 	return d, nil
 }
@@ -40,14 +40,12 @@ func ParseDist(s string) (Dist, error) {
 func number(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v >= 0 && v <= 1e9) {
-		return 0, errDist(s)
+		return 0, errDist
 	}
 	return v, nil
 }
 
-func errDist(s string) error {
-	return fmt.Errorf("%q: want a number from 0 to 1e9, normal:MEAN:SD or lognormal:MEAN:SD", s)
-}
+var errDist = errors.New("want a number from 0 to 1e9, normal:MEAN:SD or lognormal:MEAN:SD")
 
 // sample draws a number of 0 or more.
 func (d Dist) sample(rng *rand.Rand) float64 {
