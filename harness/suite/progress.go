@@ -20,8 +20,8 @@ import (
 // watcher is who is told what happens: whoever shows progress and, where
 // METRICS_LISTEN or METRICS_PUSH asks for it, the exporter of metrics. Call stop at
 // the end; it lets the metrics stay up for METRICS_LINGER, or until ctx ends.
-func watcher(ctx context.Context, set settings.Settings, t *server.Server, tty *os.File, plain io.Writer, cells []matrix.Cell,
-	line commandLine) (w sweep.Watcher, stop func(), err error) {
+func watcher(ctx context.Context, set settings.Settings, t *server.Server, tty *os.File, plain io.Writer,
+	cells []matrix.Cell, line commandLine) (w sweep.Watcher, stop func(), err error) {
 	if tty == nil && line.bench != "" {
 		// go test sends a test's standard error to its own output, where a line
 		// between a benchmark's name and its figures would spoil both.
