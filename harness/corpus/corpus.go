@@ -194,51 +194,16 @@ var patient = &http.Client{Transport: &http.Transport{
 	ForceAttemptHTTP2:     true,
 }}
 
-func (c *Cache) fetch(ctx context.Context, f File, s Source) ([]byte, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := c.Stall
-	if stall == 0 {
-		stall = 30 * time.Second
-	}
-	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
-	defer watchdog.Stop()
-
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+func (c *Cache) fetch(ctx context.Context, f File, s Source) (b []byte, err error) {
+	err = c.download(ctx, s.URL, maxDownload, func(chunk []byte, total int64) error {
+		b = append(b, chunk...)
+		if c.OnProgress != nil {
+			c.OnProgress(f, int64(len(b)), total)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	client := c.Client
-	if client == nil {
-		client = patient
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, because(ctx, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: HTTP %d", s.URL, resp.StatusCode)
-	}
-	var b []byte
-	for chunk := make([]byte, 64<<10); ; {
-		n, err := resp.Body.Read(chunk)
-		b = append(b, chunk[:n]...)
-		if n > 0 {
-			watchdog.Reset(stall)
-			if c.OnProgress != nil {
-				c.OnProgress(f, int64(len(b)), resp.ContentLength)
-			}
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("GET %s: after %d bytes: %w", s.URL, len(b), because(ctx, err))
-		}
-		if len(b) > maxDownload {
-			return nil, fmt.Errorf("GET %s: more than %d MiB came", s.URL, maxDownload>>20)
-		}
 	}
 	if s.Unpack != nil {
 		if b, err = s.Unpack(b); err != nil {
@@ -249,6 +214,54 @@ func (c *Cache) fetch(ctx context.Context, f File, s Source) ([]byte, error) {
 		return nil, fmt.Errorf("GET %s: what came %w", s.URL, err)
 	}
 	return b, nil
+}
+
+// download hands what comes from url to take, piece by piece; total is -1 where the
+// server does not say. More than most bytes are an error.
+func (c *Cache) download(ctx context.Context, url string, most int64, take func(chunk []byte, total int64) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := c.Stall
+	if stall == 0 {
+		stall = 30 * time.Second
+	}
+	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
+	defer watchdog.Stop()
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	client := c.Client
+	if client == nil {
+		client = patient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return because(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: HTTP %d", url, resp.StatusCode)
+	}
+	var got int64
+	for chunk := make([]byte, 64<<10); ; {
+		n, err := resp.Body.Read(chunk)
+		if got += int64(n); n > 0 {
+			watchdog.Reset(stall)
+			if err := take(chunk[:n], resp.ContentLength); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("GET %s: after %d bytes: %w", url, got, because(ctx, err))
+		case got > most:
+			return fmt.Errorf("GET %s: more than %d MiB came", url, most>>20)
+		}
+	}
 }
 
 // because is why the context ended, where it was the watchdog that ended it.

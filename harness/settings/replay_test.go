@@ -77,7 +77,12 @@ func TestBadReplaySettings(t *testing.T) {
 		_, err := load(t, nil, env, "")
 		assert.ErrorContains(t, err, want)
 	}
-	s, err := load(t, nil, map[string]string{"DATASET": "weka", "DATASET_PATH": t.TempDir()}, "")
+	_, err := load(t, nil, map[string]string{"DATASET": "weka", "DATASET_PATH": "hf:name"}, "")
+	assert.ErrorContains(t, err, "want hf:owner/name")
+	s, err := load(t, nil, map[string]string{"DATASET": "weka", "DATASET_PATH": "hf:owner/name"}, "")
+	require.NoError(t, err)
+	assert.Equal(t, "hf:owner/name", s.Workload.Path)
+	s, err = load(t, nil, map[string]string{"DATASET": "weka", "DATASET_PATH": t.TempDir()}, "")
 	require.NoError(t, err, "a folder of traces")
 	assert.NotEmpty(t, s.Workload.Path)
 }

@@ -164,8 +164,8 @@ var groups = []group{
 		{Env: "DATASET", Default: workloads.Kinds[0].Name, Elsewhere: []string{"DATASET_NAME"}, set: setDataset,
 			Help: kindsHelp()},
 		{Env: "DATASET_PATH", Input: true, set: dataSet,
-			Help: "file of the data set, where it is one; ISL then names the cell only, and OSL is the output " +
-				"length of prompts that give none"},
+			Help: "file of the data set, where it is one (of sessions also a folder, or hf:owner/name at Hugging Face); ISL " +
+				"then names the cell only, and OSL is the output length of prompts that give none"},
 		{Env: "SHARED_PREFIX", Default: "0", set: setSharedPrefix,
 			Help: "part of each prompt, 0 to 1, that it has in common with others"},
 		{Env: "PREFIXES", Default: "1",

@@ -408,8 +408,19 @@ func dataFile(field func(*Settings) *string) func(*Settings, string) error {
 	}
 }
 
-// dataSet is the file of a data set; of sessions also a folder of files.
+// HubPrefix begins the name of a data set at Hugging Face, in place of a path.
+const HubPrefix = "hf:"
+
+// dataSet is the file of a data set; of sessions also a folder of files, or a data set
+// at Hugging Face.
 func dataSet(s *Settings, v string) error {
+	if name, ok := strings.CutPrefix(v, HubPrefix); ok && s.Replay.Kind != nil {
+		if owner, set, ok := strings.Cut(name, "/"); !ok || owner == "" || set == "" || strings.Contains(set, "/") {
+			return errors.New("want hf:owner/name, a data set at Hugging Face")
+		}
+		s.Workload.Path = v
+		return nil
+	}
 	if info, err := os.Stat(v); err == nil && info.IsDir() && s.Replay.Kind != nil {
 		s.Workload.Path = v
 		return nil

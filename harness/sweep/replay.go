@@ -11,6 +11,7 @@ import (
 	"inferbench/harness/hint"
 	"inferbench/harness/load"
 	"inferbench/harness/session"
+	"inferbench/harness/settings"
 	"inferbench/harness/stats"
 	"inferbench/harness/traces"
 	"inferbench/harness/workload"
@@ -45,6 +46,14 @@ func (sw *Sweep) traces(ctx context.Context) ([]session.Trace, []string, error) 
 func (sw *Sweep) readTraces(ctx context.Context) ([]session.Trace, []string, error) {
 	s := sw.Settings
 	o := traces.Options{Kind: s.Replay.Kind, Path: s.Workload.Path}
+	if name, ok := strings.CutPrefix(o.Path, settings.HubPrefix); ok {
+		cache := Cache(s.Accuracy.Fetch)
+		folder, err := cache.DataSet(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.Path = folder
+	}
 	if o.Kind.Texts {
 		for _, c := range sw.Cells { // texts are counted: no more of them than are needed
 			rules, _ := s.Rules(c.Conc)
