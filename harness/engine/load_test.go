@@ -81,5 +81,8 @@ func TestCacheSalts(t *testing.T) {
 		status, answer := post(t, e.URL()+path, body+`,"cache_salt":""}`)
 		assert.Equal(t, 400, status)
 		assert.Contains(t, answer, "non-empty string")
+		status, answer = post(t, e.URL()+path, body+`,"cache_salt":"a/b"}`)
+		assert.Equal(t, 400, status)
+		assert.Contains(t, answer, "must not contain '@', '/'")
 	}
 }

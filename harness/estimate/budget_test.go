@@ -69,10 +69,5 @@ func TestCanariesAreForetold(t *testing.T) {
 	assert.Equal(t, 12, canaries(cell(1200), on))
 	assert.Equal(t, 16, canaries(cell(3200), on))
 	assert.Equal(t, 3, canaries(cell(3), on))
-	none := on
-	none.Accuracy.Task = "none"
-	assert.Zero(t, canaries(cell(200), none))
-	none.Given = map[string]string{"CANARY_SHARE": "0.1"}
-	assert.Equal(t, 8, canaries(cell(20), none))
 	assert.Zero(t, canaries(cell(200), settings.Settings{}))
 }

@@ -50,8 +50,7 @@ func Passes(ctx context.Context, t *server.Server, s settings.Settings,
 // canaries is how many prompts are recorded for the cell's canaries, one after
 // another and twice each; other cells of the combination share them.
 func canaries(c matrix.Cell, s settings.Settings) int {
-	if _, given := s.Given["CANARY_SHARE"]; s.Accuracy.Task == "none" && !given || s.Accuracy.CanaryShare == 0 ||
-		s.Server.Synthetic || s.Replay.Kind != nil {
+	if s.Accuracy.CanaryShare == 0 || s.Server.Synthetic || s.Replay.Kind != nil {
 		return 0
 	}
 	all := workload.Placing{Requests: c.NumPrompts, Share: s.Accuracy.CanaryShare, Least: workload.LeastCanaries}.Count()

@@ -227,9 +227,9 @@ var groups = []group{
 		{Env: "ACC_AT", set: setAccuracyAt,
 			Help: "at which CONC of a combination accuracy is scored: once (the highest), ends (lowest and highest) " +
 				"or a list as 16,64; a cell in between stands on the next higher score; none means at every one"},
-		{Env: "CANARY_SHARE", Default: "0.01", set: setCanaryShare,
+		{Env: "CANARY_SHARE", Default: "auto", set: setCanaryShare,
 			Help: "share of the timed requests, at least 8 a cell, whose first 128 tokens are compared with those that " +
-				"the same prompt gave at CONC 1; 0 compares none"},
+				"the same prompt gave at CONC 1; 0 compares none; auto is 0.01, and 0 with ACC_TASK=none"},
 		{Env: "ACC_BASELINE", Input: true,
 			set:  text(func(s *Settings) *string { return &s.Accuracy.Baseline }),
 			Help: "accuracy baseline, by name or .json path; none takes the one for the model and the text"},

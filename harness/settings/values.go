@@ -342,9 +342,15 @@ func setAccuracyTask(s *Settings, v string) error {
 }
 
 func setCanaryShare(s *Settings, v string) error {
+	if v == "auto" {
+		if s.Accuracy.Task != "none" {
+			s.Accuracy.CanaryShare = 0.01
+		}
+		return nil
+	}
 	f, err := strconv.ParseFloat(v, 64)
 	if err != nil || !(f == 0 || f >= 1e-6 && f <= 1) {
-		return errors.New("want 0, or a share up to 1, as 0.01 for one in a hundred")
+		return errors.New("want auto, 0, or a share up to 1, as 0.01 for one in a hundred")
 	}
 	s.Accuracy.CanaryShare = f
 	return nil

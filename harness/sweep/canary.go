@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 
 	"inferbench/harness/accuracy"
 	"inferbench/harness/batch"
@@ -28,7 +29,7 @@ import (
 type Canaries struct {
 	Placing workload.Placing
 	Prompts int    `json:",omitempty"` // of the combination's own; 0: canaries are requests of the pass as they are
-	Salt    string `json:",omitempty"` // empty: none
+	Salt    string `json:",omitempty"` // letters and digits, which any server takes; empty: none
 	Apart   bool   `json:",omitempty"` // nothing keeps them from the cache that their recording filled
 }
 
@@ -53,19 +54,21 @@ type canaries struct {
 // notAsked says why a pass has no canaries; "" where it has.
 func (sw *Sweep) notAsked() string {
 	s := sw.Settings
-	_, given := s.Given["CANARY_SHARE"]
 	switch {
 	case sw.synthetic():
 		return accuracy.NotTheModels
+	case s.Accuracy.CanaryShare == 0 && s.Accuracy.Task == "none":
+		return "accuracy was not asked for"
 	case s.Accuracy.CanaryShare == 0:
 		return "CANARY_SHARE is 0"
-	case s.Accuracy.Task == "none" && !given:
-		return "accuracy was not asked for"
 	case workload.LeavesOut(s.Workload.ExtraBody["temperature"]), sw.Target.Keys.Called("temperature") == "":
 		return "the temperature is left to the server, so that its answers need not repeat"
 	}
 	return ""
 }
+
+// unrecorded begins the reason why there are no canaries where there should be.
+const unrecorded = "their prompts could not be recorded: "
 
 // release chooses the pass's canaries and records those of their prompts that are
 // not recorded yet. It may leave the pass without any and says why; the error is
@@ -85,7 +88,7 @@ func (sw *Sweep) release(ctx context.Context, p *pass, src workload.Source) (can
 		return canaries{}, context.Cause(ctx)
 	case err != nil:
 		p.Canaries = nil
-		return canaries{unasked: "their prompts could not be recorded: " + hint.Line(err)}, nil
+		return canaries{unasked: unrecorded + hint.Line(err)}, nil
 	}
 	c := canaries{before: before}
 	switch {
@@ -109,7 +112,7 @@ func (sw *Sweep) chooseCanaries(p pass) *Canaries {
 		c.Placing.Early = max(min(int(1/s.Accuracy.CanaryShare), p.Cell.Conc/2), 1)
 	}
 	if sw.Target.Dialect.SaltKey != "" && !sw.known.unsalted {
-		c.Salt = fmt.Sprintf("%s %s %d", sw.known.salt, p.Cell.Name(), p.Number)
+		c.Salt = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %s %d", sw.known.salt, p.Cell.Name(), p.Number)))[:24]
 	}
 	own := sw.kind().OneSeed || s.Workload.SharedPrefix > 0 // what they share is the pass's own
 	if c.Placing.Early > 0 && (own || c.Salt == "") {
@@ -255,7 +258,7 @@ func (sw *Sweep) alone(ctx context.Context, p pass, ask asked, round int, logpro
 	for i := range ask.requests {
 		c := &workload.Canary{Logprobs: logprobs}
 		if p.Canaries.Salt != "" {
-			c.Salt = fmt.Sprintf("%s recorded %d %d %v", p.Canaries.Salt, i, round, logprobs)
+			c.Salt = fmt.Sprintf("%s-%d-%d-%v", p.Canaries.Salt, i, round, logprobs)
 		}
 		ask.requests[i].Canary = c
 	}
@@ -281,6 +284,9 @@ func (sw *Sweep) alone(ctx context.Context, p pass, ask asked, round int, logpro
 func (sw *Sweep) judgeCanaries(m *measured, audit *accuracy.DecodeAudit, r *batch.Result) error {
 	c := m.canaries
 	judged := &accuracy.Canaries{Status: accuracy.NotRun, Reason: cmp.Or(c.unasked, "sessions are replayed as they are")}
+	if strings.HasPrefix(c.unasked, unrecorded) {
+		r.Notes = append(r.Notes, "no canaries: "+c.unasked)
+	}
 	if c.before != nil {
 		judged = accuracy.JudgeCanaries(m.rec.Answers, c.before, audit.Rounding(), sw.Target.Redact)
 		judged.Uncached = c.uncached

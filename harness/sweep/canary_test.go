@@ -122,7 +122,7 @@ func TestCanariesThatArePartOfThePass(t *testing.T) {
 func TestPassesWithoutCanaries(t *testing.T) {
 	for want, set := range map[string]func(*Sweep){
 		"CANARY_SHARE is 0":                       func(sw *Sweep) { sw.Settings.Accuracy.CanaryShare = 0 },
-		"accuracy was not asked for":              func(sw *Sweep) { sw.Settings.Accuracy.Task = "none" },
+		"accuracy was not asked for":              func(sw *Sweep) { sw.Settings.Accuracy.Task, sw.Settings.Accuracy.CanaryShare = "none", 0 },
 		"synthetic acceptance: text not judged":   func(sw *Sweep) { sw.Settings.Server.Synthetic = true },
 		"the temperature is left to the server, ": func(sw *Sweep) { sw.Target.Keys.LeftOut = []string{"temperature"} },
 	} {
