@@ -285,12 +285,13 @@ func JudgeCanaries(answers []stats.Answer, before func(index int) *Recording, ro
 		return c
 	}
 	p := now.pValue(&again)
-	c.ByRounding, c.PValue = &now.expected[0], &p
+	byRounding := min(now.expected[0], float64(c.Asked)) // each at its first difference
+	c.ByRounding, c.PValue = &byRounding, &p
 	if p < canaryAlpha {
 		d := c.FirstDifference
 		c.Status = Failed
 		c.Reason += fmt.Sprintf("; rounding would change %.2g, and the first to differ does so at token %d of request %d "+
-			"(%q for %q)", now.expected[0], d.Position, d.Request, d.Got, d.Recorded)
+			"(%q for %q)", byRounding, d.Position, d.Request, d.Got, d.Recorded)
 	}
 	return c
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // rulerCWE asks for the commonest words of a numbered list: ruler_cwe.
-var rulerCWE = ruler{name: "ruler_cwe", genTokens: 120, make: makeCWE}
+var rulerCWE = ruler{name: "ruler_cwe", genTokens: 120, drawn: 1, make: makeCWE}
 
 const cweAnswer = "Answer: The top 10 words that appear most often in the list are:"
 

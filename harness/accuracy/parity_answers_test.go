@@ -128,42 +128,44 @@ func TestParityRULERWithLMEval(t *testing.T) {
 		args = []string{"--tokenizer", rulerTokenizer(t), "--as-text"}
 	}
 	for _, task := range []ruler{niahSingle1, rulerVT, rulerCWE, rulerFWE} {
-		their := lmEval(t, py, a, "/v1/completions", "lm_eval_ruler.py", append(args, "--task", task.name, "--length", fmt.Sprint(length),
-			"--limit", fmt.Sprint(limit))...)
-		o := Options{Conc: 8}
-		o.defaults()
-		var tok *source
-		var maker *rulerMaker
-		var err error
-		if a.tokenizer != "" {
-			tok, err = tokenizerFor(t.Context(), a.Server, o)
+		t.Run(task.name, func(t *testing.T) {
+			their := lmEval(t, py, a, "/v1/completions", "lm_eval_ruler.py", append(args, "--task", task.name, "--length", fmt.Sprint(length),
+				"--limit", fmt.Sprint(limit))...)
+			o := Options{Conc: 8}
+			o.defaults()
+			var tok *source
+			var maker *rulerMaker
+			var err error
+			if a.tokenizer != "" {
+				tok, err = tokenizerFor(t.Context(), a.Server, o)
+				require.NoError(t, err)
+				maker = task.makerFor(t.Context(), a.Server, tok, o)
+			} else {
+				a.TextOnly = true
+				file, err := tokenizer.Load("../tokenizer/testdata/added.json")
+				require.NoError(t, err)
+				maker = newRulerMaker(task, func(text string) (int, error) {
+					ids, err := file.Encode(text)
+					return len(ids), err
+				})
+				maker.cheap = true
+			}
+			maker.samples = limit
+			prompts, err := task.make(maker, length)
 			require.NoError(t, err)
-			maker = task.makerFor(t.Context(), a.Server, tok, o)
-		} else {
-			a.TextOnly = true
-			file, err := tokenizer.Load("../tokenizer/testdata/added.json")
+			require.Len(t, their.Prompts, len(prompts))
+			for i, p := range prompts {
+				require.Equal(t, their.Prompts[i], p.text, "%s, prompt %d", task.name, i)
+			}
+			score, ours, err := task.ask(t.Context(), a.Server, tok, prompts, o)
 			require.NoError(t, err)
-			maker = newRulerMaker(task, func(text string) (int, error) {
-				ids, err := file.Encode(text)
-				return len(ids), err
-			})
-			maker.cheap = true
-		}
-		maker.samples = limit
-		prompts, err := task.make(maker, length)
-		require.NoError(t, err)
-		require.Len(t, their.Prompts, len(prompts))
-		for i, p := range prompts {
-			require.Equal(t, their.Prompts[i], p.text, "%s, prompt %d", task.name, i)
-		}
-		score, ours, err := task.ask(t.Context(), a.Server, tok, prompts, o)
-		require.NoError(t, err)
-		assert.Equal(t, their.Wrote, ours, "%s: what the model wrote, to the letter", task.name)
-		assert.InDelta(t, their.Score, score, 1e-12, task.name)
-		if !t.Failed() {
-			t.Logf("%s, %d prompts of %d tokens to %s: the same prompts and the same words; score %.4f and %.4f", task.name, limit, length,
-				a.who, their.Score, score)
-		}
+			assert.Equal(t, their.Wrote, ours, "%s: what the model wrote, to the letter", task.name)
+			assert.InDelta(t, their.Score, score, 1e-12, task.name)
+			if !t.Failed() {
+				t.Logf("%s, %d prompts of %d tokens to %s: the same prompts and the same words; score %.4f and %.4f", task.name, limit, length,
+					a.who, their.Score, score)
+			}
+		})
 	}
 }
 

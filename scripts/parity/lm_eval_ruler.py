@@ -68,7 +68,7 @@ def main():
     for text, refs in [(" 1234567.", ["1234567"]), ("abc\tDEF\n", ["ABC", "def", "x"]), ("", ["a"]), ("one two", ["two", "one", "ONE T"])]:
         scores.append({"text": text, "refs": refs, "score": string_match_all(postprocess_pred([text]), [refs])})
     made = []
-    for task, length in [("niah_single_1", 2048), ("niah_single_1", 4096), ("ruler_vt", 2048), ("ruler_cwe", 8192), ("ruler_fwe", 2048)]:
+    for task, length in [("niah_single_1", 2048), ("niah_single_1", 4096), ("ruler_vt", 2048), ("ruler_cwe", 2048), ("ruler_cwe", 8192), ("ruler_fwe", 2048)]:
         queue = multiprocessing.Queue()
         process = multiprocessing.Process(target=one, args=(task, a.tokenizer, length, queue))
         process.start()
