@@ -110,7 +110,7 @@ parity-engines: ## our figures beside the counters of each engine that is instal
 
 parity-vllm: .venv-parity/ready ## our figures beside vLLM's own client and lm-evaluation-harness on the real vLLM; writes docs/parity-vllm.md
 	scripts/real_vllm.sh install
-	PARITY=$${ROUNDS:-10} $(GO) test ./e2e/realengine -run '^TestParityWithVLLMBench$$' -count 1 -v -timeout 30m -update
+	PARITY=$${ROUNDS:-10} $(GO) test ./e2e/realengine -run '^TestParity(WithVLLMBench|OfAnswers)$$' -count 1 -v -timeout 30m -update
 
 # Accuracy.
 baseline-embedded: ## the embedded engine's accuracy baseline anew, after its prose or its model changed
