@@ -79,7 +79,7 @@ func transformers(t *testing.T) string {
 	port := external.Port(t)
 	cmd := exec.Command("../../scripts/real_vllm.sh", "transformers")
 	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "HF_HUB_OFFLINE=1")
-	return external.Start(t, cmd, port, "/health", 2*time.Minute).URL
+	return external.Start(t, cmd, port, "/health", 5*time.Minute).URL
 }
 
 // version is that of a package in a virtual environment.

@@ -1,12 +1,18 @@
 package realengine
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +26,7 @@ import (
 	"inferbench/harness/engine"
 	"inferbench/harness/server"
 	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
+	"inferbench/harness/workload"
 )
 
 var update = flag.Bool("update", false, "write what is recorded from this run: docs/parity-vllm.md, testdata/vllm-wire.json")
@@ -60,9 +67,67 @@ func TestParityWithVLLMBench(t *testing.T) {
 	target.Vocab = 1000
 	cell.Run(t, target, 0, s.URL) // the first request after a start takes vLLM seconds
 	page := besideVLLMBench(t, target, cell, n) + "\n" + besideVLLMBench(t, target, alone, n)
+	page += "\n" + whatTTFTDependsOn(t, target, 30)
 	if wikitext := parityOfWikitext(t, target); *update {
 		writePage(t, page, wikitext)
 	}
+}
+
+// whatTTFTDependsOn sends single requests that differ in one thing, by turns, and
+// tells the median time to the first token of n of each kind: what of vLLM's
+// client's TTFT is of its requests, sent as words and some time after the answer
+// before them, and not of how it measures.
+func whatTTFTDependsOn(t *testing.T, target *server.Server, n int) string {
+	t.Helper()
+	kinds := []struct {
+		name  string
+		words bool
+		pause time.Duration
+	}{{"ids, at once", false, 0}, {"words, at once", true, 0}, {"ids, after 2 ms", false, 2 * time.Millisecond},
+		{"ids, after 10 ms", false, 10 * time.Millisecond}, {"ids, after 50 ms", false, 50 * time.Millisecond}}
+	took := make([][]float64, len(kinds))
+	for i := range n {
+		for at := range kinds {
+			k := (at + i) % len(kinds)
+			src := workload.Random{N: 1, ISL: cell.ISL, OSL: cell.OSL, RangeRatio: 1, Vocab: target.Vocab, Seed: int64(1000 + i*len(kinds) + k)}
+			r, err := src.Request(0)
+			require.NoError(t, err)
+			var prompt any = r.Tokens
+			if kinds[k].words {
+				prompt = fmt.Sprint(i) + strings.Repeat(" the", cell.ISL-4) // no two alike
+			}
+			time.Sleep(kinds[k].pause)
+			took[k] = append(took[k], firstToken(t, target, prompt))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d single requests of each kind, by turns: median TTFT\n\n", n)
+	for k, kind := range kinds {
+		slices.Sort(took[k])
+		fmt.Fprintf(&b, "%-18s %8.2f ms\n", kind.name, took[k][n/2])
+	}
+	t.Log("\n" + b.String())
+	return b.String()
+}
+
+// firstToken is how long a streamed answer's first event took, in milliseconds.
+func firstToken(t *testing.T, target *server.Server, prompt any) float64 {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"model": target.Model, "prompt": prompt, "max_tokens": cell.OSL, "temperature": 0,
+		"ignore_eos": true, "stream": true})
+	require.NoError(t, err)
+	begin := time.Now()
+	resp, err := http.Post(target.BaseURL+"/v1/completions", "application/json", bytes.NewReader(body))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	answer := bufio.NewReader(resp.Body)
+	_, err = answer.ReadString('\n')
+	took := time.Since(begin)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	_, err = io.Copy(io.Discard, answer)
+	require.NoError(t, err)
+	return took.Seconds() * 1e3
 }
 
 // besideVLLMBench runs a cell with each client in turn, and lays them side by side.
@@ -211,7 +276,7 @@ func writePage(t *testing.T, bench, wikitext string) {
 
 Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
 
-Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. With one request at a time nothing is seen but what each request costs by itself. The second table of each has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it.
+Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. With one request at a time nothing is seen but what each request costs by itself. The second table of each has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it. The last list tells what of TTFT is of the request itself, measured by one plain client: words have to be tokenized, and a server whose last answer ended a while ago takes longer to begin, as it does before each request of a client that takes its time between two.
 
 `+"```\n%s```"+`
 

@@ -62,6 +62,9 @@ type asker struct {
 	plain bool // it refuses keys that OpenAI does not have
 }
 
+// once asks on a connection of its own: one that was kept may be closed just then.
+var once = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // post asks a path and returns status and body.
 func (a *asker) post(path string, body map[string]any) (int, []byte) {
 	a.t.Helper()
@@ -82,7 +85,7 @@ func (a *asker) do(method, path string, body []byte) (int, []byte) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	a.s.Authorize(req.Header)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := once.Do(req)
 	if err != nil {
 		return 0, []byte(err.Error())
 	}
@@ -158,13 +161,26 @@ func (a *asker) context() string {
 	return "no"
 }
 
+// tooMany asks for 100 tokens after a prompt that leaves room for some 50.
 func (a *asker) tooMany() string {
-	n := max(fits, a.s.MaxLen) + 100
-	status, body := a.post("/v1/completions", a.body(n, nil))
-	if status/100 != 2 {
-		return fmt.Sprintf("refused: HTTP %d", status)
+	const word, few, more, want = " a", 100, 500, 100
+	ask := func(n, tokens int) (int, []byte) {
+		return a.post("/v1/completions", a.body(tokens, map[string]any{"prompt": strings.Repeat(word, n)}))
 	}
-	if gjson.GetBytes(body, "usage.completion_tokens").Int() < int64(n) {
+	count := func(n int) int {
+		_, body := ask(n, 1)
+		return int(gjson.GetBytes(body, "usage.prompt_tokens").Int())
+	}
+	first := count(few)
+	each := (count(more) - first) / (more - few)
+	if each < 1 {
+		return "not known: it does not count the prompt"
+	}
+	status, body := ask(few+(max(fits, a.s.MaxLen)-want/2-first)/each, want)
+	switch n := gjson.GetBytes(body, "usage.completion_tokens").Int(); {
+	case status/100 != 2:
+		return fmt.Sprintf("refused: HTTP %d", status)
+	case n < want:
 		return "**fewer come, in silence**"
 	}
 	return "they come"
@@ -225,7 +241,7 @@ func (a *asker) chats() string {
 // parallel begins a long answer and, once it has begun, a short one that may
 // overtake it.
 func (a *asker) parallel() string {
-	b, err := json.Marshal(a.body(1000, map[string]any{"stream": true}))
+	b, err := json.Marshal(a.body(200, map[string]any{"stream": true}))
 	if err != nil {
 		a.t.Fatal(err)
 	}
