@@ -146,7 +146,7 @@ func (a *asker) extraKeys() string {
 	if a.plain {
 		return strings.TrimSuffix(refused(status, body), ".")
 	}
-	return "taken"
+	return "not refused"
 }
 
 func (a *asker) context() string {
