@@ -24,6 +24,7 @@ import (
 	"inferbench/e2e/testdata/records"
 	"inferbench/harness/accuracy"
 	"inferbench/harness/engine"
+	"inferbench/harness/load"
 	"inferbench/harness/server"
 	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 	"inferbench/harness/workload"
@@ -85,6 +86,9 @@ func whatTTFTDependsOn(t *testing.T, target *server.Server, n int) string {
 		pause time.Duration
 	}{{"ids, at once", false, 0}, {"words, at once", true, 0}, {"ids, after 2 ms", false, 2 * time.Millisecond},
 		{"ids, after 10 ms", false, 10 * time.Millisecond}, {"ids, after 50 ms", false, 50 * time.Millisecond}}
+	words, _, _, err := load.Open(t.Context(), target, load.Plan{Options: load.Options{Conc: 1},
+		Workload: workload.Spec{Kind: workload.RandomIDs.InWords, N: n, ISL: cell.ISL, OSL: cell.OSL, RangeRatio: 1, Seed: 999}})
+	require.NoError(t, err)
 	took := make([][]float64, len(kinds))
 	for i := range n {
 		for at := range kinds {
@@ -94,7 +98,9 @@ func whatTTFTDependsOn(t *testing.T, target *server.Server, n int) string {
 			require.NoError(t, err)
 			var prompt any = r.Tokens
 			if kinds[k].words {
-				prompt = fmt.Sprint(i) + strings.Repeat(" the", cell.ISL-4) // no two alike
+				r, err := words.Request(i)
+				require.NoError(t, err)
+				prompt = r.Text
 			}
 			time.Sleep(kinds[k].pause)
 			took[k] = append(took[k], firstToken(t, target, prompt))
@@ -276,7 +282,7 @@ func writePage(t *testing.T, bench, wikitext string) {
 
 Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
 
-Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, ours as ids, and in a third turn as words too. With one request at a time nothing is seen but what each request costs by itself. The second table of each has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it. The last list tells what of TTFT is of the request itself, measured by one plain client: words have to be tokenized, and a server whose last answer ended a while ago takes longer to begin, as it does before each request of a client that takes its time between two.
+Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, which the server has to tokenize before the first token; ours sends ids, and in a third turn words too: the last column of ratios is of like requests. With one request at a time nothing is seen but what each request costs by itself. The second table of each has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it. The last list tells what of TTFT is of the request itself, measured by one plain client: words have to be tokenized, and a server whose last answer ended a while ago takes longer to begin, as it does before each request of a client that takes its time between two.
 
 `+"```\n%s```"+`
 
