@@ -218,7 +218,8 @@ func (c *Cache) fetch(ctx context.Context, f File, s Source) (b []byte, err erro
 
 // download hands what comes from url to take, piece by piece; total is -1 where the
 // server does not say. More than most bytes are an error.
-func (c *Cache) download(ctx context.Context, url string, most int64, take func(chunk []byte, total int64) error) error {
+func (c *Cache) download(ctx context.Context, url string, most int64,
+	take func(chunk []byte, total int64) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := c.Stall

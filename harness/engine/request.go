@@ -56,7 +56,8 @@ func (s salts) hash() (h uint64, bad *apiError) {
 		case *s.CacheSalt == "":
 			return 0, badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided.")
 		case len(*s.CacheSalt) > 128 || strings.ContainsAny(*s.CacheSalt, "@/\\\x00"):
-			return 0, badRequest("cache_salt", "Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', "+
+			return 0, badRequest("cache_salt", "Parameter 'cache_salt' must be at most 128 characters and must not contain "+
+				"'@', '/', "+
 				`'\', or NUL.`)
 		}
 		f.Write([]byte(*s.CacheSalt))

@@ -50,7 +50,8 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(pageHTML))
 
-var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "sessions/h/", "sessions/<wbr>h/", "J/token", "J/<wbr>token", "W/GPU", "W/<wbr>GPU",
+var breaks = strings.NewReplacer("tok/s/", "tok/s/<wbr>", "sessions/h/", "sessions/<wbr>h/",
+	"J/token", "J/<wbr>token", "W/GPU", "W/<wbr>GPU",
 	"attainment", "attain\u00adment", "INCOMPLETE",
 	"INCOM\u00adPLETE")
 

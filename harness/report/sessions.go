@@ -67,7 +67,8 @@ func newSessions(kept *batch.Requests, s *Series, sum *stats.Summary) *Sessions 
 		}
 	}
 	for i := range timeSlices {
-		out.Hits, out.Theoretical = append(out.Hits, part(cached[i], input[i])), append(out.Theoretical, part(hits[i], blocks[i]))
+		out.Hits = append(out.Hits, part(cached[i], input[i]))
+		out.Theoretical = append(out.Theoretical, part(hits[i], blocks[i]))
 	}
 	out.Rows = rows(kept.Timings, sum.BySession)
 	return out
@@ -85,7 +86,9 @@ func part(of, all int) *float64 {
 // sessions in order of their begin.
 func rows(ts []stats.Timing, sessions []stats.SessionFigures) (out []SessionRow) {
 	of := func(t stats.Timing) [2]int { return [2]int{t.Turn.Session, t.Turn.Stream} }
-	ts = slices.DeleteFunc(slices.Clone(ts), func(t stats.Timing) bool { return t.Turn == nil || t.Turn.Session >= len(sessions) })
+	ts = slices.DeleteFunc(slices.Clone(ts), func(t stats.Timing) bool {
+		return t.Turn == nil || t.Turn.Session >= len(sessions)
+	})
 	slices.SortStableFunc(ts, func(a, b stats.Timing) int {
 		x, y := of(a), of(b)
 		return cmp.Or(slices.Compare(x[:], y[:]), cmp.Compare(a.Sent, b.Sent))

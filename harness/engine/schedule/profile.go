@@ -141,7 +141,8 @@ func (p *Profile) Validate() error {
 		{"kv_block_tokens", l.BlockTokens, 1},
 		{"max_tokens_per_step", l.TokenBudget, l.MaxRunning}, // each running request decodes one
 		{"kv_cache_tokens", l.KVTokens, l.BlockTokens}, {"max_queued_requests", l.MaxQueue, 0},
-		{"host_cache_tokens", l.HostTokens, 0}, {"continuous_decode_steps", l.DecodeRounds, 0}, {"speculative_tokens", l.SpecTokens, 0},
+		{"host_cache_tokens", l.HostTokens, 0}, {"continuous_decode_steps", l.DecodeRounds, 0},
+		{"speculative_tokens", l.SpecTokens, 0},
 		{"points of decode_step_ms_by_batch", len(c.DecodeStep), 1},
 	} {
 		if v.value < v.min {
