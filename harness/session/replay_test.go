@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -418,4 +419,73 @@ func TestSelect(t *testing.T) {
 	fit, tooLong = session.Rules{}.Select(traces)
 	assert.Len(t, fit, 4)
 	assert.Zero(t, tooLong)
+}
+
+// Whatever the sessions and the rules: a replay ends, no turn is sent twice or before
+// those that it comes after, and no more sessions are live than there are lanes.
+func TestReplayHoldsItsPromises(t *testing.T) {
+	rng := rand.New(rand.NewPCG(18, 4))
+	for n := range 150 {
+		made := session.Synthetic{Seed: int64(n), Turns: session.Dist{Shape: "normal", Mean: 6, SD: 4}, System: 64,
+			Input: session.Dist{Shape: "lognormal", Mean: 100, SD: 100}, Output: session.Dist{Mean: 5},
+			Delay: session.Dist{Shape: "lognormal", Mean: 20, SD: 60}, SubAgents: session.Dist{Shape: "normal", Mean: 2, SD: 2},
+			SubAgentTurns: session.Dist{Shape: "normal", Mean: 3, SD: 2}}
+		var traces []session.Trace
+		for i := range 1 + rng.IntN(5) {
+			traces = append(traces, made.Trace(i))
+		}
+		rules := session.Rules{Lanes: 1 + rng.IntN(6), Seed: int64(n), Sessions: 1 + rng.IntN(20), Primers: rng.IntN(2) == 0,
+			WarmUp: rng.IntN(2) * rng.IntN(12), EnterTo: float64(rng.IntN(2)) * rng.Float64(),
+			SystemIdle: time.Duration(rng.IntN(2)) * 10 * s, TreeIdle: time.Duration(rng.IntN(2)) * 30 * s, Mark: true,
+			Live: rng.IntN(2) == 0, ErrorShare: float64(rng.IntN(2)) * 0.3}
+		if rng.IntN(3) == 0 {
+			rules.Duration = time.Duration(1+rng.IntN(500)) * s
+		}
+		r := replay(t, rules, traces...)
+		failing := rng.Float64() * 0.1
+		flying := map[*session.Live]map[int]bool{}
+		warm := r.WarmUp()
+		srv := server{took: func(q *session.Request) time.Duration {
+			u := q.Live.Trace.Turns[q.Turn]
+			for _, before := range append([]int{u.After}, u.Waits...) {
+				require.False(t, flying[q.Live][before], "case %d: turn %d was sent before %d had ended", n, q.Turn, before)
+			}
+			if flying[q.Live] == nil {
+				flying[q.Live] = map[int]bool{}
+			}
+			flying[q.Live][q.Turn] = true
+			return time.Duration(rng.IntN(40)) * s / 10
+		}}
+		srv.fails = func(q *session.Request) bool {
+			delete(flying[q.Live], q.Turn)
+			return !warm && rng.Float64() < failing
+		}
+		if warm {
+			srv.drive(t, r)
+			warm = false
+		}
+		r.Measure()
+		sent := map[[2]int]bool{}
+		for _, e := range srv.drive(t, r) {
+			key := [2]int{e.session, e.turn}
+			require.False(t, sent[key], "case %d: turn %v was sent twice", n, key)
+			sent[key] = true
+		}
+		log, c := r.Log(), r.Counts()
+		require.Equal(t, c.Sent, c.Ended)
+		require.Equal(t, len(sent), c.Sent)
+		live := map[int][]session.Session{}
+		for _, x := range log.Sessions {
+			live[x.Lane] = append(live[x.Lane], x)
+			if x.Done {
+				require.Equal(t, len(log.Traces[x.Trace].Turns), x.Turns+x.History, "case %d: all of its turns", n)
+			}
+		}
+		require.LessOrEqual(t, len(live), rules.Lanes)
+		for lane, all := range live {
+			for i := range all[1:] {
+				require.GreaterOrEqual(t, all[i+1].Began, all[i].Ended, "case %d: lane %d has one at a time", n, lane)
+			}
+		}
+	}
 }
