@@ -448,7 +448,7 @@ func TestReplayHoldsItsPromises(t *testing.T) {
 		srv := server{took: func(q *session.Request) time.Duration {
 			u := q.Live.Trace.Turns[q.Turn]
 			for _, before := range append([]int{u.After}, u.Waits...) {
-				require.False(t, flying[q.Live][before], "case %d: turn %d was sent before %d had ended", n, q.Turn, before)
+				require.False(t, !warm && flying[q.Live][before], "case %d: turn %d was sent before %d had ended", n, q.Turn, before)
 			}
 			if flying[q.Live] == nil {
 				flying[q.Live] = map[int]bool{}
