@@ -202,6 +202,11 @@ func (sw *Sweep) scenarioOf(r *batch.Result, m *measured) {
 	if k := sw.Settings.Replay.Kind; k != session.Weka {
 		c.Reasons = append(c.Reasons, fmt.Sprintf("DATASET=%s is not the scenario's, which is %s", k, session.Weka))
 	}
+	for _, key := range []string{"ignore_eos", "max_tokens"} {
+		if _, changed := sw.Settings.Workload.ExtraBody[key]; changed {
+			c.Reasons = append(c.Reasons, "EXTRA_BODY changes "+key+": answers need not be as long as recorded")
+		}
+	}
 	if share := covered(m.rec); share < session.AgentXCoverage {
 		c.Reasons = append(c.Reasons, fmt.Sprintf("only %.3g %% of the requests have their figures, less than %g %%",
 			100*share, 100*session.AgentXCoverage))
