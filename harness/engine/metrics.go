@@ -162,6 +162,11 @@ func (e *Engine) vllmMetrics(p *page) {
 	counter := func(name, help string, of func(standing) any) { p.each("counter", "vllm:"+name, help, of) }
 	gauge("num_requests_running", "Requests in the running batch.", func(s standing) any { return s.running })
 	gauge("num_requests_waiting", "Requests that wait to run.", func(s standing) any { return s.waiting })
+	p.head("gauge", "vllm:num_requests_waiting_by_reason", "Of these, requests by what they wait for.")
+	for _, s := range p.ranks {
+		fmt.Fprintf(p, "vllm:num_requests_waiting_by_reason{%[1]s,reason=\"capacity\"} %[2]d\n"+
+			"vllm:num_requests_waiting_by_reason{%[1]s,reason=\"deferred\"} 0\n", s.vllm, s.waiting)
+	}
 	gauge("kv_cache_usage_perc", "KV cache in use, 1 is all.", func(s standing) any { return s.kvUsage })
 	counter("num_preemptions_total", "Requests put back for want of KV cache.",
 		func(s standing) any { return s.preemptions })

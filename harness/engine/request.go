@@ -129,7 +129,8 @@ func (c *common) choices() int {
 }
 
 // room returns how many tokens a prompt of so many may be answered with: max_tokens,
-// or what is left of the model's length. It refuses what cannot fit.
+// or what is left of the model's length. It refuses what cannot fit; but as vLLM,
+// which gives what fits of a max_tokens that is not above the whole length.
 func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 	length := e.profile.MaxModelLen
 	if prompt >= length {
@@ -138,12 +139,12 @@ func (e *Engine) room(prompt int, maxTokens *int) (int, *apiError) {
 	}
 	n := length - prompt
 	if maxTokens != nil {
-		if *maxTokens > n {
+		if *maxTokens > n && (e.cfg.Dialect != VLLM || *maxTokens > length) {
 			return 0, badRequest("max_tokens", "This model's maximum context length is %d tokens. However, you requested %d "+
 				"tokens (%d in the prompt, %d in the completion). Please reduce the length of the prompt or max_tokens.",
 				length, prompt+*maxTokens, prompt, *maxTokens)
 		}
-		n = *maxTokens
+		n = min(n, *maxTokens)
 	}
 	for !e.ranks[0].sched.Fits(prompt + max(n, 1)) {
 		if maxTokens != nil || n <= 1 {
