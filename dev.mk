@@ -13,6 +13,9 @@ lint: ## go vet, gofmt, staticcheck, functions that nothing calls, known vulnera
 engine-truth: ## write docs/engine-truth.md: what the client measured beside what the engine knows
 	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestClientAgreesWithTheEngine -update
 
+why-slow: ## make causes of slow requests on purpose, five minutes, and write docs/why-slow.md
+	$(GO) test ./e2e/slowest -count 1 -v -timeout 15m -update
+
 engine-streams: ## show that the engine holds 4,096 streams at once within 4 GiB
 	$(GO) test -count 1 -timeout 15m ./e2e/truth -run TestManyStreamsAtOnce -update -v
 

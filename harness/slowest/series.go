@@ -21,6 +21,7 @@ type Series struct {
 	sums  []float64
 	own   func(stats.Timing) float64 // what a request adds itself, in value times seconds; nil: nothing
 	each  func(stats.Timing) float64 // in place of steps: the exposure of each request
+	spans bool                       // its steps are spells in which nothing went on
 }
 
 // step is a value from an instant to another.
@@ -68,10 +69,11 @@ func Counter(looks []Sample) Series {
 	return s.done()
 }
 
-// Spans makes a series that is 1 in spans of time, else 0, so that the exposure to
-// it is the share of a request's life.
+// Spans makes a series that is 1 in spells in which nothing went on, else 0, so that
+// the exposure to it is the share of a request's life. Spells that make up less than a
+// quarter of what a request took too long are not why.
 func Spans(spans [][2]time.Duration) Series {
-	var s Series
+	s := Series{spans: true}
 	for _, p := range spans {
 		s.steps = append(s.steps, step{p[0], p[1], 1})
 	}

@@ -24,7 +24,7 @@ type Finding struct {
 	Requests int      `json:"requests"`         // that are meant
 	Of       int      `json:"of"`               // that were answered
 	Times    float64  `json:"times"`            // how many times as long they took as others of their length, median
-	Common   []Common `json:"common,omitempty"` // what they had in common, the most telling first
+	Common   []Common `json:"common,omitempty"` // what they had in common, in the order of the causes
 	Looked   []string `json:"looked_at"`        // the causes that could have been seen
 	Sentence string   `json:"sentence"`         // for people
 }
@@ -55,12 +55,12 @@ const (
 //
 // Each request is exposed to a cause by the mean of its series over the request's
 // life. A cause is met where that is above a level: the series's floor, or what half,
-// three quarters or nine tenths of the other requests were exposed to, whichever tells
+// three quarters, 90, 95 or 99 % of the other requests were exposed to, whichever tells
 // best. It is common where at least half of the slowest met it and a quarter of the
 // others at most, Fisher's exact test finds that unlikely by chance (0.01, divided by
 // the number of causes and levels), and they did so twice as often as requests of
 // their length that began when others did: those who take long meet more, whatever it
-// is.
+// is. Give causes in order, those first that others come of: a sentence names two.
 func Explain(ts []stats.Timing, causes []Series) *Finding {
 	ts = slices.DeleteFunc(slices.Clone(ts), func(t stats.Timing) bool { return t.Err != "" })
 	f := &Finding{Of: len(ts)}
@@ -151,7 +151,9 @@ func split(ts []stats.Timing) (slow, others []request) {
 	return all[:n], all[n:]
 }
 
-// common lists what the slow had in common, the most telling first, each cause once.
+// common lists what the slow had in common, each cause once, in the order in which
+// causes were given: several that pass were met at one time, and no test tells which of
+// them comes of another.
 func common(slow, others []request, causes []Series) (out []Common) {
 	var lives []time.Duration
 	for _, r := range slow {
@@ -167,6 +169,9 @@ func common(slow, others []request, causes []Series) (out []Common) {
 		}
 		for i, r := range slow {
 			theirs[i] = c.exposure(r, r.to)
+			if c.spans && theirs[i]*(r.to-r.from).Seconds() < r.excess/4 {
+				theirs[i] = 0
+			}
 		}
 		found, ok := c.best(theirs, own, longer, unlikely/float64(len(causes)*(1+len(levels))))
 		if !ok {
@@ -178,13 +183,12 @@ func common(slow, others []request, causes []Series) (out []Common) {
 			out[i] = found
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Common) int { return cmp.Compare(a.p, b.p) })
 	return out[:min(len(out), named)]
 }
 
 // levels are the percentiles of the other requests' exposures above which a cause
 // may be met, beside the series's floor alone.
-var levels = []float64{50, 75, 90}
+var levels = []float64{50, 75, 90, 95, 99}
 
 // best lays the slow requests' exposures beside the others', at the level that tells
 // them apart best; false where none does. longer are those of the others if they had

@@ -4,14 +4,17 @@ import (
 	"strings"
 	"time"
 
+	"inferbench/harness/scrape"
 	"inferbench/harness/slowest"
 	"inferbench/harness/stats"
 )
 
 // explain says what the slowest requests of a pass had in common, of whatever was
-// sampled beside it.
+// sampled beside it. Causes that others come of go first: a client or a server that
+// stands still, then clocks, then what the server ran out of, its queue last.
 func (m *measured) explain() *slowest.Finding {
-	return slowest.Explain(m.rec.Timings, append(m.ofServer(), m.ofClient()...))
+	causes := append(m.ofClient(), m.ofServer()...)
+	return slowest.Explain(m.rec.Timings, append(causes, m.queues()...))
 }
 
 // cause gives a series its words, where there is anything to lay requests beside.
@@ -32,33 +35,25 @@ const (
 	fullPace = 0.05 // by which share clocks may be below their best
 )
 
+// looks are what the looks at the server's metrics showed of a figure; nil where
+// there were none, or where they are of several servers in turn.
+func (m *measured) looks(of func(s *scrape.Sample) *float64) (list []slowest.Sample) {
+	if m.seen == nil || m.seen.Dropped != "" && m.seen.MaxRunning == nil {
+		return nil
+	}
+	for i := range m.seen.Samples {
+		s := &m.seen.Samples[i]
+		list = append(list, slowest.Sample{At: instant(s.AtS), Value: of(s)})
+	}
+	return list
+}
+
 // ofServer are the causes that the server's metrics and its GPUs tell of.
 func (m *measured) ofServer() (out []slowest.Series) {
-	if m.seen != nil && !(m.seen.Dropped != "" && m.seen.MaxRunning == nil) { // else the looks are of several servers
-		looks := func(of func(i int) *float64) (list []slowest.Sample) {
-			for i, s := range m.seen.Samples {
-				list = append(list, slowest.Sample{At: instant(s.AtS), Value: of(i)})
-			}
-			return list
-		}
-		all := m.seen.Samples
-		out = cause(out, slowest.Gauge(looks(func(i int) *float64 { return all[i].Waiting })), "queue",
-			"were under way while the server's queue was longer", noQueue)
-		out = cause(out, slowest.Counter(looks(func(i int) *float64 { return all[i].Preemptions })), "preemption",
-			"were under way while the server put requests back for want of KV cache", 0)
-		out = cause(out, slowest.Gauge(looks(func(i int) *float64 { return all[i].KVCache })), "KV cache",
-			"were under way while the KV cache was full", notFull)
-		out = cause(out, slowest.Counter(looks(func(i int) *float64 { return all[i].Prompts })), "others' prompts",
-			"were under way while the server computed more prompts", 0)
-		out = cause(out, slowest.Gauge(looks(func(i int) *float64 { return inTransfer(all[i].Queues) })), "transfer",
-			"were under way while more requests waited for their KV cache to come from elsewhere", noQueue)
-		out = cause(out, slowest.Counter(looks(func(i int) *float64 { return all[i].Moved })), "transfer",
-			"were under way while more KV cache came from elsewhere", 0)
+	if m.seen != nil {
 		out = cause(out, slowest.Spans(m.silent()), "silence",
 			"were under way while the server did not answer at /metrics either", briefly)
 	}
-	out = cause(out, slowest.Prompts(m.rec.Timings), "others' prompts",
-		"were under way while more prompts of others waited for their first token", 0)
 	best := 0.0
 	for _, s := range m.used.samples {
 		if s.SMClock != nil {
@@ -71,7 +66,29 @@ func (m *measured) ofServer() (out []slowest.Series) {
 			clocks = append(clocks, slowest.Sample{At: instant(s.AtS), Value: new(1 - *s.SMClock/best)})
 		}
 	}
-	return cause(out, slowest.Gauge(clocks), "throttling", "were under way while the GPUs' clocks were lower", fullPace)
+	out = cause(out, slowest.Gauge(clocks), "throttling", "were under way while the GPUs' clocks were lower", fullPace)
+	preempted := m.looks(func(s *scrape.Sample) *float64 { return s.Preemptions })
+	out = cause(out, slowest.Counter(preempted), "preemption",
+		"were under way while the server put requests back for want of KV cache", 0)
+	moving := m.looks(func(s *scrape.Sample) *float64 { return inTransfer(s.Queues) })
+	out = cause(out, slowest.Gauge(moving), "transfer",
+		"were under way while more requests waited for their KV cache to come from elsewhere", noQueue)
+	moved := m.looks(func(s *scrape.Sample) *float64 { return s.Moved })
+	out = cause(out, slowest.Counter(moved), "transfer", "were under way while more KV cache came from elsewhere", 0)
+	full := m.looks(func(s *scrape.Sample) *float64 { return s.KVCache })
+	return cause(out, slowest.Gauge(full), "KV cache", "were under way while the KV cache was full", notFull)
+}
+
+// queues are the causes that are often there because of another: prompts of others
+// and the server's queue.
+func (m *measured) queues() (out []slowest.Series) {
+	prompts := m.looks(func(s *scrape.Sample) *float64 { return s.Prompts })
+	out = cause(out, slowest.Counter(prompts), "others' prompts",
+		"were under way while the server computed more prompts", 0)
+	out = cause(out, slowest.Prompts(m.rec.Timings), "others' prompts",
+		"were under way while more prompts of others waited for their first token", 0)
+	waiting := m.looks(func(s *scrape.Sample) *float64 { return s.Waiting })
+	return cause(out, slowest.Gauge(waiting), "queue", "were under way while the server's queue was longer", noQueue)
 }
 
 // ofClient are the causes that lie with the client or with the requests themselves.
@@ -115,12 +132,17 @@ func inTransfer(queues map[string]float64) (sum *float64) {
 }
 
 // silent are the spells in which the server answered no look for much longer than
-// looks are apart.
+// looks are apart, though the client was there to ask.
 func (m *measured) silent() (out [][2]time.Duration) {
 	all := m.seen.Samples
 	for i := 1; i < len(all); i++ {
-		if d := all[i].AtS - all[i-1].AtS; d > 3*m.seen.Every {
-			out = append(out, [2]time.Duration{instant(all[i-1].AtS + m.seen.Every), instant(all[i].AtS)})
+		from, to := instant(all[i-1].AtS+m.seen.Every), instant(all[i].AtS)
+		stood := time.Duration(0)
+		for _, s := range m.rec.StoodStill {
+			stood += max(0, min(s[1], to)-max(s[0], from))
+		}
+		if to-from > instant(2*m.seen.Every) && stood < (to-from)/2 {
+			out = append(out, [2]time.Duration{from, to})
 		}
 	}
 	return out

@@ -109,8 +109,17 @@ func TestWhatIsSampledIsLaidBesideTheSlowest(t *testing.T) {
 		})
 	}
 
+	// A client that stood still did not look: the server was not silent.
+	m := &measured{rec: &load.Recording{StoodStill: [][2]time.Duration{{99 * time.Second, 108 * time.Second}}},
+		seen: look(func(s *scrape.Sample, at float64) { s.Waiting = new(0.0) })}
+	m.seen.Samples = append(m.seen.Samples[:100:100], m.seen.Samples[110:]...)
+	assert.Empty(t, m.silent())
+	m.rec.StoodStill = nil
+	assert.Len(t, m.silent(), 1)
+
 	// Looks at several servers in turn, as behind a router, say nothing.
-	m := &measured{rec: &load.Recording{}, seen: look(func(s *scrape.Sample, at float64) { s.Waiting = new(at) })}
+	m = &measured{rec: &load.Recording{}, seen: look(func(s *scrape.Sample, at float64) { s.Waiting = new(at) })}
 	m.seen.Dropped, m.seen.MaxRunning = "from one look to the next it fell", nil
-	assert.Empty(t, m.ofServer())
+	assert.Nil(t, m.looks(func(s *scrape.Sample) *float64 { return s.Waiting }))
+	assert.Len(t, m.queues(), 0)
 }
