@@ -134,7 +134,7 @@ func (o outcome) String() string {
 func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 	t.Helper()
 	dir := t.TempDir()
-	env := []string{"BASE_URL=" + url, "ISL=16", "OSL=8", "CONC=2", "NUM_PROMPTS=12", "WARMUP=6", "TP=1",
+	env := []string{"BASE_URL=" + url, "ISL=16", "OSL=8", "CONC=2", "NUM_PROMPTS=12", "CANARY_SHARE=0", "WARMUP=6", "TP=1",
 		"REQUEST_TIMEOUT=" + timeout, "READY_TIMEOUT=2s", "RESULTS_DIR=" + dir}
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	settings.Register(flags)
