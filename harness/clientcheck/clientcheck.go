@@ -73,7 +73,7 @@ func steady(step time.Duration) []byte {
 		step = 10 * time.Microsecond
 	}
 	return fmt.Appendf(nil, `{"name":"steady","about":"A token of every stream a step.","source":"Chosen.",
-"max_model_len":262144,"max_running_requests":4096,"max_tokens_per_step":1048576,"kv_cache_tokens":67108864,"kv_block_tokens":16,
+"max_model_len":262144,"max_running_requests":16384,"max_tokens_per_step":4194304,"kv_cache_tokens":67108864,"kv_block_tokens":16,
 "prefix_caching":false,"decode_step_ms_by_batch":[[1,%g]],"decode_us_per_1k_context_tokens":0,
 "prefill_tokens_per_s":100000000,"prefill_overhead_ms":0}`, step.Seconds()*1e3)
 }

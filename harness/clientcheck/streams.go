@@ -26,6 +26,7 @@ func Streams(ctx context.Context) error {
 		{Conc: 1024, N: 1024, ISL: 1024, OSL: 256},
 		{Conc: 4096, N: 4096, ISL: 128, OSL: 64},
 		{Conc: 4096, N: 4096, ISL: 8192, OSL: 64},
+		{Conc: 16384, N: 16384, ISL: 128, OSL: 16},
 		{Conc: 16, N: 16, ISL: 131072, OSL: 8192},
 	} {
 		var ours, bare, kib float64

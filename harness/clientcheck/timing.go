@@ -34,21 +34,22 @@ func Timing(ctx context.Context) error {
 	for _, level := range []struct {
 		conc int
 		step time.Duration
-	}{{64, 20 * time.Millisecond}, {1024, 100 * time.Millisecond}, {4096, 500 * time.Millisecond}} {
-		if err := timingAt(ctx, level.conc, level.step); err != nil {
+		osl  int // so that the engine's trace holds all
+	}{{64, 20 * time.Millisecond, 48}, {1024, 100 * time.Millisecond, 48}, {4096, 500 * time.Millisecond, 48},
+		{16384, 2 * time.Second, 12}} {
+		if err := timingAt(ctx, level.conc, level.step, level.osl); err != nil {
 			return fmt.Errorf("%d streams: %w", level.conc, err)
 		}
 	}
 	return nil
 }
 
-func timingAt(ctx context.Context, conc int, step time.Duration) error {
+func timingAt(ctx context.Context, conc int, step time.Duration, osl int) error {
 	e, err := startEngine(ctx, step)
 	if err != nil {
 		return err
 	}
 	defer e.stop()
-	const osl = 48
 	out, err := child(ctx, e.self, "ours", Job{URL: e.URL, Conc: conc, N: 2 * conc, ISL: 64, OSL: osl}, "-ids")
 	if err != nil {
 		return err

@@ -115,6 +115,7 @@ func (w *watch) stop(p *phase, withEngine bool) (stats.Audit, [][2]time.Duration
 	if answers > 0 {
 		a.FirstBundledShare = float64(a.FirstBundled) / float64(answers)
 	}
+	a.ReadTickMs = ms(p.end.tick())
 	width := min(len(p.slots), p.supply.total)
 	if p.turns != nil {
 		width = p.opts.Conc

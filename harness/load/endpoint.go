@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"inferbench/harness/server"
@@ -30,7 +31,9 @@ type endpoint struct {
 	redact func(string) string // takes out what a server may echo of the header
 	says   func([]byte) string // the message of an error answer, likewise
 
-	tidying sync.WaitGroup // of connections whose answers have not ended
+	tidying  sync.WaitGroup      // of connections whose answers have not ended
+	gatherer *timedconn.Gatherer // reads many connections together; nil over TLS
+	hasty    atomic.Bool         // the ends of its answers are not known for such before they are read
 
 	mu     sync.Mutex // guards what follows
 	open   map[net.Conn]struct{}
@@ -68,6 +71,9 @@ func newEndpoint(t *server.Server, o Options) (*endpoint, error) {
 		return nil, fmt.Errorf("load: %s: want http or https", u)
 	}
 
+	if e.tls == nil && o.Conc >= gatherFrom {
+		e.gatherer = timedconn.NewGatherer()
+	}
 	e.redact, e.says = t.Redact, t.ErrorMessage
 
 	h := http.Header{}
@@ -165,16 +171,95 @@ func (e *endpoint) stop() {
 		c.Close()
 	}
 	e.tidying.Wait()
+	if e.gatherer != nil {
+		e.gatherer.Close()
+	}
 }
 
-// stamped is the connection that tells of arrivals, under TLS or not; nil for one
+// Connections are read together (see [timedconn.Gatherer]) where there are so many
+// that a tick costs less than their wake-ups, and chunks come so seldom that few
+// of them share a read.
+const (
+	gatherFrom = 16
+	gatherGap  = 2 * time.Millisecond
+)
+
+// gather is the connection read together with the others, or as it was where that
+// is of no use for an answer whose chunks come gap apart.
+func (e *endpoint) gather(c net.Conn, gap time.Duration) net.Conn {
+	alone, ok := c.(*timedconn.Conn)
+	if !ok || e.gatherer == nil || gap < gatherGap {
+		return c
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return c
+	}
+	together, err := e.gatherer.Gather(alone)
+	if err != nil {
+		return c
+	}
+	delete(e.open, c)
+	e.open[together] = struct{}{}
+	return together
+}
+
+// tick is how long arrivals are gathered at present; 0 where none are.
+func (e *endpoint) tick() time.Duration {
+	if e == nil || e.gatherer == nil {
+		return 0
+	}
+	return e.gatherer.Tick()
+}
+
+// outpaced reports whether a connection is read together with others though the
+// chunks of its latest answer came too close upon each other for that.
+func outpaced(c net.Conn, gap time.Duration) bool {
+	_, together := c.(*timedconn.Gathered)
+	return together && gap < gatherGap/2
+}
+
+// bePatient lets the tokens of an answer, once the first is there, be read several
+// at a time where the connection can.
+func (s *slot) bePatient() {
+	if g, ok := s.conn.(*timedconn.Gathered); ok && !s.end.hasty.Load() {
+		g.Patient()
+	}
+}
+
+// noteEnd learns from the end of an answer whether patience costs time here.
+func (s *slot) noteEnd() {
+	if g, ok := s.conn.(*timedconn.Gathered); ok && g.SweptUp() {
+		s.end.hasty.Store(true)
+	}
+}
+
+// stamper tells when the bytes of a connection came, and whether there are more.
+type stamper interface {
+	Stamp() time.Duration
+	Ago(now time.Time) time.Duration
+	Pending() bool
+}
+
+// stamped is what tells of a connection's arrivals, under TLS or not; nil for one
 // that is not of this package's making.
-func stamped(c net.Conn) *timedconn.Conn {
+func stamped(c net.Conn) stamper {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	t, _ := c.(*timedconn.Conn)
-	return t
+	a, _ := c.(stamper)
+	return a
+}
+
+// write writes bufs in one call where the connection can.
+func write(c net.Conn, bufs net.Buffers) error {
+	if g, ok := c.(*timedconn.Gathered); ok {
+		_, err := g.WriteBuffers(bufs)
+		return err
+	}
+	_, err := bufs.WriteTo(c)
+	return err
 }
 
 // plain takes the local address out of a network error, so that the same

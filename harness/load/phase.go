@@ -229,7 +229,7 @@ func (p *phase) serve(ctx context.Context, s *slot) {
 		if !shape.Open() && t.Sent < t.Done {
 			s.idle += t.Sent - free
 		}
-		free = time.Since(p.base)
+		free = s.freeSince(t)
 	}
 }
 

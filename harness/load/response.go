@@ -8,8 +8,6 @@ import (
 	"net"
 	"strconv"
 	"time"
-
-	"inferbench/harness/timedconn"
 )
 
 // Limits on what a server can make the client hold.
@@ -26,7 +24,7 @@ const (
 // buffer; nothing is allocated.
 type response struct {
 	conn    net.Conn
-	arrival *timedconn.Conn // under conn: tells when bytes arrived
+	arrival stamper // of conn
 	buf     []byte
 	r, w    int
 	rawR    int

@@ -28,9 +28,10 @@ type slot struct {
 	conn    net.Conn
 	resp    response // counts its instants from the phase's start
 	head    []byte
-	found   string       // the value of the header that the latest request wanted
-	said    []byte       // and what its answer says, where that is wanted
-	tokens  atomic.Int64 // chunks that carried tokens; read by others, for the progress
+	found   string        // the value of the header that the latest request wanted
+	said    []byte        // and what its answer says, where that is wanted
+	gap     time.Duration // between the chunks of the latest answer, on average
+	tokens  atomic.Int64  // chunks that carried tokens; read by others, for the progress
 
 	tape
 	kept []keptAnswer // of canaries
@@ -95,6 +96,9 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 		err = s.attempt(ctx, p, &t)
 	}
 	t.Done = time.Since(s.resp.base)
+	if err == nil {
+		t.Done = min(t.Done, s.resp.at) // however much later it was read
+	}
 	if err != nil {
 		s.drop()
 		if ctx.Err() != nil {
@@ -115,6 +119,15 @@ func (s *slot) do(ctx context.Context, p prepared, scheduled bool) stats.Timing 
 	return t
 }
 
+// freeSince is when the slot could have sent its next request: when the end of the
+// answer arrived, however much later it was read.
+func (s *slot) freeSince(t stats.Timing) time.Duration {
+	if t.Err == "" && s.resp.ended {
+		return s.resp.at
+	}
+	return time.Since(s.resp.base)
+}
+
 // account adds a request to the audit.
 func (s *slot) account(t *stats.Timing) {
 	s.chunks += int64(t.Chunks)
@@ -123,6 +136,7 @@ func (s *slot) account(t *stats.Timing) {
 		return
 	}
 	s.answers++
+	s.gap = (t.Last - t.First) / time.Duration(t.Chunks-1)
 	s.e2el += t.Last - t.Sent
 	s.outputTokens += int64(t.OutputTokens)
 	for gap := range t.ITL.All() {
@@ -173,10 +187,14 @@ func (s *slot) connect(ctx context.Context) (reused bool, err error) {
 		if s.conn == nil {
 			s.conn = s.end.idleConn()
 		}
+		if outpaced(s.conn, s.gap) {
+			s.drop()
+		}
 		if s.conn == nil {
 			break
 		}
 		if c := stamped(s.conn); c == nil || !c.Pending() {
+			s.conn = s.end.gather(s.conn, s.gap)
 			return true, nil
 		}
 		s.drop()
@@ -213,9 +231,7 @@ func (s *slot) ask(p prepared, t *stats.Timing, reused bool) error {
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.resp.base)
 	s.resp.at = t.Sent
-	bufs := net.Buffers{s.head, *p.body}
-	_, err := bufs.WriteTo(s.conn)
-	if err != nil {
+	if err := write(s.conn, net.Buffers{s.head, *p.body}); err != nil {
 		if why := s.refused(); why != nil && isClosed(err) {
 			return why
 		}

@@ -80,6 +80,9 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		if kept != nil && c.choice {
 			kept.add(data)
 		}
+		if a.events == 1 {
+			s.bePatient()
+		}
 		if err := s.hurry(&a); err != nil {
 			return err
 		}
@@ -90,6 +93,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	if kept != nil {
 		s.kept = append(s.kept, *kept)
 	}
+	s.noteEnd()
 	return s.settle(t, &a)
 }
 

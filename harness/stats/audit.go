@@ -41,6 +41,11 @@ type Audit struct {
 	// closed loop had no request in flight though there were more to send.
 	IdleShare float64 `json:"slot_idle_share"`
 
+	// ReadTickMs is how long arrivals were gathered before they were read, at the end
+	// of the run; 0 where each was read at once. It lengthens no latency, since the
+	// kernel says when they came.
+	ReadTickMs float64 `json:"read_tick_ms"`
+
 	// LaneIdleShare is, of a replay of sessions, the part of each lane's time in which
 	// a turn was due and had not been sent.
 	LaneIdleShare []float64 `json:"slot_idle_share_by_lane,omitempty"`

@@ -18,10 +18,14 @@ import (
 type Conn struct {
 	*net.TCPConn
 	raw  syscall.RawConn
-	recv func(fd uintptr) bool // reads into msg; made once, so that a read allocates nothing
+	recv func(fd uintptr) bool // made once, so that a read allocates nothing
+	receiver
+}
 
+// receiver reads from a socket and notes when what it read had arrived.
+type receiver struct {
 	msg   syscall.Msghdr
-	iov   syscall.Iovec
+	iov   syscall.Iovec // where to
 	oob   [64]byte
 	n     int
 	errno syscall.Errno
@@ -51,8 +55,7 @@ func (s *Conn) Read(b []byte) (int, error) {
 	if len(b) == 0 || s.raw == nil {
 		return s.TCPConn.Read(b)
 	}
-	s.iov.Base = &b[0]
-	s.iov.SetLen(len(b))
+	s.into(b)
 	err := s.raw.Read(s.recv)
 	s.iov.Base = nil
 	switch {
@@ -70,10 +73,16 @@ func (s *Conn) Read(b []byte) (int, error) {
 	return s.n, nil
 }
 
+// into says where the next bytes go.
+func (s *receiver) into(b []byte) {
+	s.iov.Base = &b[0]
+	s.iov.SetLen(len(b))
+}
+
 // receive tries to read; it is false where nothing is there yet. The socket
 // never blocks, so Go's scheduler need not be told of the call (RawSyscall):
 // that would wake its monitor for each token, which costs more than the call.
-func (s *Conn) receive(fd uintptr) bool {
+func (s *receiver) receive(fd uintptr) bool {
 	s.msg = syscall.Msghdr{Iov: &s.iov, Iovlen: 1, Control: &s.oob[0]}
 	s.msg.SetControllen(len(s.oob))
 	for {
@@ -91,7 +100,7 @@ func (s *Conn) receive(fd uintptr) bool {
 }
 
 // arrival is the time in the control message of the latest read.
-func (s *Conn) arrival() time.Duration {
+func (s *receiver) arrival() time.Duration {
 	const head = syscall.SizeofCmsghdr
 	if s.errno != 0 || int(s.msg.Controllen) < head+int(unsafe.Sizeof(syscall.Timespec{})) {
 		return 0
@@ -107,11 +116,13 @@ func (s *Conn) arrival() time.Duration {
 // Ago is how long before now the bytes of the latest read had arrived; zero
 // where it is not known. The kernel's stamps are of the time of day: one that
 // cannot be, because the clock was set in between, is not believed.
-func (s *Conn) Ago(now time.Time) time.Duration {
-	if s.stamp == 0 {
+func (s *receiver) Ago(now time.Time) time.Duration { return ago(s.stamp, now) }
+
+func ago(stamp time.Duration, now time.Time) time.Duration {
+	if stamp == 0 {
 		return 0
 	}
-	if ago := time.Duration(now.UnixNano()) - s.stamp; ago > 0 && ago < maxAge {
+	if ago := time.Duration(now.UnixNano()) - stamp; ago > 0 && ago < maxAge {
 		return ago
 	}
 	return 0
@@ -119,6 +130,6 @@ func (s *Conn) Ago(now time.Time) time.Duration {
 
 // Stamp tells one arrival from another: reads that took bytes of the same one
 // have the same stamp. It is zero where that is not known.
-func (s *Conn) Stamp() time.Duration { return s.stamp }
+func (s *receiver) Stamp() time.Duration { return s.stamp }
 
 const maxAge = 10 * time.Second

@@ -57,9 +57,9 @@ func TestArrivalIsNotWhenItWasRead(t *testing.T) {
 func TestStampThatCannotBe(t *testing.T) {
 	now := time.Now()
 	for _, s := range []time.Duration{0, time.Duration(now.UnixNano()) + time.Hour, time.Duration(now.UnixNano()) - time.Hour} {
-		assert.Zero(t, (&Conn{stamp: s}).Ago(now))
+		assert.Zero(t, (&Conn{receiver: receiver{stamp: s}}).Ago(now))
 	}
-	assert.Equal(t, time.Second, (&Conn{stamp: time.Duration(now.UnixNano()) - time.Second}).Ago(now))
+	assert.Equal(t, time.Second, (&Conn{receiver: receiver{stamp: time.Duration(now.UnixNano()) - time.Second}}).Ago(now))
 }
 
 // Its errors are those of any connection.

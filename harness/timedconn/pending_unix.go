@@ -16,10 +16,13 @@ func pending(c *net.TCPConn) bool {
 		return true
 	}
 	there := true
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, errno := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		there = !errors.Is(errno, syscall.EAGAIN)
-	})
+	err = raw.Control(func(fd uintptr) { there = lies(int(fd)) })
 	return there || err != nil
+}
+
+// lies reports whether a socket has something to read at once.
+func lies(fd int) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return !errors.Is(err, syscall.EAGAIN)
 }
