@@ -163,7 +163,6 @@ func TestEnergyIsToldOnlyWhereItWasMeasured(t *testing.T) {
 // fake gives readings of its own making, and ends with err.
 type fake struct {
 	watts map[string]float64
-	busy  float64
 	err   error
 }
 

@@ -198,7 +198,7 @@ func (ab *abRun) open(ctx context.Context) error {
 		configs[i] = sweep.Config{Settings: s.set, Target: t, Begin: ab.begin, Mode: settings.ModePerf}
 	}
 	if a, b := configs[0].Target.Model, configs[1].Target.Model; a != b {
-		return fmt.Errorf("A serves %s and B serves %s: speeds of two models are not compared; let both serve it by one "+
+		return fmt.Errorf("two models, %s at A and %s at B: their speeds are not compared; let both serve it by one "+
 			"name, or set MODEL to one that both have", a, b)
 	}
 	if err := accuracyReady(ctx, ab.sides[0].set); err != nil {

@@ -321,7 +321,8 @@ func (g *Gatherer) Gather(c *Conn) (*Gathered, error) {
 		s.conns.Add(-1)
 		return nil, err
 	}
-	out := &Gathered{set: s, fd: fd, local: c.LocalAddr(), remote: c.RemoteAddr(), ready: make(chan struct{}, 1), more: true}
+	out := &Gathered{set: s, fd: fd, local: c.LocalAddr(), remote: c.RemoteAddr(),
+		ready: make(chan struct{}, 1), more: true}
 	s.mu.Lock()
 	for len(s.byFD) <= fd {
 		s.byFD = append(s.byFD, make([]*Gathered, 256)...)
