@@ -15,7 +15,7 @@ func TestParityOfAnswers(t *testing.T) {
 	if os.Getenv("PARITY") == "" {
 		t.Skip("a comparison with lm-evaluation-harness, some five minutes: run `make parity-vllm`")
 	}
-	s := vllm(t, []string{"MAX_MODEL_LEN=8192"})
+	s := vllm(t, nil)
 	tokenizer, err := filepath.Abs("../../.venv-vllm/tiny")
 	require.NoError(t, err)
 	cmd := exec.Command("go", "test", "../../harness/accuracy", "-count", "1", "-v", "-timeout", "20m",
