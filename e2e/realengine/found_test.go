@@ -56,11 +56,13 @@ func TestFoundLlamaServer(t *testing.T) {
 }
 
 func TestFoundLlamaCppPython(t *testing.T) {
-	found(t, "llama-cpp-python", version(t, "../../.venv-llamacpp", "llama_cpp_python"), serve(t, "llama-cpp-python"), "")
+	url := serve(t, "llama-cpp-python") // first: it skips where there is none
+	found(t, "llama-cpp-python", version(t, "../../.venv-llamacpp", "llama_cpp_python"), url, "")
 }
 
 func TestFoundLlamaWheel(t *testing.T) {
-	found(t, "llama-wheel", version(t, "../../.venv-llamacpp-wheel", "xllamacpp"), serve(t, "llama-wheel"), "")
+	url := serve(t, "llama-wheel")
+	found(t, "llama-wheel", version(t, "../../.venv-llamacpp-wheel", "xllamacpp"), url, "")
 }
 
 func TestFoundTransformers(t *testing.T) {

@@ -143,7 +143,7 @@ type probe struct{ ttft, tpot time.Duration }
 // ask sends one short request. A failure is not an error here: the cell's own
 // requests meet it again, and its result says what it was.
 func ask(ctx context.Context, t *server.Server, isl int, seed int64) probe {
-	if load.FindVocab(ctx, t) != nil {
+	if load.FindVocab(ctx, t, time.Minute) != nil {
 		return probe{}
 	}
 	src := workload.Random{N: 1, ISL: isl, OSL: probeTokens, RangeRatio: 1, Vocab: t.Vocab, Seed: seed}

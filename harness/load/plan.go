@@ -45,7 +45,7 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 		return nil, o, nil, errChatNeedsText
 	}
 	if w.Kind.Vocab && (!o.Chat || w.Kind.Texts) {
-		if err := FindVocab(ctx, t); err != nil {
+		if err := FindVocab(ctx, t, o.RequestTimeout); err != nil {
 			return nil, o, nil, err
 		}
 		w.Vocab = t.Vocab
@@ -64,10 +64,11 @@ func Open(ctx context.Context, t *server.Server, p Plan) (workload.Source, Optio
 }
 
 // FindVocab finds out how many ids the server's model has, where it does not list
-// that: see [server.Server.FindVocab].
-func FindVocab(ctx context.Context, t *server.Server) error {
+// that: see [server.Server.FindVocab]. Each question has timeout, REQUEST_TIMEOUT, and
+// a minute at most.
+func FindVocab(ctx context.Context, t *server.Server, timeout time.Duration) error {
 	_, above := workload.Random{}.IDs()
-	return t.FindVocab(ctx, server.Retry{Each: time.Minute}, above-1)
+	return t.FindVocab(ctx, server.Retry{Each: min(timeout, time.Minute)}, above-1)
 }
 
 // Counter counts tokens by the server's tokenizer, or by TOKENIZER; nil where there

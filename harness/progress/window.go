@@ -55,7 +55,8 @@ func (w *window) Flush(lines int) error {
 	out.WriteString(text)
 	all := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	w.drawn, w.drawnAt = nil, now
-	for _, line := range all[max(0, len(all)-lines):] {
+	kept := min(max(lines, 0), len(all)) // a terminal that has gone has fewer rows than none
+	for _, line := range all[len(all)-kept:] {
 		w.drawn = append(w.drawn, columns(line))
 	}
 	_, err = w.tty.Write(out.Bytes())

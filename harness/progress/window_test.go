@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -71,4 +72,17 @@ func TestReflows(t *testing.T) {
 		assert.Equal(t, want, got, env)
 	}
 	assert.Equal(t, 6, columns("a中文█"))
+}
+
+// Where the terminal has gone its height is not known, and mpb asks for fewer lines
+// than none.
+func TestWindowOfATerminalThatHasGone(t *testing.T) {
+	gone, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer gone.Close()
+	for _, lines := range []int{-4, 0, 1, 9} {
+		w := newWindow(gone)
+		w.WriteString("one\ntwo\n")
+		assert.NotPanics(t, func() { _ = w.Flush(lines) }, "%d lines", lines)
+	}
 }

@@ -120,7 +120,7 @@ func (sw *Sweep) wire(ctx context.Context) (w session.Wire, note string, err err
 		err := fmt.Errorf("%s takes prompts as text alone, not the token ids that sessions are sent in", sw.Target.BaseURL)
 		return nil, "", hint.New(err, "set ENDPOINT=chat")
 	}
-	if err := load.FindVocab(ctx, sw.Target); err != nil {
+	if err := load.FindVocab(ctx, sw.Target, sw.Settings.Server.RequestTimeout); err != nil {
 		return nil, "", err
 	}
 	low, high := workload.Random{Vocab: sw.Target.Vocab}.IDs()
