@@ -157,7 +157,7 @@ cost-reach: $(BIN) $(PEERS) ## the same of the strongest peer, SGLang's in Rust,
 	$(BIN) client cost -rounds 7 -only '$(STRONGEST)' -conc 1024 -n 1024 -step 100ms -osl 64
 	$(BIN) client cost -rounds 7 -only '$(STRONGEST)' -conc 4096 -n 4096 -step 500ms -osl 16
 
-client-timing: $(BIN) ## the client's TTFT and ITL beside the engine's own trace, at 64, 1,024 and 4,096 streams
+client-timing: $(BIN) ## the client's TTFT and ITL beside the engine's own trace, at 64 to 16,384 streams
 	$(BIN) client timing
 
 client-streams: $(BIN) ## the client's throughput and memory with many streams and long prompts
