@@ -96,11 +96,20 @@ func (sw *Sweep) release(ctx context.Context, p *pass, src workload.Source) (can
 		c.uncached = "salt"
 	case sw.Target.ResetCache(ctx) == nil: // it may hold what earlier passes sent, too
 		c.uncached = "reset"
+	case tooMany(p.Canaries.Placing):
+		all := p.Canaries.Placing
+		p.Canaries = nil
+		return canaries{unasked: fmt.Sprintf("nothing keeps %d of %d requests from the prefix cache, and too few are left "+
+			"to take the latencies of", all.Count(), all.Requests)}, nil
 	default:
 		p.Canaries.Apart = true
 	}
 	return c, nil
 }
+
+// tooMany reports whether so many requests would be canaries that the others say
+// little of the latencies.
+func tooMany(p workload.Placing) bool { return 4*p.Count() > p.Requests }
 
 // chooseCanaries says which requests of a pass are canaries, and with what prompts.
 func (sw *Sweep) chooseCanaries(p pass) *Canaries {

@@ -3,6 +3,7 @@ package sweep
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -83,6 +84,24 @@ func TestCanariesAreNotServedFromTheCache(t *testing.T) {
 			assert.Len(t, stats.Timed(m.rec.Timings), 32)
 			assert.Equal(t, []string{"8 canaries are left out of the latencies: nothing kept them from the prefix cache, which their recording filled"}, r.Notes)
 		}
+	}
+}
+
+// Where canaries would have to be left out of the latencies, and with them most of
+// the requests, there are none: a small cell keeps its figures.
+func TestSmallCellsKeepTheirLatencies(t *testing.T) {
+	for _, n := range []int{6, 31, 32} {
+		sw, _ := flock(t, &server.Dialect{Name: "bare", Resets: []server.Reset{}}, nil)
+		cell := matrix.Cell{Combination: matrix.Combination{ISL: 64, OSL: 16}, Conc: 2, NumPrompts: n}
+		c, m, _ := sw.passed(t, pass{Cell: cell})
+		if n == 32 {
+			assert.Equal(t, 8, c.Asked)
+			assert.Len(t, stats.Timed(m.rec.Timings), 24)
+			continue
+		}
+		assert.Zero(t, c.Asked)
+		assert.Contains(t, c.Reason, fmt.Sprintf("of %d requests from the prefix cache", n))
+		assert.Len(t, stats.Timed(m.rec.Timings), n)
 	}
 }
 
