@@ -128,13 +128,14 @@ func newSet() (*set, error) {
 	s := &set{epoll: epoll}
 	s.rings = s.ring
 	s.tick.Store(int64(firstTick))
-	if err = syscall.SetNonblock(doorbell, true); err == nil { // so that Go's poller takes it
-		s.doorbell = os.NewFile(uintptr(doorbell), "epoll")
+	err = syscall.SetNonblock(doorbell, true) // so that Go's poller takes it
+	s.doorbell = os.NewFile(uintptr(doorbell), "epoll")
+	if err == nil {
 		s.bell, err = s.doorbell.SyscallConn()
 	}
 	if err = errors.Join(err, s.arm(doorbell, syscall.EPOLL_CTL_ADD)); err != nil {
 		syscall.Close(epoll)
-		syscall.Close(doorbell)
+		s.doorbell.Close() // not its number alone, which the file would close once more
 		return nil, err
 	}
 	go s.run()
