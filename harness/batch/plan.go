@@ -136,16 +136,13 @@ func (p Plan) summary() (s Summary, ok bool) {
 // ReadPlan reads a batch's plan.
 func ReadPlan(dir string) (*Plan, error) {
 	file := filepath.Join(dir, PlanName)
-	text, err := textfile.Read(file)
+	p := new(Plan)
+	err := textfile.ReadJSON(file, p)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: it has no %s, which a batch is resumed from", dir, PlanName)
 	}
 	if err != nil {
 		return nil, err
-	}
-	p := new(Plan)
-	if err := json.Unmarshal(text, p); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if p.Scenario == "" && (p.ISL < 1 || p.OSL < 1) || len(p.Conc) == 0 || len(p.Conc) != len(p.Prompts) {
 		return nil, fmt.Errorf("%s: it names no cells", file)

@@ -100,13 +100,9 @@ func (s *Submission) write() error {
 }
 
 func readSubmission(path string) (*Submission, error) {
-	b, err := textfile.Read(path)
-	if err != nil {
-		return nil, err
-	}
 	s := &Submission{path: path}
-	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+	if err := textfile.ReadJSON(path, s); err != nil {
+		return nil, err
 	}
 	return s, s.readResult()
 }

@@ -164,16 +164,13 @@ func (ab *abRun) check(set settings.Settings) error {
 // read reads what an earlier process measured.
 func (ab *abRun) read(dir string) error {
 	path := filepath.Join(dir, ABFile)
-	b, err := textfile.Read(path)
+	err := textfile.ReadJSON(path, &ab.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: it has no %s, so it is no comparison of servers: make resume goes on with a sweep", dir,
 			ABFile)
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &ab.file)
-	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
 	if ab.file.A.Batch == "" || ab.file.B.Batch == "" {
 		return fmt.Errorf("%s: it names no batches", path)

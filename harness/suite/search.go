@@ -125,17 +125,14 @@ func (s *searcher) prepare(set *settings.Settings) error {
 		return nil
 	}
 	path := filepath.Join(set.Resume, SearchFile)
-	b, err := textfile.Read(path)
+	var was Searched
+	err := textfile.ReadJSON(path, &was)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: it has no %s, so it is no search: make resume goes on with a sweep", set.Resume, SearchFile)
 	}
-	var was Searched
-	if err == nil {
-		err = json.Unmarshal(b, &was)
-	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	case was.Limits != s.file.Limits:
 		return fmt.Errorf("%s was a search for %q: that is what it goes on with, not %q", set.Resume, was.Limits,
 			s.file.Limits)

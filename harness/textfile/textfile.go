@@ -6,6 +6,7 @@ package textfile
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,18 @@ func Read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return b, nil
+}
+
+// ReadJSON reads a file of one JSON value into v. The error names the file.
+func ReadJSON(name string, v any) error {
+	b, err := Read(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // Clean is a text without its byte order mark and, where all of its lines end as

@@ -95,16 +95,13 @@ func short(name string) string {
 // Open reads the state of a recipe that was begun in dir.
 func Open(dir string) (*State, error) {
 	path := filepath.Join(dir, StateFile)
-	b, err := textfile.Read(path)
+	s := new(State)
+	err := textfile.ReadJSON(path, s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: it has no %s, so tune did not make it", dir, StateFile)
 	}
 	if err != nil {
 		return nil, err
-	}
-	s := new(State)
-	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(s.Arms) == 0 || s.Port < 1 {
 		return nil, fmt.Errorf("%s: it names no commands", path)
