@@ -30,8 +30,8 @@ type Live struct {
 // standing is how a turn of a live session stands.
 type standing struct {
 	state        state
-	unsent, open int           // predecessors that have not been sent; that have not ended
-	known        bool          // the turn that its delay counts from has ended, or there is none
+	unsent, open int           // predecessors that have not been sent; that it waits for
+	known        bool          // its delay has begun
 	earliest     time.Duration // when its delay is over; meaningful where known
 }
 
@@ -50,7 +50,7 @@ func (q *Request) due() (time.Duration, bool) {
 		return q.Due, true
 	}
 	s := &q.Live.turns[q.Turn]
-	return s.earliest, s.open == 0
+	return s.earliest, s.known && s.open == 0
 }
 
 // next is the pending request that is due first; nil where none can be due yet.
@@ -82,11 +82,14 @@ func (v *Live) drop() {
 	v.pending = nil
 }
 
-// hasSent notes that a turn was sent.
-func (v *Live) hasSent(k int, after [][]int) {
+// hasSent notes that a turn was sent, and begins the delays that count from that.
+func (v *Live) hasSent(k int, now time.Duration, after [][]int, atOnce bool) {
 	v.turns[k].state = sent
 	for _, d := range after[k] {
 		v.turns[d].unsent--
+		if u := &v.Trace.Turns[d]; u.Beside && u.After == k {
+			v.release(d, now, atOnce)
+		}
 	}
 }
 
@@ -95,17 +98,24 @@ func (v *Live) hasEnded(k int, now time.Duration, after [][]int, atOnce bool) {
 	v.turns[k].state = done
 	v.left--
 	for _, d := range after[k] {
-		s, u := &v.turns[d], &v.Trace.Turns[d]
-		s.open--
-		if u.After == k {
-			s.known, s.earliest = true, now+u.Delay
-			if atOnce {
-				s.earliest = now
+		u := &v.Trace.Turns[d]
+		if u.After == k && !u.Beside {
+			v.release(d, now, atOnce)
+		}
+		if s := &v.turns[d]; u.waits(k) {
+			if s.open--; s.open == 0 {
+				s.earliest = max(s.earliest, now)
 			}
 		}
-		if s.open == 0 {
-			s.earliest = max(s.earliest, now)
-		}
+	}
+}
+
+// release begins the delay of a turn.
+func (v *Live) release(k int, now time.Duration, atOnce bool) {
+	s := &v.turns[k]
+	s.known, s.earliest = true, now+v.Trace.Turns[k].Delay
+	if atOnce {
+		s.earliest = now
 	}
 }
 

@@ -201,7 +201,7 @@ func (r *Replay) Next(now time.Duration) *Request {
 		l.pressed++
 	}
 	q.Live.take(q)
-	q.Live.hasSent(q.Turn, r.after(q.Live))
+	q.Live.hasSent(q.Turn, now, r.after(q.Live), r.stage == pressing)
 	r.arm(l)
 	return q
 }
@@ -407,13 +407,15 @@ func (r *Replay) begin(l *lane, now time.Duration) {
 	v.turns, v.left = make([]standing, len(v.Trace.Turns)), len(v.Trace.Turns)
 	for k := range v.turns {
 		u, s := &v.Trace.Turns[k], &v.turns[k]
-		s.open = len(u.Waits)
-		if u.After >= 0 {
-			s.open++
-		} else {
+		for _, before := range u.predecessors() {
+			s.unsent++
+			if u.waits(before) {
+				s.open++
+			}
+		}
+		if u.After < 0 {
 			s.known, s.earliest = true, now+u.Delay
 		}
-		s.unsent = s.open
 	}
 	r.begun++
 	l.live = v
@@ -438,7 +440,7 @@ func (r *Replay) enter(v *Live) {
 	v.entered, v.origin = true, begin+time.Duration(part*float64(end-begin))
 	after := r.after(v)
 	for k := 0; k < len(turns) && turns[k].At < v.origin; k++ {
-		v.hasSent(k, after)
+		v.hasSent(k, 0, after, true)
 		v.hasEnded(k, 0, after, true)
 	}
 }
@@ -532,12 +534,8 @@ func (r *Replay) after(v *Live) [][]int {
 	if r.links[v.trace] == nil {
 		links := make([][]int, len(v.Trace.Turns))
 		for k := range v.Trace.Turns {
-			u := &v.Trace.Turns[k]
-			if u.After >= 0 {
-				links[u.After] = append(links[u.After], k)
-			}
-			for _, w := range u.Waits {
-				links[w] = append(links[w], k)
+			for _, before := range v.Trace.Turns[k].predecessors() {
+				links[before] = append(links[before], k)
 			}
 		}
 		r.links[v.trace] = links

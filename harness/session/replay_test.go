@@ -187,7 +187,7 @@ func TestBackgroundSubAgentsHoldTheLane(t *testing.T) {
 
 // A turn of one stream waits for turns of its siblings that had ended before it began.
 func TestHappensBefore(t *testing.T) {
-	f := session.Trace{ID: "x", Streams: []session.Stream{{Parent: -1}, {Parent: 0}, {Parent: 0}}, Turns: []session.Turn{
+	f := session.Trace{ID: "x", Streams: []session.Stream{{Parent: -1}, {Spawned: s}, {Spawned: s}}, Turns: []session.Turn{
 		{At: 0, Took: s, In: 1, Out: 1},
 		{Stream: 1, At: 2 * s, Took: 2 * s, In: 1, Out: 1},
 		{Stream: 2, At: 5 * s, Took: s, In: 1, Out: 1},
@@ -201,6 +201,21 @@ func TestHappensBefore(t *testing.T) {
 		}
 		return s
 	}}))
+}
+
+// A stream that was spawned while a turn was under way begins beside it, however long
+// that takes now, and what came after both waits for both.
+func TestBeside(t *testing.T) {
+	f := session.Trace{ID: "x", Streams: []session.Stream{{Parent: -1}, {Spawned: 2 * s}}, Turns: []session.Turn{
+		{At: 0, Took: 5 * s, In: 1, Out: 1},
+		{Stream: 1, At: 2 * s, Took: s, In: 1, Out: 1},
+		{At: 6 * s, Took: s, In: 1, Out: 1},
+	}}
+	f.Settle()
+	assert.Equal(t, []string{"0s s0.0", "2s s0.1", "43s s0.2"}, measure(t, replay(t, session.Rules{Lanes: 1}, f),
+		server{took: func(q *session.Request) time.Duration { return []time.Duration{s, 41 * s, s}[q.Turn] }}))
+	assert.Equal(t, []string{"0s s0.0", "2s s0.1", "41s s0.2"}, measure(t, replay(t, session.Rules{Lanes: 1}, f),
+		server{took: func(q *session.Request) time.Duration { return []time.Duration{40 * s, s, s}[q.Turn] }}))
 }
 
 // With nothing in flight for as long as the rule allows, all delays are moved up by as

@@ -33,7 +33,7 @@ type Stream struct {
 	ID      string        // as recorded; "" for the root
 	Parent  int           // the stream that spawned it; -1 for the root
 	Prefix  int           // tokens of tools and system prompt that its prompts begin with; 0 where that is not told
-	Spawned time.Duration // as recorded; 0: by the end of the turn that its first one follows
+	Spawned time.Duration // as recorded, with those that were spawned beside it: see [Trace.Settle]
 }
 
 // Turn is one request of a session and its recorded answer.
@@ -41,10 +41,13 @@ type Turn struct {
 	Stream int // index in [Trace.Streams]
 
 	// After is the turn from whose end Delay counts, -1 for the session's start. The
-	// turn is due once that time has passed and all of Waits, too, have ended.
-	After int
-	Delay time.Duration
-	Waits []int
+	// turn is due once that time has passed and all of Waits, too, have ended. One that
+	// is Beside that turn counts from its sending, and waits for its end only if that is
+	// among Waits.
+	After  int
+	Beside bool
+	Delay  time.Duration
+	Waits  []int
 
 	At, Took time.Duration // recorded start since the session's, and how long the answer took; for tables and pictures
 
@@ -161,8 +164,10 @@ func (t *Trace) Previous(k int) int {
 // leaves to be derived, for a trace whose turns have Stream, At and Took:
 //
 //   - a turn follows the one before it in its stream by the time that had passed
-//     between that one's end and its start; a stream's first turn likewise follows the
-//     last turn of its parent's that had begun before it;
+//     between that one's end and its start;
+//   - a stream's first turn follows the last turn of its parent's that had begun when the
+//     stream was spawned, by the time that had passed since then. Where it was spawned
+//     before the end of that turn's answer, it counts from that turn's sending;
 //   - it waits for turns of other streams that had ended when it started (happens
 //     before): the latest of each stream, and of these none that another one had itself
 //     come after. Turns that began together are not in order.
@@ -174,21 +179,35 @@ func (t *Trace) Settle() {
 	}
 	for k := range t.Turns {
 		u := &t.Turns[k]
-		u.After = last[u.Stream]
-		if p := t.Streams[u.Stream].Parent; u.After < 0 && p >= 0 {
-			u.After = last[p]
-		}
+		u.After, u.Beside = last[u.Stream], false
 		begin := time.Duration(0)
-		if u.After >= 0 {
+		switch s := t.Streams[u.Stream]; {
+		case u.After >= 0:
 			begin = t.Turns[u.After].end()
-		}
-		if last[u.Stream] < 0 {
-			begin = max(begin, t.Streams[u.Stream].Spawned)
+		case s.Parent >= 0:
+			if u.After = t.spawner(k); u.After >= 0 {
+				begin = s.Spawned
+				if u.Beside = begin < t.Turns[u.After].end(); u.Beside {
+					begin = t.Turns[u.After].At
+				}
+			}
 		}
 		u.Delay = max(u.At-begin, 0)
 		u.Waits = t.before(k)
 		last[u.Stream] = k
 	}
+}
+
+// spawner is the last turn of its stream's parent that had begun when the stream of
+// turn k was spawned; -1 where none had.
+func (t *Trace) spawner(k int) int {
+	s := t.Streams[t.Turns[k].Stream]
+	for j := k - 1; j >= 0; j-- {
+		if t.Turns[j].Stream == s.Parent && t.Turns[j].At <= s.Spawned {
+			return j
+		}
+	}
+	return -1
 }
 
 // Common is how many leading blocks two prompts have in common.
@@ -199,6 +218,17 @@ func Common(a, b []uint32) int {
 	}
 	return n
 }
+
+// predecessors are the turns that a turn comes after, each once.
+func (u *Turn) predecessors() []int {
+	if u.After < 0 || slices.Contains(u.Waits, u.After) {
+		return u.Waits
+	}
+	return append(slices.Clip(u.Waits), u.After)
+}
+
+// waits reports whether a turn waits for the end of one that it comes after.
+func (u *Turn) waits(k int) bool { return u.After == k && !u.Beside || slices.Contains(u.Waits, k) }
 
 // end is when the turn's answer was whole.
 func (u *Turn) end() time.Duration { return u.At + u.Took }
@@ -218,7 +248,7 @@ func (t *Trace) before(k int) (waits []int) {
 	}
 	for _, j := range latest {
 		v := &t.Turns[j]
-		implied := j == u.After || u.After >= 0 && v.At < t.Turns[u.After].At && v.end() <= t.Turns[u.After].At
+		implied := j == u.After && !u.Beside || u.After >= 0 && v.At < t.Turns[u.After].At && v.end() <= t.Turns[u.After].At
 		for _, other := range latest {
 			o := &t.Turns[other]
 			implied = implied || other != j && v.At < o.At && v.end() <= o.At
@@ -243,7 +273,7 @@ func (t *Trace) Join(stream int, end time.Duration) int {
 		if u.Stream != parent || u.At < end || last < 0 {
 			continue
 		}
-		if last != u.After && !slices.Contains(u.Waits, last) {
+		if (last != u.After || u.Beside) && !slices.Contains(u.Waits, last) {
 			u.Waits = append(u.Waits, last)
 			slices.Sort(u.Waits)
 		}

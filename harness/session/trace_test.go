@@ -15,7 +15,7 @@ const s = time.Second
 // family is a root with two sub-agents that run side by side, the second of which
 // ends after the root has gone on.
 func family() session.Trace {
-	return session.Trace{ID: "family", Block: 4, Streams: []session.Stream{{Parent: -1}, {ID: "a"}, {ID: "b"}},
+	return session.Trace{ID: "family", Block: 4, Streams: []session.Stream{{Parent: -1}, {ID: "a", Spawned: 2 * s}, {ID: "b", Spawned: 2 * s}},
 		Turns: []session.Turn{
 			{Stream: 0, At: 0, Took: 2 * s, In: 8, Out: 4, Blocks: []uint32{0, 1}},
 			{Stream: 1, At: 3 * s, Took: 1 * s, In: 4, Out: 4, Blocks: []uint32{2}},
@@ -51,6 +51,19 @@ func TestSettle(t *testing.T) {
 	in, out := f.Total()
 	assert.Equal(t, []int{44, 20}, []int{in, out})
 	assert.Equal(t, []int{-1, -1, -1, 1, 0}, []int{f.Previous(0), f.Previous(1), f.Previous(2), f.Previous(3), f.Previous(4)})
+}
+
+// A stream that was spawned while its parent's turn was under way begins by the time
+// since that turn was sent. A later turn of the parent's has nothing to do with it.
+func TestSettleBeside(t *testing.T) {
+	f := family()
+	f.Turns[4].At = 2500 * time.Millisecond
+	f.Streams[1].Spawned = s
+	f.Settle()
+	require.NoError(t, f.Check())
+	a, b := f.Turns[2], f.Turns[3]
+	assert.Equal(t, []any{1, 0, true, 3 * s}, []any{a.Stream, a.After, a.Beside, a.Delay})
+	assert.Equal(t, []any{2, 0, false, 1 * s}, []any{b.Stream, b.After, b.Beside, b.Delay})
 }
 
 func TestJoin(t *testing.T) {

@@ -113,7 +113,9 @@ func TestWaitsAreThoseOfAgentX(t *testing.T) {
 		ours, theirs := make([][]int, len(tr.Turns)), make([][]int, len(tr.Turns))
 		for k := range tr.Turns {
 			own := tr.Previous(k)
-			ours[k] = append(slices.Clone(tr.Turns[k].Waits), tr.Turns[k].After)
+			if ours[k] = slices.Clone(tr.Turns[k].Waits); !tr.Turns[k].Beside {
+				ours[k] = append(ours[k], tr.Turns[k].After)
+			}
 			theirs[k] = append(slices.Clone(c.Waits[k]), own)
 		}
 		for k := range tr.Turns {

@@ -38,22 +38,71 @@ type chain struct {
 // answer had come and the model is the same. One that begins with only a part of a
 // prompt is the same agent after its context was edited, if no other request ever goes
 // back to the longer prompt; otherwise it is an agent of its own. The first chain is
-// that of the first request.
-func chains(calls []call) [][]int {
+// that of the first request that is no preamble, with the preamble before it; opening is
+// the first prompt of it that has blocks, the preamble's apart.
+func chains(calls []call) (agents [][]int, opening []uint32) {
 	slices.SortStableFunc(calls, func(a, b call) int { return cmp.Compare(a.At, b.At) })
+	from := 0
+	if preamble(calls) {
+		from = 1
+	}
 	c := chaining{calls: calls, of: make([]int, len(calls)), forks: map[int][]int{}}
-	for i := range calls {
+	for i := from; i < len(calls); i++ {
 		c.place(i)
 	}
 	c.join()
-	var out [][]int
 	for _, ch := range c.chains {
 		if !ch.gone {
-			out = append(out, ch.calls)
+			agents = append(agents, ch.calls)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b []int) int { return cmp.Compare(a[0], b[0]) })
-	return out
+	slices.SortStableFunc(agents, func(a, b []int) int { return cmp.Compare(a[0], b[0]) })
+	opening = firstBlocks(calls, agents[0])
+	if from == 1 {
+		agents[0] = append([]int{0}, agents[0]...)
+	}
+	return agents, opening
+}
+
+// mostPreamble is the longest answer, in tokens, of a first request that tells by
+// sharing no prompt with any other that it is no part of the conversation: the title
+// that an agent asks for. A value of agentx-harness 1.0.12.
+const mostPreamble = 64
+
+// preamble reports whether the first request of a list is one that is thrown away: its
+// prompt shares no beginning with any other's, and its answer is short or none of its
+// blocks ever comes again.
+func preamble(calls []call) bool {
+	if len(calls) < 2 || len(calls[0].Blocks) == 0 {
+		return false
+	}
+	first, again := &calls[0], false
+	own := map[uint32]bool{}
+	for _, b := range first.Blocks {
+		own[b] = true
+	}
+	for i := 1; i < len(calls); i++ {
+		if session.Common(first.Blocks, calls[i].Blocks) > 0 {
+			return false
+		}
+		again = again || slices.ContainsFunc(calls[i].Blocks, func(b uint32) bool { return own[b] })
+	}
+	return first.Out <= mostPreamble || !again
+}
+
+// begins reports whether two prompts begin with the same n blocks.
+func begins(a, b []uint32, n int) bool {
+	return len(a) >= n && len(b) >= n && session.Common(a[:n], b[:n]) == n
+}
+
+// firstBlocks are those of the first of some requests that has blocks.
+func firstBlocks(calls []call, of []int) []uint32 {
+	for _, i := range of {
+		if len(calls[i].Blocks) > 0 {
+			return calls[i].Blocks
+		}
+	}
+	return nil
 }
 
 // chaining is a list whose agents are being told apart.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/assert"
@@ -52,6 +54,7 @@ func TestChains(t *testing.T) {
 		"no ids tell nothing":              {[]flat{{0, 1, "m", ids(0, 1)}, {2, 1, "m", nil}, {4, 1, "m", ids(0, 1, 2)}}, []int{0, 0, 0}},
 		"the deeper of two goes on":        {[]flat{{0, 1, "m", ids(0, 1, 2, 3)}, {2, 1, "m", ids(0, 8)}, {4, 1, "m", ids(0, 1, 9)}}, []int{0, 1, 0}},
 		"long after, of little":            {[]flat{{0, 1, "m", ids(0, 1, 2, 3)}, {4000, 1, "m", ids(0, 8)}}, []int{0, 1}},
+		"a title first":                    {[]flat{{0, 1, "h", ids(70, 71)}, {2, 1, "m", ids(0, 1)}, {4, 1, "m", ids(0, 1, 2)}}, []int{0, 0, 0}},
 		"two compactions":                  {[]flat{{0, 1, "m", ids(0, 1, 2)}, {2, 1, "m", ids(0, 7)}, {4, 1, "m", ids(0, 7, 8)}, {6, 1, "m", ids(0, 9)}}, []int{0, 0, 0, 0}},
 	} {
 		all, notes, err := open(t, session.Weka, "flat.json", flatTrace(c.calls...))
@@ -64,9 +67,56 @@ func TestChains(t *testing.T) {
 		if len(all[0].Streams) > 1 {
 			assert.Contains(t, notes, "1 agents were recorded among the requests of another: they are streams of their own, by the "+
 				"blocks that their prompts share")
-			assert.Equal(t, session.Stream{ID: "chain-1", Parent: 0}, all[0].Streams[1])
+			assert.Equal(t, "chain-1", all[0].Streams[1].ID)
+			assert.Zero(t, all[0].Streams[1].Parent)
 		}
 	}
+}
+
+// What an agent that is found in a list begins with, when it begins, and what waits for
+// it: the rules of agentx-harness 1.0.12, weka_trace.py.
+func TestFoundAgents(t *testing.T) {
+	const trace = `{"id":"x","models":["m"],"block_size":4,"hash_id_scope":"local","tool_tokens":4,"system_tokens":3,"requests":[
+	 {"t":0,"type":"n","model":"h","in":8,"out":9,"hash_ids":[90,91],"api_time":1},
+	 {"t":2,"type":"n","model":"m","in":16,"out":9,"hash_ids":[0,1,2,3],"api_time":10},
+	 {"t":3,"type":"n","model":"m","in":12,"out":9,"hash_ids":[0,1,7],"api_time":1},
+	 {"t":4,"type":"n","model":"m","in":12,"out":9,"hash_ids":[0,8,9],"api_time":1},
+	 {"t":14,"type":"subagent","agent_id":"a","status":"completed","duration_ms":9000,"models":["m"],"tool_tokens":4,"requests":[
+	  {"t":15,"type":"n","model":"m","in":8,"out":9,"hash_ids":[50,51],"api_time":3},
+	  {"t":16,"type":"n","model":"m","in":8,"out":9,"hash_ids":[50,60],"api_time":9},
+	  {"t":19,"type":"n","model":"m","in":8,"out":9,"hash_ids":[50,51,52],"api_time":1}]},
+	 {"t":24,"type":"n","model":"m","in":20,"out":9,"hash_ids":[0,1,2,3,4],"api_time":1}]}`
+	all, _, err := open(t, session.Weka, "x.json", trace)
+	require.NoError(t, err)
+	assert.Equal(t, []session.Stream{{Parent: -1, Prefix: 7}, {ID: "a", Prefix: 4, Spawned: 14 * s},
+		{ID: "chain-1", Prefix: 7, Spawned: 3 * s}, // the whole prefix is the root's
+		{ID: "chain-2", Spawned: 3 * s},            // a part of it
+		{ID: "a/chain-1", Prefix: 4, Spawned: 14 * s}}, all[0].Streams)
+	type link struct {
+		stream, after int
+		beside        bool
+		delay         time.Duration
+		waits         []int
+	}
+	var got []link
+	for _, u := range all[0].Turns {
+		got = append(got, link{u.Stream, u.After, u.Beside, u.Delay, u.Waits})
+	}
+	assert.Equal(t, []link{
+		{0, -1, false, 0, nil}, // of another's prompt, and the root's
+		{0, 0, false, s, nil},
+		{2, 1, true, s, nil}, // while the root's answer comes
+		{3, 1, true, 2 * s, []int{2}},
+		{1, 1, false, s, []int{3}},
+		{4, 1, false, 2 * s, []int{3}},
+		{1, 4, false, s, nil},
+		{0, 1, false, 12 * s, []int{5, 6}}, // both of the sub-agent's, which had ended by its own word
+	}, got)
+	all, notes, err := open(t, session.Weka, "x.json", strings.Replace(trace, `"requests":[`, `"requests":[{"t":0,"type":"subagent","agent_id":"early",
+	 "status":"completed","models":[],"requests":[{"t":0,"type":"n","model":"m","in":8,"out":9}]},`, 1))
+	require.NoError(t, err)
+	assert.Len(t, all[0].Turns, 8)
+	assert.Contains(t, notes, "1 sub-agents stand before every request of their parent: nobody spawns them, and they are left out")
 }
 
 type parquetCall struct {

@@ -51,6 +51,7 @@ type oddities struct {
 	shrunk     int // turns whose prompt keeps less of the one before than all of it
 	background int // sub-agents that nothing waits for
 	empty      int // sub-agents without a request
+	orphans    int // sub-agents that stand before every request of their parent
 	chains     int // agents that were found among the requests of another
 
 	unusable int    // conversations that cannot be sent
@@ -214,5 +215,6 @@ func (o oddities) notes() (out []string) {
 	say(o.chains, "%d agents were recorded among the requests of another: they are streams of their own, by the blocks "+
 		"that their prompts share")
 	say(o.empty, "%d sub-agents have no request of their own: they are left out")
+	say(o.orphans, "%d sub-agents stand before every request of their parent: nobody spawns them, and they are left out")
 	return out
 }

@@ -2,11 +2,15 @@ package traces
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -214,7 +218,7 @@ func (s *source) addWeka(w *wekaTrace) error {
 	case w.Tool < 0 || w.System < 0:
 		return errors.New("keys tool_tokens, system_tokens: want 0 or more")
 	}
-	m := wekaMaker{source: s, trace: session.Trace{ID: *w.ID, Block: *w.BlockSize,
+	m := wekaMaker{source: s, ends: map[int]ending{}, trace: session.Trace{ID: *w.ID, Block: *w.BlockSize,
 		Streams: []session.Stream{{Parent: -1, Prefix: w.Tool + w.System}}}}
 	for i := range w.Requests {
 		if err := m.add(&w.Requests[i], i); err != nil {
@@ -228,15 +232,16 @@ func (s *source) addWeka(w *wekaTrace) error {
 type wekaMaker struct {
 	*source
 	trace  session.Trace
-	calls  [][]call // of each stream, which may be of several agents
-	joins  []join
+	calls  [][]call // of the root and each sub-agent, which may be of several agents
+	ends   map[int]ending
 	latest time.Duration
 }
 
-// join is a sub-agent that its parent waits for.
-type join struct {
-	stream int
-	end    time.Duration
+// ending is the recorded end of a stream that another one spawned.
+type ending struct {
+	at     time.Duration
+	waited bool // by the spawner's first request that comes after it
+	chain  bool // it was found among the root's own requests
 }
 
 // add takes in entry i of the trace.
@@ -306,6 +311,10 @@ func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
 		m.odd.empty++
 		return nil
 	}
+	if len(m.calls) == 0 || len(m.calls[0]) == 0 {
+		m.odd.orphans++
+		return nil
+	}
 	stream := len(m.trace.Streams)
 	m.trace.Streams = append(m.trace.Streams, session.Stream{ID: *r.AgentID, Parent: 0, Spawned: at,
 		Prefix: r.wekaAgent.Tool + r.wekaAgent.System})
@@ -328,35 +337,18 @@ func (m *wekaMaker) agent(r *wekaRequest, at time.Duration) error {
 	if r.DurationMs != nil {
 		end = at + seconds(*r.DurationMs/1000)
 	}
-	if *r.Status == "async_launched" {
-		end = -1
-	}
-	m.joins = append(m.joins, join{stream, end})
+	m.ends[stream] = ending{at: end, waited: *r.Status != "async_launched"}
 	return nil
 }
 
 // finish puts the turns in order and says what waits for what.
 func (m *wekaMaker) finish() error {
+	m.split()
+	m.gather()
 	t := &m.trace
-	for stream, calls := range m.calls {
-		for i, indexes := range chains(calls) {
-			of := stream
-			if i > 0 {
-				of = len(t.Streams)
-				t.Streams = append(t.Streams, session.Stream{Parent: stream,
-					ID: strings.TrimPrefix(fmt.Sprintf("%s/chain-%d", t.Streams[stream].ID, i), "/")})
-				m.odd.chains++
-			}
-			for _, at := range indexes {
-				turn := calls[at].Turn
-				turn.Stream = of
-				t.Turns = append(t.Turns, turn)
-			}
-		}
-	}
 	t.Settle()
-	for _, j := range m.joins {
-		if j.end < 0 || t.Join(j.stream, j.end) < 0 {
+	for _, stream := range slices.Sorted(maps.Keys(m.ends)) {
+		if end := m.ends[stream]; !end.chain && (!end.waited || t.Join(stream, end.at) < 0) {
 			m.odd.background++
 		}
 	}
@@ -374,6 +366,86 @@ func (m *wekaMaker) finish() error {
 		last[u.Stream] = u.Blocks
 	}
 	return m.source.add(*t)
+}
+
+// split tells the agents of each list of requests apart, and makes turns of them. An
+// agent that is found among a sub-agent's requests was spawned, and has ended, with it.
+func (m *wekaMaker) split() {
+	t := &m.trace
+	for list, calls := range m.calls {
+		agents, opening := chains(calls)
+		for i, indexes := range agents {
+			of := list
+			if i > 0 {
+				of = len(t.Streams)
+				t.Streams = append(t.Streams, m.found(list, i, calls, indexes, opening))
+			}
+			for _, at := range indexes {
+				turn := calls[at].Turn
+				turn.Stream = of
+				t.Turns = append(t.Turns, turn)
+			}
+		}
+	}
+}
+
+// found is the stream of agent i of a list, which is not the list's own. It has the
+// tools and system prompt of that one if it begins with the same blocks of them.
+func (m *wekaMaker) found(list, i int, calls []call, of []int, opening []uint32) session.Stream {
+	t := &m.trace
+	own := t.Streams[list]
+	s := session.Stream{ID: strings.TrimPrefix(fmt.Sprintf("%s/chain-%d", own.ID, i), "/"), Spawned: calls[of[0]].At}
+	if n := (own.Prefix + t.Block - 1) / t.Block; begins(opening, firstBlocks(calls, of), n) {
+		s.Prefix = own.Prefix
+	}
+	m.odd.chains++
+	end := ending{chain: true}
+	for _, k := range of {
+		end.at = max(end.at, calls[k].end())
+	}
+	if list > 0 {
+		s.Spawned, end = own.Spawned, m.ends[list]
+	}
+	m.ends[len(t.Streams)] = end
+	return s
+}
+
+// gather has streams that were spawned behind the same turn of the root's, and that the
+// same one waits for, begin by the time since the first of them was spawned.
+func (m *wekaMaker) gather() {
+	t := &m.trace
+	var root []session.Turn // in order of time
+	for _, u := range t.Turns {
+		if u.Stream == 0 {
+			root = append(root, u)
+		}
+	}
+	slices.SortStableFunc(root, func(a, b session.Turn) int { return cmp.Compare(a.At, b.At) })
+	type group struct {
+		behind, before int // how many of the root's turns had begun at the spawn; and before the end
+		chain          bool
+	}
+	groups := map[group]time.Duration{}
+	of := func(stream int) group {
+		begun := func(at time.Duration) int {
+			return sort.Search(len(root), func(i int) bool { return root[i].At >= at })
+		}
+		end := m.ends[stream]
+		return group{begun(t.Streams[stream].Spawned + 1), begun(end.at), end.chain}
+	}
+	for stream := range m.ends {
+		g := of(stream)
+		if first, ok := groups[g]; !ok || t.Streams[stream].Spawned < first {
+			groups[g] = t.Streams[stream].Spawned
+		}
+	}
+	first := make([]time.Duration, len(t.Streams))
+	for stream := range m.ends {
+		first[stream] = groups[of(stream)]
+	}
+	for stream := range m.ends {
+		t.Streams[stream].Spawned = first[stream]
+	}
 }
 
 // seconds is a recorded time, at most ten years: several can be added up.

@@ -42,16 +42,17 @@ func TestWeka(t *testing.T) {
 	all, notes, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "one.json", weka)})
 	require.NoError(t, err)
 	want := session.Trace{ID: "one", Block: 4,
-		Streams: []session.Stream{{Parent: -1, Prefix: 7}, {ID: "a1", Parent: 0, Spawned: 3 * s}, {ID: "a2", Spawned: 4 * s}},
+		Streams: []session.Stream{{Parent: -1, Prefix: 7}, {ID: "a1", Parent: 0, Spawned: 3 * s}, {ID: "a2", Spawned: 3 * s}},
 		Turns: []session.Turn{
 			{After: -1, Took: 2500 * time.Millisecond, In: 10, Out: 5, Blocks: []uint32{0, 1, 2}},
 			{Stream: 1, After: 0, At: 3500 * time.Millisecond, Delay: s / 2, Took: s, In: 8, Out: 1, Blocks: []uint32{7, 8}},
 			{Stream: 1, After: 1, At: 5 * s, Delay: s / 2, Took: 2 * s, In: 12, Out: 3, Blocks: []uint32{7, 8, 9}},
-			{Stream: 2, After: 0, At: 5 * s, Delay: s, Waits: []int{1}, In: 4, Out: 1, Blocks: []uint32{50}},
+			{Stream: 2, After: 0, At: 5 * s, Delay: 2 * s, Waits: []int{1}, In: 4, Out: 1, Blocks: []uint32{50}},
 			{After: 0, At: 8 * s, Delay: 5500 * time.Millisecond, Waits: []int{2}, Took: s, In: 17, Out: 2, Blocks: []uint32{0, 1, 2, 3}},
 		}}
-	// The sub-agent's time is from its spawn; the root also comes after what the one in
-	// the background had done by then.
+	// The second sub-agent's time in the file is from its spawn. It was spawned behind the
+	// same turn as the first, and so begins by the time since that one's spawn. The root
+	// also comes after what it had done by then.
 	want.Turns[4].Waits = []int{2, 3}
 	assert.Equal(t, []session.Trace{want}, all)
 	assert.Equal(t, []string{
