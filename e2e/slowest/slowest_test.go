@@ -9,12 +9,14 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,7 +27,7 @@ import (
 	_ "inferbench/harness/testdata/cleanenv" // the user's settings are not the tests'
 )
 
-var update = flag.Bool("update", false, "run every situation, three minutes in all, and write docs/why-slow.md")
+var update = flag.Bool("update", false, "run every situation, five minutes in all, and write docs/why-slow.md")
 
 const page = "../../docs/why-slow.md"
 
@@ -36,6 +38,7 @@ type situation struct {
 	want    string   // what the sentence must say
 	engine  []string // flags of the engine
 	sweep   []string // flags of the sweep, beside those of all
+	gpus    bool     // a DCGM exporter's page of eight GPUs is looked at
 	disturb func(s *stand)
 }
 
@@ -54,6 +57,18 @@ var situations = []situation{
 	{name: "the client", made: "the client's process is stopped for 3 s (SIGSTOP) at a REQUEST_RATE of 6",
 		want: "while the client itself stood still", sweep: []string{"-request-rate", "6", "-num-prompts", "150"},
 		disturb: func(s *stand) { stop(s.client, 3*time.Second) }},
+	{name: "transfer", made: "each prompt's KV cache takes 20 ms to come from elsewhere (the fault kv-transfer); that of 8 requests takes 1.5 s",
+		want:    "waited for their KV cache to come from elsewhere",
+		engine:  []string{"-faults", "kv-transfer:for=20ms"},
+		disturb: func(s *stand) { s.fault("kv-transfer:for=1500ms:count=8,kv-transfer:for=20ms") }},
+	{name: "throttling", made: "steps take 3 times as long for 4 s (the fault throttle), while a DCGM exporter's page shows clocks of 660 MHz, not 1,980",
+		want: "while the GPUs' clocks were lower", gpus: true,
+		disturb: func(s *stand) {
+			s.fault("throttle:for=4s:times=3:count=1")
+			s.clock.Store(660)
+			time.Sleep(4 * time.Second)
+			s.clock.Store(1980)
+		}},
 	{name: "waiting for CONC", made: "a REQUEST_RATE of 12 in bursts (BURSTINESS=0.05)",
 		want: "had waited longer here", sweep: []string{"-request-rate", "12", "-burstiness", "0.05"}},
 }
@@ -62,6 +77,28 @@ var situations = []situation{
 type stand struct {
 	url            string
 	engine, client *exec.Cmd
+	clock          atomic.Int64 // MHz, that the GPUs' page shows
+}
+
+// fault has the engine do something wrong from now on.
+func (s *stand) fault(rules string) {
+	r, _ := http.NewRequest(http.MethodPut, s.url+"/inferbench/faults", strings.NewReader(fmt.Sprintf(`{"faults":%q}`, rules)))
+	if a, err := http.DefaultClient.Do(r); err == nil {
+		a.Body.Close()
+	}
+}
+
+// ServeHTTP is a DCGM exporter's page of eight busy GPUs.
+func (s *stand) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	for _, m := range []struct {
+		name  string
+		value int64
+	}{{"POWER_USAGE", 700}, {"SM_CLOCK", s.clock.Load()}, {"GPU_UTIL", 97}} {
+		fmt.Fprintf(w, "# TYPE DCGM_FI_DEV_%s gauge\n", m.name)
+		for i := range 8 {
+			fmt.Fprintf(w, "DCGM_FI_DEV_%s{gpu=\"%d\",UUID=\"GPU-%d\"} %d\n", m.name, i, i, m.value)
+		}
+	}
 }
 
 // others sends requests that are not the sweep's, at once.
@@ -105,14 +142,22 @@ func (s situation) run(t *testing.T, command string) string {
 	url := regexp.MustCompile(`http://[\d.:]+`).FindString(string(line[:n]))
 	require.NotEmpty(t, url, string(line[:n]))
 
-	dir := t.TempDir()
+	dir, at := t.TempDir(), &stand{url: url, engine: engine}
+	at.clock.Store(1980)
+	page := httptest.NewServer(at)
+	defer page.Close()
+	sweep := s.sweep
+	if s.gpus {
+		sweep = append([]string{"-power-urls", page.URL}, sweep...)
+	}
 	client := exec.CommandContext(ctx, command, append([]string{"run", "-isl", "256", "-osl", "64", "-conc", "8", "-num-prompts", "400", "-acc-task", "none",
-		"-base-url", url, "-tp", "8", "-scrape-every", "200ms", "-results-dir", dir}, s.sweep...)...)
+		"-base-url", url, "-tp", "8", "-scrape-every", "200ms", "-results-dir", dir}, sweep...)...)
 	client.Stdout, client.Stderr = &out, &out
 	require.NoError(t, client.Start())
 	if s.disturb != nil {
 		time.Sleep(9 * time.Second)
-		s.disturb(&stand{url, engine, client})
+		at.client = client
+		s.disturb(at)
 	}
 	require.NoError(t, client.Wait(), out.String())
 	files, err := filepath.Glob(filepath.Join(dir, "batch_*", "summary.md"))
@@ -127,7 +172,7 @@ func (s situation) run(t *testing.T, command string) string {
 
 const head = `# Why it was slow: causes made on purpose
 
-What ` + "`summary.md`" + ` said of a cell of ISL 256, OSL 64, CONC 8 on the embedded engine (profile b200-dsr1-fp4), in which a cause was made nine seconds after the start. ` + "`make why-slow`" + ` runs them all and writes this page; the same causes, transfers and GPUs that throttle too, are held in virtual time by ` + "`harness/slowest`" + `.
+What ` + "`summary.md`" + ` said of a cell of ISL 256, OSL 64, CONC 8 on the embedded engine (profile b200-dsr1-fp4), in which a cause was made nine seconds after the start. ` + "`make why-slow`" + ` runs them all and writes this page; the same causes are held in virtual time by ` + "`harness/slowest`" + `.
 
 | cause | how it was made | the sentence |
 | --- | --- | --- |

@@ -84,6 +84,8 @@ type Engine struct {
 	views   atomic.Pointer[views]
 	faults  atomic.Pointer[faults]
 
+	throttle throttle
+
 	listener *listener
 	server   *http.Server
 	ranks    []*loop

@@ -31,6 +31,8 @@ var faultNames = []struct{ name, does string }{
 	{"nan-logprob", "give NaN as the logprob after so many tokens"},
 	{"noise-under-load", "while other answers are streamed beside it, noise on the decode steps of a streamed one"},
 	{"cache-under-load", "after so many tokens of a streamed answer, go on from another's cache entries"},
+	{"throttle", "for so long, every step takes so many times as long, as on GPUs whose clocks fell"},
+	{"kv-transfer", "wait so long for the KV cache of the prompt, as where it comes from a prefill worker"},
 }
 
 // fault is one rule: which fault strikes how often.
@@ -41,6 +43,7 @@ type fault struct {
 	after int           // tokens
 	pause time.Duration // the key "for"
 	noise float64       // nats
+	times int           // as long a step takes
 
 	noisy *ngram.View // of noise-under-load
 }
@@ -62,7 +65,8 @@ type faults struct {
 // Each names a fault. rate is the share of requests that it strikes (1 unless
 // given), count how often it strikes at most, after the number of tokens that
 // it lets through (3), for how long it lasts (1s; 1ms between the bytes of
-// slow-loris), and noise the standard deviation of noise-under-load in nats (2).
+// slow-loris), noise the standard deviation of noise-under-load in nats (2), and
+// times how many times as long a step takes under throttle (3).
 // A request is struck by the first rule that chooses it. The dice
 // are seeded, so that n requests meet the same faults each time.
 func ParseFaults(text string) (*faults, error) {
@@ -82,7 +86,7 @@ func ParseFaults(text string) (*faults, error) {
 
 func parseFault(part string) (*fault, error) {
 	words := strings.Split(part, ":")
-	r := &fault{name: words[0], rate: 1, left: -1, after: 3, pause: time.Second, noise: 2}
+	r := &fault{name: words[0], rate: 1, left: -1, after: 3, pause: time.Second, noise: 2, times: 3}
 	if r.name == "slow-loris" {
 		r.pause = time.Millisecond
 	}
@@ -117,12 +121,19 @@ func parseFault(part string) (*fault, error) {
 			if r.noise, err = strconv.ParseFloat(value, 64); err != nil || !(r.noise > 0 && r.noise <= maxNoise) {
 				return nil, fmt.Errorf("noise=%s: want above 0 and at most %d nats", value, maxNoise)
 			}
+		case "times":
+			if r.times, err = strconv.Atoi(value); err != nil || r.times < 1 || r.times > maxTimes {
+				return nil, fmt.Errorf("times=%s: want a whole number from 1 to %d", value, maxTimes)
+			}
 		default:
-			return nil, fmt.Errorf("%q: want rate=, count=, after=, for= or noise=", w)
+			return nil, fmt.Errorf("%q: want rate=, count=, after=, for=, noise= or times=", w)
 		}
 	}
 	return r, nil
 }
+
+// maxTimes bounds how far throttle slows steps.
+const maxTimes = 1000
 
 // SetFaults changes what goes wrong from now on: see [ParseFaults]. The empty
 // text means nothing.
@@ -168,7 +179,8 @@ func (r *fault) active() bool {
 		return false
 	}
 	switch r.name {
-	case "short-output", "wrong-usage", "no-usage", "nan-logprob", "noise-under-load", "cache-under-load":
+	case "short-output", "wrong-usage", "no-usage", "nan-logprob", "noise-under-load", "cache-under-load",
+		"throttle", "kv-transfer":
 		return false
 	}
 	return true

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -47,6 +48,14 @@ func TestFaults(t *testing.T) {
 		"stall, whole": {whole, "stall-first:for=60ms", func(t *testing.T, s seen) {
 			assert.GreaterOrEqual(t, s.took, 60*time.Millisecond)
 			assert.NoError(t, s.err)
+		}},
+		"throttle": {stream, "throttle:times=1000:for=1m", func(t *testing.T, s seen) {
+			assert.GreaterOrEqual(t, s.took, 60*time.Millisecond, "some ten steps of 0.1 ms")
+			assert.Equal(t, 8, tokens(s))
+		}},
+		"kv-transfer": {stream, "kv-transfer:for=60ms", func(t *testing.T, s seen) {
+			assert.GreaterOrEqual(t, s.took, 60*time.Millisecond)
+			assert.Equal(t, 8, tokens(s))
 		}},
 		"drop": {stream, "drop-mid-stream:after=5", func(t *testing.T, s seen) {
 			assert.True(t, errors.Is(s.err, syscall.ECONNRESET) || errors.Is(s.err, io.ErrUnexpectedEOF), "%v", s.err)
@@ -154,4 +163,35 @@ func TestFaultsAndNoiseCanBeSetWhileItRuns(t *testing.T) {
 	assert.JSONEq(t, `{"noise":0.5,"decode_noise":0.25}`, body)
 	status, _ = put("/inferbench/noise", `{"noise":-1}`)
 	assert.Equal(t, 400, status)
+}
+
+// While KV cache is on its way its requests stand where each make shows them, and a
+// client that goes away is not waited for.
+func TestTransfersStandInTheMetrics(t *testing.T) {
+	e := start(t, Config{Faults: "kv-transfer:for=200ms:count=1,kv-transfer:for=1h"})
+	_, page := get(t, e.URL()+"/metrics")
+	assert.NotContains(t, page, "transfer", "there was none yet")
+	status, _ := post(t, e.URL()+"/v1/completions", `{"prompt":"The","max_tokens":2}`)
+	require.Equal(t, 200, status)
+	_, page = get(t, e.URL()+"/metrics")
+	for _, want := range []string{"vllm:nixl_xfer_time_seconds_count{engine=\"0\",model_name=\"inferbench-ngram\"} 1",
+		"sglang:kv_transfer_latency_ms_sum{model_name=\"inferbench-ngram\"} 200"} {
+		assert.Contains(t, page, want)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "POST", e.URL()+"/v1/completions", strings.NewReader(`{"prompt":"The"}`))
+	require.NoError(t, err)
+	gone := make(chan error, 1)
+	go func() { _, err := http.DefaultClient.Do(r); gone <- err }()
+	waits := func(n string) func() bool {
+		return func() bool {
+			_, page := get(t, e.URL()+"/metrics")
+			return strings.Contains(page, "reason=\"deferred\"} "+n) &&
+				strings.Contains(page, "sglang:num_decode_transfer_queue_reqs{model_name=\"inferbench-ngram\"} "+n)
+		}
+	}
+	require.Eventually(t, waits("1"), 10*time.Second, time.Millisecond)
+	leave()
+	require.Error(t, <-gone)
+	require.Eventually(t, waits("0"), 10*time.Second, time.Millisecond)
 }

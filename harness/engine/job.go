@@ -66,6 +66,8 @@ type job struct {
 	sink   sink
 	fault  *fault // in force on the request, or nil
 
+	awaited time.Duration // when the KV cache of its prompt will be there, where it comes from elsewhere
+
 	arrived     int64 // ns on the engine's clock
 	first, last int64 // when its first and its last token yet were handed over
 	record      *Trace

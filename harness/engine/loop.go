@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ type loop struct {
 	pace     *pacer
 	counters counters
 	jobs     atomic.Int64 // submitted, and not over
+	coming   transfers
 
 	mu     sync.Mutex
 	inbox  []*job   // submitted, not yet queued
@@ -103,7 +105,7 @@ func (l *loop) run() {
 	defer l.pace.close()
 	var due time.Time
 	for l.takeIn() {
-		step := l.sched.Begin()
+		step := l.e.throttle.stretch(l.e.now(), l.sched.Begin())
 		l.see()
 		if step == 0 {
 			select {
@@ -133,9 +135,9 @@ func (l *loop) run() {
 // see publishes how full the engine is.
 func (l *loop) see() {
 	w := l.sched.Waiting()
-	l.counters.see(l.sched)
+	l.counters.see(l.sched, len(l.coming))
 	l.mu.Lock()
-	l.queued = w + len(l.inbox)
+	l.queued = w + len(l.coming) + len(l.inbox)
 	l.mu.Unlock()
 }
 
@@ -153,12 +155,16 @@ func (l *loop) takeIn() bool {
 	l.inbox, l.asks = nil, nil
 	l.mu.Unlock()
 	for _, j := range inbox {
-		if j.ended == "" { // it may have been cancelled at once
+		if j.ended == "" && !l.coming.add(j) { // it may have been cancelled at once
 			l.sched.Add(&j.seq)
 		}
 	}
 	for _, f := range asks {
 		f()
+	}
+	for _, j := range l.coming.arrived(l.e.now()) {
+		l.counters.transferred(j.fault.pause)
+		l.sched.Add(&j.seq)
 	}
 	return l.e.closed.Err() == nil
 }
@@ -167,7 +173,7 @@ func (l *loop) takeIn() bool {
 func (l *loop) shutdown() {
 	l.mu.Lock()
 	l.closed = true
-	inbox := l.inbox
+	inbox := slices.Concat(l.inbox, l.coming)
 	l.mu.Unlock()
 	for _, q := range l.sched.All() {
 		inbox = append(inbox, q.Owner.(*job))

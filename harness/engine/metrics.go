@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"inferbench/harness/engine/schedule"
 )
@@ -23,23 +24,32 @@ type counters struct {
 	ttft     histogram
 	tpot     histogram
 	e2el     histogram
+	moved    histogram // transfers of KV cache
 }
 
 // gauges is how the scheduler stood at its last step.
 type gauges struct {
 	running, waiting, preemptions int
+	coming                        int // requests that wait for their KV cache to come from elsewhere
 	kvUsage                       float64
 	cache                         schedule.CacheStats
 	spec                          schedule.Speculation
 }
 
-func (c *counters) see(s *schedule.Scheduler) {
+func (c *counters) see(s *schedule.Scheduler, coming int) {
 	g := gauges{running: s.Running(), waiting: s.Waiting(), preemptions: s.Preemptions, kvUsage: s.KVUsage(), spec: s.Spec,
-		cache: s.CacheStats()}
+		cache: s.CacheStats(), coming: coming}
 	g.spec.PerPosition = slices.Clone(s.Spec.PerPosition)
 	c.mu.Lock()
 	c.gauges = g
 	c.mu.Unlock()
+}
+
+// transferred counts a KV cache that came from elsewhere.
+func (c *counters) transferred(took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moved.add(took.Seconds())
 }
 
 // ended counts a job of which nothing more will be written.
@@ -85,6 +95,18 @@ type standing struct {
 	generated, prompts int64
 	finished           map[string]int
 	ttft, tpot, e2el   histogram
+	moved              histogram
+}
+
+// apart reports whether KV cache comes from elsewhere.
+func (s standing) apart() bool { return s.moved.count > 0 || s.coming > 0 }
+
+// of is the labels of a metric of the name.
+func (s standing) of(name string) string {
+	if strings.HasPrefix(name, "vllm:") {
+		return s.vllm
+	}
+	return s.sglang
 }
 
 // stand looks at every rank. vLLM names its one rank too.
@@ -93,7 +115,8 @@ func (e *Engine) stand() (out []standing) {
 	for i, l := range e.ranks {
 		c := &l.counters
 		c.mu.Lock()
-		s := standing{gauges: c.gauges, ttft: c.ttft, tpot: c.tpot, e2el: c.e2el, finished: maps.Clone(c.finished),
+		s := standing{gauges: c.gauges, ttft: c.ttft, tpot: c.tpot, e2el: c.e2el, moved: c.moved,
+			finished:  maps.Clone(c.finished),
 			generated: c.generated.Load(), prompts: c.prompts.Load()}
 		c.mu.Unlock()
 		s.vllm, s.sglang = fmt.Sprintf("engine=\"%d\",%s", i, model), model
@@ -120,11 +143,7 @@ func (p *page) head(kind, name, help string) {
 func (p *page) each(kind, name, help string, of func(standing) any) {
 	p.head(kind, name, help)
 	for _, s := range p.ranks {
-		labels := s.sglang
-		if strings.HasPrefix(name, "vllm:") {
-			labels = s.vllm
-		}
-		fmt.Fprintf(p, "%s{%s} %v\n", name, labels, of(s))
+		fmt.Fprintf(p, "%s{%s} %v\n", name, s.of(name), of(s))
 	}
 }
 
@@ -161,11 +180,11 @@ func (e *Engine) vllmMetrics(p *page) {
 	gauge := func(name, help string, of func(standing) any) { p.each("gauge", "vllm:"+name, help, of) }
 	counter := func(name, help string, of func(standing) any) { p.each("counter", "vllm:"+name, help, of) }
 	gauge("num_requests_running", "Requests in the running batch.", func(s standing) any { return s.running })
-	gauge("num_requests_waiting", "Requests that wait to run.", func(s standing) any { return s.waiting })
+	gauge("num_requests_waiting", "Requests that wait to run.", func(s standing) any { return s.waiting + s.coming })
 	p.head("gauge", "vllm:num_requests_waiting_by_reason", "Of these, requests by what they wait for.")
 	for _, s := range p.ranks {
 		fmt.Fprintf(p, "vllm:num_requests_waiting_by_reason{%[1]s,reason=\"capacity\"} %[2]d\n"+
-			"vllm:num_requests_waiting_by_reason{%[1]s,reason=\"deferred\"} 0\n", s.vllm, s.waiting)
+			"vllm:num_requests_waiting_by_reason{%[1]s,reason=\"deferred\"} %[3]d\n", s.vllm, s.waiting, s.coming)
 	}
 	gauge("kv_cache_usage_perc", "KV cache in use, 1 is all.", func(s standing) any { return s.kvUsage })
 	counter("num_preemptions_total", "Requests put back for want of KV cache.",
@@ -201,11 +220,15 @@ func (e *Engine) vllmMetrics(p *page) {
 			fmt.Fprintf(p, "vllm:request_success_total{%s,finished_reason=%q} %d\n", s.vllm, reason, s.finished[reason])
 		}
 	}
-	p.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.",
+	if slices.ContainsFunc(p.ranks, standing.apart) {
+		p.histogram("vllm:nixl_xfer_time_seconds", "Transfers of KV cache.", 1,
+			func(s standing) histogram { return s.moved })
+	}
+	p.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token's hand-over.", 1,
 		func(s standing) histogram { return s.ttft })
-	p.histogram("vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.",
+	p.histogram("vllm:request_time_per_output_token_seconds", "A request's mean time per token after the first.", 1,
 		func(s standing) histogram { return s.tpot })
-	p.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.",
+	p.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its last token's hand-over.", 1,
 		func(s standing) histogram { return s.e2el })
 }
 
@@ -214,6 +237,12 @@ func (e *Engine) sglangMetrics(p *page) {
 	counter := func(name, help string, of func(standing) any) { p.each("counter", "sglang:"+name, help, of) }
 	gauge("num_running_reqs", "Requests in the running batch.", func(s standing) any { return s.running })
 	gauge("num_queue_reqs", "Requests that wait to run.", func(s standing) any { return s.waiting })
+	if slices.ContainsFunc(p.ranks, standing.apart) {
+		gauge("num_decode_transfer_queue_reqs", "Requests that wait for their KV cache.",
+			func(s standing) any { return s.coming })
+		p.histogram("sglang:kv_transfer_latency_ms", "Transfers of KV cache.", 1000,
+			func(s standing) histogram { return s.moved })
+	}
 	gauge("token_usage", "KV cache in use, 1 is all.", func(s standing) any { return s.kvUsage })
 	counter("prompt_tokens_total", "Prompt tokens of finished requests.", func(s standing) any { return s.prompts })
 	p.byTier()
@@ -252,16 +281,16 @@ func (p *page) byTier() {
 	}
 }
 
-// histogram writes vLLM's histogram of each rank.
-func (p *page) histogram(name, help string, of func(standing) histogram) {
+// histogram writes a histogram of each rank, in units of which so many are a second.
+func (p *page) histogram(name, help string, units float64, of func(standing) histogram) {
 	p.head("histogram", name, help)
 	for _, s := range p.ranks {
-		h, total := of(s), 0
+		h, total, labels := of(s), 0, s.of(name)
 		for i, le := range bounds {
 			total += h.buckets[i]
-			fmt.Fprintf(p, "%s_bucket{%s,le=\"%g\"} %d\n", name, s.vllm, le, total)
+			fmt.Fprintf(p, "%s_bucket{%s,le=\"%g\"} %d\n", name, labels, le*units, total)
 		}
-		fmt.Fprintf(p, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, s.vllm, h.count, name, s.vllm,
-			h.sum, name, s.vllm, h.count)
+		fmt.Fprintf(p, "%s_bucket{%s,le=\"+Inf\"} %d\n%s_sum{%s} %g\n%s_count{%s} %d\n", name, labels, h.count, name, labels,
+			h.sum*units, name, labels, h.count)
 	}
 }

@@ -27,6 +27,9 @@ func (x *call) strike(w http.ResponseWriter) bool {
 	case x.fault.is("429"):
 		w.Header().Set("Retry-After", strconv.Itoa(int(x.fault.pause/time.Second)))
 		writeError(w, &apiError{http.StatusTooManyRequests, "RateLimitError", "a fault was asked for", ""})
+	case x.fault.is("throttle"):
+		x.e.throttle.fall(x.e.now(), x.fault)
+		return false
 	default:
 		return false
 	}

@@ -324,7 +324,7 @@ func (e *Engine) flush(host bool) bool {
 		for _, l := range e.ranks {
 			idle := make(chan bool, 1)
 			l.ask(func() {
-				is := l.sched.Running()+l.sched.Waiting() == 0
+				is := l.sched.Running()+l.sched.Waiting()+len(l.coming) == 0
 				if is && do {
 					l.sched.FlushCache(host)
 				}
