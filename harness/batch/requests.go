@@ -55,6 +55,8 @@ type requestRow struct {
 	Err      string `json:"error,omitempty"`
 	Cached   *int   `json:"cached_tokens,omitempty"` // of the input, from the server's prefix cache; absent where it does not tell
 
+	Tiers *stats.Tiers `json:"cached_by_tier,omitempty"` // where those were
+
 	Turn  *stats.Turn `json:"turn,omitempty"`   // its place in a session
 	ITLUS []int64     `json:"itl_us,omitempty"` // empty where the run was too large to keep them
 }
@@ -113,7 +115,7 @@ func writeRequests(file string, cell matrix.Cell, ts []stats.Timing, duration ti
 		row := requestRow{
 			t.Index, t.Sent.Nanoseconds(), t.Waited.Nanoseconds(),
 			t.First.Nanoseconds(), t.Last.Nanoseconds(), t.Done.Nanoseconds(),
-			t.Chunks, t.Bundled, input, t.OutputTokens, t.NoUsage, t.Err, cached, t.Turn, toMicros(t.ITL),
+			t.Chunks, t.Bundled, input, t.OutputTokens, t.NoUsage, t.Err, cached, t.Prompt.Tiers, t.Turn, toMicros(t.ITL),
 		}
 		if err := enc.Encode(row); err != nil {
 			return err
@@ -205,6 +207,7 @@ func (row requestRow) timing() stats.Timing {
 	if row.Cached != nil {
 		t.Prompt.Cached, t.Prompt.CachedTold = *row.Cached, true
 	}
+	t.Prompt.Tiers = row.Tiers
 	t.ITL.Reserve(len(row.ITLUS))
 	for _, us := range row.ITLUS {
 		t.ITL.Append(time.Duration(us) * time.Microsecond)

@@ -33,7 +33,7 @@ func someTimings(n, chunks int) []stats.Timing {
 		out[i] = t
 	}
 	out[4].Turn = &stats.Turn{Session: 2, Stream: 1, Number: 3, Blocks: 16, Hits: 12}
-	out[4].Prompt = stats.Prompt{Cached: 768, CachedTold: true}
+	out[4].Prompt = stats.Prompt{Cached: 768, CachedTold: true, Tiers: &stats.Tiers{Device: 700, Host: 60, Storage: 8}}
 	out[n-1] = stats.Timing{Index: n - 1, Sent: 5, Err: "stream ended after 0 of 8 tokens"}
 	return out
 }

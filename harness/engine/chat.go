@@ -167,7 +167,7 @@ func (f *chatFormat) usage(b []byte, j *job, made int) []byte {
 }
 
 func (f *chatFormat) tail(b []byte, jobs []*job) []byte {
-	return f.x.appendTail(b, "chat.completion.chunk", f.in.StreamOptions, f.in.choices(), jobs)
+	return f.x.appendTail(b, "chat.completion.chunk", &f.in.common, jobs)
 }
 
 func (f *chatFormat) whole() []byte {
@@ -191,6 +191,7 @@ func (f *chatFormat) whole() []byte {
 	}
 	b = append(b, `],"usage":`...)
 	b = append(b, f.x.usage(f.in.choices(), f.x.jobs, wholeChat)...)
+	b = append(b, f.x.tiers(&f.in.common, f.x.jobs)...)
 	b = appendNulls(b, vllm, "prompt_logprobs", "prompt_text", "prompt_token_ids")
 	return append(f.x.appendRest(b), '}')
 }

@@ -170,7 +170,7 @@ func (f *completionFormat) choice(b []byte, j *job, from, to int, last bool) []b
 }
 
 func (f *completionFormat) tail(b []byte, jobs []*job) []byte {
-	return f.x.appendTail(b, "text_completion", f.in.StreamOptions, f.in.choices(), jobs)
+	return f.x.appendTail(b, "text_completion", &f.in.common, jobs)
 }
 
 func (f *completionFormat) whole() []byte {
@@ -186,6 +186,7 @@ func (f *completionFormat) whole() []byte {
 	}
 	b = append(b, `],"usage":`...)
 	b = append(b, f.x.usage(f.in.choices(), f.x.jobs, wholeCompletion)...)
+	b = append(b, f.x.tiers(&f.in.common, f.x.jobs)...)
 	return append(f.x.appendRest(b), '}')
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ type common struct {
 	KeepStop      bool           `json:"include_stop_str_in_output"`
 	ReturnIDs     bool           `json:"return_token_ids"`
 	TokensAsIDs   bool           `json:"return_tokens_as_token_ids"`
+	Tiers         bool           `json:"return_cached_tokens_details"` // SGLang's
 	salts
 }
 
@@ -365,18 +367,36 @@ func (x *call) start(b []byte, object string) []byte {
 	return append(b, `,"choices":`...)
 }
 
-// appendTail appends the usage, where it is wanted, and the end of the stream.
-func (x *call) appendTail(b []byte, object string, o *streamOptions, choices int, jobs []*job) []byte {
-	if o != nil && o.IncludeUsage && !x.fault.is("no-usage") {
+// appendTail appends what follows the last event of a stream: by which tiers the
+// prompt was found and the usage, where they are wanted, and its end.
+func (x *call) appendTail(b []byte, object string, in *common, jobs []*job) []byte {
+	if tiers := x.tiers(in, jobs); tiers != nil {
+		b = append(x.start(append(b, "data: "...), object), `[],"usage":null`...)
+		b = append(append(b, tiers...), "}\n\n"...)
+	}
+	if o := in.StreamOptions; o != nil && o.IncludeUsage && !x.fault.is("no-usage") {
 		b = append(x.start(append(b, "data: "...), object), `[],"usage":`...)
 		of := streamedCompletion
 		if object == "chat.completion.chunk" {
 			of = streamedChat
 		}
-		b = append(b, x.usage(choices, jobs, of)...)
+		b = append(b, x.usage(in.choices(), jobs, of)...)
 		b = append(x.appendFingerprint(b), "}\n\n"...)
 	}
 	return append(b, "data: [DONE]\n\n"...)
+}
+
+// tiers are SGLang's fields of where the first prompt's cached tokens were; nil where
+// nobody asked.
+func (x *call) tiers(in *common, jobs []*job) []byte {
+	if !in.Tiers || x.e.cfg.Dialect == VLLM {
+		return nil
+	}
+	return append(jobs[0].appendTiers([]byte(`,"sglext":{`)), '}')
+}
+
+func (j *job) appendTiers(b []byte) []byte {
+	return fmt.Appendf(b, `"cached_tokens_details":{"device":%d,"host":%d}`, j.seq.Cached-j.seq.FromHost, j.seq.FromHost)
 }
 
 // appendEventUsage appends the usage field of an event: null, which vLLM leaves

@@ -170,6 +170,7 @@ func (f *generateFormat) answer(b []byte, j *job, to int, last bool) []byte {
 	b = strconv.AppendInt(b, int64(shown), 10)
 	b = append(b, `,"cached_tokens":`...)
 	b = strconv.AppendInt(b, int64(j.seq.Cached), 10)
+	b = j.appendTiers(append(b, ','))
 	if f.in.Logprob {
 		b = f.logprobs(b, j, shown)
 	}

@@ -188,6 +188,31 @@ func TestCacheByTier(t *testing.T) {
 	assert.Equal(t, 48, e.trace.find("")[4].HostTokens)
 }
 
+// Where a prompt's cached tokens were is told as SGLang does, of each request that asks.
+func TestTiersAreToldWhereTheyAreAsked(t *testing.T) {
+	e := start(t, Config{KVTokens: 64, HostTokens: 256})
+	for _, letter := range []string{"a", "b"} { // b's push a's out to the host tier
+		post(t, e.URL()+"/v1/completions", `{"max_tokens":1,"prompt":"`+strings.Repeat(letter, 60)+`","add_special_tokens":false}`)
+	}
+	const again = `"max_tokens":1,"temperature":0,"return_cached_tokens_details":true`
+	prompt := strings.Repeat("a", 60)
+	for _, c := range []struct{ path, body, want string }{
+		{"/v1/completions", `{"prompt":"` + prompt + `","add_special_tokens":false,` + again + `}`,
+			`,"sglext":{"cached_tokens_details":{"device":0,"host":48}}}`},
+		{"/v1/completions", `{"prompt":"` + prompt + `","add_special_tokens":false,"stream":true,` + again + `}`,
+			`"choices":[],"usage":null,"sglext":{"cached_tokens_details":{"device":48,"host":0}}}` + "\n\ndata: [DONE]"},
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"x"}],` + again + `}`,
+			`"sglext":{"cached_tokens_details":{"device":0,"host":0}}`},
+		{"/generate", `{"text":"` + prompt + `","sampling_params":{"max_new_tokens":1}}`,
+			`"cached_tokens":0,"cached_tokens_details":{"device":0,"host":0}`},
+	} {
+		_, body := post(t, e.URL()+c.path, c.body)
+		assert.Contains(t, body, c.want)
+	}
+	_, body := post(t, e.URL()+"/v1/completions", `{"prompt":"a","max_tokens":1}`)
+	assert.NotContains(t, body, "sglext", "nobody asked")
+}
+
 func TestSeveralTokensAChunk(t *testing.T) {
 	e := start(t, Config{Tune: func(p *schedule.Profile) { p.Limits.DecodeRounds = 4 }})
 	evs := events(t, e.URL()+"/v1/completions", `{"prompt":"The","max_tokens":10,"temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)

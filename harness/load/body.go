@@ -54,6 +54,9 @@ func newEncoder(t *server.Server, o Options) (encoder, error) {
 	if v, ok := o.ExtraBody["max_tokens"]; ok && workload.LeavesOut(v) {
 		maxTokens = ""
 	}
+	if key := t.Dialect.TiersKey; key != "" {
+		body[key] = json.RawMessage("true")
+	}
 	for k := range body {
 		if t.Keys.Called(k) == "" {
 			delete(body, k)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"strings"
+
+	"inferbench/harness/stats"
 )
 
 // chunk is what matters of one event of a completions or chat stream.
@@ -26,6 +28,7 @@ type used struct {
 	hasInput, hasOutput bool
 	cached              int // of input, taken from the prefix cache
 	hasCached           bool
+	tiers               *stats.Tiers // where that was; nil where it is not said
 }
 
 // finish is what a finish_reason says of an answer.
@@ -140,6 +143,9 @@ func slowChunk(data []byte) (chunk, error) {
 			return c, err
 		}
 	}
+	if v, ok := top["sglext"]; ok {
+		c.usage.tiers = slowTiers(v)
+	}
 	_, choices := top["choices"]
 	_, usage := top["usage"]
 	for k := range top {
@@ -199,6 +205,32 @@ func slowUsage(v json.RawMessage) (u used, err error) {
 		}
 	}
 	return u, nil
+}
+
+// slowTiers reads SGLang's extension of an answer: by which tiers of the prefix cache
+// its prompt was found. What is odd there says nothing, and spoils nothing else.
+func slowTiers(v json.RawMessage) *stats.Tiers {
+	ext, err := object(v)
+	if err != nil {
+		return nil
+	}
+	details, err := object(ext["cached_tokens_details"])
+	if err != nil {
+		return nil
+	}
+	var tiers stats.Tiers
+	told := false
+	for key, into := range map[string]*int{"device": &tiers.Device, "host": &tiers.Host, "storage": &tiers.Storage} {
+		n, is, err := count(details[key])
+		if err != nil {
+			return nil
+		}
+		*into, told = n, told || is
+	}
+	if !told {
+		return nil
+	}
+	return &tiers
 }
 
 // finishWord is the word of a finish_reason: a text, or the type of an object,

@@ -84,6 +84,7 @@ func FuzzChunk(f *testing.F) {
 		`{"choices":[{"text":"a"}],"usage":{"prompt_tokens":null,"completion_tokens":3}}`, `[]`,
 		`{"choices":[],"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":null},"completion_tokens":1}}`,
 		`{"choices":[],"usage":{"prompt_tokens_details":null}}`, `{"choices":[],"usage":{"prompt_tokens_details":[]}}`, `{"choices":[],"usage":{"prompt_tokens_details":{"cached_tokens":-1}}}`,
+		`{"choices":[],"sglext":{"cached_tokens_details":{"device":8,"host":4,"storage":2,"storage_backend":"file"}}}`,
 		`null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
 	} {
 		f.Add([]byte(s))

@@ -281,6 +281,8 @@ func (s *scanner) chunk(c *chunk) {
 			if failed {
 				s.skip(0)
 			}
+		case "sglext": // once an answer
+			s.bad = true
 		case "object":
 			object = s.isError()
 		case "type":

@@ -169,6 +169,9 @@ func (s *slot) take(t *stats.Timing, a *answer, c chunk) {
 	if c.usage.hasCached {
 		a.usage.cached, a.usage.hasCached = c.usage.cached, true
 	}
+	if c.usage.tiers != nil {
+		a.usage.tiers = c.usage.tiers
+	}
 	if c.usage.hasOutput {
 		a.usage.output, a.usage.hasOutput = c.usage.output, true
 	}
@@ -237,7 +240,10 @@ func (s *slot) settle(t *stats.Timing, a *answer) error {
 	}
 	t.OutputTokens, t.NoUsage = total, !counted
 	t.Prompt.Server, t.Prompt.Counted = a.usage.input, a.usage.hasInput
-	t.Prompt.Cached, t.Prompt.CachedTold = a.usage.cached, a.usage.hasCached
+	t.Prompt.Cached, t.Prompt.CachedTold, t.Prompt.Tiers = a.usage.cached, a.usage.hasCached, a.usage.tiers
+	if tiers := a.usage.tiers; tiers != nil && !a.usage.hasCached {
+		t.Prompt.Cached, t.Prompt.CachedTold = tiers.Sum(), true
+	}
 	t.InputTokens, t.Prompt.Unknown = t.Prompt.Sent, t.Prompt.Sent == 0 && !a.usage.hasInput
 	if t.Prompt.Sent == 0 {
 		t.InputTokens = a.usage.input

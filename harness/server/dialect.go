@@ -53,6 +53,10 @@ type Dialect struct {
 	// prefix cache apart from those of other values. Left out, there is none.
 	SaltKey string
 
+	// TiersKey is the key of a request's body that asks where a prompt's cached tokens
+	// were. Left out, there is none.
+	TiersKey string
+
 	// Metrics names the figures of its /metrics page. NoMetrics says how to start it
 	// where it shows none.
 	Metrics   scrape.Names

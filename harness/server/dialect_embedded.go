@@ -8,6 +8,7 @@ var Embedded = &Dialect{
 	Name:     "embedded",
 	OwnedBy:  []string{"inferbench"},
 	SaltKey:  "cache_salt",
+	TiersKey: "return_cached_tokens_details",
 	Describe: (*Server).ownProfile,
 	Profiler: &Profiler{Needs: "nothing", Trace: "the engine's record of every request, GET /inferbench/trace"},
 }

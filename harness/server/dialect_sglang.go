@@ -23,7 +23,8 @@ var SGLang = &Dialect{
 	NoMetrics: "with --enable-metrics",
 	Profiler: &Profiler{Needs: "its HTTP server, not behind a router",
 		Trace: "the folder in the server's SGLANG_TORCH_PROFILER_DIR, /tmp without one, on its machine"},
-	SaltKey: "extra_key",
+	SaltKey:  "extra_key",
+	TiersKey: "return_cached_tokens_details",
 	Metrics: scrape.Names{
 		Running:     []string{"sglang:num_running_reqs"},
 		Waiting:     []string{"sglang:num_queue_reqs"},

@@ -50,7 +50,19 @@ type Prompt struct {
 	Cached     int  // tokens that the server took from its prefix cache
 	CachedTold bool // it says so; servers that found none often say nothing
 	Unknown    bool // nobody counted: InputTokens says nothing
+
+	Tiers *Tiers // where the cached tokens were; nil where the server does not say
 }
+
+// Tiers says in which tier of the prefix cache a prompt's tokens were found.
+type Tiers struct {
+	Device  int `json:"device"`
+	Host    int `json:"host"`
+	Storage int `json:"storage,omitempty"`
+}
+
+// Sum is the tokens of all tiers.
+func (t Tiers) Sum() int { return t.Device + t.Host + t.Storage }
 
 // Known is what the server said of the tokens in each chunk; zero where its
 // chunks carry no counts.

@@ -116,10 +116,17 @@ func (r Run) perToken() *Dist {
 
 // cache says what the answers tell of the prefix cache: nothing where none tells.
 func (r Run) cache(input *int64) Cache {
-	cached, told := int64(0), false
+	cached, told, of := int64(0), false, [3]int64{}
 	for i := range r.Timings {
-		if t := &r.Timings[i]; t.Err == "" && t.Prompt.CachedTold {
+		t := &r.Timings[i]
+		if t.Err != "" {
+			continue
+		}
+		if t.Prompt.CachedTold {
 			cached, told = cached+int64(t.Prompt.Cached), true
+		}
+		if tiers := t.Prompt.Tiers; tiers != nil {
+			of[0], of[1], of[2] = of[0]+int64(tiers.Device), of[1]+int64(tiers.Host), of[2]+int64(tiers.Storage)
 		}
 	}
 	if !told || input != nil && cached > *input {
@@ -129,6 +136,14 @@ func (r Run) cache(input *int64) Cache {
 	if input != nil && *input > 0 {
 		rate := float64(cached) / float64(*input)
 		c.HitRate = &rate
+		for i, name := range []string{"device", "host", "storage"} {
+			if of[i] > 0 && of[0]+of[1]+of[2] <= *input {
+				if c.BySource == nil {
+					c.BySource = map[string]float64{}
+				}
+				c.BySource[name] = float64(of[i]) / float64(*input)
+			}
+		}
 	}
 	return c
 }

@@ -48,7 +48,9 @@ func (sw *Sweep) cacheOf(r *batch.Result, m *measured) {
 	c := &r.Performance.Cache
 	c.Reset = m.reset
 	if seen := m.seen; seen != nil {
-		c.BySource = seen.HitsBySource
+		if c.BySource == nil {
+			c.BySource = seen.HitsBySource
+		}
 		if c.CachedTokens == nil && seen.CachedTokens != nil {
 			n := int64(*seen.CachedTokens)
 			c.CachedTokens, c.HitRate, c.CachedFrom = &n, seen.PrefixHits, "metrics"
