@@ -47,7 +47,7 @@ func aiperf(o object, h Hints) (*Imported, error) {
 	if cached := o.at("usage_prompt_cache_read_tokens").number("sum"); cached != nil && input > 0 {
 		s.Cache = stats.Cache{CachedTokens: new(int64(*cached)), CachedFrom: "usage", HitRate: new(*cached / input)}
 	}
-	r := &Imported{Tool: "AIPerf", Duration: seconds(duration)}
+	r := &Imported{Tool: "AIPerf", ratesApart: true, Duration: seconds(duration)}
 	r.Date, _ = time.ParseInLocation("2006-01-02T15:04:05", o.text("start_time"), time.Local)
 	c := o.at("input_config")
 	a := &r.Result.Args

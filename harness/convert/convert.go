@@ -42,7 +42,8 @@ type Imported struct {
 	Duration time.Duration
 	Date     time.Time // zero where the file has none
 
-	run string // tells runs of one file apart that are not one sweep, beside Args
+	ratesApart bool   // its rates are of another time than its duration, as those of GuideLLM and AIPerf
+	run        string // tells runs of one file apart that are not one sweep, beside Args
 }
 
 // Skipped is a row of a file that holds others: it was not imported.
@@ -234,17 +235,17 @@ func (r *Imported) finish() error {
 	a.Mode = batch.ImportMode
 	switch {
 	case a.Model == "":
-		return errors.New("the file does not name the model: give MODEL= (-model)")
+		return errors.New("the file does not name the model: give -model (with make: MODEL=)")
 	case a.RandomInputLen < 1 || a.RandomOutputLen < 1:
-		return errors.New("the file does not tell the lengths asked for: give ISL= and OSL= (-isl, -osl)")
+		return errors.New("the file does not tell the lengths asked for: give -isl and -osl (with make: ISL= OSL=)")
 	case random(a.DatasetName) && (a.RandomRangeRatio <= 0 || a.RandomRangeRatio > 1):
 		return errors.New("the file does not tell how lengths were drawn: " +
-			"give RANDOM_RANGE_RATIO= (-random-range-ratio), 1 for fixed lengths")
+			"give -random-range-ratio (with make: RANDOM_RANGE_RATIO=), 1 for fixed lengths")
 	case a.MaxConcurrency < 1:
 		return errors.New("the run had no limit on requests in flight (max_concurrency), so it is no cell of a sweep: " +
-			"CONC= (-conc) names one for it")
+			"-conc (with make: CONC=) names one for it")
 	case a.TP < 1:
-		return errors.New("the file does not tell the number of GPUs: give TP= (-tp)")
+		return errors.New("the file does not tell the number of GPUs: give -tp (with make: TP=)")
 	}
 	r.Result.Status = batch.Imported
 	if r.Result.Reason != "" {
@@ -259,8 +260,11 @@ func (r *Imported) finish() error {
 		}
 		return nil
 	}
-	if p.TputPerGPU == nil || *p.TputPerGPU <= 0 || p.Duration < 0 {
+	if p.TputPerGPU == nil || *p.TputPerGPU <= 0 {
 		return errors.New("the file tells no throughput above 0, so there is nothing to compare with")
+	}
+	if why := r.contradiction(); why != "" {
+		return errors.New("its figures contradict each other: " + why)
 	}
 	return nil
 }

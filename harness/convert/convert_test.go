@@ -125,7 +125,7 @@ func TestSGLang(t *testing.T) {
 	silent := filepath.Join(t.TempDir(), "silent.jsonl")
 	require.NoError(t, os.WriteFile(silent, regexp.MustCompile(`"server_info": \{[^}]*\}`).ReplaceAll(b, []byte(`"server_info": null`)), 0o644))
 	_, _, err = Read(silent, Hints{TP: 8})
-	assert.ErrorContains(t, err, "silent.jsonl: line 1: the file does not name the model: give MODEL= (-model)")
+	assert.ErrorContains(t, err, "silent.jsonl: line 1: the file does not name the model: give -model (with make: MODEL=)")
 	_, _, err = Read(silent, Hints{TP: 8, Model: "x"})
 	assert.NoError(t, err)
 
@@ -203,9 +203,9 @@ func TestWhatCannotBeImportedSaysWhy(t *testing.T) {
 		"after NaNs":       {`{"x": [` + strings.Repeat("NaN,", 400) + `0],` + first[1:] + "\n{", "line 2: the file ends in the midst", Hints{TP: 8}},
 		"after Infinities": {strings.Repeat(first+"\n", 2000) + `{"a":1`, "line 2001: the file ends in the midst", Hints{TP: 8}},
 		"no throughput":    {strings.Replace(string(sample), `"total_token_throughput": `, `"total_token_throughput": 0, "x": `, 1), "no throughput above 0", sampled},
-		"no lengths":       {string(sample), "give ISL= and OSL= (-isl, -osl)", Hints{TP: 1}},
-		"no GPUs":          {string(sample), "give TP= (-tp)", Hints{ISL: 64, OSL: 16}},
-		"no ratio":         {string(sample), "give RANDOM_RANGE_RATIO= (-random-range-ratio)", Hints{ISL: 128, OSL: 16, TP: 1}},
+		"no lengths":       {string(sample), "give -isl and -osl", Hints{TP: 1}},
+		"no GPUs":          {string(sample), "give -tp", Hints{ISL: 64, OSL: 16}},
+		"no ratio":         {string(sample), "give -random-range-ratio", Hints{ISL: 128, OSL: 16, TP: 1}},
 		"uneven lists":     {strings.Replace(string(sample), `"ttfts": [`, `"ttfts": [0.1, `, 1), "lists differ in length: 20 start_times, 21 ttfts", sampled},
 		"no limit":         {strings.Replace(string(sample), `"max_concurrency": 4`, `"max_concurrency": null`, 1), "no limit on requests in flight", sampled},
 	} {

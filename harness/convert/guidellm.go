@@ -52,7 +52,7 @@ func guideLLM(o object, h Hints) (*Imported, error) {
 	s.E2EL = guideDist(metrics, "request_latency", 1000)
 	s.Interactivity = interactivity(s.TPOT)
 
-	r := &Imported{Tool: "GuideLLM", Duration: seconds(s.Duration), Date: unix(o.float("start_time"))}
+	r := &Imported{Tool: "GuideLLM", ratesApart: true, Duration: seconds(s.Duration), Date: unix(o.float("start_time"))}
 	config, spec := first2(o.at("config"), o.at("args")), o.at("report", "config", "spec")
 	backend := first2(config.at("backend"), spec.at("backend"))
 	a := &r.Result.Args

@@ -81,9 +81,8 @@ func inferenceX(o object, h Hints) (*Imported, error) {
 	r.Date, _ = time.ParseInLocation(time.DateOnly, o.text("date"), time.Local)
 	r.keep(o, "failed_requests", false)
 	r.Result.NotTold = append(r.Result.NotTold, "benchmark_duration", "total_generated_tokens", "request_throughput")
-	if s.Successful == 0 {
-		r.Result.NotTold = append(r.Result.NotTold, "successful_requests")
-	}
+	r.told(o, map[string][]string{"successful_requests": {"num_requests_successful"},
+		"output_throughput": {"output_tput_per_gpu"}})
 	return r, nil
 }
 

@@ -3,14 +3,15 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"strings"
 	"time"
 
-	"inferbench/harness/stats"
-
 	"inferbench/harness/batch"
+	"inferbench/harness/server"
+	"inferbench/harness/stats"
 )
 
 // object is a JSON object of another tool, read leniently: tools add keys from
@@ -62,17 +63,26 @@ func (o object) float(keys ...string) float64 {
 	return 0
 }
 
-func (o object) int(keys ...string) int { return int(o.float(keys...)) }
+// int returns a whole number from 0 on; 0 where there is none.
+func (o object) int(keys ...string) int {
+	v := o.float(keys...)
+	if v < 0 || v > math.MaxInt32 || v != math.Trunc(v) {
+		return 0
+	}
+	return int(v)
+}
 
 func (o object) bool(key string) bool {
 	return string(o[key]) == "true" || strings.EqualFold(o.text(key), "true")
 }
 
+// text returns the first of the keys that holds a text, without what a terminal
+// would obey.
 func (o object) text(keys ...string) string {
 	for _, k := range keys {
 		var s string
 		if json.Unmarshal(o[k], &s) == nil && s != "" {
-			return s
+			return server.Redact(s)
 		}
 	}
 	return ""
@@ -84,14 +94,19 @@ func (o object) text(keys ...string) string {
 func distributions(s *stats.Summary, o object, scale float64, theirs func(stat, metric string) string) error {
 	ours := map[string]float64{}
 	for _, metric := range []string{"ttft", "tpot", "itl", "e2el"} {
+		some := false // the clients write zeros where there was nothing to measure
 		for _, stat := range []string{"mean", "median", "std", "p90", "p95", "p99", "p99.9", "max"} {
 			v := o.number(theirs(stat, metric))
 			if v == nil && stat == "median" {
 				v = o.number(theirs("p50", metric))
 			}
 			if v != nil {
+				some = some || *v != 0
 				ours[fmt.Sprintf("%s_%s_ms", stat, metric)] = *v * scale
 			}
+		}
+		if !some {
+			maps.DeleteFunc(ours, func(key string, _ float64) bool { return strings.HasSuffix(key, "_"+metric+"_ms") })
 		}
 	}
 	b, err := json.Marshal(ours)

@@ -22,11 +22,11 @@ func isSGLang(o object) bool {
 func sglang(o object, h Hints) (*Imported, error) {
 	s := stats.Summary{
 		Successful: o.int("completed"), Duration: o.float("duration"),
-		InputTokens: new(int64(o.float("total_input_tokens"))), OutputTokens: int64(o.float("total_output_tokens")),
+		OutputTokens:      int64(o.float("total_output_tokens")),
 		RequestThroughput: o.float("request_throughput"), OutputThroughput: o.float("output_throughput"),
 		Tokens: stats.Tokens{TokensFrom: "sglang.bench_serving"},
 	}
-	s.TotalThroughput = new(first(o.float("total_throughput"), o.float("input_throughput")+s.OutputThroughput))
+	s.InputTokens, s.TotalThroughput = o.clientTotals()
 	err := distributions(&s, o, 1, func(stat, m string) string {
 		if m == "e2el" {
 			return stat + "_e2e_latency_ms"
@@ -36,7 +36,7 @@ func sglang(o object, h Hints) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cache := o.at("cache_report"); cache != nil && *s.InputTokens > 0 {
+	if cache := o.at("cache_report"); cache != nil && s.InputTokens != nil && *s.InputTokens > 0 {
 		found := cache.float("total_cached_tokens")
 		s.Cache = stats.Cache{CachedTokens: new(int64(found)), CachedFrom: "usage",
 			HitRate: new(found / float64(*s.InputTokens))}
@@ -76,6 +76,7 @@ func sglang(o object, h Hints) (*Imported, error) {
 		r.Result.Notes = append(r.Result.Notes, fmt.Sprintf("the file does not tell how many requests failed: it counts the "+
 			"%d that did not; run with --output-details to know", s.Successful))
 	}
+	r.told(o, clientKeys)
 	r.keep(o, "failed_requests", sent > 0)
 	if err := r.lengths(); err != nil {
 		return nil, err

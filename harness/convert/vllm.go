@@ -33,13 +33,11 @@ func isVLLM(o object) bool {
 func vllm(o object, h Hints) (*Imported, error) {
 	s := stats.Summary{
 		Successful: o.int("completed"), Failed: o.int("failed"), Duration: o.float("duration"),
-		InputTokens: new(int64(o.float("total_input_tokens"))), OutputTokens: int64(o.float("total_output_tokens")),
+		OutputTokens:      int64(o.float("total_output_tokens")),
 		RequestThroughput: o.float("request_throughput"), OutputThroughput: o.float("output_throughput"),
-		TotalThroughput: o.number("total_token_throughput"), Tokens: stats.Tokens{TokensFrom: "vllm bench serve"},
+		Tokens: stats.Tokens{TokensFrom: "vllm bench serve"},
 	}
-	if s.TotalThroughput == nil { // releases before the key
-		s.TotalThroughput = new(o.float("input_throughput") + s.OutputThroughput)
-	}
+	s.InputTokens, s.TotalThroughput = o.clientTotals()
 	if !o.has("failed") { // releases before the key
 		s.Failed = max(0, o.int("num_prompts")-s.Successful)
 	}
@@ -71,6 +69,7 @@ func vllm(o object, h Hints) (*Imported, error) {
 	r.Result.Args.Endpoint = endpointOf(r.Result.Args.Backend)
 	r.uncapped(o)
 	r.perGPU(&s)
+	r.told(o, clientKeys)
 	r.keep(o, "failed_requests", o.has("failed") || o.int("num_prompts") > 0)
 	ratio := o.number("random_range_ratio")
 	switch {

@@ -30,15 +30,23 @@ var encodings = []struct {
 	}},
 }
 
+// packed are compressions, by how their files begin.
+var packed = map[string]string{"gzip": "\x1f\x8b", "zip": "PK\x03\x04", "zstd": "\x28\xb5\x2f\xfd", "xz": "\xfd7zX"}
+
 // longestMark is how many bytes tell the encoding.
 const longestMark = 4
 
 // mark is how many bytes of a byte order mark b begins with, or an error where it
-// is no UTF-8.
+// is no UTF-8 text.
 func mark(b []byte) (int, error) {
 	for _, e := range encodings {
 		if e.begin(b) {
 			return 0, fmt.Errorf("this is %s text: save it as UTF-8", e.name)
+		}
+	}
+	for name, begin := range packed {
+		if bytes.HasPrefix(b, []byte(begin)) {
+			return 0, fmt.Errorf("this is compressed (%s): unpack it first", name)
 		}
 	}
 	if bytes.HasPrefix(b, []byte(utf8Mark)) {
@@ -73,7 +81,7 @@ func ReadJSON(name string, v any) error {
 
 // Clean is a text without its byte order mark and, where all of its lines end as
 // Windows' do (CRLF), with line ends of LF. A carriage return anywhere else is the
-// text's own and stays. UTF-16 and UTF-32 are errors.
+// text's own and stays. UTF-16, UTF-32 and what is compressed are errors.
 func Clean(b []byte) ([]byte, error) {
 	n, err := mark(b)
 	if err != nil {
@@ -87,7 +95,7 @@ func Clean(b []byte) ([]byte, error) {
 }
 
 // NewReader is r without the byte order mark; for formats in which a carriage
-// return is white space, as JSON. UTF-16 and UTF-32 are errors.
+// return is white space, as JSON. UTF-16, UTF-32 and what is compressed are errors.
 func NewReader(r io.Reader) (io.Reader, error) {
 	in := bufio.NewReader(r)
 	begin, err := in.Peek(longestMark)

@@ -38,11 +38,12 @@ func TestClean(t *testing.T) {
 		"a carriage return":       {"a\rb\nc", "a\rb\nc", ""},
 		"three bytes":             {"{}\n", "{}\n", ""},
 		"a zero":                  {"ab\x00cd", "ab\x00cd", ""},
-		"UTF-16LE":                {"\xff\xfe" + wide("ISL=1", binary.LittleEndian), "", "UTF-16"},
-		"UTF-16BE":                {"\xfe\xff" + wide("ISL=1", binary.BigEndian), "", "UTF-16"},
-		"UTF-16 without a mark":   {wide("ISL=1", binary.LittleEndian), "", "UTF-16"},
-		"the other order":         {wide("ISL=1", binary.BigEndian), "", "UTF-16"},
-		"UTF-32":                  {"\xff\xfe\x00\x00a\x00\x00\x00", "", "UTF-32"},
+		"UTF-16LE":                {"\xff\xfe" + wide("ISL=1", binary.LittleEndian), "", "UTF-16 text: save it as UTF-8"},
+		"UTF-16BE":                {"\xfe\xff" + wide("ISL=1", binary.BigEndian), "", "UTF-16 text: save it as UTF-8"},
+		"UTF-16 without a mark":   {wide("ISL=1", binary.LittleEndian), "", "UTF-16 text: save it as UTF-8"},
+		"the other order":         {wide("ISL=1", binary.BigEndian), "", "UTF-16 text: save it as UTF-8"},
+		"UTF-32":                  {"\xff\xfe\x00\x00a\x00\x00\x00", "", "UTF-32 text: save it as UTF-8"},
+		"gzip":                    {"\x1f\x8b\x08\x00", "", "compressed (gzip): unpack it first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "f")
@@ -50,8 +51,8 @@ func TestClean(t *testing.T) {
 			got, err := textfile.Read(file)
 			in, streamErr := textfile.NewReader(strings.NewReader(c.in))
 			if c.err != "" {
-				require.EqualError(t, err, file+": this is "+c.err+" text: save it as UTF-8")
-				assert.EqualError(t, streamErr, "this is "+c.err+" text: save it as UTF-8")
+				require.EqualError(t, err, file+": this is "+c.err)
+				assert.EqualError(t, streamErr, "this is "+c.err)
 				return
 			}
 			require.NoError(t, err)
