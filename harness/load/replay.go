@@ -1,9 +1,11 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -38,7 +40,7 @@ type turns struct {
 	requests []*session.Request
 
 	// Of the phase's goroutine.
-	late     map[int]time.Duration // by lane: how long turns were due before they were sent
+	late     map[int][]span // by lane: when turns were due, to when they were sent
 	affinity affinity
 }
 
@@ -71,18 +73,35 @@ func (t *turns) ahead() []*session.Request {
 }
 
 // begin forgets the requests of the stage before.
-func (t *turns) begin() { t.requests, t.late = nil, map[int]time.Duration{} }
+func (t *turns) begin() { t.requests, t.late = nil, map[int][]span{} }
 
 func (t *turns) measure() {
 	t.begin()
 	t.replay.Measure()
 }
 
-// idle is the part of each lane's time in which a turn was due and not sent, and the
-// time of all lanes together.
+// span is a time from one moment of a phase to another.
+type span struct{ from, to time.Duration }
+
+// covered is the time that spans take, where several are at once only once.
+func covered(spans []span) (sum time.Duration) {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	end := time.Duration(math.MinInt64)
+	for _, s := range spans {
+		if s.to > end {
+			sum += s.to - max(s.from, end)
+			end = s.to
+		}
+	}
+	return sum
+}
+
+// idle is the part of each lane's time in which a turn was due and not sent, of its
+// sub-agents or its own, and the time of all lanes together.
 func (t *turns) idle(of time.Duration) (shares []float64, sum time.Duration) {
 	shares = make([]float64, t.replay.Log().Lanes)
-	for lane, late := range t.late {
+	for lane, spans := range t.late {
+		late := covered(spans)
 		sum += late
 		if of > 0 {
 			shares[lane] = late.Seconds() / of.Seconds()
@@ -341,7 +360,9 @@ func (c *conductor) end(e ending) {
 	c.flying--
 	c.free = append(c.free, e.on)
 	c.turns.affinity.keep(e.of.Live, e.on.found)
-	c.turns.late[e.of.Live.Lane] += max(e.timing.Sent-e.of.Due, 0)
+	if due, sent := e.of.Due, e.timing.Sent; sent > due {
+		c.turns.late[e.of.Live.Lane] = append(c.turns.late[e.of.Live.Lane], span{due, sent})
+	}
 	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: e.timing.Err != "", Answer: string(e.on.said)})
 	c.p.count.sessions.Store(int64(c.turns.replay.Counts().Sessions))
 }

@@ -298,3 +298,20 @@ func TestChatsAreReadWhole(t *testing.T) {
 		}
 	}
 }
+
+// Of sub-agents that wait at once a lane's time passes once.
+func TestLateTurnsOfALaneAreCountedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		spans []span
+		want  time.Duration
+	}{
+		"none":       {nil, 0},
+		"apart":      {[]span{{5, 6}, {1, 2}}, 2},
+		"at once":    {[]span{{0, 3}, {0, 3}, {0, 3}}, 3},
+		"overlap":    {[]span{{0, 3}, {2, 5}, {1, 2}}, 5},
+		"within":     {[]span{{5, 6}, {0, 7}}, 7},
+		"one's edge": {[]span{{0, 3}, {3, 4}}, 4},
+	} {
+		assert.Equal(t, c.want, covered(c.spans), name)
+	}
+}

@@ -123,13 +123,22 @@ func (s *source) open(ctx context.Context, file string, f format) error {
 	return f.read(ctx, s)
 }
 
-// add takes in a trace that has been read, unless something is wrong with it.
+// add takes in a trace that has been read, unless something is wrong with it. The
+// error names file and trace.
 func (s *source) add(t session.Trace) error {
+	if err := s.take(t); err != nil {
+		return fmt.Errorf("%s: trace %s: %w", s.file, printable(t.ID), err)
+	}
+	return nil
+}
+
+// take is add, with an error that names neither.
+func (s *source) take(t session.Trace) error {
 	if other, twice := s.ids[t.ID]; twice {
-		return fmt.Errorf("%s: trace %s: %s has one of that id, too", s.file, printable(t.ID), other)
+		return fmt.Errorf("%s has one of that id, too", other)
 	}
 	if err := t.Check(); err != nil {
-		return fmt.Errorf("%s: trace %s: %w", s.file, printable(t.ID), err)
+		return err
 	}
 	s.ids[t.ID] = s.file
 	s.traces = append(s.traces, t)

@@ -151,11 +151,25 @@ func inWords(err error) error {
 		case semantic.Err != nil:
 			what = semantic.Err.Error()
 		case semantic.GoType != nil:
-			what = fmt.Sprintf("a JSON %v where %v is wanted", semantic.JSONKind, wanted(semantic.GoType.Kind().String()))
+			what = fmt.Sprintf("a JSON %v where %v is wanted", kindName(semantic.JSONKind), wanted(semantic.GoType.Kind().String()))
+		}
+		if semantic.JSONPointer == "" { // of the whole
+			return errors.New(what)
 		}
 		return fmt.Errorf("%s: %s", place(string(semantic.JSONPointer)), what)
 	}
 	return err
+}
+
+// kindName is what a kind of JSON value is called.
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '[':
+		return "list"
+	case '{':
+		return "object"
+	}
+	return k.String()
 }
 
 // printable is a name as an error of one line can have it.
@@ -365,7 +379,7 @@ func (m *wekaMaker) finish() error {
 		}
 		last[u.Stream] = u.Blocks
 	}
-	return m.source.add(*t)
+	return m.source.take(*t)
 }
 
 // split tells the agents of each list of requests apart, and makes turns of them. An

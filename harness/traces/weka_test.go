@@ -76,7 +76,7 @@ func TestFiles(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "c.json"), []byte(weka), 0o600))
 	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: dir})
-	assert.ErrorContains(t, err, "c.json: trace one: "+filepath.Join(dir, "b.jsonl")+" has one of that id, too")
+	assert.ErrorContains(t, err, filepath.Join(dir, "c.json")+": trace one: "+filepath.Join(dir, "b.jsonl")+" has one of that id, too")
 	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: t.TempDir()})
 	assert.ErrorContains(t, err, "there is no file in it that ends with .json, .jsonl, .parquet")
 	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: filepath.Join(dir, "none")})
@@ -105,15 +105,17 @@ func TestWekaErrors(t *testing.T) {
 		"key block_size: want 1 or more":                                             {`"block_size":4`, `"block_size":0`},
 		"key hash_id_scope":                                                          {`"local"`, `"global"`},
 		`stream "": tools and system prompt have 104 tokens`:                         {`"tool_tokens":4`, `"tool_tokens":101`},
-		"no requests":                    {weka[strings.Index(weka, `"requests":[`):], `"requests":[]}`},
-		"trace 1: ":                      {weka, `{"id":`},
-		"trace 1: key id: there is none": {`"id":"one",`, ``},
+		"no requests": {weka[strings.Index(weka, `"requests":[`):], `"requests":[]}`},
+		"trace 1: ":   {weka, `{"id":`},
+		"trace 1: a JSON list where an object is wanted": {weka, `[` + weka + `]`},
+		"trace 1: key id: there is none":                 {`"id":"one",`, ``},
 	} {
 		require.Contains(t, weka, change[0])
 		file := write(t, "x.json", strings.Replace(weka, change[0], change[1], 1))
 		_, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: file})
 		assert.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, file)
+		assert.Equal(t, 1, strings.Count(err.Error(), "trace "), "named once: %v", err)
 	}
 }
 
