@@ -190,13 +190,40 @@ func (r *Report) Markdown() []byte {
 	if r.Label != "" {
 		fmt.Fprintf(&b, "%s\n\n", escape(r.Label))
 	}
+	rows := r.markdownTable(&b)
+	item := func(s string) {
+		if s != "" {
+			fmt.Fprintf(&b, "* %s\n", escape(s))
+		}
+	}
+	item(r.bestLine())
+	for i, row := range rows {
+		if row.Reason != "" {
+			item("CONC " + r.Cells[i].At() + ": " + row.Reason)
+		}
+	}
+	for _, a := range r.Accuracy {
+		fmt.Fprintf(&b, "* %s\n", a.markdown())
+	}
+	if r.Baseline != nil && len(r.Baseline.Differences) > 0 {
+		item("The workload is not " + r.Baseline.Name + "'s: " + strings.Join(r.Baseline.Differences, "; "))
+	}
+	item(r.costNote())
+	for _, s := range slices.Concat(r.slowest(), r.warnings()) {
+		item(s)
+	}
+	return b.Bytes()
+}
+
+// markdownTable writes the table and returns its rows.
+func (r *Report) markdownTable(b *bytes.Buffer) []row {
 	cols, rows := r.table()
 	for _, c := range cols {
 		head := c.Head
 		if c.Unit != "" {
 			head += " (" + c.Unit + ")"
 		}
-		fmt.Fprintf(&b, "| %s ", escape(head))
+		fmt.Fprintf(b, "| %s ", escape(head))
 	}
 	b.WriteString("|\n|")
 	for range cols {
@@ -205,56 +232,38 @@ func (r *Report) Markdown() []byte {
 	b.WriteByte('\n')
 	for _, row := range rows {
 		for _, v := range row.Values {
-			fmt.Fprintf(&b, "| %s ", escape(v))
+			fmt.Fprintf(b, "| %s ", escape(v))
 		}
 		b.WriteString("|\n")
 	}
 	b.WriteByte('\n')
-	if best := r.bestLine(); best != "" {
-		fmt.Fprintf(&b, "* %s\n", escape(best))
+	return rows
+}
+
+// markdown is the verdict on one line, with its figures and their limits.
+func (a Accuracy) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Accuracy %s (CONC %s", a.Status, strings.Join(a.Cells, ", "))
+	if a.ScoredAt > 0 {
+		fmt.Fprintf(&b, ", scored at CONC %d", a.ScoredAt)
 	}
-	for i, row := range rows {
-		if row.Reason != "" {
-			fmt.Fprintf(&b, "* CONC %s: %s\n", r.Cells[i].At(), escape(row.Reason))
+	b.WriteByte(')')
+	for i, m := range a.Metrics {
+		sep := ", "
+		if i == 0 {
+			sep = ": "
+		}
+		fmt.Fprintf(&b, "%s%s %.4f", sep, m.Name, m.Value)
+		if m.Lower != nil && m.Upper != nil {
+			fmt.Fprintf(&b, " (limits %.4f to %.4f)", *m.Lower, *m.Upper)
+		} else if m.Baseline != nil {
+			fmt.Fprintf(&b, " (stated %.4f, not judged)", *m.Baseline)
 		}
 	}
-	for _, a := range r.Accuracy {
-		fmt.Fprintf(&b, "* Accuracy %s (CONC %s", a.Status, strings.Join(a.Cells, ", "))
-		if a.ScoredAt > 0 {
-			fmt.Fprintf(&b, ", scored at CONC %d", a.ScoredAt)
-		}
-		b.WriteByte(')')
-		for i, m := range a.Metrics {
-			sep := ", "
-			if i == 0 {
-				sep = ": "
-			}
-			fmt.Fprintf(&b, "%s%s %.4f", sep, m.Name, m.Value)
-			if m.Lower != nil && m.Upper != nil {
-				fmt.Fprintf(&b, " (limits %.4f to %.4f)", *m.Lower, *m.Upper)
-			} else if m.Baseline != nil {
-				fmt.Fprintf(&b, " (stated %.4f, not judged)", *m.Baseline)
-			}
-		}
-		if a.Reason != "" {
-			fmt.Fprintf(&b, "; %s", escape(a.Reason))
-		}
-		b.WriteByte('\n')
+	if a.Reason != "" {
+		fmt.Fprintf(&b, "; %s", escape(a.Reason))
 	}
-	if r.Baseline != nil && len(r.Baseline.Differences) > 0 {
-		fmt.Fprintf(&b, "* The workload is not %s's: %s\n", escape(r.Baseline.Name),
-			escape(strings.Join(r.Baseline.Differences, "; ")))
-	}
-	if n := r.costNote(); n != "" {
-		fmt.Fprintf(&b, "* %s\n", escape(n))
-	}
-	for _, s := range r.slowest() {
-		fmt.Fprintf(&b, "* %s\n", escape(s))
-	}
-	for _, w := range r.warnings() {
-		fmt.Fprintf(&b, "* %s\n", escape(w))
-	}
-	return b.Bytes()
+	return b.String()
 }
 
 func orUnknown(s, instead string) string {

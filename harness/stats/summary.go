@@ -116,14 +116,32 @@ type Run struct {
 
 // Summary takes the figures.
 func (r Run) Summary() Summary {
+	var s Summary
+	r.latencies(&s)
+	r.throughput(&s)
+	s.Tokens, s.ITLPerToken = r.tokens(), r.perToken()
+	s.Cache = r.cache(s.InputTokens)
+	timed := Timed(r.Timings)
+	s.Goodput = goodput(timed, r.SLO, s.Duration*float64(len(timed))/float64(max(len(r.Timings), 1)))
+	s.Sessions = r.sessions()
+	s.Steady = steady(r.Timings, r.Duration, r.GPUs)
+	s.Errors = FailuresOf(r.Timings)
+	if len(s.Errors) > MaxErrors {
+		rest := s.Errors[MaxErrors:]
+		s.Errors, s.OtherErrors = s.Errors[:MaxErrors], &OtherErrors{len(rest), rest.Requests()}
+	}
+	return s
+}
+
+// latencies counts the requests and takes the latencies of those that succeeded and
+// are not apart ([Timing.Apart]).
+func (r Run) latencies(s *Summary) {
 	var (
-		s          Summary
-		ttft, e2el []time.Duration
-		tpot       []float64 // ns
-		waits      []time.Duration
-		gaps       []Gaps
-		nGaps      int
-		scheduled  bool
+		ttft, e2el, waits []time.Duration
+		tpot              []float64 // ns
+		gaps              []Gaps
+		nGaps             int
+		scheduled         bool
 	)
 	for _, t := range r.Timings {
 		if t.Err != "" {
@@ -145,6 +163,24 @@ func (r Run) Summary() Summary {
 		waits = append(waits, t.Waited)
 		scheduled = scheduled || t.Waited > 0
 	}
+	s.TTFT, s.TPOT, s.E2EL = DistOf(ttft), DistOf(tpot), DistOf(e2el)
+	s.ITL, s.ITLKept = distOfGaps(gaps, nGaps), "exact"
+	if r.Folded != nil {
+		s.ITL, s.ITLKept = r.Folded.dist(), "histogram"
+	}
+	if m := s.TPOT.Median; m != nil && *m > 0 {
+		v := 1000 / *m
+		s.Interactivity = &v
+	}
+	if scheduled {
+		w := DistOf(waits)
+		s.Wait = &Wait{w.Mean, w.Median, w.P99, w.Max}
+	}
+}
+
+// throughput takes the duration and the rates, of the requests that [Run.latencies]
+// has counted.
+func (r Run) throughput(s *Summary) {
 	s.InputTokens = inputTokens(r.Timings)
 	sec := r.Duration.Seconds()
 	if sec > 0 {
@@ -160,29 +196,4 @@ func (r Run) Summary() Summary {
 		perGPU := total / float64(max(r.GPUs, 1))
 		s.TotalThroughput, s.TputPerGPU = &total, &perGPU
 	}
-	s.TTFT, s.TPOT, s.E2EL = DistOf(ttft), DistOf(tpot), DistOf(e2el)
-	s.ITL, s.ITLKept = distOfGaps(gaps, nGaps), "exact"
-	if r.Folded != nil {
-		s.ITL, s.ITLKept = r.Folded.dist(), "histogram"
-	}
-	s.Tokens, s.ITLPerToken = r.tokens(), r.perToken()
-	s.Cache = r.cache(s.InputTokens)
-	if m := s.TPOT.Median; m != nil && *m > 0 {
-		v := 1000 / *m
-		s.Interactivity = &v
-	}
-	if scheduled {
-		w := DistOf(waits)
-		s.Wait = &Wait{w.Mean, w.Median, w.P99, w.Max}
-	}
-	timed := Timed(r.Timings)
-	s.Goodput = goodput(timed, r.SLO, sec*float64(len(timed))/float64(max(len(r.Timings), 1)))
-	s.Sessions = r.sessions()
-	s.Steady = steady(r.Timings, r.Duration, r.GPUs)
-	s.Errors = FailuresOf(r.Timings)
-	if len(s.Errors) > MaxErrors {
-		rest := s.Errors[MaxErrors:]
-		s.Errors, s.OtherErrors = s.Errors[:MaxErrors], &OtherErrors{len(rest), rest.Requests()}
-	}
-	return s
 }

@@ -12,6 +12,7 @@ import (
 // normalizer rewrites a text before it is cut.
 type normalizer func(string) string
 
+// newNormalizer reads the normalizer of a tokenizer.json; null does nothing.
 func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	var n struct {
 		Type        string            `json:"type"`
@@ -30,20 +31,7 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	}
 	switch n.Type {
 	case "Sequence":
-		var steps []normalizer
-		for _, sub := range n.Normalizers {
-			step, err := newNormalizer(sub)
-			if err != nil {
-				return nil, err
-			}
-			steps = append(steps, step)
-		}
-		return func(s string) string {
-			for _, step := range steps {
-				s = step(s)
-			}
-			return s
-		}, nil
+		return normalizers(n.Normalizers)
 	case "NFC":
 		return normalForm(norm.NFC), nil
 	case "NFD":
@@ -76,19 +64,40 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("normalizer Replace: %w", err)
 		}
-		return func(s string) string {
-			var b strings.Builder
-			done := 0
-			for _, m := range find(s) {
-				b.WriteString(s[done:m[0]])
-				b.WriteString(n.Content)
-				done = m[1]
-			}
-			b.WriteString(s[done:])
-			return b.String()
-		}, nil
+		return func(s string) string { return replaced(s, find, n.Content) }, nil
 	}
 	return nil, fmt.Errorf("normalizer %q is not among those that this tokenizer knows", n.Type)
+}
+
+// normalizers applies one after the other.
+func normalizers(raw []json.RawMessage) (normalizer, error) {
+	var steps []normalizer
+	for _, sub := range raw {
+		step, err := newNormalizer(sub)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
+	}
+	return func(s string) string {
+		for _, step := range steps {
+			s = step(s)
+		}
+		return s
+	}, nil
+}
+
+// replaced is a text with content in place of every match.
+func replaced(s string, find finder, content string) string {
+	var b strings.Builder
+	done := 0
+	for _, m := range find(s) {
+		b.WriteString(s[done:m[0]])
+		b.WriteString(content)
+		done = m[1]
+	}
+	b.WriteString(s[done:])
+	return b.String()
 }
 
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

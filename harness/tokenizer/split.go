@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -128,75 +129,61 @@ type span struct {
 	match    bool
 }
 
-// splitter cuts at the matches, and does with them as behavior says.
+// behaviors are what a Split does with the spans between and at its matches: it keeps
+// them, drops the matches, or joins a span to the one before it, by the file's names.
+var behaviors = map[string]func([]span) []span{
+	"Isolated": func(s []span) []span { return s },
+	"Removed": func(spans []span) []span {
+		return slices.DeleteFunc(spans, func(s span) bool { return s.match })
+	},
+	"MergedWithPrevious": joined(func(before, s span) bool { return s.match && !before.match }),
+	"MergedWithNext":     joined(func(before, s span) bool { return before.match && !s.match }),
+	"Contiguous":         joined(func(before, s span) bool { return before.match == s.match }),
+}
+
+// joined returns a function that joins each span to the one before it where join says so.
+func joined(join func(before, s span) bool) func([]span) []span {
+	return func(spans []span) (out []span) {
+		for i, s := range spans {
+			if i > 0 && join(spans[i-1], s) {
+				out[len(out)-1].to = s.to
+			} else {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+}
+
+// spansOf cuts a text at the matches. With invert, what lies between them matches.
+func spansOf(text string, find finder, invert bool) []span {
+	var spans []span
+	done := 0
+	for _, m := range find(text) {
+		if m[0] == m[1] {
+			continue
+		}
+		if done < m[0] {
+			spans = append(spans, span{done, m[0], invert})
+		}
+		spans = append(spans, span{m[0], m[1], !invert})
+		done = m[1]
+	}
+	if done < len(text) {
+		spans = append(spans, span{done, len(text), invert})
+	}
+	return spans
+}
+
+// splitter cuts at the matches, and does with them as behavior says (see [behaviors]).
 func splitter(find finder, behavior string, invert bool) (preTokenizer, error) {
-	var shape func([]span) []span
-	switch behavior {
-	case "Isolated":
-		shape = func(s []span) []span { return s }
-	case "Removed":
-		shape = func(spans []span) (out []span) {
-			for _, s := range spans {
-				if !s.match {
-					out = append(out, s)
-				}
-			}
-			return out
-		}
-	case "MergedWithPrevious":
-		shape = func(spans []span) (out []span) {
-			for i, s := range spans {
-				if s.match && i > 0 && !spans[i-1].match {
-					out[len(out)-1].to = s.to
-				} else {
-					out = append(out, s)
-				}
-			}
-			return out
-		}
-	case "MergedWithNext":
-		shape = func(spans []span) (out []span) {
-			for i, s := range spans {
-				if i > 0 && spans[i-1].match && !s.match {
-					out[len(out)-1].to = s.to
-				} else {
-					out = append(out, s)
-				}
-			}
-			return out
-		}
-	case "Contiguous":
-		shape = func(spans []span) (out []span) {
-			for i, s := range spans {
-				if i > 0 && spans[i-1].match == s.match {
-					out[len(out)-1].to = s.to
-				} else {
-					out = append(out, s)
-				}
-			}
-			return out
-		}
-	default:
+	shape, ok := behaviors[behavior]
+	if !ok {
 		return nil, fmt.Errorf("pre_tokenizer Split: behavior %q is not among those that this tokenizer knows", behavior)
 	}
 	return func(ps []piece) (out []piece) {
 		for _, p := range ps {
-			var spans []span
-			done := 0
-			for _, m := range find(p.text) {
-				if m[0] == m[1] {
-					continue
-				}
-				if done < m[0] {
-					spans = append(spans, span{done, m[0], invert})
-				}
-				spans = append(spans, span{m[0], m[1], !invert})
-				done = m[1]
-			}
-			if done < len(p.text) {
-				spans = append(spans, span{done, len(p.text), invert})
-			}
-			for _, s := range shape(spans) {
+			for _, s := range shape(spansOf(p.text, find, invert)) {
 				out = append(out, piece{text: p.text[s.from:s.to], first: p.first && s.from == 0})
 			}
 		}

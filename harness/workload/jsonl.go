@@ -261,6 +261,27 @@ func parseRow(line []byte, number int, s Spec) (r stamped, err error) {
 	if err := x.checkKeys(line); err != nil {
 		return r, err
 	}
+	if r.Request, err = x.prompt(number, s); err != nil {
+		return r, err
+	}
+	if r.OutputLen, err = x.outputLen(s.OSL); err != nil {
+		return r, err
+	}
+	if s.MaxLen > 0 && len(r.Tokens)+r.OutputLen > s.MaxLen {
+		return r, fmt.Errorf("%d + %d tokens are more than the server's context of %d", len(r.Tokens), r.OutputLen, s.MaxLen)
+	}
+	if s.Trace {
+		if x.Timestamp == nil || !(*x.Timestamp >= 0 && *x.Timestamp < 1e19) {
+			return r, errors.New("no timestamp")
+		}
+		r.stamp = *x.Timestamp
+	}
+	return r, nil
+}
+
+// prompt takes the prompt in whichever form the line has it, or makes one up for
+// lengths and hashes.
+func (x *row) prompt(number int, s Spec) (r Request, err error) {
 	switch {
 	case x.Messages != nil && string(x.Messages) != "null":
 		var list []map[string]any
@@ -295,26 +316,22 @@ func parseRow(line []byte, number int, s Spec) (r stamped, err error) {
 	case r.Tokens != nil && s.Chat:
 		return r, errors.New("token ids are not for ENDPOINT=chat")
 	}
-	r.OutputLen = s.OSL
-	for _, n := range []*whole{x.OutputLen, x.MaxTokens, x.OutputTokens, x.OutputLength} {
-		if n != nil {
-			r.OutputLen = int(*n)
+	return r, nil
+}
+
+// outputLen is the output's length, under whichever of its names, else osl.
+func (x *row) outputLen(osl int) (int, error) {
+	n := osl
+	for _, given := range []*whole{x.OutputLen, x.MaxTokens, x.OutputTokens, x.OutputLength} {
+		if given != nil {
+			n = int(*given)
 			break
 		}
 	}
-	if r.OutputLen < 1 || r.OutputLen > math.MaxInt32 {
-		return r, fmt.Errorf("an output of %d tokens", r.OutputLen)
+	if n < 1 || n > math.MaxInt32 {
+		return 0, fmt.Errorf("an output of %d tokens", n)
 	}
-	if s.MaxLen > 0 && len(r.Tokens)+r.OutputLen > s.MaxLen {
-		return r, fmt.Errorf("%d + %d tokens are more than the server's context of %d", len(r.Tokens), r.OutputLen, s.MaxLen)
-	}
-	if s.Trace {
-		if x.Timestamp == nil || !(*x.Timestamp >= 0 && *x.Timestamp < 1e19) {
-			return r, errors.New("no timestamp")
-		}
-		r.stamp = *x.Timestamp
-	}
-	return r, nil
+	return n, nil
 }
 
 // blockLen is how many tokens a hash id of a Mooncake trace stands for

@@ -71,57 +71,81 @@ func (c conversation) withoutSystem() bool {
 // vLLM's and SGLang's samplers.
 const minTurn = 4
 
+// shareGPT is what the file of a ShareGPT data set holds.
+type shareGPT struct {
+	pairs   []pair
+	skipped unused
+	total   int // entries
+	system  int // entries with a system prompt, which is left out
+}
+
+// pair is a prompt and the answer to it.
+type pair struct {
+	entry          int // counted from 1
+	prompt, answer string
+}
+
+// read reads every entry, until ctx ends. One that cannot be used is skipped; the
+// error is that of JSON which is no list of conversations.
+func (in *shareGPT) read(ctx context.Context, f io.Reader) error {
+	dec := json.NewDecoder(f)
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("this is not a JSON list of conversations")
+	}
+	for dec.More() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		in.total++
+		var c conversation
+		err := dec.Decode(&c)
+		var wrongType *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &wrongType):
+			in.skipped.add(in.total, jsonReason(err))
+		case err != nil:
+			return fmt.Errorf("entry %d: %w", in.total, err)
+		default:
+			in.take(c)
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return fmt.Errorf("after entry %d: %w", in.total, err)
+	}
+	return nil
+}
+
+// take keeps the first exchange of a conversation, or notes why it has none.
+func (in *shareGPT) take(c conversation) {
+	prompt, answer, err := c.exchange()
+	if err != nil {
+		in.skipped.add(in.total, err.Error())
+		return
+	}
+	if c.withoutSystem() {
+		in.system++
+	}
+	in.pairs = append(in.pairs, pair{in.total, prompt, answer})
+}
+
 // readShareGPT reads a JSON list of conversations, as in
 // ShareGPT_V3_unfiltered_cleaned_split.json. The first turn of the user in each is
 // the prompt; the answer to it gives the output its length, where the server can
 // count its tokens, else OSL does. Entries are taken in a random order that the
 // seed fixes.
 func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, error) {
-	type pair struct {
-		entry          int
-		prompt, answer string
+	in := shareGPT{skipped: unused{what: "entry"}}
+	if err := in.read(ctx, f); ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", s.Path, err)
 	}
-	var all []pair
-	skipped := unused{what: "entry"}
-	dec := json.NewDecoder(f)
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return nil, nil, fmt.Errorf("read %s: this is not a JSON list of conversations", s.Path)
-	}
-	total, system := 0, 0
-	for dec.More() {
-		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
-		}
-		total++
-		var c conversation
-		err := dec.Decode(&c)
-		var wrongType *json.UnmarshalTypeError
-		switch {
-		case errors.As(err, &wrongType):
-			skipped.add(total, jsonReason(err))
-		case err != nil:
-			return nil, nil, fmt.Errorf("read %s: entry %d: %w", s.Path, total, err)
-		default:
-			prompt, answer, err := c.exchange()
-			if err != nil {
-				skipped.add(total, err.Error())
-				continue
-			}
-			if c.withoutSystem() {
-				system++
-			}
-			all = append(all, pair{total, prompt, answer})
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, nil, fmt.Errorf("read %s: after entry %d: %w", s.Path, total, err)
-	}
+	all := in.pairs
 	g := newGenerator(s.Seed, len(all))
 	for i := len(all) - 1; i > 0; i-- {
 		j := g.below(i + 1)
 		all[i], all[j] = all[j], all[i]
 	}
-
 	d := &dataset{n: s.N}
 	for len(all) > 0 && len(d.requests)-s.WarmUp < s.N {
 		// As many as are still wanted are counted at a time.
@@ -138,19 +162,19 @@ func readShareGPT(ctx context.Context, f io.Reader, s Spec) (Source, []string, e
 		}
 		for i, r := range got {
 			if why[i] != "" {
-				skipped.add(batch[i].entry, why[i])
+				in.skipped.add(batch[i].entry, why[i])
 			} else {
 				d.requests = append(d.requests, r)
 			}
 		}
 	}
 	if len(d.requests) == 0 {
-		return nil, nil, fmt.Errorf("read %s: %w%s", s.Path, errNoPrompt, first(skipped))
+		return nil, nil, fmt.Errorf("read %s: %w%s", s.Path, errNoPrompt, first(in.skipped))
 	}
-	notes := skipped.note(total)
-	if system > 0 {
+	notes := in.skipped.note(in.total)
+	if in.system > 0 {
 		notes = append(notes, fmt.Sprintf("%d of %d entries have a system prompt, which is left out: "+
-			"the user's first turn alone is sent", system, total))
+			"the user's first turn alone is sent", in.system, in.total))
 	}
 	if s.Count == nil {
 		notes = append(notes, fmt.Sprintf("the server has no tokenizer to count the answers with: every output is "+

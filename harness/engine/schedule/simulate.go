@@ -47,99 +47,126 @@ type client struct {
 	measured    bool
 }
 
+// simulation is a workload on its way.
+type simulation struct {
+	Workload
+	scheduler  *Scheduler
+	rng        *rand.Rand
+	left, warm int // requests still to send: measured ones, and those of the warm-up
+
+	now   time.Duration
+	begin time.Duration // of the measured run
+	due   time.Duration // of an open loop's next request
+
+	out              Simulated
+	ttft, tpot, e2el []time.Duration // of the measured requests
+}
+
 // Simulate runs a workload against a profile in virtual time, with the
 // scheduler that the engine runs in real time. The network takes no time.
 func Simulate(p *Profile, w Workload) Simulated {
-	s := New(p)
-	rng := rand.New(rand.NewPCG(w.Seed, 0))
-	length := func(l int) int {
-		low := max(int(w.Ratio*float64(l)), 1)
-		return low + rng.IntN(l-low+1)
+	s := &simulation{Workload: w, scheduler: New(p), rng: rand.New(rand.NewPCG(w.Seed, 0)), warm: w.WarmUp}
+	if w.WarmUp > 0 { // the warm-up ends before the clock starts, as with the suite
+		s.run(false)
+		s.begin = s.now
 	}
-	var now, begin time.Duration
-	var out Simulated
-	var ttft, tpot, e2el []time.Duration
-	left, warm := w.Prompts, w.WarmUp
-	send := func(at time.Duration) {
-		if warm == 0 && left == 0 {
+	s.left, s.out.Steps, s.due = w.Prompts, 0, s.now
+	s.run(w.Rate > 0)
+	s.out.Duration = s.now - s.begin
+	s.out.MedianTTFT, s.out.MedianTPOT, s.out.MedianE2EL = median(s.ttft), median(s.tpot), median(s.e2el)
+	return s.out
+}
+
+// run sends requests and takes steps until nothing is left to do: in an open loop by
+// their times, else CONC at once and one for each that ends.
+func (s *simulation) run(open bool) {
+	for range s.Conc {
+		if !open {
+			s.send(s.now)
+		}
+	}
+	for {
+		if open {
+			s.arrive()
+		}
+		step := s.scheduler.Begin()
+		if step == 0 && open && s.left > 0 {
+			s.now = s.due
+			continue
+		}
+		if step == 0 {
 			return
 		}
-		c := &client{sent: at, measured: warm == 0}
-		if warm > 0 {
-			warm--
-		} else {
-			left--
-		}
-		c.seq = Seq{Prompt: length(w.ISL), Output: length(w.OSL), Owner: c}
-		s.Add(&c.seq)
-	}
-	var due time.Duration // of an open loop's next request
-	arrive := func() {
-		for w.Rate > 0 && left > 0 && due <= now {
-			send(due)
-			due += time.Duration(rng.ExpFloat64() / w.Rate * float64(time.Second))
-		}
-	}
-	run := func(open bool) {
-		for range w.Conc {
-			if !open {
-				send(now)
-			}
-		}
-		for {
-			if open {
-				arrive()
-			}
-			step := s.Begin()
-			if step == 0 && open && left > 0 {
-				now = due
-				continue
-			}
-			if step == 0 {
-				return
-			}
-			now += step
-			out.Steps++
-			ended := 0
-			s.End(func(q *Seq, n int) bool {
-				c := q.Owner.(*client)
-				if q.Produced == n {
-					c.first = now
-				}
-				if q.Produced < q.Output {
-					return false
-				}
+		s.now += step
+		s.out.Steps++
+		ended := 0
+		s.scheduler.End(func(q *Seq, n int) bool {
+			done := s.produced(q, n)
+			if done {
 				ended++
-				if c.measured {
-					ttft = append(ttft, c.first-c.sent)
-					e2el = append(e2el, now-c.sent)
-					if q.Output > 1 {
-						tpot = append(tpot, (now-c.first)/time.Duration(q.Output-1))
-					}
-					out.Requests = append(out.Requests, Seen{c.sent - begin, c.first - begin, now - begin, q.Prompt, q.Output})
-					out.InputTokens += q.Prompt
-					out.OutputTokens += q.Output
-				}
-				return true
-			})
-			for range ended {
-				if !open && (warm > 0 || w.WarmUp == 0 || begin > 0) {
-					send(now)
-				}
+			}
+			return done
+		})
+		for range ended {
+			if !open {
+				s.send(s.now)
 			}
 		}
 	}
-	if w.WarmUp > 0 { // the warm-up ends before the clock starts, as with the suite
-		measured := left
-		left = 0
-		run(false)
-		left, begin = measured, now
+}
+
+// send adds a request at an instant, if one is left to send.
+func (s *simulation) send(at time.Duration) {
+	if s.warm == 0 && s.left == 0 {
+		return
 	}
-	out.Steps, due = 0, now
-	run(w.Rate > 0)
-	out.Duration = now - begin
-	out.MedianTTFT, out.MedianTPOT, out.MedianE2EL = median(ttft), median(tpot), median(e2el)
-	return out
+	c := &client{sent: at, measured: s.warm == 0}
+	if s.warm > 0 {
+		s.warm--
+	} else {
+		s.left--
+	}
+	c.seq = Seq{Prompt: s.length(s.ISL), Output: s.length(s.OSL), Owner: c}
+	s.scheduler.Add(&c.seq)
+}
+
+// length draws a length of at most l, as the suite's random prompts have it.
+func (s *simulation) length(l int) int {
+	low := max(int(s.Ratio*float64(l)), 1)
+	return low + s.rng.IntN(l-low+1)
+}
+
+// arrive sends the requests of an open loop that are due.
+func (s *simulation) arrive() {
+	for s.Rate > 0 && s.left > 0 && s.due <= s.now {
+		s.send(s.due)
+		s.due += time.Duration(s.rng.ExpFloat64() / s.Rate * float64(time.Second))
+	}
+}
+
+// produced notes that a request has n tokens more, and reports whether these were its
+// last.
+func (s *simulation) produced(q *Seq, n int) bool {
+	c := q.Owner.(*client)
+	if q.Produced == n {
+		c.first = s.now
+	}
+	if q.Produced < q.Output {
+		return false
+	}
+	if !c.measured {
+		return true
+	}
+	s.ttft = append(s.ttft, c.first-c.sent)
+	s.e2el = append(s.e2el, s.now-c.sent)
+	if q.Output > 1 {
+		s.tpot = append(s.tpot, (s.now-c.first)/time.Duration(q.Output-1))
+	}
+	s.out.Requests = append(s.out.Requests,
+		Seen{c.sent - s.begin, c.first - s.begin, s.now - s.begin, q.Prompt, q.Output})
+	s.out.InputTokens += q.Prompt
+	s.out.OutputTokens += q.Output
+	return true
 }
 
 // median is numpy's: the mean of the middle two where the number is even.
