@@ -48,8 +48,10 @@ type Shape struct {
 	Limits     []capacity.Limit // that a cell must keep, or that a load is searched for; nil: none
 }
 
+// checkTraffic finds settings of data set and load that contradict each other. Those of
+// sessions are [Settings.checkReplay]'s.
 func (s Settings) checkTraffic() error {
-	w, t := s.Workload, s.Shape
+	t := s.Shape
 	ofGoodput := func(l capacity.Limit) bool { return l.Figure == capacity.Goodput }
 	switch {
 	case len(t.SLO) == 0 && slices.ContainsFunc(t.Limits, ofGoodput):
@@ -57,13 +59,39 @@ func (s Settings) checkTraffic() error {
 			"give these too, as GOODPUT=\"ttft:500 tpot:50\"")
 	case s.Replay.Kind != nil && t.Precision > 0:
 		return errors.New("PRECISION ends a cell of single requests, and sessions have their own end: leave it out")
-	case s.Replay.Kind != nil: // see checkReplay
+	case s.Replay.Kind != nil:
+		return nil
+	}
+	for _, check := range []func() error{s.checkDataset, s.checkTimes, s.checkBody, s.checkPrecision} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkDataset holds a data set and its file to each other.
+func (s Settings) checkDataset() error {
+	w := s.Workload
+	switch {
 	case w.Dataset.File && w.Path == "":
 		return fmt.Errorf("DATASET=%s needs DATASET_PATH, the file to read", w.Dataset)
 	case !w.Dataset.File && w.Path != "":
 		return fmt.Errorf("DATASET_PATH is set, but DATASET=%s reads no file: set DATASET to %s",
 			w.Dataset, workloads.KindNames(func(k *workloads.Kind) bool { return k.File }))
-	case t.Trace && !w.Dataset.Times:
+	case w.Prefixes > 1 && w.SharedPrefix == 0:
+		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave " +
+			"PREFIXES at 1")
+	}
+	return nil
+}
+
+// checkTimes holds what says when requests are sent to each other: a trace, a rate, or
+// neither.
+func (s Settings) checkTimes() error {
+	t := s.Shape
+	switch {
+	case t.Trace && !s.Workload.Dataset.Times:
 		return fmt.Errorf("TRACE needs DATASET=%s, a file whose lines have a timestamp",
 			workloads.KindNames(func(k *workloads.Kind) bool { return k.Times }))
 	case t.TraceUnit != 0 && !t.Trace:
@@ -74,21 +102,33 @@ func (s Settings) checkTraffic() error {
 		return errors.New("TRACE has its own times: leave RAMP_UP at 0s")
 	case t.Burstiness != 1 && t.Rate == 0:
 		return errors.New("BURSTINESS is how a REQUEST_RATE is spread: give one, or leave BURSTINESS at 1")
-	case s.Server.MaxTokensKey != "" && w.ExtraBody[s.Server.MaxTokensKey] != nil:
-		return fmt.Errorf("EXTRA_BODY has %s, which MAX_TOKENS_KEY sets for each request: leave it out of one",
-			s.Server.MaxTokensKey)
+	case t.Uncapped && !t.Trace && t.Rate == 0:
+		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
+	}
+	return nil
+}
+
+// checkBody finds keys of a request's body that two settings give.
+func (s Settings) checkBody() error {
+	w, key := s.Workload, s.Server.MaxTokensKey
+	switch {
+	case key != "" && w.ExtraBody[key] != nil:
+		return fmt.Errorf("EXTRA_BODY has %s, which MAX_TOKENS_KEY sets for each request: leave it out of one", key)
 	case workloads.LeavesOut(w.ExtraBody["temperature"]) && w.Temperature != 0:
 		return errors.New("EXTRA_BODY leaves temperature out, and TEMPERATURE sets it: give one of them")
-	case w.Prefixes > 1 && w.SharedPrefix == 0:
-		return errors.New("PREFIXES is how many prefixes share out SHARED_PREFIX, which is 0: give one, or leave " +
-			"PREFIXES at 1")
+	}
+	return nil
+}
+
+// checkPrecision finds loads that PRECISION cannot end.
+func (s Settings) checkPrecision() error {
+	t := s.Shape
+	switch {
 	case t.Precision > 0 && (t.Rate > 0 || t.Trace):
 		return errors.New("PRECISION ends a closed loop, whose throughput is the server's: leave REQUEST_RATE and " +
 			"TRACE out, or PRECISION")
 	case t.Precision > 0 && s.Shard.Count > 1:
 		return errors.New("PRECISION ends a cell by the requests of one client: leave SHARD out, or PRECISION")
-	case t.Uncapped && !t.Trace && t.Rate == 0:
-		return errors.New("CONC_CAP=false needs a REQUEST_RATE or a TRACE: a closed loop is its cap")
 	}
 	return nil
 }
