@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,18 +16,24 @@ import (
 // Cached tokens are the server's word for each request. A server that found none
 // often says nothing of them; one that never says has told nothing.
 func TestCachedTokensAreCounted(t *testing.T) {
+	under := func(details string) string { return `,"prompt_tokens_details":` + details + "}" }
 	for name, c := range map[string]struct {
-		details func(number int64) string
+		details func(number int64) string // what follows the counts
 		want    any
 		rate    any
 	}{
-		"in each":             {func(int64) string { return `{"cached_tokens":4}` }, 40, 0.5},
-		"in some":             {func(n int64) string { return []string{"null", `{"cached_tokens":8}`}[n%2] }, 40, 0.5},
-		"none":                {func(int64) string { return `{"cached_tokens":0}` }, 0, 0.0},
-		"not told":            {func(int64) string { return "null" }, nil, nil},
-		"another shape":       {func(int64) string { return `["x"]` }, nil, nil},
-		"no number":           {func(int64) string { return `{"cached_tokens":-3}` }, nil, nil},
-		"more than were sent": {func(int64) string { return `{"cached_tokens":800}` }, nil, nil},
+		"in each":             {func(int64) string { return under(`{"cached_tokens":4}`) }, 40, 0.5},
+		"in some":             {func(n int64) string { return under([]string{"null", `{"cached_tokens":8}`}[n%2]) }, 40, 0.5},
+		"none":                {func(int64) string { return under(`{"cached_tokens":0}`) }, 0, 0.0},
+		"not told":            {func(int64) string { return under("null") }, nil, nil},
+		"another shape":       {func(int64) string { return under(`["x"]`) }, nil, nil},
+		"no number":           {func(int64) string { return under(`{"cached_tokens":-3}`) }, nil, nil},
+		"more than were sent": {func(int64) string { return under(`{"cached_tokens":800}`) }, nil, nil},
+		"more in one":         {func(n int64) string { return under([]string{"null", `{"cached_tokens":9}`}[n/10]) }, nil, nil},
+		"DeepSeek's name":     {func(int64) string { return `,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":4}` }, 40, 0.5},
+		"Moonshot's name":     {func(int64) string { return `,"cached_tokens":4}` }, 40, 0.5},
+		"llama.cpp's timings": {func(int64) string { return `},"timings":{"cache_n":4,"prompt_n":4}` }, 40, 0.5},
+		"in two places":       {func(int64) string { return `,"prompt_tokens_details":{"cached_tokens":4},"cached_tokens":8}` }, 40, 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
@@ -36,7 +43,7 @@ func TestCachedTokensAreCounted(t *testing.T) {
 				}
 				w.Header().Set("Content-Type", "text/event-stream")
 				fmt.Fprint(w, repeat(a.MaxTokens-1)+event(" a", `"length"`))
-				fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"prompt_tokens_details\":%s}}\n\ndata: [DONE]\n\n",
+				fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d%s}\n\ndata: [DONE]\n\n",
 					len(a.ids()), a.MaxTokens, c.details(a.number))
 			})
 			rec, err := Run(t.Context(), tg, workload.Random{N: 10, ISL: 8, OSL: 4, RangeRatio: 1, Seed: 1}, Options{Conc: 1})
@@ -46,6 +53,8 @@ func TestCachedTokensAreCounted(t *testing.T) {
 			if c.want == nil {
 				assert.Nil(t, sum.CachedTokens)
 				assert.Nil(t, sum.HitRate)
+				assert.Equal(t, strings.HasPrefix(name, "more"),
+					strings.Contains(strings.Join(rec.Notes, "\n"), "more tokens in its prefix cache than the prompt has"), "%v", rec.Notes)
 				return
 			}
 			assert.EqualValues(t, c.want, *sum.CachedTokens)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 
@@ -35,7 +36,7 @@ type used struct {
 type finish uint8
 
 const (
-	goingOn  finish = iota // nothing: it is absent, null or empty
+	goingOn  finish = iota // nothing: it is absent, null, empty, or one of these as a word
 	ended                  // it is whole
 	atLength               // it is whole: max_tokens was reached
 	cutOff                 // it is not whole: the server gave it up
@@ -92,6 +93,8 @@ func finishOf(reason string) finish {
 	}
 	reason = strings.ToLower(reason)
 	switch reason {
+	case "null", "none":
+		return goingOn
 	case "length", "max_tokens", "max_length", "max_new_tokens":
 		return atLength
 	}
@@ -130,15 +133,13 @@ func slowChunk(data []byte) (chunk, error) {
 	for _, k := range []string{"object", "type"} {
 		c.failed = c.failed || string(top[k]) == `"error"`
 	}
-	if v, ok := top["error"]; ok && !isNull(v) {
-		c.failed = true
-	}
+	c.failed = c.failed || saysSomething(top["error"])
 	if v, ok := top["choices"]; ok {
 		if err := slowChoices(v, &c); err != nil {
 			return c, err
 		}
 	}
-	if v, ok := top["usage"]; ok && !isNull(v) {
+	if v, ok := top["usage"]; ok && filled(v) {
 		if c.usage, err = slowUsage(v); err != nil {
 			return c, err
 		}
@@ -146,10 +147,13 @@ func slowChunk(data []byte) (chunk, error) {
 	if v, ok := top["sglext"]; ok {
 		c.usage.tiers = slowTiers(v)
 	}
+	if !c.usage.hasCached { // llama.cpp's
+		c.usage.cached, c.usage.hasCached = cachedTokens(top["timings"], "cache_n")
+	}
 	_, choices := top["choices"]
 	_, usage := top["usage"]
 	for k := range top {
-		c.failed = c.failed || isErrorKey(k) && !choices && !usage && !isNull(top[k])
+		c.failed = c.failed || isErrorKey(k) && !choices && !usage && saysSomething(top[k])
 	}
 	return c, nil
 }
@@ -190,19 +194,17 @@ func slowChoices(v json.RawMessage, c *chunk) error {
 func slowUsage(v json.RawMessage) (u used, err error) {
 	fields, err := object(v)
 	if err != nil {
+		return u, fmt.Errorf("%w: usage is %.40s", errCount, v)
+	}
+	if u.input, u.hasInput, err = count(fields, "prompt_tokens"); err != nil {
 		return u, err
 	}
-	if u.input, u.hasInput, err = count(fields["prompt_tokens"]); err != nil {
+	if u.output, u.hasOutput, err = count(fields, "completion_tokens"); err != nil {
 		return u, err
 	}
-	if u.output, u.hasOutput, err = count(fields["completion_tokens"]); err != nil {
-		return u, err
-	}
-	// What is odd here says nothing, and spoils nothing else.
-	if details, err := object(fields["prompt_tokens_details"]); err == nil {
-		if u.cached, u.hasCached, err = count(details["cached_tokens"]); err != nil {
-			u.cached, u.hasCached = 0, false
-		}
+	u.cached, u.hasCached = cachedTokens(fields["prompt_tokens_details"], "cached_tokens")
+	if !u.hasCached {
+		u.cached, u.hasCached = cachedTokens(v, cachedKeys...)
 	}
 	return u, nil
 }
@@ -221,7 +223,7 @@ func slowTiers(v json.RawMessage) *stats.Tiers {
 	var tiers stats.Tiers
 	told := false
 	for key, into := range map[string]*int{"device": &tiers.Device, "host": &tiers.Host, "storage": &tiers.Storage} {
-		n, is, err := count(details[key])
+		n, is, err := count(details, key)
 		if err != nil {
 			return nil
 		}
@@ -231,6 +233,25 @@ func slowTiers(v json.RawMessage) *stats.Tiers {
 		return nil
 	}
 	return &tiers
+}
+
+// cachedKeys are what servers call the cached tokens in the usage itself:
+// DeepSeek's name, and Moonshot's.
+var cachedKeys = []string{"prompt_cache_hit_tokens", "cached_tokens"}
+
+// cachedTokens is the count under the first of the given keys of v that has one.
+// What is odd there says nothing, and spoils nothing else.
+func cachedTokens(v json.RawMessage, keys ...string) (n int, told bool) {
+	fields, err := object(v)
+	if err != nil {
+		return 0, false
+	}
+	for _, key := range keys {
+		if n, told, err = count(fields, key); err == nil && told {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 // finishWord is the word of a finish_reason: a text, or the type of an object,
@@ -273,6 +294,16 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 
 func isNull(v []byte) bool { return string(bytes.TrimSpace(v)) == "null" }
 
+// saysSomething reports whether the value of a key that tells of an error tells of
+// one: some servers send the key with every event, empty, false or 0.
+func saysSomething(v []byte) bool {
+	switch string(v) {
+	case "false", "0":
+		return false
+	}
+	return filled(v)
+}
+
 // filled reports whether a value is something: not absent, null, "", [] or {}.
 func filled(v []byte) bool {
 	switch v = bytes.TrimSpace(v); string(v) {
@@ -287,14 +318,16 @@ func filled(v []byte) bool {
 
 var errCount = errors.New("a token count in usage is not a whole number from 0 to 2147483647")
 
-// count reads a token count; false where it is absent or null.
-func count(v []byte) (n int, is bool, err error) {
+// count reads a token count among an object's fields; false where it is absent or
+// null.
+func count(fields map[string]json.RawMessage, key string) (n int, is bool, err error) {
+	v := fields[key]
 	if len(v) == 0 || isNull(v) {
 		return 0, false, nil
 	}
 	var f float64
 	if json.Unmarshal(v, &f) != nil || f < 0 || f > math.MaxInt32 || f != math.Trunc(f) {
-		return 0, false, errCount
+		return 0, false, fmt.Errorf("%w: %s is %.40s", errCount, key, v)
 	}
 	return int(f), true, nil
 }

@@ -140,7 +140,7 @@ func (r *runner) checkInput(ts []stats.Timing) {
 // tellTokens says what the reader of the figures should know of how the tokens
 // came.
 func (r *runner) tellTokens(ts []stats.Timing, odd oddities) {
-	var answers, several, atOnce, first int
+	var answers, several, atOnce, first, overCached int
 	var tokens, chunks, unknown int
 	for _, t := range ts {
 		if t.Err != "" {
@@ -160,6 +160,9 @@ func (r *runner) tellTokens(ts []stats.Timing, odd oddities) {
 		if t.Prompt.Unknown {
 			unknown++
 		}
+		if t.TooManyCached() {
+			overCached++
+		}
 	}
 	say := r.noteIf
 	say(several*min(100*(tokens-chunks)/max(tokens, 1), 1), "%d of %d output tokens came in no chunk of their own "+
@@ -169,6 +172,8 @@ func (r *runner) tellTokens(ts []stats.Timing, odd oddities) {
 	say(atOnce, "in %d of %d answers all tokens came at once: they have no TPOT", atOnce, answers)
 	say(unknown, "for %d of %d requests nobody counted the input tokens: throughput with them is not known",
 		unknown, answers)
+	say(overCached, "for %d of %d answers the server counts more tokens in its prefix cache than the prompt has: its "+
+		"count of cached tokens is left out", overCached, answers)
 	r.tellOddities(odd, answers, len(ts))
 }
 

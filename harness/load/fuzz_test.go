@@ -85,6 +85,8 @@ func FuzzChunk(f *testing.F) {
 		`{"choices":[],"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":null},"completion_tokens":1}}`,
 		`{"choices":[],"usage":{"prompt_tokens_details":null}}`, `{"choices":[],"usage":{"prompt_tokens_details":[]}}`, `{"choices":[],"usage":{"prompt_tokens_details":{"cached_tokens":-1}}}`,
 		`{"choices":[],"sglext":{"cached_tokens_details":{"device":8,"host":4,"storage":2,"storage_backend":"file"}}}`,
+		`{"choices":[{"text":"a"}],"error":""}`, `{"error":false}`, `{"error":0,"code":0}`, `{"error":[0]}`, `{"error":""}`, `{"choices":[],"usage":[]}`,
+		`{"usage":{"prompt_cache_hit_tokens":3}}`, `{"choices":[],"usage":{"cached_tokens":3,"prompt_tokens_details":{"cached_tokens":"x"}}}`, `{"usage":null,"timings":{"cache_n":3}}`,
 		`null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
 	} {
 		f.Add([]byte(s))

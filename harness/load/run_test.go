@@ -129,8 +129,11 @@ func TestFailuresAreCountedAndDescribed(t *testing.T) {
 		"error event": {func(w http.ResponseWriter) {
 			io.WriteString(w, repeat(1)+"data: {\"error\":{\"message\":\"out of memory\"}}\n\n")
 		}, "after 1 of 4 tokens the server says: out of memory"},
-		"garbage":   {func(w http.ResponseWriter) { io.WriteString(w, "data: {\"choices\":[\n\n") }, "not the JSON of a completion"},
-		"bad usage": {func(w http.ResponseWriter) { io.WriteString(w, repeat(4)+usage(8, -4)) }, "token count in usage"},
+		"garbage": {func(w http.ResponseWriter) { io.WriteString(w, "data: {\"choices\":[\n\n") }, "not the JSON of a completion"},
+		"bad usage": {func(w http.ResponseWriter) { io.WriteString(w, repeat(4)+usage(8, -4)) },
+			"a token count in usage is not a whole number from 0 to 2147483647: completion_tokens is -4"},
+		"usage that is none": {func(w http.ResponseWriter) { io.WriteString(w, repeat(4)+"data: {\"usage\":\"9\"}\n\n") },
+			`a token count in usage is not a whole number from 0 to 2147483647: usage is "9"`},
 		"no stream": {func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, `{"choices":[{"text":"all at once"}]}`)

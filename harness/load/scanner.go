@@ -277,16 +277,18 @@ func (s *scanner) chunk(c *chunk) {
 			c.usage, known = used{}, true
 			s.usage(&c.usage)
 		case "error":
-			failed = !s.null()
-			if failed {
-				s.skip(0)
-			}
+			s.peek()
+			from := s.i
+			s.skip(0)
+			failed = !s.bad && saysSomething(s.b[from:s.i])
 		case "sglext": // once an answer
 			s.bad = true
 		case "object":
 			object = s.isError()
 		case "type":
 			kind = s.isError()
+		case "timings":
+			s.bad = s.skip(0) || s.bad // perhaps llama.cpp's
 		default:
 			s.skip(0)
 		}
@@ -417,6 +419,8 @@ func (s *scanner) usage(u *used) {
 			u.output, u.hasOutput = s.count()
 		case "prompt_tokens_details":
 			s.details(u)
+		case "prompt_cache_hit_tokens", "cached_tokens":
+			s.bad = true // see cachedKeys
 		default:
 			s.skip(0)
 		}

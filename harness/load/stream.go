@@ -25,6 +25,7 @@ type answer struct {
 	usage  used // the latest
 	sure   int  // chunks with text
 	stage  int  // see hurry
+	undone bool // text came after a finish_reason: such a one ends nothing here
 
 	// A chunk without text that ends the answer may be the last token's, or a mere
 	// mark: it is not among the chunks that are timed until that is known.
@@ -53,7 +54,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 	for {
 		data, err := ev.next()
 		if err != nil {
-			if a.finish != goingOn && (errors.Is(err, io.EOF) || isTimeout(err)) {
+			if a.finish != goingOn && (errors.Is(err, io.EOF) || isTimeout(err) && !a.undone) {
 				break // a server without [DONE], or without an end
 			}
 			return s.brokenOff(&ev, &a, t, err)
@@ -67,6 +68,8 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		case c.failed, ev.isError:
 			says := s.end.says(data)
 			return s.told(fmt.Errorf("after %d of %d tokens the server says: %s", t.Chunks, a.asked, says), says)
+		case errors.Is(err, errCount):
+			return fmt.Errorf("after %d of %d tokens: %w", t.Chunks, a.asked, err)
 		case err != nil:
 			return fmt.Errorf("after %d of %d tokens: %w (it starts %.80q)", t.Chunks, a.asked, err, s.end.redact(string(data)))
 		case c.finish == cutOff:
@@ -83,7 +86,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		if a.events == 1 {
 			s.bePatient()
 		}
-		if err := s.hurry(&a); err != nil {
+		if err := s.hurry(&a, t); err != nil {
 			return err
 		}
 		if a.asked > 0 && t.Chunks > chunksAToken*a.asked+spareChunks {
@@ -94,24 +97,31 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 		s.kept = append(s.kept, *kept)
 	}
 	s.noteEnd()
-	return s.settle(t, &a)
+	err := s.settle(t, &a)
+	if err != nil && len(ev.stray) > 0 {
+		says := s.end.says(ev.stray)
+		return s.told(fmt.Errorf("%w; the server had said: %s", err, says), says)
+	}
+	return err
 }
 
 // hurry bounds how long the rest of an answer is waited for: once it is whole its
-// count may still come, and once that is there nothing is missing.
-func (s *slot) hurry(a *answer) error {
+// count may still come, and once that is there nothing is missing. A server that
+// says of each chunk that it is the last gets its whole time back.
+func (s *slot) hurry(a *answer, t *stats.Timing) error {
 	const finished, complete = 1, 2
-	stage, wait := 0, drainTimeout
-	if a.finish != goingOn {
-		if stage = finished; a.usage.hasOutput {
-			stage, wait = complete, tidyGrace
+	stage, until := 0, s.resp.base.Add(t.Sent+s.timeout)
+	if a.finish != goingOn && !a.undone {
+		stage, until = finished, time.Now().Add(drainTimeout)
+		if a.usage.hasOutput && a.usage.output >= a.sure {
+			stage, until = complete, time.Now().Add(tidyGrace)
 		}
 	}
-	if stage <= a.stage {
+	if stage == a.stage {
 		return nil
 	}
 	a.stage = stage
-	return s.conn.SetReadDeadline(time.Now().Add(wait))
+	return s.conn.SetReadDeadline(until)
 }
 
 // A stream is given up once it has brought more chunks than this for the tokens
@@ -175,6 +185,7 @@ func (s *slot) take(t *stats.Timing, a *answer, c chunk) {
 	if c.usage.hasOutput {
 		a.usage.output, a.usage.hasOutput = c.usage.output, true
 	}
+	a.undone = a.undone || c.text && a.finish != goingOn
 	if c.finish != goingOn && a.finish != atLength {
 		a.finish = c.finish
 	}

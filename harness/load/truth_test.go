@@ -369,13 +369,64 @@ func TestFinishReasons(t *testing.T) {
 		word := strings.Trim(strings.TrimPrefix(reason, `{"type":`), `"}`)
 		assert.Contains(t, x.Err, fmt.Sprintf("after 4 of 4 tokens the server gave the answer up: finish_reason %q", word))
 	}
-	// One that is empty, or false, ends nothing: the stream that breaks off is one that broke off.
-	for _, reason := range []string{`""`, "null", "false"} {
+	// One that is empty, false, or the word for nothing ends nothing: the stream that breaks off is one that broke off.
+	for _, reason := range []string{`""`, "null", "false", `"null"`, `"None"`, `"NONE"`} {
 		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
 			io.WriteString(w, strings.Repeat(event(" a", reason), 3))
 		})
 		rec := run(t, tg, 1, Options{Conc: 1, ExtraBody: raw{"ignore_eos": []byte("null")}})
 		assert.Contains(t, rec.Timings[0].Err, "stream ended after 3 of 4 tokens: the server closed the connection", reason)
+	}
+}
+
+// A server that says of every chunk that it is the last, with or without a count,
+// is read to its end, however long that takes.
+func TestEndThatIsSaidOfEveryChunk(t *testing.T) {
+	for name, chunk := range map[string]string{
+		"no count":         event(" a", `"stop"`),
+		"a count with all": strings.Replace(event(" a", `"stop"`), `}]}`, `}],"usage":{"prompt_tokens":8,"completion_tokens":0}}`, 1),
+	} {
+		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+			say(w, drainTimeout/2, chunk, chunk, chunk, chunk, usage(8, 4)+done)
+		})
+		x := run(t, tg, 1, Options{Conc: 1}).Timings[0]
+		assert.Empty(t, x.Err, name)
+		assert.Equal(t, 4, x.Chunks, name)
+	}
+	// One that then falls silent has not answered in time.
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		say(w, 10*time.Millisecond, event(" a", `"stop"`), event(" a", `"stop"`))
+		<-r.Context().Done()
+	})
+	x := run(t, tg, 1, Options{Conc: 1, RequestTimeout: 300 * time.Millisecond}).Timings[0]
+	assert.Contains(t, x.Err, "stream ended after 2 of 4 tokens: no answer within REQUEST_TIMEOUT")
+}
+
+// A count of 0 beside an answer that ends is none yet: the count at the end may
+// come late.
+func TestCountThatComesAfterTheEnd(t *testing.T) {
+	early := `}],"usage":{"prompt_tokens":8,"completion_tokens":0}}`
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		say(w, 10*tidyGrace, repeat(3)+strings.Replace(event(" a", `"length"`), `}]}`, early, 1), usage(8, 4)+done)
+	})
+	x := run(t, tg, 1, Options{Conc: 1}).Timings[0]
+	assert.Empty(t, x.Err)
+	assert.Equal(t, 4, x.OutputTokens)
+}
+
+// An error's key that says nothing is no error, and a usage that is nothing no count.
+func TestKeysThatSayNothing(t *testing.T) {
+	for _, extra := range []string{`"error":""`, `"error":false`, `"error":{}`, `"error":[]`, `"error":0`, `"error":null`, `"usage":""`, `"usage":[]`, `"usage":{}`} {
+		tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+			e := strings.Replace(event(" a", "null"), `{"id"`, "{"+extra+`,"id"`, 1)
+			io.WriteString(w, strings.Repeat(e, 4)+usage(8, 4)+done)
+		})
+		assert.Empty(t, run(t, tg, 1, Options{Conc: 1}).Timings[0].Err, extra)
+	}
+	for _, extra := range []string{`"error":"x"`, `"error":{"message":"x"}`, `"error":true`, `"error":500`} {
+		c, err := parseChunk([]byte(`{"choices":[{"text":"a"}],` + extra + `}`))
+		require.NoError(t, err)
+		assert.True(t, c.failed, extra)
 	}
 }
 
@@ -449,6 +500,17 @@ func TestErrorsOfTheServersOwnWords(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What a server says in the middle of a stream is told, though the stream then ends
+// as it should.
+func TestWordsBeforeAnEarlyEnd(t *testing.T) {
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		io.WriteString(w, repeat(2)+"upstream timed out\n\n"+done)
+	})
+	x := run(t, tg, 1, Options{Conc: 1}).Timings[0]
+	assert.Contains(t, x.Err, "the server stopped after 2 of 4 tokens though ignore_eos was asked; the server had said: "+
+		"upstream timed out")
 }
 
 // A count and chunks that cannot both be.

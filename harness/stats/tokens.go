@@ -114,22 +114,29 @@ func (r Run) perToken() *Dist {
 	return &d
 }
 
-// cache says what the answers tell of the prefix cache: nothing where none tells.
+// TooManyCached reports whether the server says of this prompt that more of its
+// tokens were in the prefix cache than it has.
+func (t *Timing) TooManyCached() bool {
+	return t.Err == "" && t.Prompt.CachedTold && t.Prompt.Cached > max(t.InputTokens, t.Prompt.Server)
+}
+
+// cache says what the answers tell of the prefix cache: nothing where none tells,
+// or where one tells what cannot be.
 func (r Run) cache(input *int64) Cache {
-	cached, told, of := int64(0), false, [3]int64{}
+	cached, told, wrong, of := int64(0), false, false, [3]int64{}
 	for i := range r.Timings {
 		t := &r.Timings[i]
 		if t.Err != "" {
 			continue
 		}
 		if t.Prompt.CachedTold {
-			cached, told = cached+int64(t.Prompt.Cached), true
+			cached, told, wrong = cached+int64(t.Prompt.Cached), true, wrong || t.TooManyCached()
 		}
 		if tiers := t.Prompt.Tiers; tiers != nil {
 			of[0], of[1], of[2] = of[0]+int64(tiers.Device), of[1]+int64(tiers.Host), of[2]+int64(tiers.Storage)
 		}
 	}
-	if !told || input != nil && cached > *input {
+	if !told || wrong || input != nil && cached > *input {
 		return Cache{}
 	}
 	c := Cache{CachedTokens: &cached, CachedFrom: "usage"}
