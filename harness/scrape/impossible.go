@@ -68,8 +68,9 @@ func backwards(samples []*Sample, base *Sample) string {
 // Beside holds the server's own TTFT against the longest that the client saw, in
 // milliseconds, of the so many requests that were answered. A share of requests
 // that lies in a bucket of the server's is told no higher than that; where all of
-// the bucket is above it, the figures are of other requests and are dropped. So are
-// counts of a server that has seen fewer of the requests.
+// the bucket is above it, the figures are of other requests and are dropped: of
+// others' among them where the server counts more than were sent, else of another
+// engine's. So are counts of a server that has seen fewer of the requests.
 func (r *Report) Beside(longestMs float64, requests int) {
 	if r == nil || r.MeanTTFT == nil {
 		return
@@ -78,9 +79,14 @@ func (r *Report) Beside(longestMs float64, requests int) {
 	_, least := r.ttft.quantile(0.99, most)
 	switch {
 	case least > most, *r.MeanTTFT > 1.01*longestMs: // a hundredth for two clocks
+		whose := "it is of other requests, as where a router answers for one engine after another: it was left out; " +
+			severalPages
+		if more := r.ttft.n - float64(requests); more > 0 {
+			whose = fmt.Sprintf("it is of %.0f requests, %.0f more than this pass sent: others use the server too, and theirs "+
+				"waited longer, so it was left out", r.ttft.n, more)
+		}
 		r.Dropped = fmt.Sprintf("the server's own TTFT (mean %.4g ms, 99th percentile over %.4g ms) is above the longest "+
-			"that the client saw (%.4g ms), so it is of other requests, as where a router answers for one engine after "+
-			"another: it was left out; %s", *r.MeanTTFT, least*1e3, longestMs, severalPages)
+			"that the client saw (%.4g ms): %s", *r.MeanTTFT, least*1e3, longestMs, whose)
 		r.MeanTTFT, r.MedianTTFT, r.P99TTFT, r.TTFTOf = nil, nil, nil, nil
 	case r.ttft.n > 0 && r.ttft.n <= float64(requests):
 		r.tellTTFT(most)
