@@ -85,6 +85,13 @@ func TestSLOFailsACell(t *testing.T) {
 	require.Len(t, slo, 2)
 	assert.Equal(t, "ttft:p99<1e-06", slo[0].(map[string]any)["slo"])
 
+	// A text that is damaged is told all the same, and first.
+	exit, dir, out = finish(t, nil, append(small, "-slo", "ttft:p99<0.000001", "-engine-decode-noise", "1")...)
+	require.Equal(t, 1, exit, out)
+	r = result(t, dir, "result_isl16_osl8_conc1.json")
+	assert.Contains(t, r["reason"], "decode audit: ")
+	assert.Equal(t, "MISSED", r["slo"].([]any)[0].(map[string]any)["verdict"])
+
 	exit, _, out = finish(t, nil, append(small, "-slo", "ttft:p98<5")...)
 	assert.Equal(t, 2, exit)
 	assert.Contains(t, out, `SLO="ttft:p98<5"`)

@@ -111,8 +111,9 @@ func (sw *Sweep) assess(ctx context.Context, p pass, m *measured, err error, bas
 	if m != nil && m.rules != nil {
 		sw.scenarioOf(r, m)
 	}
+	var missed error // a limit; the text is looked at all the same, and what is wrong with it goes first
 	if err == nil {
-		err = sw.judgeLimits(p.Cell, r, m.rec)
+		missed = sw.judgeLimits(p.Cell, r, m.rec)
 	}
 	var audit *accuracy.DecodeAudit
 	if err == nil {
@@ -121,6 +122,7 @@ func (sw *Sweep) assess(ctx context.Context, p pass, m *measured, err error, bas
 	if m != nil && m.rec != nil {
 		err = cmp.Or(err, sw.judgeCanaries(m, audit, r))
 	}
+	err = cmp.Or(err, missed)
 	if err != nil {
 		err = sw.Target.Explain(ctx, err)
 		r.Status, r.Reason, r.RunAgain = batch.Failed, hint.Line(err), server.HasGone(err)
