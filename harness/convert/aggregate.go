@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,9 +133,9 @@ func (id Identity) complete(r *batch.Result) (Identity, []string) {
 
 // Aggregates writes the cells of batches into a folder as InferenceX's aggregates,
 // agg_*.json, and what was scored of accuracy as its eval rows,
-// agg_eval_all.json. Nothing is written where an identity field is not known. It
-// returns the files, and notes: why cells were left out, and marks that a row has no
-// place for.
+// agg_eval_all.json, beside those that an earlier export left there. Nothing is
+// written where an identity field is not known. It returns the files, and notes: why
+// cells were left out, and marks that a row has no place for.
 func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes []string, err error) {
 	content := map[string]any{}
 	var names []string
@@ -155,6 +156,10 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes 
 					joined(c.Result.Marks)))
 			}
 			name := fmt.Sprintf("agg_%s_conc%d.json", filepath.Base(f.Dir), c.Conc)
+			if content[name] != nil {
+				return nil, nil, fmt.Errorf("%s: another batch of these has that name too, and both would be %s: export them "+
+					"into folders of their own", f.Dir, name)
+			}
 			names, content[name] = append(names, name), row
 			if eval != nil {
 				evals = append(evals, eval)
@@ -166,6 +171,9 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes 
 	}
 	if len(evals) > 0 {
 		const all = "agg_eval_all.json"
+		if evals, err = beside(filepath.Join(dir, all), evals); err != nil {
+			return nil, nil, err
+		}
 		names, content[all] = append(names, all), evals
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -183,6 +191,37 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes 
 		files = append(files, file)
 	}
 	return files, notes, nil
+}
+
+// beside are the eval rows of a file, if there is one, with new ones behind them. A row
+// of the same run and task, as InferenceX tells them apart, is replaced.
+func beside(file string, rows []map[string]any) (all []map[string]any, err error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return rows, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("%s: no list of eval rows, to which others could be added: %w", file, err)
+	}
+	same := map[string]bool{}
+	for _, row := range rows {
+		same[evalKey(row)] = true
+	}
+	all = slices.DeleteFunc(all, func(row map[string]any) bool { return same[evalKey(row)] })
+	return append(all, rows...), nil
+}
+
+// evalKey is what a row is of: all that it says but what was scored, and where.
+func evalKey(row map[string]any) string {
+	key := maps.Clone(row)
+	maps.DeleteFunc(key, func(name string, _ any) bool {
+		return name == "source" || name == "n_eff" || strings.HasPrefix(name, "score") || strings.HasPrefix(name, "em_")
+	})
+	b, _ := json.Marshal(key) // in order of name; what was read as JSON, or will be written so
+	return string(b)
 }
 
 func joined(marks []batch.Mark) string {

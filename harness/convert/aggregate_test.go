@@ -162,3 +162,58 @@ func TestOurFilesHaveWhatInferenceXReads(t *testing.T) {
 	ms := slices.DeleteFunc(slices.Sorted(maps.Keys(o)), func(key string) bool { return !strings.HasSuffix(key, "ms") })
 	assert.GreaterOrEqual(t, len(ms), 28)
 }
+
+// A second export adds its eval rows to the first's, and takes its own again.
+func TestEvalRowsAreAddedToThoseThatAreThere(t *testing.T) {
+	out := t.TempDir()
+	export := func(id Identity, score string) (rows []map[string]any, err error) {
+		run := readAgain(t)[0]
+		run.Result.Accuracy = []byte(`{"task":"gsm8k","exact_match_strict":` + score + `,"text":{"documents":1319}}`)
+		dirs, err := Write(t.TempDir(), []Imported{run})
+		require.NoError(t, err)
+		f, err := batch.Open(dirs[0])
+		require.NoError(t, err)
+		if _, _, err = Aggregates(out, []*batch.Folder{f}, id); err != nil {
+			return nil, err
+		}
+		b, err := os.ReadFile(filepath.Join(out, "agg_eval_all.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &rows))
+		return rows, nil
+	}
+	other := known
+	other.HW = "h100"
+	for _, c := range []struct {
+		id    Identity
+		score string
+		want  []any
+	}{
+		{known, "0.9", []any{"B200", 0.9}}, {other, "0.8", []any{"B200", 0.9, "H100", 0.8}},
+		{known, "0.95", []any{"H100", 0.8, "B200", 0.95}},
+	} {
+		rows, err := export(c.id, c.score)
+		require.NoError(t, err)
+		var got []any
+		for _, r := range rows {
+			got = append(got, r["hw"], r["score"])
+		}
+		assert.Equal(t, c.want, got)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(out, "agg_eval_all.json"), []byte("{}"), 0o600))
+	_, err := export(known, "1")
+	assert.ErrorContains(t, err, "no list of eval rows")
+	b, _ := os.ReadFile(filepath.Join(out, "agg_eval_all.json"))
+	assert.Equal(t, "{}", string(b), "what is there stays")
+
+	run := readAgain(t)[:1]
+	var twins []*batch.Folder
+	for range 2 {
+		dirs, err := Write(t.TempDir(), run)
+		require.NoError(t, err)
+		f, err := batch.Open(dirs[0])
+		require.NoError(t, err)
+		twins = append(twins, f)
+	}
+	_, _, err = Aggregates(t.TempDir(), twins, known)
+	assert.ErrorContains(t, err, "another batch of these has that name too")
+}
