@@ -145,7 +145,10 @@ func makeCWE(maker *rulerMaker, length int) ([]rulerPrompt, error) {
 	}
 	var out []rulerPrompt
 	size = sizer{rulerMaker: maker}
-	for range maker.samples {
+	for i := range maker.samples {
+		if err := m.ahead(m.samples-i, func() (string, error) { return m.draw(words, length).text(), nil }); err != nil {
+			return nil, err
+		}
 		for used := words; ; used = max(used-step, step) {
 			d := m.draw(used, length)
 			left, err := size.against(length-answer, used, func() (int, error) { return m.numberedParts(d.list) }, d.text)

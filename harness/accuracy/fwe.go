@@ -90,7 +90,10 @@ func makeFWE(m *rulerMaker, length int) ([]rulerPrompt, error) {
 		n += step
 	}
 	var out []rulerPrompt
-	for range m.samples {
+	for i := range m.samples {
+		if err := m.ahead(m.samples-i, func() (string, error) { return coded(m.codedWords(length/50), n), nil }); err != nil {
+			return nil, err
+		}
 		vocabulary := m.codedWords(length / 50)
 		used := n
 		for {

@@ -87,7 +87,12 @@ func makeNIAH(m *rulerMaker, length int) ([]rulerPrompt, error) {
 	}
 	var out []rulerPrompt
 	size = sizer{rulerMaker: m}
-	for range m.samples {
+	for i := range m.samples {
+		if slack < 64 {
+			if err := m.ahead(m.samples-i, func() (string, error) { return m.needle(lines).text(), nil }); err != nil {
+				return nil, err
+			}
+		}
 		for used := lines; used > 0; used -= step {
 			n := m.needle(used)
 			if m.cheap || slack < 64 || used != lines { // a key and a number differ by fewer tokens from another

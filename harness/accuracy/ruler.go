@@ -30,6 +30,10 @@ const rulerSamples = 500
 // rulerLengths are the lengths that are asked where ACC_LENGTHS names none.
 var rulerLengths = []int{4096}
 
+// mostAhead bounds how many prompts are counted at once: each is a megabyte where
+// they are long.
+const mostAhead = 16
+
 // rulerPrompt is a prompt, up to where the model goes on, and what its answer
 // must hold.
 type rulerPrompt struct {
@@ -47,6 +51,8 @@ type rulerMaker struct {
 	samples int                            // prompts a length
 	words   *cweMaker                      // of ruler_cwe, once it is made
 	known   map[string]int                 // tokens of parts of prompts
+
+	foresight foresight // where counting costs a question
 }
 
 func (r ruler) Name() string         { return r.name }
@@ -119,7 +125,7 @@ func (r ruler) makerFor(ctx context.Context, t *server.Server, tok *source, o Op
 		ids, err := tok.encode(ctx, text)
 		return len(ids) + added, err
 	})
-	m.cheap = tok.local
+	m.cheap, m.foresight.atOnce = tok.local, min(o.Conc, mostAhead)
 	return m
 }
 

@@ -52,7 +52,7 @@ func (z *sizer) against(limit, units int, parts func() (int, error), text func()
 	} else if l := z.last; z.growing && z.counts > 0 && l.tokens*5/4+(units-l.units)*(l.tokens/l.units+1) < limit {
 		return -1, nil
 	}
-	total, err := z.count(text())
+	total, err := z.whole(text())
 	if err != nil {
 		return 0, err
 	}

@@ -2,15 +2,23 @@ package accuracy
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/corpus"
+	"inferbench/harness/server"
 	"inferbench/harness/tokenizer"
 )
 
@@ -48,7 +56,7 @@ func TestRULEREqualsLMEval(t *testing.T) {
 		require.NoError(t, err)
 		for _, cheap := range []bool{true, false} { // a tokenizer at hand, and a server's
 			maker := newRulerMaker(task.(ruler), count)
-			maker.samples, maker.cheap = len(their.Digests), cheap
+			maker.samples, maker.cheap, maker.foresight.atOnce = len(their.Digests), cheap, 3
 			prompts, err := task.(ruler).make(maker, their.Length)
 			require.NoError(t, err)
 			require.Len(t, prompts, len(their.Digests))
@@ -82,6 +90,35 @@ func BenchmarkRULER(b *testing.B) {
 	}
 }
 
+// BenchmarkRULEROfAServer makes prompts of 128K tokens that a server counts, which
+// takes no time to do so but to read the text and to write ids: one for five bytes. An
+// iteration is one prompt, the search for their size spread over 50.
+func BenchmarkRULEROfAServer(b *testing.B) {
+	ids := []byte(`{"tokens":[` + strings.Repeat("12345,", 1<<18))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(ids[:len(`{"tokens":[`)+6*(len(text)/5)])
+		_, _ = w.Write([]byte("1]}"))
+	}))
+	defer s.Close()
+	t := server.New(s.URL, "m", "", nil)
+	tok, err := serverTokenizer(b.Context(), t, Options{Prefix: new(int32)})
+	require.NoError(b, err)
+	for _, task := range []ruler{niahSingle1, rulerVT, rulerCWE, rulerFWE} {
+		for _, conc := range []int{1, 16} {
+			b.Run(fmt.Sprintf("%s/%d", task.name, conc), func(b *testing.B) {
+				for b.Loop() {
+					maker := task.makerFor(b.Context(), t, tok, Options{Conc: conc})
+					maker.samples = 50
+					_, err := task.make(maker, 131072)
+					require.NoError(b, err)
+				}
+				b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(50*b.N), "ms/prompt")
+			})
+		}
+	}
+}
+
 // Sizes that were added up from parts are those of whole texts, whatever the
 // tokenizer does where parts meet.
 func TestRULERSizesFromParts(t *testing.T) {
@@ -97,27 +134,64 @@ func TestRULERSizesFromParts(t *testing.T) {
 		for _, task := range []ruler{niahSingle1, rulerVT, rulerCWE, rulerFWE} {
 			for _, length := range []int{3000, 9000} {
 				var made [2][]rulerPrompt
-				var whole [2]int
+				var whole [2]atomic.Int64
 				var errs [2]error
 				for i, cheap := range []bool{true, false} {
 					maker := newRulerMaker(task, func(text string) (int, error) {
 						if len(text) > 2000 {
-							whole[i]++
+							whole[i].Add(1)
 						}
 						ids, err := file.Encode(text)
 						return len(ids), err
 					})
-					maker.samples, maker.cheap = 12, cheap
+					maker.samples, maker.cheap, maker.foresight.atOnce = 12, cheap, 1+4*(length/9000)
 					made[i], errs[i] = task.make(maker, length)
 				}
 				require.Equal(t, errs[1], errs[0], "%s, %s, %d tokens", path, task.name, length)
 				require.True(t, assert.ObjectsAreEqual(made[1], made[0]), "%s, %s, %d tokens", path, task.name, length)
-				assert.LessOrEqual(t, whole[0], whole[1]+firstTexts, "%s, %s, %d tokens: texts counted whole", path, task.name, length)
+				assert.LessOrEqual(t, whole[0].Load(), whole[1].Load()+firstTexts, "%s, %s, %d tokens: texts counted whole", path, task.name, length)
 				if strings.HasSuffix(path, "llama3.json") && task.name != "ruler_vt" { // which does not merge across words
-					assert.Less(t, whole[0], 12, "%s, %d tokens: texts counted whole", task.name, length)
+					assert.Less(t, whole[0].Load(), int64(12), "%s, %d tokens: texts counted whole", task.name, length)
 				}
 			}
 		}
 	}
 	assert.Greater(t, tested, 5)
+}
+
+// Where a server counts, prompts are the same however many are counted at once, and
+// they are counted at once.
+func TestRULERPromptsAreCountedSeveralAtOnce(t *testing.T) {
+	file, err := tokenizer.Load("../tokenizer/testdata/added.json")
+	require.NoError(t, err)
+	for _, task := range []ruler{niahSingle1, rulerVT, rulerCWE, rulerFWE} {
+		t.Run(task.name, func(t *testing.T) {
+			var made [2][]rulerPrompt
+			var most [2]int64
+			for i, atOnce := range []int{1, 5} {
+				synctest.Test(t, func(t *testing.T) {
+					var now, top atomic.Int64
+					maker := newRulerMaker(task, func(text string) (int, error) {
+						defer now.Add(-1)
+						if n := now.Add(1); n > top.Load() {
+							top.Store(n)
+						}
+						time.Sleep(time.Second) // a server's
+						ids, err := file.Encode(text)
+						return len(ids), err
+					})
+					maker.samples, maker.foresight.atOnce = 12, atOnce
+					var err error
+					made[i], err = task.make(maker, 9000)
+					require.NoError(t, err)
+					most[i] = top.Load()
+				})
+			}
+			require.Equal(t, made[0], made[1])
+			assert.EqualValues(t, 1, most[0])
+			if task.name != "niah_single_1" { // which has room, by the first, for all
+				assert.EqualValues(t, 5, most[1])
+			}
+		})
+	}
 }

@@ -169,7 +169,17 @@ func makeVT(m *rulerMaker, length int) ([]rulerPrompt, error) {
 	}
 	var out []rulerPrompt
 	size := sizer{rulerMaker: m}
-	for range m.samples {
+	next := func() (string, error) {
+		c, err := m.chain(lines, 5)
+		for _, v := range shown.vars {
+			m.random.choices(vtLetters, len(v))
+		}
+		return c.text(), err
+	}
+	for i := range m.samples {
+		if err := m.ahead(m.samples-i, next); err != nil {
+			return nil, err
+		}
 		c, err := m.fit(&size, lines, length, 10, 5, besides)
 		if err != nil {
 			return nil, err

@@ -144,7 +144,11 @@ func tokenIDs(list gjson.Result) (out []int32, err error) {
 	if !list.IsArray() {
 		return nil, fmt.Errorf("%w: there is no list", errNoID)
 	}
-	out = make([]int32, 0, len(list.Raw)/4)
+	out, plain := plainIDs(list.Raw)
+	if plain {
+		return out, nil
+	}
+	out = out[:0]
 	list.ForEach(func(_, v gjson.Result) bool {
 		var id int32
 		if id, err = tokenID(v); err != nil {
@@ -155,6 +159,33 @@ func tokenIDs(list gjson.Result) (out []int32, err error) {
 		return true
 	})
 	return out, err
+}
+
+// plainIDs reads a list of whole numbers as long prompts have them, a hundred thousand
+// say; false where it is any other list.
+func plainIDs(raw string) (out []int32, plain bool) {
+	out = make([]int32, 0, len(raw)/4)
+	for i := 1; i < len(raw); i++ {
+		for raw[i] == ' ' && i+1 < len(raw) {
+			i++
+		}
+		from, n := i, 0
+		for ; i < len(raw) && '0' <= raw[i] && raw[i] <= '9' && i-from < 9; i++ {
+			n = 10*n + int(raw[i]-'0')
+		}
+		if i == from || i == len(raw) || raw[from] == '0' && i > from+1 {
+			return out, false
+		}
+		out = append(out, int32(n))
+		switch raw[i] {
+		case ',':
+		case ']':
+			return out, i == len(raw)-1
+		default:
+			return out, false
+		}
+	}
+	return out, false
 }
 
 // Absent reports whether an error says that there is no such endpoint.
