@@ -90,7 +90,7 @@ func TestSLOFailsACell(t *testing.T) {
 	require.Equal(t, 1, exit, out)
 	r = result(t, dir, "result_isl16_osl8_conc1.json")
 	assert.Contains(t, r["reason"], "decode audit: ")
-	assert.Equal(t, "MISSED", r["slo"].([]any)[0].(map[string]any)["verdict"])
+	assert.Equal(t, "missed", r["slo"].([]any)[0].(map[string]any)["verdict"])
 
 	exit, _, out = finish(t, nil, append(small, "-slo", "ttft:p98<5")...)
 	assert.Equal(t, 2, exit)
