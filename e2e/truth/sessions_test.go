@@ -132,6 +132,22 @@ func TestEveryKindFindsWhatAnInfiniteCacheWould(t *testing.T) {
 				// The answer's last token was never computed.
 				assert.Equal(t, max(x.Turn.Hits-1, 0)/16*16, x.Prompt.Cached, "%+v", *x.Turn)
 			}},
+		{session.Multi, `{"turns":[{"text":"Begin with the first of all things.","output_length":40},{"text":"What came of it?","output_length":40}]}`,
+			true, session.Rules{Mark: true, Run: "m", Live: true}, func(x stats.Timing) {
+				assert.Equal(t, max(x.Turn.Hits-1, 0)/16*16, x.Prompt.Cached, "%+v", *x.Turn)
+			}},
+		{session.DAG, `{"session_id":"r","turns":[{"messages":[{"role":"user","content":"Begin with the first of all things."}],"max_tokens":40,"forks":["a","b"]}]}
+			{"session_id":"a","turns":[{"messages":[{"role":"user","content":"What came of it?"}],"max_tokens":40}]}
+			{"session_id":"b","turns":[{"messages":[{"role":"user","content":"Leave it."}],"max_tokens":40}]}`,
+			true, session.Rules{Mark: true, Run: "d", Live: true}, func(x stats.Timing) {
+				assert.GreaterOrEqual(t, x.Prompt.Cached, max(x.Turn.Hits-1, 0)/16*16, "%+v", *x.Turn)
+				assert.Less(t, x.Prompt.Cached, x.Turn.Hits+16, "what the two branches share besides")
+			}},
+		{session.Mooncake, `{"session_id":"a","text_input":"Begin with the first of all things.","output_length":40}
+			{"session_id":"a","text_input":"What came of it?","output_length":40,"extra":{"top_p":0.9}}`,
+			true, session.Rules{Live: true}, func(x stats.Timing) {
+				assert.Equal(t, max(x.Turn.Hits-1, 0)/16*16, x.Prompt.Cached, "%+v", *x.Turn)
+			}},
 	} {
 		e, err := engine.Start(engine.Config{})
 		require.NoError(t, err)

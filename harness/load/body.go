@@ -21,6 +21,7 @@ type prepared struct {
 	due       time.Duration // when to send it, in an open loop
 	canary    *workload.Canary
 	body      *[]byte // goes back to be used again once it is written
+	mayStop   bool    // its own keys let the answer end early
 	err       error   // the source could not give the request
 
 	header []byte // its own lines, each after a line end
@@ -148,10 +149,24 @@ func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
 		buf = append(strconv.AppendQuote(append(buf, ','), e.maxTokens), ':')
 		buf = strconv.AppendInt(buf, int64(r.OutputLen), 10)
 	}
-	if r.Canary != nil {
+	switch {
+	case r.Canary != nil:
 		return e.encodeCanary(buf, r.Canary)
+	case r.Extra != nil:
+		body := maps.Clone(e.body)
+		maps.Copy(body, r.Extra)
+		return appendRest(buf, body)
 	}
 	return append(buf, e.tail...), nil
+}
+
+// appendRest ends a body with these keys.
+func appendRest(buf []byte, body map[string]json.RawMessage) ([]byte, error) {
+	rest, err := json.Marshal(body)
+	if err != nil {
+		return buf, err
+	}
+	return append(append(buf, ','), rest[1:]...), nil
 }
 
 // thousands are the numbers from 0 to 999 in three digits.
@@ -199,6 +214,5 @@ func (e encoder) encodeCanary(buf []byte, c *workload.Canary) ([]byte, error) {
 	default:
 		body["logprobs"] = n
 	}
-	rest, err := json.Marshal(body)
-	return append(append(buf, ','), rest[1:]...), err
+	return appendRest(buf, body)
 }

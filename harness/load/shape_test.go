@@ -357,6 +357,23 @@ func bodyOf(t *testing.T, keys server.Keys, o Options, chat bool) (got map[strin
 	return got
 }
 
+// A request's own keys stand in place of those that all requests have, and one that may
+// stop is not held to its length.
+func TestKeysOfARequest(t *testing.T) {
+	enc, err := newEncoder(server.New("http://h", "m", "", nil), Options{Temperature: 0.7})
+	require.NoError(t, err)
+	r := workload.Request{Text: "x", OutputLen: 4, Extra: map[string]json.RawMessage{"temperature": []byte("0.1"), "top_p": []byte("1")}}
+	b, err := enc.encode(nil, r)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"model":"m","prompt":"x","max_tokens":4,"temperature":0.1,"top_p":1,"ignore_eos":true,"stream":true,
+		"stream_options":{"include_usage":true}}`, string(b))
+	assert.False(t, r.MayStop())
+	for _, key := range []string{"ignore_eos", "stop", "stop_token_ids"} {
+		assert.True(t, workload.Request{Extra: map[string]json.RawMessage{key: []byte("[1]")}}.MayStop(), key)
+	}
+	assert.False(t, workload.Request{Extra: map[string]json.RawMessage{"ignore_eos": []byte("true")}}.MayStop())
+}
+
 func TestGoodputOfARun(t *testing.T) {
 	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) { stream(w, 4, 8, 0) })
 	s := run(t, tg, 4, Options{Conc: 1, SLO: stats.SLO{"e2el": 60000}}).Summary(1)

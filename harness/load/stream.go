@@ -19,7 +19,8 @@ import (
 // chunks carried tokens is settled at its end, by the server's count: see
 // [slot.settle].
 type answer struct {
-	asked  int // tokens; 0 for no limit
+	asked  int  // tokens; 0 for no limit
+	whole  bool // it is to have all of these
 	events int
 	finish finish
 	usage  used // the latest
@@ -44,7 +45,7 @@ type tape struct {
 // stream reads the events and times them.
 func (s *slot) stream(p prepared, t *stats.Timing) error {
 	ev := events{response: &s.resp}
-	a := answer{asked: p.outputLen}
+	a := answer{asked: p.outputLen, whole: s.supply.enc.ignoreEOS && !p.mayStop}
 	var kept *keptAnswer
 	if p.canary != nil {
 		kept = &keptAnswer{index: p.index}
@@ -277,7 +278,7 @@ func (s *slot) settle(t *stats.Timing, a *answer) error {
 		return fmt.Errorf("the server counts %d tokens, but %d chunks with text came", n, a.sure)
 	case t.Chunks == 0:
 		return fmt.Errorf("the stream ended without a token (0 of %d)", a.asked)
-	case n < a.asked && s.supply.enc.ignoreEOS && (counted || a.finish != atLength || 2*n < a.asked):
+	case n < a.asked && a.whole && (counted || a.finish != atLength || 2*n < a.asked):
 		return fmt.Errorf("the server stopped after %d of %d tokens though ignore_eos was asked", n, a.asked)
 	case a.asked > 0 && n > a.asked && counted:
 		return fmt.Errorf("the server counts %d tokens where %d were asked for", n, a.asked)

@@ -89,7 +89,7 @@ func (s *supply) body(i int) prepared {
 		asked = 0
 	}
 	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: asked, due: r.At, body: buf,
-		canary: r.Canary, err: err}
+		canary: r.Canary, mayStop: r.MayStop(), err: err}
 }
 
 // sent takes a body back that was written: while the server is busy with the

@@ -54,7 +54,8 @@ const (
 // Request is the prompt of a turn as messages.
 func (w *Chat) Request(_ []int32, q *Request) (workload.Request, error) {
 	messages, err := w.Append(nil, q.Live, q.Turn)
-	return workload.Request{Index: q.Index, Messages: messages, OutputLen: q.Out}, err
+	return workload.Request{Index: q.Index, Messages: messages, OutputLen: q.Out,
+		Extra: q.Live.Trace.Turns[q.Turn].Body}, err
 }
 
 // Append appends the messages of a turn, a JSON list.
@@ -149,15 +150,16 @@ func appendText(b []byte, text string) []byte {
 	return append(b, quoted[1:len(quoted)-1]...)
 }
 
-// recorded appends the messages of a turn whose text was recorded: all that its stream
-// said before, with the answers, and what it says now.
+// recorded appends the messages of a turn whose text was recorded: all that was said
+// before it, with the answers, and what it says now.
 func (w *Chat) recorded(b []byte, v *Live, k int) ([]byte, error) {
 	t := v.Trace
+	var turns []int // the last first
+	for j := k; j >= 0; j = t.History(j) {
+		turns = append(turns, j)
+	}
 	var all []Message
-	for j := range k + 1 {
-		if t.Turns[j].Stream != t.Turns[k].Stream {
-			continue
-		}
+	for _, j := range slices.Backward(turns) {
 		all = append(all, t.Turns[j].Says...)
 		if j == k {
 			break
@@ -169,7 +171,7 @@ func (w *Chat) recorded(b []byte, v *Live, k int) ([]byte, error) {
 		all = append(all, Message{Role: assistant, Content: answer})
 	}
 	if len(all) > 0 && v.Mark != "" {
-		all[0].Content = v.Mark + all[0].Content
+		all[0] = all[0].marked(v.Mark)
 	}
 	text, err := json.Marshal(all)
 	return append(b, text...), err

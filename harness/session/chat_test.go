@@ -130,6 +130,31 @@ func TestRecordedText(t *testing.T) {
 		{Role: "user", Content: "d"}}, messages(t, chat(), &session.Live{Trace: tr, Mark: "[m]"}, 1))
 }
 
+// A conversation that forks goes on from the turn that it was forked at, one that is
+// spawned begins anew, and messages that are whole have nothing before them.
+func TestRecordedHistory(t *testing.T) {
+	say := func(text string) []session.Message { return []session.Message{{Role: "user", Content: text}} }
+	parts := session.Message{Role: "user", Verbatim: json.RawMessage(`{"role":"user","content":[{"type":"image_url"}]}`)}
+	tr := session.Trace{Live: true, Streams: []session.Stream{{Parent: -1}, {Forked: true}, {}}, Turns: []session.Turn{
+		{After: -1, In: 1, Out: 1, Says: say("a"), Answer: "A"},
+		{Stream: 1, After: 0, In: 1, Out: 1, Says: say("b"), Answer: "B"},
+		{Stream: 2, After: 0, In: 1, Out: 1, Says: say("c"), Answer: "C"},
+		{Stream: 1, After: 1, In: 1, Out: 1, Says: say("d")},
+		{After: 0, In: 1, Out: 1, Whole: true, Says: []session.Message{parts}},
+	}}
+	for k, want := range map[int]string{
+		1: `[{"role":"user","content":"[m]a"},{"role":"assistant","content":"A"},{"role":"user","content":"b"}]`,
+		2: `[{"role":"user","content":"[m]c"}]`,
+		3: `[{"role":"user","content":"[m]a"},{"role":"assistant","content":"A"},{"role":"user","content":"b"},
+		     {"role":"assistant","content":"B"},{"role":"user","content":"d"}]`,
+		4: `[{"role":"user","content":[{"type":"text","text":"[m]"},{"type":"image_url"}]}]`,
+	} {
+		got, err := chat().Append(nil, &session.Live{Trace: &tr, Mark: "[m]"}, k)
+		require.NoError(t, err)
+		assert.JSONEq(t, want, string(got))
+	}
+}
+
 func TestVocabulary(t *testing.T) {
 	asked := 0
 	words := func(text string) (int, error) { // and a BOS; "the" and "there" are two tokens

@@ -84,29 +84,43 @@ func (l *Log) tellShared(timings []stats.Timing) {
 // tellTexts does it for texts, which have no blocks, in tokens as the server counts
 // them: a cache holds the prompt before, and where the server's own answers stand in
 // the history that answer too. A turn whose prompt before was not sent in the stage
-// says nothing.
+// says nothing, and neither does one that is whole in itself and does not repeat it.
 func (l *Log) tellTexts(timings []stats.Timing) {
-	type stream struct{ session, stream int }
-	before := map[stream]*stats.Timing{}
+	type turn struct{ session, turn int }
+	sent := map[turn]*stats.Timing{}
 	for _, t := range bySent(timings) {
 		p := l.Requests[t.Index]
-		u := &l.Traces[l.Sessions[p.Session].Trace].Turns[p.Turn]
-		if u.Says == nil || t.Err != "" || t.Prompt.Unknown {
+		trace := &l.Traces[l.Sessions[p.Session].Trace]
+		if trace.Turns[p.Turn].Says == nil || t.Err != "" || t.Prompt.Unknown {
 			continue
 		}
-		of := stream{p.Session, u.Stream}
-		if b := before[of]; b != nil {
-			known := b.InputTokens
-			if l.Live {
-				known += b.OutputTokens
-			}
-			t.Turn.Hits = min(known, t.InputTokens)
+		sent[turn{p.Session, p.Turn}] = t
+		before, whole := trace.History(p.Turn), trace.Turns[p.Turn].Whole
+		if whole {
+			before = trace.Previous(p.Turn)
 		}
-		if before[of] != nil || t.Turn.Number == 1 {
+		if before < 0 {
 			t.Turn.Blocks = t.InputTokens
+			continue
 		}
-		before[of] = t
+		b := sent[turn{p.Session, before}]
+		if b == nil || whole && !trace.repeats(before, p.Turn) {
+			continue
+		}
+		known := b.InputTokens
+		if l.Live && !whole {
+			known += b.OutputTokens
+		}
+		t.Turn.Blocks, t.Turn.Hits = t.InputTokens, min(known, t.InputTokens)
 	}
+}
+
+// repeats reports whether the messages of one turn begin with all those of another.
+func (t *Trace) repeats(before, k int) bool {
+	a, b := t.Turns[before].Says, t.Turns[k].Says
+	return len(a) <= len(b) && slices.EqualFunc(a, b[:len(a)], func(x, y Message) bool {
+		return x.Role == y.Role && x.Content == y.Content && x.Tool == y.Tool && string(x.Verbatim) == string(y.Verbatim)
+	})
 }
 
 // bySent is the timings in the order in which their requests were sent.

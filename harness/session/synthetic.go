@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -83,7 +82,7 @@ func (b *maker) session() {
 			joins = append(joins, b.subAgent(root.last))
 		}
 	}
-	b.order()
+	b.trace.Order()
 }
 
 // subAgent makes the stream that a turn of the root spawns, and returns its last
@@ -138,30 +137,4 @@ func (b *maker) fresh(to []uint32, n int) []uint32 {
 		b.next++
 	}
 	return to
-}
-
-// order brings the turns into order of their recorded start.
-func (b *maker) order() {
-	n := len(b.trace.Turns)
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(b.trace.Turns[i].At, b.trace.Turns[j].At) })
-	place := make([]int, n)
-	for at, i := range order {
-		place[i] = at
-	}
-	sorted := make([]Turn, n)
-	for i, u := range b.trace.Turns {
-		if u.After >= 0 {
-			u.After = place[u.After]
-		}
-		for w := range u.Waits {
-			u.Waits[w] = place[u.Waits[w]]
-		}
-		slices.Sort(u.Waits)
-		sorted[place[i]] = u
-	}
-	b.trace.Turns = sorted
 }

@@ -8,6 +8,7 @@ package session
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,9 @@ type Trace struct {
 	// Otherwise ids are the trace's own.
 	Global bool
 
+	// Live says that it has no answers of its own: the server's stand in its history.
+	Live bool
+
 	Streams []Stream // [0] is the root
 	Turns   []Turn   // of all streams, in order of their recorded start
 }
@@ -33,6 +37,7 @@ type Stream struct {
 	ID      string        // as recorded; "" for the root
 	Parent  int           // the stream that spawned it; -1 for the root
 	Prefix  int           // tokens of tools and system prompt that its prompts begin with; 0 where that is not told
+	Forked  bool          // its history begins with that of the turn that its first one follows, and the answer to it
 	Spawned time.Duration // as recorded, with those that were spawned beside it: see [Trace.Settle]
 }
 
@@ -56,9 +61,13 @@ type Turn struct {
 
 	// Says is the text that the turn adds to its stream's history before it is sent,
 	// in a trace of texts; nil where text is made up from Blocks. Answer is the
-	// recorded answer, which stands in the history of later turns.
+	// recorded answer, which stands in the history of later turns. Whole says that Says
+	// is all there is to be sent: nothing that was said before stands before it.
 	Says   []Message
+	Whole  bool
 	Answer string
+
+	Body map[string]json.RawMessage // keys of the request's body, beside and in place of those that all requests have
 }
 
 // Message is an entry of a chat.
@@ -67,6 +76,42 @@ type Message struct {
 	Content string `json:"content"`
 	Tool    string `json:"tool_call_id,omitempty"` // whose answer it is
 	Name    string `json:"name,omitempty"`
+
+	// Verbatim is the message as it was recorded, where it has more than these keys or
+	// its content is no text; nil for others.
+	Verbatim json.RawMessage `json:"-"`
+}
+
+// MarshalJSON writes the message as it is sent.
+func (m Message) MarshalJSON() ([]byte, error) {
+	if m.Verbatim != nil {
+		return m.Verbatim, nil
+	}
+	type plain Message
+	return json.Marshal(plain(m))
+}
+
+// marked is the message with a text before its content, a part of its own where the
+// content is a list of parts.
+func (m Message) marked(text string) Message {
+	if m.Verbatim == nil {
+		m.Content = text + m.Content
+		return m
+	}
+	var keys map[string]any
+	if json.Unmarshal(m.Verbatim, &keys) != nil {
+		return m
+	}
+	switch content := keys["content"].(type) {
+	case string:
+		keys["content"] = text + content
+	case []any:
+		keys["content"] = append([]any{map[string]string{"type": "text", "text": text}}, content...)
+	default:
+		keys["content"] = text
+	}
+	m.Verbatim, _ = json.Marshal(keys) // of JSON that was read, which never fails
+	return m
 }
 
 // Check says what is wrong with a trace, if anything: turns out of order, or that
@@ -160,6 +205,24 @@ func (t *Trace) Previous(k int) int {
 	return -1
 }
 
+// History is the turn whose messages, and its answer, stand before what turn k says; -1
+// where nothing does.
+func (t *Trace) History(k int) int {
+	if t.Turns[k].Whole {
+		return -1
+	}
+	before := t.Previous(k)
+	if before < 0 && t.Streams[t.Turns[k].Stream].Forked {
+		return t.Turns[k].After
+	}
+	return before
+}
+
+// Texts reports whether the trace has texts, which only a chat can send.
+func (t *Trace) Texts() bool {
+	return slices.ContainsFunc(t.Turns, func(u Turn) bool { return u.Says != nil })
+}
+
 // Settle orders the turns by their recorded start and derives what a recording
 // leaves to be derived, for a trace whose turns have Stream, At and Took:
 //
@@ -196,6 +259,32 @@ func (t *Trace) Settle() {
 		u.Waits = t.before(k)
 		last[u.Stream] = k
 	}
+}
+
+// Order brings the turns of a trace into order of their recorded start. Of those that
+// start together, the ones that come first stay first.
+func (t *Trace) Order() {
+	order := make([]int, len(t.Turns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(t.Turns[i].At, t.Turns[j].At) })
+	place := make([]int, len(order))
+	for at, i := range order {
+		place[i] = at
+	}
+	sorted := make([]Turn, len(order))
+	for i, u := range t.Turns {
+		if u.After >= 0 {
+			u.After = place[u.After]
+		}
+		for w := range u.Waits {
+			u.Waits[w] = place[u.Waits[w]]
+		}
+		slices.Sort(u.Waits)
+		sorted[place[i]] = u
+	}
+	t.Turns = sorted
 }
 
 // spawner is the last turn of its stream's parent that had begun when the stream of

@@ -54,10 +54,13 @@ func (sw *Sweep) readTraces(ctx context.Context) ([]session.Trace, []string, err
 		}
 		o.Path = folder
 	}
-	if o.Kind.Texts {
+	if o.Kind.Texts || o.Kind.Mixed {
 		for _, c := range sw.Cells { // texts are counted: no more of them than are needed
 			rules, _ := s.Rules(c.Conc)
 			o.Most = max(o.Most, rules.Traces, rules.Sessions)
+		}
+		if o.Kind.Mixed {
+			o.Most = 0
 		}
 		count, err := load.Counter(ctx, sw.Target)
 		if err != nil {
@@ -92,6 +95,9 @@ func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, 
 		notes = append(notes[:len(notes):len(notes)], fmt.Sprintf("%d of %d sessions have a turn of more than %d tokens "+
 			"and are left out", tooLong, len(all), rules.Context))
 	}
+	if err := sw.followTexts(all, &rules); err != nil {
+		return nil, nil, o, err
+	}
 	wire, note, err := sw.wire(ctx)
 	if err != nil {
 		return nil, nil, o, err
@@ -107,6 +113,23 @@ func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, 
 		return load.Replay(ctx, sw.Target, replay, wire, o)
 	}
 	return &measured{src: openings{fit, wire}, rules: &rules, notes: notes}, run, o, nil
+}
+
+// followTexts has the server's own answers stand in the history of sessions that have
+// none of their own. It is an error where the settings do not allow what texts need.
+func (sw *Sweep) followTexts(all []session.Trace, rules *session.Rules) error {
+	for i := range all {
+		switch t := &all[i]; {
+		case t.Texts() && !sw.Settings.Workload.Chat:
+			return hint.New(fmt.Errorf("session %s is of texts, which only a chat can send", t.ID), "set ENDPOINT=chat")
+		case t.Live && sw.Settings.Given["LIVE_ANSWERS"] != "" && !rules.Live:
+			return hint.New(fmt.Errorf("session %s has no answers of its own: the server's stand in its history", t.ID),
+				"leave LIVE_ANSWERS out")
+		case t.Live:
+			rules.Live = true
+		}
+	}
+	return nil
 }
 
 // wire writes the prompts of turns. The note is what to know of them.

@@ -25,9 +25,9 @@ type agenticTurn struct {
 	OutputTokens *int              `json:"output_tokens"`
 }
 
-// agenticOutput is how many tokens an answer has where the file does not tell, as in
+// defaultOutput is how many tokens an answer has where the file does not tell, as in
 // SGLang's benchmark.
-const agenticOutput = 220
+const defaultOutput = 220
 
 // readAgenticTrace reads such a file.
 func readAgenticTrace(_ context.Context, s *source) error {
@@ -39,7 +39,7 @@ func readAgenticTrace(_ context.Context, s *source) error {
 		return fmt.Errorf("%s: %w", s.file, inWords(err))
 	}
 	for i, turns := range file.Conversations {
-		t := session.Trace{ID: fmt.Sprintf("conversation-%d", i), Streams: []session.Stream{{Parent: -1}}}
+		t := session.Trace{ID: fmt.Sprintf("conversation-%d", i), Live: true, Streams: []session.Stream{{Parent: -1}}}
 		if _, twice := s.ids[t.ID]; twice {
 			t.ID = fmt.Sprintf("%s:%d", s.file, i)
 		}
@@ -62,7 +62,7 @@ func readAgenticTrace(_ context.Context, s *source) error {
 }
 
 func (u *agenticTurn) read() (session.Turn, error) {
-	turn := session.Turn{In: 1, Out: agenticOutput, Says: u.Messages}
+	turn := session.Turn{In: 1, Out: defaultOutput, Says: u.Messages}
 	switch {
 	case len(u.Messages) == 0:
 		return turn, errors.New("key messages: there are none")

@@ -32,6 +32,8 @@ var formats = map[*session.Kind]format{
 	session.Mooncake: {[]string{".jsonl", ".json"}, readMooncake},
 	session.Turns:    {[]string{".json", ".jsonl"}, readTurns},
 	session.Agent:    {[]string{".json"}, readAgenticTrace},
+	session.Multi:    {[]string{".jsonl", ".json"}, readMultiTurn},
+	session.DAG:      {[]string{".jsonl", ".json"}, readDAG},
 }
 
 // source is a file that is read, and what has been read of all.
@@ -58,6 +60,8 @@ type oddities struct {
 	example  string // why the first of them cannot
 	open     int    // conversations whose last turn has no answer
 	guessed  bool   // tokens of texts were estimated
+	unsaid   int    // turns that do not say how long their answer is
+	models   int    // turns that name a model
 }
 
 // Options say what to read.
@@ -218,9 +222,11 @@ func (o oddities) notes() (out []string) {
 	}
 	say(o.open, "%d conversations end with a turn that nobody answered: that turn is left out")
 	if o.guessed {
-		out = append(out, "lengths of answers are estimated at four characters a token: the server has no tokenizer "+
+		out = append(out, "lengths of texts are estimated at four characters a token: the server has no tokenizer "+
 			"(/tokenize), and TOKENIZER names none")
 	}
+	say(o.unsaid, fmt.Sprintf("%%d turns do not say how long their answer is: %d tokens are asked for", defaultOutput))
+	say(o.models, "%d turns name a model of their own: all are asked of MODEL")
 	say(o.chains, "%d agents were recorded among the requests of another: they are streams of their own, by the blocks "+
 		"that their prompts share")
 	say(o.empty, "%d sub-agents have no request of their own: they are left out")

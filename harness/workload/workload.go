@@ -24,6 +24,18 @@ type Request struct {
 	OutputLen int             // tokens to generate
 	At        time.Duration   // when to send it, from the start; only where a trace says
 	Canary    *Canary         // its answer is compared; nil for all but a few
+
+	Extra map[string]json.RawMessage // keys of the body, beside and in place of those that all requests have
+}
+
+// MayStop reports whether a request's own keys let its answer end before OutputLen.
+func (r Request) MayStop() bool {
+	for _, k := range []string{"ignore_eos", "stop", "stop_token_ids"} {
+		if v, ok := r.Extra[k]; ok && string(bytes.TrimSpace(v)) != "true" {
+			return true
+		}
+	}
+	return false
 }
 
 // InputTokens is how many tokens the prompt has; 0 where that is not known.
