@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,7 @@ type Cache struct {
 
 	Mirror     string // address of a folder that has the files by their Base; asked first
 	HFEndpoint string // where Hugging Face's files are fetched from; "" is https://huggingface.co
+	Token      string // a Hugging Face token for its data sets, sent to HFEndpoint's host alone; "": none
 	Offline    bool   // fetch nothing
 
 	// OnProgress is told how many bytes have come, of how many (-1 where the
@@ -216,9 +218,9 @@ func (c *Cache) fetch(ctx context.Context, f File, s Source) (b []byte, err erro
 	return b, nil
 }
 
-// download hands what comes from url to take, piece by piece; total is -1 where the
+// download hands what comes from address to take, piece by piece; total is -1 where the
 // server does not say. More than most bytes are an error.
-func (c *Cache) download(ctx context.Context, url string, most int64,
+func (c *Cache) download(ctx context.Context, address string, most int64,
 	take func(chunk []byte, total int64) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -229,21 +231,21 @@ func (c *Cache) download(ctx context.Context, url string, most int64,
 	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
 	defer watchdog.Stop()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
 	}
-	client := c.Client
-	if client == nil {
-		client = patient
-	}
-	resp, err := client.Do(req)
+	resp, err := c.authorized(req).Do(req)
 	if err != nil {
 		return because(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: HTTP %d", url, resp.StatusCode)
+		err := fmt.Errorf("GET %s: HTTP %d", address, resp.StatusCode)
+		if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+			err = fmt.Errorf("%w: %w", err, errDenied)
+		}
+		return err
 	}
 	var got int64
 	for chunk := make([]byte, 64<<10); ; {
@@ -258,11 +260,47 @@ func (c *Cache) download(ctx context.Context, url string, most int64,
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return fmt.Errorf("GET %s: after %d bytes: %w", url, got, because(ctx, err))
+			return fmt.Errorf("GET %s: after %d bytes: %w", address, got, because(ctx, err))
 		case got > most:
-			return fmt.Errorf("GET %s: more than %d MiB came", url, most>>20)
+			return fmt.Errorf("GET %s: more than %d MiB came", address, most>>20)
 		}
 	}
+}
+
+// errDenied: who asks may not have it.
+var errDenied = errors.New("not without permission")
+
+// home is the address of Hugging Face, or of what stands in its place.
+func (c *Cache) home() string {
+	if c.HFEndpoint == "" {
+		return huggingFace
+	}
+	return strings.TrimRight(c.HFEndpoint, "/")
+}
+
+// authorized gives a request the token if it goes to the hub, and returns the client to
+// send it with: one that takes the token along to no other host.
+func (c *Cache) authorized(req *http.Request) *http.Client {
+	client := c.Client
+	if client == nil {
+		client = patient
+	}
+	home, err := url.Parse(c.home())
+	if err != nil || c.Token == "" || req.URL.Host != home.Host || req.URL.Scheme != home.Scheme {
+		return client
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	careful := *client
+	careful.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		if next.URL.Host != home.Host || next.URL.Scheme != home.Scheme {
+			next.Header.Del("Authorization")
+		}
+		if len(via) >= 10 {
+			return errors.New("stopped after 10 redirects")
+		}
+		return nil
+	}
+	return &careful
 }
 
 // because is why the context ended, where it was the watchdog that ended it.

@@ -58,17 +58,21 @@ func (c *Cache) DataSet(ctx context.Context, name string) (folder string, err er
 
 // noDataSet says why a data set is not here, and how else to bring it.
 func (c *Cache) noDataSet(name, folder string, err error) error {
-	return hint.New(fmt.Errorf("data set %s: %w", name, err), fmt.Sprintf("put its parquet files into %s, or set "+
+	advice := ""
+	switch {
+	case errors.Is(err, errDenied) && c.Token == "":
+		advice = "set HF_TOKEN to a token of somebody who may read it, or "
+	case errors.Is(err, errDenied):
+		advice = fmt.Sprintf("ask for access at %s/datasets/%s with the account of HF_TOKEN, or ", c.home(), name)
+	}
+	return hint.New(fmt.Errorf("data set %s: %w", name, err), advice+fmt.Sprintf("put its parquet files into %s, or set "+
 		"DATASET_PATH to a folder that has them", folder))
 }
 
 // fetchDataSet fetches all files of a data set beside the folder, which then takes its
 // name: it is there whole or not at all.
 func (c *Cache) fetchDataSet(ctx context.Context, name, folder string) error {
-	home := huggingFace
-	if c.HFEndpoint != "" {
-		home = strings.TrimRight(c.HFEndpoint, "/")
-	}
+	home := c.home()
 	var list []byte
 	err := c.download(ctx, home+"/api/datasets/"+name+"/parquet/default/train", maxDownload,
 		func(chunk []byte, _ int64) error { list = append(list, chunk...); return nil })

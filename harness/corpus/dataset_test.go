@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/corpus"
+	"inferbench/harness/hint"
 )
 
 // hub is Hugging Face with one data set of two files, the second of which may be broken
@@ -71,4 +72,43 @@ func TestDataSet(t *testing.T) {
 	for _, bad := range []string{"set", "../x", "a/b/c", "a/..", ""} {
 		assert.False(t, corpus.IsDataSet(bad), bad)
 	}
+}
+
+// The token of a gated data set goes to the hub alone, wherever its files lie, and one
+// that may not be read says what to set.
+func TestGatedDataSet(t *testing.T) {
+	var others []string // what the host of the files was told
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		others = append(others, r.Header.Get("Authorization"))
+		fmt.Fprint(w, "PAR1")
+	}))
+	t.Cleanup(store.Close)
+	mux := http.NewServeMux()
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	status := http.StatusUnauthorized
+	mux.HandleFunc("/api/datasets/owner/gated/parquet/default/train", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer hf_right" {
+			http.Error(w, "gated", status)
+			return
+		}
+		fmt.Fprintf(w, `["https://huggingface.co/files/0.parquet","%s/1.parquet"]`, store.URL)
+	})
+	mux.HandleFunc("/files/0.parquet", func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "Bearer hf_right", r.Header.Get("Authorization"))
+		http.Redirect(w, r, store.URL+"/0.parquet", http.StatusFound)
+	})
+	c := corpus.Cache{Dir: t.TempDir(), HFEndpoint: s.URL}
+	_, err := c.DataSet(t.Context(), "owner/gated")
+	assert.ErrorContains(t, err, "HTTP 401")
+	assert.Contains(t, hint.For(err), "set HF_TOKEN")
+	c.Token, status = "hf_wrong", http.StatusForbidden
+	_, err = c.DataSet(t.Context(), "owner/gated")
+	assert.ErrorContains(t, err, "HTTP 403")
+	assert.Contains(t, hint.For(err), "ask for access at "+s.URL+"/datasets/owner/gated with the account of HF_TOKEN")
+	assert.NotContains(t, hint.Line(err), "hf_wrong")
+	c.Token = "hf_right"
+	_, err = c.DataSet(t.Context(), "owner/gated")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"", ""}, others)
 }

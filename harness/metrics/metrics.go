@@ -42,20 +42,25 @@ type Exporter struct {
 	pushing *pushing // nil where nothing is pushed
 	shown   atomic.Bool
 
-	progress *prometheus.GaugeVec            // isl, osl, conc, phase, what
-	latency  map[string]*prometheus.GaugeVec // ttft, …: isl, osl, conc, percentile
-	tokens   *prometheus.GaugeVec            // isl, osl, conc, phase
-	sessions *prometheus.GaugeVec            // isl, osl, conc; of the running pass
+	progress *prometheus.GaugeVec            // isl, osl, conc, scenario, phase, what
+	latency  map[string]*prometheus.GaugeVec // ttft, …: isl, osl, conc, scenario, percentile
+	tokens   *prometheus.GaugeVec            // isl, osl, conc, scenario, phase
+	sessions *prometheus.GaugeVec            // isl, osl, conc, scenario; of the running pass
 	hits     *prometheus.GaugeVec            // likewise
 	ended    *prometheus.CounterVec
 	figures  *prometheus.GaugeVec // of cells that ended
 	accuracy *prometheus.GaugeVec
 }
 
-var cellLabels = []string{"isl", "osl", "conc"}
+var cellLabels = []string{"isl", "osl", "conc", "scenario"}
 
+// labels are those of a cell: lengths, or for sessions the scenario's name.
 func labels(c matrix.Cell, more ...string) []string {
-	return append([]string{strconv.Itoa(c.ISL), strconv.Itoa(c.OSL), strconv.Itoa(c.Conc)}, more...)
+	isl, osl := strconv.Itoa(c.ISL), strconv.Itoa(c.OSL)
+	if c.Scenario != "" {
+		isl, osl = "", ""
+	}
+	return append([]string{isl, osl, strconv.Itoa(c.Conc), c.Scenario}, more...)
 }
 
 // Start serves /metrics and pushes, as the options say, until [Exporter.Close].

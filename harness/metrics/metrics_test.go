@@ -32,6 +32,9 @@ func TestMetricsOfARunningSweep(t *testing.T) {
 	e.Serving(cell, load.Progress{Sent: 12, Done: 8, Failed: 1, InFlight: 4, Total: 200, OutputTokens: 64, Sessions: &load.SessionProgress{Ended: 2, HitRate: new(0.75)}, TTFT: load.Spread{P50: 86 * time.Millisecond, P99: 201 * time.Millisecond},
 		TPOT: load.Spread{P50: 8 * time.Millisecond, P99: 9 * time.Millisecond}, ITL: load.Spread{P50: 7 * time.Millisecond, P99: 30 * time.Millisecond},
 		E2EL: load.Spread{P50: time.Second, P99: 2 * time.Second}})
+	for i, name := range []string{"agentx", "sessions"} { // of one CONC
+		e.Serving(matrix.Cell{Combination: matrix.Combination{Scenario: name}, Conc: 4}, load.Progress{OutputTokens: int64(i + 1)})
+	}
 	e.Ended(cell, &batch.Result{Status: batch.Passed, Performance: &stats.Summary{TputPerGPU: new(344.5)}})
 
 	resp, err := http.Get(e.URL())
@@ -43,18 +46,20 @@ func TestMetricsOfARunningSweep(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, problems, "names, help and labels are as Prometheus asks")
 	for _, line := range []string{
-		`inferbench_accuracy_documents{conc="4",isl="16",osl="8",state="done"} 3`,
-		`inferbench_requests{conc="4",isl="16",osl="8",phase="benchmark",state="in_flight"} 4`,
-		`inferbench_requests{conc="4",isl="16",osl="8",phase="benchmark",state="failed"} 1`,
-		`inferbench_output_tokens{conc="4",isl="16",osl="8",phase="benchmark"} 64`,
-		`inferbench_ttft_seconds{conc="4",isl="16",osl="8",percentile="99"} 0.201`,
-		`inferbench_tpot_seconds{conc="4",isl="16",osl="8",percentile="50"} 0.008`,
-		`inferbench_itl_seconds{conc="4",isl="16",osl="8",percentile="99"} 0.03`,
-		`inferbench_e2el_seconds{conc="4",isl="16",osl="8",percentile="99"} 2`,
-		`inferbench_sessions_ended{conc="4",isl="16",osl="8"} 2`,
-		`inferbench_cache_hit_ratio{conc="4",isl="16",osl="8"} 0.75`,
+		`inferbench_accuracy_documents{conc="4",isl="16",osl="8",scenario="",state="done"} 3`,
+		`inferbench_requests{conc="4",isl="16",osl="8",phase="benchmark",scenario="",state="in_flight"} 4`,
+		`inferbench_requests{conc="4",isl="16",osl="8",phase="benchmark",scenario="",state="failed"} 1`,
+		`inferbench_output_tokens{conc="4",isl="16",osl="8",phase="benchmark",scenario=""} 64`,
+		`inferbench_ttft_seconds{conc="4",isl="16",osl="8",percentile="99",scenario=""} 0.201`,
+		`inferbench_tpot_seconds{conc="4",isl="16",osl="8",percentile="50",scenario=""} 0.008`,
+		`inferbench_itl_seconds{conc="4",isl="16",osl="8",percentile="99",scenario=""} 0.03`,
+		`inferbench_e2el_seconds{conc="4",isl="16",osl="8",percentile="99",scenario=""} 2`,
+		`inferbench_sessions_ended{conc="4",isl="16",osl="8",scenario=""} 2`,
+		`inferbench_cache_hit_ratio{conc="4",isl="16",osl="8",scenario=""} 0.75`,
+		`inferbench_output_tokens{conc="4",isl="",osl="",phase="benchmark",scenario="agentx"} 1`,
+		`inferbench_output_tokens{conc="4",isl="",osl="",phase="benchmark",scenario="sessions"} 2`,
 		`inferbench_cells_ended_total{status="PASSED"} 1`,
-		`inferbench_result{conc="4",isl="16",key="tput_per_gpu",osl="8"} 344.5`,
+		`inferbench_result{conc="4",isl="16",key="tput_per_gpu",osl="8",scenario=""} 344.5`,
 	} {
 		assert.Contains(t, string(page), line+"\n")
 	}

@@ -350,7 +350,8 @@ var groups = []group{
 		{Env: "LEADERBOARD_TOKEN_FILE", Exported: true, MayChange: true, set: secretFile(leaderboardToken),
 			Help: "file that holds the token, instead of LEADERBOARD_TOKEN"},
 		{Env: "HF_TOKEN", Secret: true, set: secret(func(s *Settings) *string { return &s.Board.HFToken }),
-			Help: "Hugging Face token, sent to a board in a private Space (https://….hf.space) and to nobody else"},
+			Help: "Hugging Face token, sent to a board in a private Space (https://….hf.space), to HF_ENDPOINT's host for " +
+				"data sets (DATASET_PATH=hf:…), and to nobody else"},
 		{Env: "LEADERBOARD_DB", Exported: true, Default: "leaderboard.db", MayChange: true,
 			set:  text(func(s *Settings) *string { return &s.Board.DB }),
 			Help: "SQLite file of the board on this machine"},

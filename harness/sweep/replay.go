@@ -48,6 +48,7 @@ func (sw *Sweep) readTraces(ctx context.Context) ([]session.Trace, []string, err
 	o := traces.Options{Kind: s.Replay.Kind, Path: s.Workload.Path}
 	if name, ok := strings.CutPrefix(o.Path, settings.HubPrefix); ok {
 		cache := Cache(s.Accuracy.Fetch)
+		cache.Token = s.Board.HFToken
 		folder, err := cache.DataSet(ctx, name)
 		if err != nil {
 			return nil, nil, err

@@ -182,7 +182,7 @@ func (d *dag) session(ctx context.Context, root string) error {
 		return err
 	}
 	d.trace.Order()
-	return d.source.add(d.trace)
+	return d.source.take(d.trace)
 }
 
 // converse makes the turns of a conversation, and of those that it forks and spawns, the
