@@ -163,6 +163,30 @@ func TestTokenizeAndBack(t *testing.T) {
 	assert.JSONEq(t, `{"prompt":"<|bos|>né\n<|eos|>"}`, body)
 }
 
+// SGLang takes lists too, and its text comes under another name.
+func TestTokenizeAsSGLang(t *testing.T) {
+	e := start(t, Config{Dialect: SGLang})
+	for _, c := range []struct {
+		path, body, want string
+		status           int
+	}{
+		{"/tokenize", `{"prompt":"né","add_special_tokens":false}`, `{"count":3,"max_model_len":262144,"tokens":[110,195,169]}`, 200},
+		{"/v1/tokenize", `{"prompt":["a","bc"]}`, `{"count":[2,3],"max_model_len":262144,"tokens":[[256,97],[256,98,99]]}`, 200},
+		{"/detokenize", `{"tokens":[256,110,195,169,257]}`, `{"text":"né"}`, 200},
+		{"/detokenize", `{"tokens":[256,97],"skip_special_tokens":false}`, `{"text":"<|bos|>a"}`, 200},
+		{"/v1/detokenize", `{"tokens":[[97],[98,99]]}`, `{"text":["a","bc"]}`, 200},
+		{"/detokenize", `{"tokens":[]}`, `{"text":""}`, 200},
+		{"/tokenize", `{"prompt":7}`, "", 400}, {"/tokenize", `{}`, "", 400}, {"/detokenize", `{"tokens":"a"}`, "", 400},
+		{"/detokenize", `{}`, "", 400}, {"/detokenize", `{"tokens":[[97],[-1]]}`, "", 400},
+	} {
+		status, body := post(t, e.URL()+c.path, c.body)
+		assert.Equal(t, c.status, status, "%s %s: %s", c.path, c.body, body)
+		if c.want != "" {
+			assert.JSONEq(t, c.want, body, c.path)
+		}
+	}
+}
+
 // A stream gives its connection back: a hundred of them need no more
 // connections than run at once.
 func TestConnectionsAreKept(t *testing.T) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"hash/fnv"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,8 +31,14 @@ func newLoop(e *Engine) *loop {
 	return &loop{e: e, sched: schedule.New(e.profile), pace: newPacer(), wake: make(chan struct{}, 1)}
 }
 
-// idlest is the rank with the fewest jobs.
-func (e *Engine) idlest() *loop {
+// rankFor is the rank that all requests of a session go to; of those that name none,
+// the rank with the fewest jobs.
+func (e *Engine) rankFor(session string) *loop {
+	if session != "" {
+		h := fnv.New32a()
+		h.Write([]byte(session))
+		return e.ranks[h.Sum32()%uint32(len(e.ranks))]
+	}
 	best := e.ranks[0]
 	for _, l := range e.ranks[1:] {
 		if l.jobs.Load() < best.jobs.Load() {

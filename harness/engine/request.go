@@ -167,13 +167,15 @@ type call struct {
 	created int64
 	arrived time.Time
 	jobs    []*job
-	rank    *loop // that runs them
+	rank    *loop  // that runs them
+	session string // whose turn it is, by X-Session-Affinity; empty: it does not say
 
 	promptOnly bool // max_tokens 0: the one token that is computed is not wanted
 }
 
 func (e *Engine) newExchange(r *http.Request, prefix string) *call {
-	x := &call{e: e, created: time.Now().Unix(), arrived: connOf(r.Context()).arrived()}
+	x := &call{e: e, created: time.Now().Unix(), arrived: connOf(r.Context()).arrived(),
+		session: r.Header.Get("X-Session-Affinity")}
 	rid := r.Header.Get("X-Request-Id")
 	if rid == "" {
 		var b [16]byte
@@ -187,7 +189,7 @@ func (e *Engine) newExchange(r *http.Request, prefix string) *call {
 // plan makes the jobs of an call: every prompt, choices times.
 func (x *call) plan(prompts [][]int32, choices int, maxTokens *int, how *sampling) *apiError {
 	n := 0
-	x.rank = x.e.idlest()
+	x.rank = x.e.rankFor(x.session)
 	for i, p := range prompts {
 		if len(p) == 0 {
 			p = []int32{ngram.BOS} // the model needs something to go on

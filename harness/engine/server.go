@@ -31,9 +31,16 @@ func (e *Engine) handler() http.Handler {
 		if e.cfg.Dialect == VLLM { // SGLang has another page under that name
 			mux.HandleFunc("GET /server_info", e.vllmConfig)
 		}
+		mux.HandleFunc("GET /tokenizer_info", e.tokenizerInfo)
+	}
+	if e.cfg.Dialect == SGLang { // where both are offered, the answers are vLLM's
+		for _, at := range []string{"", "/v1"} {
+			mux.HandleFunc("POST "+at+"/tokenize", e.tokenizeAll)
+			mux.HandleFunc("POST "+at+"/detokenize", e.detokenizeAll)
+		}
+	} else {
 		mux.HandleFunc("POST /tokenize", e.tokenize)
 		mux.HandleFunc("POST /detokenize", e.detokenize)
-		mux.HandleFunc("GET /tokenizer_info", e.tokenizerInfo)
 	}
 	if e.cfg.Dialect != VLLM {
 		mux.HandleFunc("POST /generate", e.generate)

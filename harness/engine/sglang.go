@@ -260,6 +260,68 @@ func (f *generateFormat) triple(b []byte, t int32) []byte {
 	return append(b, "null"...)
 }
 
+// tokenizeAll is SGLang's POST /tokenize: a prompt, or each of a list, to ids.
+func (e *Engine) tokenizeAll(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Prompt   json.RawMessage `json:"prompt"`
+		Specials *bool           `json:"add_special_tokens"`
+	}
+	_, bad := readBody(r, &in)
+	var prompts words
+	if bad == nil && (json.Unmarshal(in.Prompt, &prompts) != nil || prompts == nil) {
+		bad = badRequest("prompt", "Invalid prompt type: expected a text or a list of texts.")
+	}
+	if bad != nil {
+		writeError(w, bad)
+		return
+	}
+	lists, counts := make([][]int32, len(prompts)), make([]int, len(prompts))
+	for i, p := range prompts {
+		lists[i] = tokenize(p, in.Specials == nil || *in.Specials)
+		counts[i] = len(lists[i])
+	}
+	out := map[string]any{"tokens": lists, "count": counts, "max_model_len": e.profile.MaxModelLen}
+	if in.Prompt[0] == '"' {
+		out["tokens"], out["count"] = lists[0], counts[0]
+	}
+	answer(w, out)
+}
+
+// detokenizeAll is SGLang's POST /detokenize: ids, or each of a list of such lists,
+// to text, without special tokens unless they are asked for.
+func (e *Engine) detokenizeAll(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Tokens json.RawMessage `json:"tokens"`
+		Skip   *bool           `json:"skip_special_tokens"`
+	}
+	ids, bad := readBody(r, &in, "tokens")
+	var lists [][]int32
+	several := ids == nil && json.Unmarshal(in.Tokens, &ids) != nil
+	if bad == nil && several && json.Unmarshal(in.Tokens, &lists) != nil {
+		bad = badRequest("tokens", "Invalid tokens type: expected a list of ids or a list of such lists.")
+	}
+	if !several {
+		lists = [][]int32{ids}
+	}
+	texts := make([]string, len(lists))
+	for i, l := range lists {
+		if bad == nil {
+			bad = checkIDs(l)
+		}
+		if bad == nil {
+			texts[i] = detokenize(l, in.Skip != nil && !*in.Skip)
+		}
+	}
+	switch {
+	case bad != nil:
+		writeError(w, bad)
+	case several:
+		answer(w, map[string]any{"text": texts})
+	default:
+		answer(w, map[string]any{"text": texts[0]})
+	}
+}
+
 // modelInfo is SGLang's GET /get_model_info.
 func (e *Engine) modelInfo(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]any{"model_path": e.cfg.Model, "tokenizer_path": e.cfg.Model, "is_generation": true,

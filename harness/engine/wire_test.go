@@ -35,9 +35,9 @@ func get(t testing.TB, url string) (int, string) {
 // What each dialect offers, and that the other answers 404 to it.
 func TestDialects(t *testing.T) {
 	only := map[Dialect][]string{
-		VLLM:   {"GET /version", "POST /tokenize", "POST /detokenize", "GET /tokenizer_info"},
+		VLLM:   {"GET /version", "GET /tokenizer_info"},
 		SGLang: {"POST /generate", "GET /get_model_info", "GET /get_server_info", "GET /health_generate", "POST /flush_cache"},
-		Both:   {"GET /health", "GET /v1/models", "POST /v1/completions", "POST /v1/chat/completions", "GET /metrics"},
+		Both:   {"GET /health", "GET /v1/models", "POST /v1/completions", "POST /v1/chat/completions", "GET /metrics", "POST /tokenize", "POST /detokenize"},
 	}
 	for _, d := range []Dialect{Both, VLLM, SGLang} {
 		e := start(t, Config{Dialect: d})
@@ -428,4 +428,33 @@ func TestRanks(t *testing.T) {
 	}
 	_, err = Start(Config{Ranks: 3, GPUs: 8})
 	assert.ErrorContains(t, err, "3 ranks do not share 8 GPUs evenly")
+}
+
+// Requests that name their session go to one rank, whatever the others have to do.
+func TestASessionStaysOnItsRank(t *testing.T) {
+	e := start(t, Config{Ranks: 4, GPUs: 4})
+	const prompt = "one and the same prompt, of more than a block of the cache"
+	ask := func(session string) int {
+		r, err := http.NewRequest("POST", e.URL()+"/v1/completions", strings.NewReader(`{"max_tokens":1,"prompt":"`+session+prompt+`"}`))
+		require.NoError(t, err)
+		r.Header.Set("X-Session-Affinity", session)
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return decode(t, string(b)).Usage.PromptTokensDetails.CachedTokens
+	}
+	for i := range 8 {
+		session := fmt.Sprintf("session-%d", i)
+		assert.Zero(t, ask(session))
+		for range 3 {
+			assert.Positive(t, ask(session), "its rank has it")
+		}
+	}
+	used := map[*loop]bool{}
+	for i := range 8 {
+		used[e.rankFor(fmt.Sprintf("session-%d", i))] = true
+	}
+	assert.Greater(t, len(used), 1)
 }
