@@ -4,11 +4,9 @@ Without --url a server of this script's own answers, and the requests it got are
 and what the model wrote are.
 """
 import argparse
-import http.server
 import json
 import os
 import tempfile
-import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -18,6 +16,7 @@ from lm_eval.api.registry import get_model
 from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
 
+from capture import chat_server
 from lm_eval_gsm8k import ANSWERS, WROTE
 
 TASK = r'''include: {theirs}
@@ -51,23 +50,8 @@ def run(url, served, conc, a):
 
 
 def capture(a):
-    got = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-        def do_POST(self):
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            answer = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "#### 1"}}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    run(f"http://127.0.0.1:{server.server_port}/v1/chat/completions", "golden", 1, a)
+    url, got = chat_server("#### 1")
+    run(url, "golden", 1, a)
     strict, flexible = RegexFilter(r"#### (\-?[0-9\.\,]+)", group_select=-1), RegexFilter(r"(-?[$0-9.,]{2,})|(-?[0-9]+)", group_select=-1)
 
     def right(x, answer):

@@ -1,11 +1,9 @@
 """The requests that lm-evaluation-harness makes of gpqa_diamond in a chat, worded as InferenceX words it, for local rows."""
 import argparse
-import http.server
 import json
 import os
 import shutil
 import tempfile
-import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -13,6 +11,8 @@ import lm_eval
 from lm_eval.api.registry import get_model
 from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
+
+from capture import chat_server
 
 # The letter after the last "answer is", and the last letter that stands alone.
 STRICT, FLEXIBLE = r"(?i:answer is)[^A-D\n]{0,4}([A-D])\b", r"\b([A-D])\b"
@@ -52,27 +52,11 @@ def main():
     p.add_argument("--conc", type=int, default=8)
     p.add_argument("--gen-tokens", type=int, default=512)
     a = p.parse_args()
-    got = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-        def do_POST(self):
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            answer = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "The answer is (A)."}}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url, got = (a.url, []) if a.url else chat_server("The answer is (A).")
     with tempfile.TemporaryDirectory() as tmp:
         shutil.copy(os.path.join(os.path.dirname(lm_eval.__file__), "tasks", "gpqa", "cot_n_shot", "utils.py"), tmp)
         with open(os.path.join(tmp, "task.yaml"), "w", encoding="utf-8") as f:
             f.write(TASK.format(rows=os.path.abspath(a.rows), strict=json.dumps(STRICT), flexible=json.dumps(FLEXIBLE)))
-        url = a.url or f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
         lm = get_model("local-chat-completions")(model=a.served, base_url=url, num_concurrent=a.conc if a.url else 1)
         out = lm_eval.simple_evaluate(model=lm, tasks=["gpqa_chat"], num_fewshot=0, log_samples=True, apply_chat_template=True, fewshot_as_multiturn=True,
                                       gen_kwargs=f"max_tokens={a.gen_tokens},temperature=0,top_p=1", task_manager=TaskManager(include_path=tmp, include_defaults=False))
