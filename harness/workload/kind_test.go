@@ -24,8 +24,8 @@ var kindCases = map[string]struct {
 	},
 	"text": {
 		spec:  workload.Spec{ISL: 5, OSL: 2, Seed: 1, Count: byWord},
-		first: workload.Request{Text: "show have home is", TextLen: 5, OutputLen: 2},
-		warm:  workload.Request{Text: "said went had example", TextLen: 5, OutputLen: 2},
+		first: workload.Request{Text: "an have home is", TextLen: 5, OutputLen: 2},
+		warm:  workload.Request{Text: "is went had example", TextLen: 5, OutputLen: 2},
 	},
 	"sharegpt": {
 		file: `[{"conversations":[{"from":"human","value":"one two three"},{"from":"gpt","value":"a b c d"}]},

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,11 @@ different home us move try kind hand picture again change off play spell air awa
 page letter mother answer found study still learn should world high every near add food between own
 below country plant last school father keep tree never start city earth eye light thought head under
 story saw left few while along might close something seem next hard open example begin life always those`)
+
+// openers are the words that a text begins with: of two letters at most, which a
+// tokenizer makes much the same of whether a space is in front of them, as a chat's
+// template may put it there, or not.
+var openers = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return len(w) > 2 })
 
 // Words are the words of random texts, each with before in front of it.
 func Words(before string) []string {
@@ -48,15 +54,20 @@ func newText(ctx context.Context, s Spec) (Source, []string, error) {
 	return measured(ctx, s, "text", func(g generator, i int) texter {
 		shared := prefixGenerator(s.Seed, i, s.Prefixes)
 		var own, common []string
+		draw := func(to []string, g generator, n int) []string {
+			for len(to) < n {
+				from := words
+				if len(to) == 0 {
+					from = openers
+				}
+				to = append(to, from[g.below(len(from))])
+			}
+			return to
+		}
 		// The first n words, of which the shared part is common.
 		return func(_ context.Context, n int) (string, error) {
 			pre := int(s.SharedPrefix * float64(n))
-			for len(common) < pre {
-				common = append(common, words[shared.below(len(words))])
-			}
-			for len(own) < n-pre {
-				own = append(own, words[g.below(len(words))])
-			}
+			common, own = draw(common, shared, pre), draw(own, g, n-pre)
 			return strings.Join(append(common[:pre:pre], own[:n-pre]...), " "), nil
 		}
 	})
