@@ -101,7 +101,7 @@ func TestTheTablesAreThoseOfTheRecords(t *testing.T) {
 	want := string(page)
 	for name, table := range map[string]string{"engines": records.EngineTable(t), "gateways": records.GatewayTable(t),
 		"figures": records.BesideTable(t)} {
-		want, err = records.Put(want, name, table)
+		want, err = records.Put(want, name, "make engines-table", table)
 		require.NoError(t, err)
 	}
 	if *update {

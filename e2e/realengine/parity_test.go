@@ -30,7 +30,7 @@ import (
 	"inferbench/harness/workload"
 )
 
-var update = flag.Bool("update", false, "write what is recorded from this run: docs/parity-vllm.md, testdata/vllm-wire.json")
+var update = flag.Bool("update", false, "write what is recorded from this run: records, docs/parity-vllm.md, testdata/vllm-wire.json")
 
 // rounds is how often each client has its turn; PARITY may say another number.
 func rounds(t *testing.T) int {
@@ -57,9 +57,10 @@ var compared = []string{"output_throughput", "median_ttft_ms", "mean_ttft_ms", "
 
 // Our figures beside those of vLLM's own client, on the real vLLM, in turn: the
 // ratio of each pair of rounds, its mean and 95 % interval; and beside both what
-// the server counted of the same requests, which tells where they differ. Our
-// client also sends words, as vLLM's does, so that what the server's tokenizer
-// takes is seen.
+// the server counted of the same requests and what a relay on the way saw of them,
+// which tell where they differ. Our client also sends words, as vLLM's does, so
+// that what the server's tokenizer takes is seen. With -update each part writes its
+// block of docs/parity-vllm.md.
 func TestParityWithVLLMBench(t *testing.T) {
 	n := rounds(t)
 	s := vllm(t, nil)
@@ -67,10 +68,22 @@ func TestParityWithVLLMBench(t *testing.T) {
 	require.NoError(t, target.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute}))
 	target.Vocab = 1000
 	cell.Run(t, target, 0, s.URL) // the first request after a start takes vLLM seconds
-	page := besideVLLMBench(t, target, cell, n) + "\n" + besideVLLMBench(t, target, alone, n)
-	page += "\n" + whatTTFTDependsOn(t, target, 30)
-	if wikitext := parityOfWikitext(t, target); *update {
-		writePage(t, page, wikitext)
+	for _, part := range []struct {
+		name string
+		run  func(t *testing.T) string
+	}{
+		{"load", func(t *testing.T) string { return besideVLLMBench(t, target, cell, n) }},
+		{"alone", func(t *testing.T) string { return besideVLLMBench(t, target, alone, n) }},
+		{"single", func(t *testing.T) string { return whatTTFTDependsOn(t, target, 30) }},
+		{"wikitext", func(t *testing.T) string { return parityOfWikitext(t, target) }},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			block := part.run(t)
+			t.Log("\n" + block)
+			if *update && !t.Failed() {
+				writeBlock(t, part.name, block)
+			}
+		})
 	}
 }
 
@@ -112,7 +125,6 @@ func whatTTFTDependsOn(t *testing.T, target *server.Server, n int) string {
 		slices.Sort(took[k])
 		fmt.Fprintf(&b, "%-18s %8.2f ms\n", kind.name, took[k][n/2])
 	}
-	t.Log("\n" + b.String())
 	return b.String()
 }
 
@@ -136,46 +148,69 @@ func firstToken(t *testing.T, target *server.Server, prompt any) float64 {
 	return took.Seconds() * 1e3
 }
 
-// besideVLLMBench runs a cell with each client in turn, and lays them side by side.
+// turn is what a client measured in its turn, what the server counted of the same
+// requests, and the mean time to the first token that a relay on the way saw.
+type turn struct {
+	records.Means
+	relayed float64
+}
+
+// besideVLLMBench runs a cell with each client in turn, all through one relay, and
+// lays them side by side.
 func besideVLLMBench(t *testing.T, target *server.Server, cell records.Cell, n int) string {
 	t.Helper()
-	url, words := target.BaseURL, cell
+	relay := records.NewRelay(t, target.BaseURL)
+	near := server.New(relay.URL, "", "", nil)
+	require.NoError(t, near.Wait(t.Context(), server.WaitOptions{Timeout: time.Minute}))
+	near.Vocab = target.Vocab
+	words := cell
 	words.Text = true
 	clients := []struct {
 		name string
 		run  func(seed int) records.Means
 	}{
-		{"inferbench", func(seed int) records.Means { return cell.Run(t, target, seed, url) }},
-		{"vllm bench serve", func(seed int) records.Means { return vllmBench(t, url, cell, seed) }},
-		{"inferbench, words", func(seed int) records.Means { return words.Run(t, target, seed, url) }},
+		{"inferbench", func(seed int) records.Means { return cell.Run(t, near, seed, target.BaseURL) }},
+		{"vllm bench serve", func(seed int) records.Means { return vllmBench(t, relay.URL, target.BaseURL, cell, seed) }},
+		{"inferbench, words", func(seed int) records.Means { return words.Run(t, near, seed, target.BaseURL) }},
 	}
-	all := make([][]records.Means, len(clients))
+	all := make([][]turn, len(clients))
 	for round := range n {
 		for i := range clients {
 			c := (i + round) % len(clients)
-			all[c] = append(all[c], clients[c].run(round+1))
+			m := clients[c].run(round + 1)
+			all[c] = append(all[c], turn{m, relay.MeanTTFT(t, cell.N)})
 		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d requests of %d input and %d output tokens at CONC %d, %d rounds of each client in turn\n\n", cell.N, cell.ISL, cell.OSL, cell.Conc, n)
-	fmt.Fprintf(&b, "%-18s %30s %30s\n", "ratio", "ours / vllm bench serve", "ours with words / its")
-	for _, k := range compared {
-		theirs := series(all[1], func(m records.Means) float64 { return m.Client[k] })
-		fmt.Fprintf(&b, "%-18s", k)
+	fmt.Fprintf(&b, "%-18s %24s %24s\n", "ratio", "ours / vllm bench serve", "ours with words / its")
+	ratio := func(name string, of func(turn) float64) {
+		fmt.Fprintf(&b, "%-18s", name)
 		for _, c := range []int{0, 2} {
-			fmt.Fprintf(&b, " %30s", records.RatioOf(series(all[c], func(m records.Means) float64 { return m.Client[k] }), theirs))
+			fmt.Fprintf(&b, " %24s", records.RatioOf(series(all[c], of), series(all[1], of)))
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "\n%-18s %10s %10s %10s %10s %10s\n", "mean TTFT, ms", "client", "server", "queue", "prefill", "beyond")
-	for i, c := range clients {
-		of := func(value func(records.Means) float64) float64 { return records.Mean(series(all[i], value)) }
-		client := of(func(m records.Means) float64 { return m.Client["mean_ttft_ms"] })
-		counted := of(func(m records.Means) float64 { return m.Server["mean_ttft_ms"] })
-		fmt.Fprintf(&b, "%-18s %10.2f %10.2f %10.2f %10.2f %10.2f\n", c.name, client, counted,
-			of(func(m records.Means) float64 { return m.Server["queue_ms"] }), of(func(m records.Means) float64 { return m.Server["prefill_ms"] }), client-counted)
+	for _, k := range compared {
+		ratio(k, func(m turn) float64 { return m.Client[k] })
 	}
-	t.Log("\n" + b.String())
+	ratio("TTFT on the way", func(m turn) float64 { return m.relayed })
+	ratio("TTFT, server's", func(m turn) float64 { return m.Server["mean_ttft_ms"] })
+
+	fmt.Fprintf(&b, "\n%-18s %8s %8s %8s %8s %8s %8s %8s\n", "mean TTFT, ms", "client", "relay", "server", "queue", "prefill", "client's", "front's")
+	for i, c := range clients {
+		fmt.Fprintf(&b, "%-18s", c.name)
+		client := func(m turn) float64 { return m.Client["mean_ttft_ms"] }
+		relayed := func(m turn) float64 { return m.relayed }
+		counted := func(key string) func(turn) float64 { return func(m turn) float64 { return m.Server[key] } }
+		minus := func(a, b func(turn) float64) func(turn) float64 { return func(m turn) float64 { return a(m) - b(m) } }
+		server := counted("mean_ttft_ms")
+		for _, of := range []func(turn) float64{client, relayed, server, counted("queue_ms"), counted("prefill_ms"),
+			minus(client, relayed), minus(relayed, server)} {
+			fmt.Fprintf(&b, " %8.2f", records.Mean(series(all[i], of)))
+		}
+		b.WriteByte('\n')
+	}
 	return b.String()
 }
 
@@ -217,7 +252,7 @@ func TestFiguresBesideTheEnginesCounters(t *testing.T) {
 }
 
 // series is a figure of every round.
-func series(rounds []records.Means, of func(records.Means) float64) []float64 {
+func series[M any](rounds []M, of func(M) float64) []float64 {
 	out := make([]float64, len(rounds))
 	for i, m := range rounds {
 		out[i] = of(m)
@@ -225,9 +260,9 @@ func series(rounds []records.Means, of func(records.Means) float64) []float64 {
 	return out
 }
 
-// vllmBench runs the cell with vLLM's own client. What the server counts includes
-// its warm-up and the one request before that.
-func vllmBench(t *testing.T, url string, cell records.Cell, seed int) records.Means {
+// vllmBench runs the cell with vLLM's own client at url, of whose requests the
+// engine keeps count. That includes its warm-up and the one request before it.
+func vllmBench(t *testing.T, url, engine string, cell records.Cell, seed int) records.Means {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command("../../scripts/real_vllm.sh", "bench", "--dataset-name", "random",
@@ -236,12 +271,12 @@ func vllmBench(t *testing.T, url string, cell records.Cell, seed int) records.Me
 		"--num-warmups", fmt.Sprint(cell.Conc), "--ignore-eos", "--temperature", "0", "--seed", fmt.Sprint(seed),
 		"--percentile-metrics", "ttft,tpot,itl,e2el", "--save-result", "--result-dir", dir, "--result-filename", "out.json")
 	cmd.Env = append(os.Environ(), "PORT="+url[strings.LastIndexByte(url, ':')+1:])
-	before := records.Count(t, url)
+	before := records.Count(t, engine)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	b, err := os.ReadFile(filepath.Join(dir, "out.json"))
 	require.NoError(t, err)
-	return records.Means{Client: records.Numbers(t, b), Server: records.Count(t, url).Since(before)}
+	return records.Means{Client: records.Numbers(t, b), Server: records.Count(t, engine).Since(before)}
 }
 
 // parityOfWikitext scores a text with the suite and with lm-evaluation-harness
@@ -272,22 +307,17 @@ func parityOfWikitext(t *testing.T, target *server.Server) string {
 		fmt.Fprintf(&page, "%-18s %20.15g %20.15g\n", f.Name, theirs[f.Name], f.Value)
 		assert.InEpsilon(t, theirs[f.Name], f.Value, 1e-12, f.Name)
 	}
-	t.Log("\n" + page.String())
 	return page.String()
 }
 
-func writePage(t *testing.T, bench, wikitext string) {
+// writeBlock writes a part of docs/parity-vllm.md.
+func writeBlock(t *testing.T, name, block string) {
 	t.Helper()
-	page := fmt.Sprintf(`# Beside vLLM's own client, on the real vLLM
-
-Written by `+"`make parity-vllm`"+` on %s: vLLM 0.32.0 on a CPU (%d cores, %s), the small model of `+"`scripts/tiny_vllm.py`"+`. Do not edit; measure again.
-
-Each client sends the same load to one server, one after the other, and who goes first changes each round. The ratio of each pair of rounds is taken, so that what the machine does besides cancels; in brackets is the 95 %% interval of the mean ratio. vLLM's client sends its prompts as words, which the server has to tokenize before the first token; ours sends ids, and in a third turn words too: the last column of ratios is of like requests. With one request at a time nothing is seen but what each request costs by itself. The second table of each has the mean TTFT by each client and by the server's own clock (`+"`vllm:time_to_first_token_seconds`"+`, of the same requests; of vLLM's client with the five that it sends before), of which it tells the time in the queue and that of the prefill: what lies beyond the server's is the way there and back, the HTTP front and the client. Our clock starts just before the request's first byte is written and stops when the first chunk with a token arrived, as the kernel stamped it; vLLM's starts before aiohttp serialises the request and takes a connection, and stops once Python's event loop has come to the chunk and parsed it. The last list tells what of TTFT is of the request itself, measured by one plain client: words have to be tokenized, and a server whose last answer ended a while ago takes longer to begin, as it does before each request of a client that takes its time between two.
-
-`+"```\n%s```"+`
-
-wikitext, the same text, windows of 2,046 tokens:
-
-`+"```\n%s```\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), bench, wikitext)
-	require.NoError(t, os.WriteFile("../../docs/parity-vllm.md", []byte(page), 0o644))
+	const path = "../../docs/parity-vllm.md"
+	page, err := os.ReadFile(path)
+	require.NoError(t, err)
+	changed, err := records.Put(string(page), name, "make parity-vllm", fmt.Sprintf("Run on %s: vLLM 0.32.0 on a CPU, %d cores, %s.\n\n```\n%s```\n",
+		time.Now().Format("2 Jan 2006"), runtime.NumCPU(), runtime.Version(), block))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(changed), 0o644))
 }

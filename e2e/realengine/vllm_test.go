@@ -170,7 +170,7 @@ func TestVLLMKilledAndResumed(t *testing.T) {
 	}()
 	exit, out, results := sweep(t, env...)
 	require.NotZero(t, exit, out)
-	require.Len(t, results, 1)
+	require.Len(t, results, 1, out)
 	for _, r := range results {
 		require.Equal(t, "FAILED", r["status"])
 	}

@@ -120,9 +120,10 @@ func day(t testing.TB, date string) string {
 	return at.Format("2 Jan 2006")
 }
 
-// Put puts a table into a page, between the marks of that name.
-func Put(page, name, table string) (string, error) {
-	begin, end := fmt.Sprintf("<!-- %s: make engines-table -->\n", name), fmt.Sprintf("<!-- end of %s -->", name)
+// Put puts a table into a page, between the marks of that name, which say what
+// makes it: "<!-- NAME: MAKER -->" and "<!-- end of NAME -->".
+func Put(page, name, maker, table string) (string, error) {
+	begin, end := fmt.Sprintf("<!-- %s: %s -->\n", name, maker), fmt.Sprintf("<!-- end of %s -->", name)
 	before, rest, ok := strings.Cut(page, begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
