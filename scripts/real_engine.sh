@@ -12,7 +12,7 @@
 #
 # PORT (8888), SLOTS (8: requests that llama-server works on at once) and
 # DRY_RUN=1 or true (print the command only) come from the environment.
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=0.3.16 # llama-cpp-python; its llama.cpp is of August 2025
@@ -29,6 +29,7 @@ SLOT_CONTEXT=4096 # tokens a slot; the accuracy windows of ACC_MAX_LENGTH=2048 f
 cmake_flags=(-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAMA_CURL=OFF -DCMAKE_CXX_FLAGS_RELEASE=-O1)
 
 install() {
+  trap 'echo "real_engine.sh: llama.cpp $VERSION was not installed, for the reason above; make real-engine ENGINE=llama-wheel needs no compiler" >&2' ERR
   python3 -m venv "$VENV"
   local pip=("$VENV/bin/python" -m pip --quiet --disable-pip-version-check)
   "${pip[@]}" install cmake ninja gguf==0.19.0
@@ -95,7 +96,16 @@ serve() {
 }
 
 case ${1:-} in
-install) if [[ ${2:-} == llama-wheel ]]; then install_wheel; else install; fi ;;
+install)
+  case ${2:-} in
+  llama-wheel) install_wheel ;;
+  "" | llama-server | llama-cpp-python) install ;;
+  *)
+    echo "real_engine.sh: install what? llama-wheel, or nothing for the servers that are built" >&2
+    exit 2
+    ;;
+  esac
+  ;;
 serve) serve "${2:-}" ;;
 *)
   sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"

@@ -130,6 +130,7 @@ type Beside struct {
 	Order   int              `json:"order"`
 	Rounds  int              `json:"rounds"`
 	Ratios  map[string]Ratio `json:"ours_to_the_engines_count"` // by figure
+	Beyond  *float64         `json:"ttft_beyond_ms,omitempty"`  // mean TTFT, ours less the engine's
 	Direct  map[string]Ratio `json:"through_to_direct,omitempty"`
 }
 
@@ -146,6 +147,10 @@ func (b *Beside) Compare(through, direct []Means) {
 		client := of(through, func(m Means) float64 { return m.Client[figure] })
 		if counted := of(through, func(m Means) float64 { return m.Server[figure] }); counted[0] > 0 {
 			b.Ratios[figure] = RatioOf(client, counted)
+			if figure == "mean_ttft_ms" {
+				beyond := Mean(client) - Mean(counted)
+				b.Beyond = &beyond
+			}
 		}
 		if len(direct) == 0 {
 			continue
