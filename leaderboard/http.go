@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	strict "github.com/go-json-experiment/json"
 )
 
 // maxBody bounds a request: a result file as a JSON text with its quotes
@@ -164,21 +167,19 @@ func (b *Board) explain(ctx context.Context, err error) (status int, code, messa
 var errRate = errors.New("too many submissions")
 
 // readJSON reads a request's body, which must say that it is JSON: a form of
-// another site's page cannot.
+// another site's page cannot. A key that comes twice is refused.
 func readJSON(r *http.Request, into any) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return breaks("send the header Content-Type: application/json")
 	}
-	dec := json.NewDecoder(r.Body)
-	err := dec.Decode(into)
-	if err == nil && dec.More() {
-		err = errors.New("more than one value")
+	body, err := io.ReadAll(r.Body)
+	if err != nil { // it is too long, or the caller went away
+		return err
 	}
-	var tooLong *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLong) {
+	if err := strict.Unmarshal(body, into); err != nil {
 		return breaks("the request's body is not the JSON that is wanted here: %v", err)
 	}
-	return err
+	return nil
 }
 
 // bearer is the caller's token: it stays in the request and is never logged.

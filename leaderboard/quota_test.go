@@ -3,6 +3,7 @@ package leaderboard
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -69,6 +70,19 @@ func TestAFullBoardTakesNoMore(t *testing.T) {
 	status, answer := call(t, "POST", server.URL+"/api/v1/submissions", entry(t, "a", 1024, 1024, 4, 1.1, 1, 0))
 	assert.Equal(t, http.StatusInsufficientStorage, status, answer)
 	assert.Len(t, get[View](t, server.URL+"/api/v1/boards/1024/1024").Rows, 1, "and still shows what it has")
+}
+
+// Two readers must not see two submissions in one.
+func TestAKeyThatComesTwice(t *testing.T) {
+	server, _ := serve(t, Config{})
+	b, err := json.Marshal(entry(t, "a", 1024, 1024, 4, 1, 1, 0))
+	require.NoError(t, err)
+	twice := strings.Replace(string(b), "{", `{"team": "b", `, 1)
+	status, answer := call(t, "POST", server.URL+"/api/v1/submissions", twice)
+	assert.Equal(t, http.StatusUnprocessableEntity, status, answer)
+	assert.Contains(t, answer, "duplicate")
+	status, _ = call(t, "POST", server.URL+"/api/v1/submissions", string(b)+" {}")
+	assert.Equal(t, http.StatusUnprocessableEntity, status, "nor two values")
 }
 
 func TestMethodsThatAreNotOffered(t *testing.T) {

@@ -29,8 +29,10 @@ const appID = 0x1bf_b0a4d
 // for it once. A write that returned nil is on the disk.
 type store struct {
 	path   string
+	file   *os.File      // the database's, to flush it; closed last: see openStore
 	pool   *sqlitex.Pool // readers
 	writes chan write
+	rests  chan struct{} // asks the writer to checkpoint what is left: see checkpointer
 
 	closed, checkpointed chan struct{} // closed when the two goroutines have ended
 }
@@ -73,8 +75,10 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return fail(err)
 	}
-	// FULL: a commit returns when the log is on the disk, not before.
-	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 50000"} {
+	// FULL: a commit returns when the log is on the disk, not before. The cache
+	// holds the indexes' leaves of a busy board, in KiB.
+	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
+		"wal_autocheckpoint = 200000"} {
 		if err == nil {
 			err = sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil)
 		}
@@ -93,12 +97,18 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return fail(errors.Join(err, conn.Close()))
 	}
-	st := &store{path: path, pool: pool, writes: make(chan write, 4*maxTogether), closed: make(chan struct{}),
-		checkpointed: make(chan struct{})}
 	checkpoints, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return fail(errors.Join(err, conn.Close(), pool.Close()))
 	}
+	// Whoever closes a file loses all locks that its process has on it (POSIX),
+	// SQLite's among them: so it stays open as long as the connections.
+	file, err := os.Open(path)
+	if err != nil {
+		return fail(errors.Join(err, checkpoints.Close(), conn.Close(), pool.Close()))
+	}
+	st := &store{path: path, file: file, pool: pool, writes: make(chan write, 4*maxTogether),
+		rests: make(chan struct{}, 1), closed: make(chan struct{}), checkpointed: make(chan struct{})}
 	go st.writer(conn)
 	go st.checkpointer(checkpoints)
 	return st, nil
@@ -109,7 +119,7 @@ func (s *store) close() error {
 	close(s.writes)
 	<-s.closed
 	<-s.checkpointed
-	return s.pool.Close()
+	return errors.Join(s.pool.Close(), s.file.Close())
 }
 
 // write runs do in a transaction and returns when it is on the disk, or rolled
@@ -130,9 +140,15 @@ func (s *store) write(ctx context.Context, do func(*sqlite.Conn) error) error {
 	}
 }
 
+// restartAt is the length of the log, in pages, from which on it is begun anew
+// where that can be. SQLite does so when a write starts and the database file
+// has all of the log, and under load it never has: there is always a newer commit.
+const restartAt = 10_000
+
 // checkpointer moves the log into the database file every second, beside the
-// writer, so that no submission waits for it. (The writer would do it itself
-// only if the log grew to 200 MB.)
+// writer, so that no submission waits for it. Of a long log the writer then
+// moves what came meanwhile, which is little, and its next commit begins a new
+// one. (The writer would move all by itself only if the log grew to 800 MB.)
 func (s *store) checkpointer(conn *sqlite.Conn) {
 	defer close(s.checkpointed)
 	defer conn.Close()
@@ -141,13 +157,30 @@ func (s *store) checkpointer(conn *sqlite.Conn) {
 	for {
 		select {
 		case <-every.C:
-			// Passive: it does what it can without making anybody wait; what it
-			// cannot do now it does the next time.
-			_ = sqlitex.ExecuteTransient(conn, "PRAGMA wal_checkpoint(PASSIVE)", nil)
+			if checkpoint(conn) < restartAt {
+				continue
+			}
+			// SQLite leaves the flush to who moves the last page, the writer.
+			if s.file.Sync() != nil {
+				continue
+			}
+			select {
+			case s.rests <- struct{}{}:
+			default:
+			}
 		case <-s.closed:
 			return
 		}
 	}
+}
+
+// checkpoint moves the log into the database file and gives its length in pages.
+// Passive: it does what it can without making anybody wait; what it cannot do
+// now it does the next time.
+func checkpoint(conn *sqlite.Conn) (length int) {
+	_ = sqlitex.ExecuteTransient(conn, "PRAGMA wal_checkpoint(PASSIVE)", &sqlitex.ExecOptions{
+		ResultFunc: func(st *sqlite.Stmt) error { length = st.ColumnInt(1); return nil }})
+	return length
 }
 
 func (s *store) writer(conn *sqlite.Conn) {
@@ -155,8 +188,17 @@ func (s *store) writer(conn *sqlite.Conn) {
 	defer conn.Close()
 	var together []write
 	var errs []error
-	for w := range s.writes {
-		together = append(together[:0], w)
+	for {
+		select {
+		case <-s.rests:
+			checkpoint(conn)
+			continue
+		case w, open := <-s.writes:
+			if !open {
+				return
+			}
+			together = append(together[:0], w)
+		}
 	more:
 		for len(together) < maxTogether {
 			select {

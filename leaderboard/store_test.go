@@ -3,8 +3,10 @@ package leaderboard
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -132,6 +134,47 @@ func TestKilledBoardKeepsWhatItAcknowledged(t *testing.T) {
 				return nil
 			}})
 	}))
+}
+
+// A log that has grown long is begun anew while submissions never cease: else it
+// grows until a commit has to move all of it.
+func TestTheLogIsBegunAnewUnderLoad(t *testing.T) {
+	_, b := serve(t, Config{})
+	execute := func(sql string) error {
+		return b.store.write(t.Context(), func(c *sqlite.Conn) error { return sqlitex.Execute(c, sql, nil) })
+	}
+	require.NoError(t, execute("CREATE TABLE heap (x)"))
+	ended := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				assert.NoError(t, execute("INSERT INTO heap VALUES (1)"))
+			}
+		}
+	})
+	before := logs(t, b)
+	for range restartAt*4096>>20 + 2 {
+		require.NoError(t, execute("INSERT INTO heap VALUES (zeroblob(1 << 20))"))
+	}
+	assert.Eventually(t, func() bool { return logs(t, b) > before }, limitOfTests, tick)
+	close(ended)
+	writing.Wait()
+}
+
+// logs is how many times the log was begun: the checkpoint sequence number in its
+// header (sqlite.org/fileformat2.html, 4.1).
+func logs(t *testing.T, b *Board) uint32 {
+	file, err := os.Open(b.store.path + "-wal")
+	require.NoError(t, err)
+	defer file.Close()
+	var head [16]byte
+	_, err = io.ReadFull(file, head[:])
+	require.NoError(t, err)
+	return binary.BigEndian.Uint32(head[12:])
 }
 
 // One of several writes that share a commit fails alone.
