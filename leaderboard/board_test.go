@@ -158,6 +158,8 @@ func TestRules(t *testing.T) {
 		"no team":              {change(bare, func(e *Entry) { e.Team = " " }), "team name"},
 		"two lines":            {change(bare, func(e *Entry) { e.Team = "a\nb" }), "team name"},
 		"long name":            {change(bare, func(e *Entry) { e.Team = strings.Repeat("x", 65) }), "team name"},
+		"a blank symbol":       {change(bare, func(e *Entry) { e.Team = "x\u2800" }), "blank symbols"},
+		"right to left":        {change(bare, func(e *Entry) { e.Team = "x\u202ey" }), "team name"},
 		"a path":               {change(bare, func(e *Entry) { e.Team = ".." }), "team name"},
 		"isl 0":                {change(bare, func(e *Entry) { e.ISL = 0 }), "isl and osl"},
 		"huge osl":             {change(bare, func(e *Entry) { e.OSL = 1 << 40 }), "isl and osl"},

@@ -18,6 +18,10 @@ type name struct {
 	looks, looksShown string
 }
 
+// blanks are symbols that look like nothing, so that a name with one looks like
+// another without: RFC 8266 takes them for symbols as any.
+const blanks = "\u2800\ufffc\U0001d159" // of Braille, of an object that is not there, of music
+
 // nameOf checks a team's name: one line, without control characters.
 func nameOf(team string) (name, error) {
 	shown, err := precis.Nickname.String(team)
@@ -25,9 +29,10 @@ func nameOf(team string) (name, error) {
 	if err == nil {
 		key, err = precis.Nickname.CompareKey(team)
 	}
-	if err != nil || strings.Trim(shown, ".") == "" || utf8.RuneCountInString(shown) > maxTeam {
-		return name{}, breaks("the team name must be 1 to %d characters on one line, without control characters, "+
-			"and more than dots", maxTeam)
+	if err != nil || strings.Trim(shown, ".") == "" || strings.ContainsAny(shown, blanks) ||
+		utf8.RuneCountInString(shown) > maxTeam {
+		return name{}, breaks("the team name must be 1 to %d characters on one line, without control characters "+
+			"or blank symbols, and more than dots", maxTeam)
 	}
 	return withLooks(shown, key), nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"inferbench/baselines"
@@ -501,6 +502,31 @@ func (k *checker) shippedAccuracy() string {
 	return ""
 }
 
+// perplexities are the shipped accuracy baselines of wikitext.
+var perplexities = sync.OnceValue(func() (out []*baselines.Accuracy) {
+	for _, name := range baselines.Names("accuracy") {
+		if b, err := baselines.LoadAccuracy(name); err == nil && b.BitsPerByte > 0 {
+			out = append(out, b)
+		}
+	}
+	return out
+})
+
+// modelsOwn holds bits_per_byte to the model's shipped baseline, by whatever
+// baseline it passed: one of one's own lets any model pass. "" where it meets
+// that, or there is none.
+func (k *checker) modelsOwn() string {
+	got, ok := k.file.num("accuracy", "bits_per_byte")
+	model := k.file.text("benchmark_args", "model")
+	for _, b := range perplexities() {
+		if ok && b.Matches(model) && got > b.BitsPerByte*(1+b.Tolerance)+1e-9 {
+			return fmt.Sprintf("bits_per_byte is %g, and %s, the baseline of %s, asks for %g ±%g %%: "+
+				"to pass another is no gate", got, b.Name, clip(model), b.BitsPerByte, 100*b.Tolerance)
+		}
+	}
+	return ""
+}
+
 // task is the accuracy task that gated the cell.
 func (k *checker) task() string {
 	switch task := k.file.text("accuracy", "task"); {
@@ -517,6 +543,9 @@ func (k *checker) task() string {
 func (k *checker) accuracyTask() (mark, why string) {
 	if k.file.text("accuracy_validation", "status") != "PASSED" {
 		return AccuracyNotRun, "it was not gated: where no baseline fits, ACC_BASELINE names one"
+	}
+	if missed := k.modelsOwn(); missed != "" {
+		return AccuracyNotRun, missed
 	}
 	why = "gated by " + k.task()
 	if by := k.file.text("accuracy_validation", "baseline"); by != "" {

@@ -163,6 +163,9 @@ func Check(result []byte, c Claim, hardware *baselines.Hardware, now time.Time) 
 		return nil, err
 	}
 	k := &checker{file: f, claim: c, hardware: hardware, now: now, perf: readPerformance(f), args: readArgs(f)}
+	if n := int(k.perf.successful); k.args.prompts == nil && n > 0 {
+		k.args.prompts = &n // a file that does not say how many were asked for
+	}
 	var report Report
 	for _, rule := range table {
 		l := Line{Rule: rule.name, OK: true}

@@ -48,7 +48,7 @@ func result(t *testing.T, change map[string]any) []byte {
 			delete(at, path[0])
 		}
 	}
-	for key, v := range map[string]any{"benchmark_args.backend": "sglang", "benchmark_args.model": "amd/DeepSeek-R1-0528-MXFP4",
+	for key, v := range map[string]any{"benchmark_args.backend": "sglang", "benchmark_args.model": "some/model",
 		"benchmark_args.engine_profile": nil, "client_audit.cpu_includes_the_engine": nil} {
 		set(key, v)
 	}
@@ -160,11 +160,13 @@ func TestMarks(t *testing.T) {
 		"other lengths":        {map[string]any{"dataset": nil, "benchmark_args.dataset_name": "sharegpt"}, []string{rules.Workload}, `workload: the prompts are of "sharegpt"`},
 		"open loop":            {map[string]any{"benchmark_args.request_rate": 3}, []string{rules.Workload}, "at a rate of 3/s"},
 		"client limited":       {map[string]any{"client_limited": true}, []string{rules.ClientLimited}, "client: the client was the limit"},
-		"a client that idles":  {map[string]any{"client_limited": true, "benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil, "hardware_baseline": nil}, []string{rules.ClientLimited}, "client: "},
+		"a client that idles":  {map[string]any{"client_limited": true, "benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil, "hardware_baseline": nil}, []string{rules.Workload, rules.ClientLimited}, "client: "},
 		"limited by the audit": {map[string]any{"client_audit.client_limited": true}, []string{rules.ClientLimited}, "client: "},
 		"synthetic acceptance": {map[string]any{"spec_decode": map[string]any{"synthetic": true}}, []string{rules.SyntheticAcceptance}, "speculation: "},
 		"stopped early":        {map[string]any{"precision": map[string]any{"asked": 0.02, "reached": 0.01, "stopped_after": 120}}, []string{rules.Precision}, "length of the run: "},
 		"accuracy not run":     {map[string]any{"accuracy_validation.status": "NOT_RUN"}, []string{rules.AccuracyNotRun}, "accuracy: it was not gated"},
+		"another's gate":       {map[string]any{"benchmark_args.model": "amd/DeepSeek-R1-0528-MXFP4"}, []string{rules.AccuracyNotRun}, "the baseline of amd/DeepSeek-R1-0528-MXFP4, asks for 0.4485"},
+		"prompts not said":     {map[string]any{"benchmark_args.num_prompts": nil, "benchmark_args.max_concurrency": 5}, []string{rules.Workload}, "NUM_PROMPTS is 200, the rule's is 250"},
 		"embedded":             {map[string]any{"benchmark_args.backend": " Embedded"}, []string{rules.Embedded}, "engine: "},
 		"a mark to come":       {map[string]any{"marks": []string{"power_capped"}}, []string{"power_capped"}, "marks: the result is marked power_capped"},
 		"by its own word":      {map[string]any{"marks": []string{"precision", "embedded"}}, []string{rules.Embedded, rules.Precision}, "engine: "},
