@@ -78,7 +78,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	// FULL: a commit returns when the log is on the disk, not before. The cache
 	// holds the indexes' leaves of a busy board, in KiB.
 	for _, pragma := range []string{"synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
-		"wal_autocheckpoint = 200000"} {
+		"wal_autocheckpoint = 50000"} {
 		if err == nil {
 			err = sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil)
 		}
@@ -148,7 +148,8 @@ const restartAt = 10_000
 // checkpointer moves the log into the database file every second, beside the
 // writer, so that no submission waits for it. Of a long log the writer then
 // moves what came meanwhile, which is little, and its next commit begins a new
-// one. (The writer would move all by itself only if the log grew to 800 MB.)
+// one. Where page readers keep it from that until the log has 200 MB, the writer
+// tries with every commit.
 func (s *store) checkpointer(conn *sqlite.Conn) {
 	defer close(s.checkpointed)
 	defer conn.Close()
