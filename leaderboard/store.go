@@ -29,7 +29,6 @@ const appID = 0x1bf_b0a4d
 // for it once. A write that returned nil is on the disk.
 type store struct {
 	path   string
-	file   *os.File      // the database's, to flush it; closed last: see openStore
 	pool   *sqlitex.Pool // readers
 	writes chan write
 	rests  chan struct{} // asks the writer to checkpoint what is left: see checkpointer
@@ -101,13 +100,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return fail(errors.Join(err, conn.Close(), pool.Close()))
 	}
-	// Whoever closes a file loses all locks that its process has on it (POSIX),
-	// SQLite's among them: so it stays open as long as the connections.
-	file, err := os.Open(path)
-	if err != nil {
-		return fail(errors.Join(err, checkpoints.Close(), conn.Close(), pool.Close()))
-	}
-	st := &store{path: path, file: file, pool: pool, writes: make(chan write, 4*maxTogether),
+	st := &store{path: path, pool: pool, writes: make(chan write, 4*maxTogether),
 		rests: make(chan struct{}, 1), closed: make(chan struct{}), checkpointed: make(chan struct{})}
 	go st.writer(conn)
 	go st.checkpointer(checkpoints)
@@ -119,7 +112,7 @@ func (s *store) close() error {
 	close(s.writes)
 	<-s.closed
 	<-s.checkpointed
-	return errors.Join(s.pool.Close(), s.file.Close())
+	return s.pool.Close()
 }
 
 // write runs do in a transaction and returns when it is on the disk, or rolled
@@ -159,10 +152,6 @@ func (s *store) checkpointer(conn *sqlite.Conn) {
 		select {
 		case <-every.C:
 			if checkpoint(conn) < restartAt {
-				continue
-			}
-			// SQLite leaves the flush to who moves the last page, the writer.
-			if s.file.Sync() != nil {
 				continue
 			}
 			select {
