@@ -213,6 +213,14 @@ func (e *endpoint) tick() time.Duration {
 	return e.gatherer.Tick()
 }
 
+// lying is how many arrivals wait for a patient reader.
+func (e *endpoint) lying() int64 {
+	if e == nil || e.gatherer == nil {
+		return 0
+	}
+	return e.gatherer.Lying()
+}
+
 // outpaced reports whether a connection is read together with others though the
 // chunks of its latest answer came too close upon each other for that.
 func outpaced(c net.Conn, gap time.Duration) bool {

@@ -304,6 +304,7 @@ func (p *phase) progress() Progress {
 	for _, s := range p.slots {
 		out.OutputTokens += s.tokens.Load()
 	}
+	out.OutputTokens += p.end.lying() // most of what waits to be read is tokens
 	if p.live != nil {
 		p.live.tell(&out)
 	}

@@ -4,6 +4,7 @@ package timedconn
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -75,6 +76,17 @@ func (g *Gatherer) Tick() time.Duration {
 	return time.Duration(most)
 }
 
+// Lying is how many arrivals have been taken and not yet read, of all connections:
+// a patient reader's, for the most part.
+func (g *Gatherer) Lying() (n int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range g.sets {
+		n += s.lying.Load()
+	}
+	return n
+}
+
 // Close ends the gathering.
 func (g *Gatherer) Close() {
 	g.mu.Lock()
@@ -84,7 +96,7 @@ func (g *Gatherer) Close() {
 	}
 	g.closed = true
 	for _, s := range g.sets {
-		s.doorbell.Close()
+		s.bell.Close()
 	}
 }
 
@@ -99,20 +111,17 @@ const (
 type set struct {
 	epoll int
 	conns atomic.Int64
-
-	doorbell *os.File // see [set.await]; closing it ends the set
-	bell     syscall.RawConn
-	rings    func(doorbell uintptr) bool // ring; made once, so that a tick allocates little
-	rung     syscall.EpollEvent
-	looked   bool
-	armed    error
+	bell  bell
 
 	tick   atomic.Int64 // ns
 	soon   atomic.Int64 // arrivals that came within four ticks of the one before
 	answer atomic.Int64 // the shortest answer since the tick was last looked at, in ns; 0 for none
+	lying  atomic.Int64 // arrivals that were taken and not read
 
 	mu   sync.Mutex  // guards byFD
 	byFD []*Gathered // nil where no connection has that number
+
+	receiver // its goroutine's alone: that of a connection would be far from the processor each time
 }
 
 func newSet() (*set, error) {
@@ -120,24 +129,12 @@ func newSet() (*set, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	doorbell, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
-	if err != nil {
-		syscall.Close(epoll)
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
 	s := &set{epoll: epoll}
-	s.rings = s.ring
-	s.tick.Store(int64(firstTick))
-	err = syscall.SetNonblock(doorbell, true) // so that Go's poller takes it
-	s.doorbell = os.NewFile(uintptr(doorbell), "epoll")
-	if err == nil {
-		s.bell, err = s.doorbell.SyscallConn()
-	}
-	if err = errors.Join(err, s.arm(doorbell, syscall.EPOLL_CTL_ADD)); err != nil {
+	if err := s.bell.hang(epoll); err != nil {
 		syscall.Close(epoll)
-		s.doorbell.Close() // not its number alone, which the file would close once more
 		return nil, err
 	}
+	s.tick.Store(int64(firstTick))
 	go s.run()
 	return s, nil
 }
@@ -149,17 +146,19 @@ func (s *set) watch(fd int) error {
 	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(s.epoll, syscall.EPOLL_CTL_ADD, fd, &event))
 }
 
-// run waits until something has come, gathers for a tick, and takes it all.
+// run waits until something has come, gathers for a tick, and takes it all. While
+// each tick brings something the next one follows: that is one wake-up of this
+// process a tick.
 func (s *set) run() {
 	defer syscall.Close(s.epoll)
-	defer s.doorbell.Close()
+	defer s.bell.takeDown()
 	var events [256]syscall.EpollEvent
 	arrived, looked, swept := 0, time.Now(), time.Now()
-	for {
-		if err := s.await(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	for awake := false; ; {
+		if !awake && s.bell.await(longestWait, true) != nil || s.bell.await(time.Duration(s.tick.Load()), false) != nil {
 			return // closed
 		}
-		time.Sleep(time.Duration(s.tick.Load()))
+		awake = false
 		for {
 			// It returns at once, so Go's scheduler need not be told of it.
 			n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(s.epoll),
@@ -168,11 +167,12 @@ func (s *set) run() {
 				break
 			}
 			s.take(events[:n])
+			awake = true
 			arrived += int(n)
 		}
 		now := time.Now()
 		if now.Sub(swept) > longestWait {
-			s.sweep()
+			s.sweep(now)
 			swept = now
 		}
 		if arrived >= 256 || arrived >= 32 && now.Sub(looked) > 100*time.Millisecond {
@@ -182,55 +182,26 @@ func (s *set) run() {
 	}
 }
 
-// await returns when something has come on a connection of the set, or after a
-// second.
-//
-// What comes during the tick must not wake anybody. So Go's poller does not watch
-// the epoll set itself but the doorbell: an epoll set that watches the first, once
-// each time it is asked to.
-func (s *set) await() error {
-	if err := s.doorbell.SetReadDeadline(time.Now().Add(longestWait)); err != nil {
-		return err
-	}
-	s.armed = nil
-	s.looked = false
-	err := s.bell.Read(s.rings)
-	return errors.Join(s.armed, err)
-}
-
-// ring reports whether the doorbell rang. The first look only makes it ready.
-func (s *set) ring(doorbell uintptr) bool {
-	if !s.looked {
-		s.looked = true
-		s.armed = s.arm(int(doorbell), syscall.EPOLL_CTL_MOD)
-	}
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, doorbell, uintptr(unsafe.Pointer(&s.rung)), 1, 0, 0, 0)
-	return s.armed != nil || errno == 0 && n > 0
-}
-
-// arm makes the doorbell ring once when something comes.
-func (s *set) arm(doorbell, how int) error {
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLONESHOT, Fd: int32(s.epoll)}
-	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(doorbell, how, s.epoll, &event))
-}
-
 // take reads the connections that have something.
 func (s *set) take(events []syscall.EpollEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	lay := int64(0)
 	for i := range events {
 		if c := s.byFD[events[i].Fd]; c != nil { // nil: closed since
-			c.take(events[i].Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
+			lay += c.take(events[i].Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
 		}
 	}
+	s.lying.Add(lay)
 }
 
-// sweep wakes the readers for whom something has lain here for a while.
-func (s *set) sweep() {
+// sweep wakes the readers on whose connections nothing more has come for a while
+// after what lies here.
+func (s *set) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.byFD {
-		if c != nil && c.lying.Load() {
+		if c != nil && c.quiet(now) {
 			c.swept.Store(true)
 			c.wakeUp()
 		}
@@ -259,45 +230,50 @@ func (s *set) adapt(arrivals int) {
 const (
 	inboxSize   = 8 << 10
 	inboxLow    = 2 << 10 // with less room than this the reader is woken
-	inboxReads  = 32
 	longestWait = time.Second
 )
 
 // Gathered is a TCP connection of a [Gatherer]. Reads must not overlap, nor
 // writes.
 type Gathered struct {
-	set           *set
-	local, remote net.Addr
-	ready         chan struct{} // something is there, or the waiting is over
-	lying         atomic.Bool   // something is in the inbox
-	swept         atomic.Bool   // the reader was woken since that had lain for long
-
+	// What each arrival needs comes first, close together.
 	mu      sync.Mutex // guards what follows, and fd against being closed in a call
-	fd      int
+	fd      int32
 	closed  bool
+	patient bool          // see [Gathered.Patient]
+	more    bool          // the socket may have more
+	hungUp  bool          // the other side has ended: there is an end to read, which comes without an arrival
+	inbox   []byte        // arrivals that were taken, each behind its head; read up to next
+	next    int           // where the rest of the arrival that is being read begins, or the head of the next
+	before  time.Duration // the stamp of the latest arrival; 0 where none came since the request
+	set     *set
+
+	rest    int       // how much is left of the arrival that is being read
+	lay     int       // arrivals in the inbox when the reader came for the first of them
+	failure error     // what ended the other side's words; io.EOF for an end
+	asked   time.Time // when the latest request was written
 	readBy  time.Time // deadlines; zero for none
 	writeBy time.Time
 	timer   *time.Timer
 
-	inbox   []byte // what was taken and not read, from next on
-	next    int
-	reads   []taken // of it
-	read    int     // how many of those were read
-	patient bool    // see [Gathered.Patient]
-	more    bool    // the socket may have more
-	hungUp  bool    // the other side has ended: there is an end to read, which comes without an arrival
-	failure error   // what ended the other side's words; io.EOF for an end
-	receiver
-	before time.Duration // the stamp of the read before
-	asked  time.Time     // when the latest request was written
+	local, remote net.Addr
+	ready         chan struct{} // something is there, or the waiting is over
+	swept         atomic.Bool   // the reader was woken since something had lain for long
 
 	arrived time.Duration // the stamp of what was read last; the reader's alone
 }
 
-// taken is one read of the socket: up to where in the inbox, and when it arrived.
-type taken struct {
-	end   int
-	stamp time.Duration
+// In the inbox an arrival is behind its stamp and its length.
+const headSize = 12
+
+// putHead writes an arrival's head to b.
+func putHead(b []byte, stamp time.Duration, n int) {
+	binary.NativeEndian.PutUint64(b, uint64(stamp))
+	binary.NativeEndian.PutUint32(b[8:], uint32(n))
+}
+
+func head(b []byte) (stamp time.Duration, n int) {
+	return time.Duration(binary.NativeEndian.Uint64(b)), int(binary.NativeEndian.Uint32(b[8:]))
 }
 
 // Gather takes a connection over: c itself is closed and of no use any more.
@@ -322,7 +298,7 @@ func (g *Gatherer) Gather(c *Conn) (*Gathered, error) {
 		s.conns.Add(-1)
 		return nil, err
 	}
-	out := &Gathered{set: s, fd: fd, local: c.LocalAddr(), remote: c.RemoteAddr(),
+	out := &Gathered{set: s, fd: int32(fd), local: c.LocalAddr(), remote: c.RemoteAddr(),
 		ready: make(chan struct{}, 1), more: true}
 	s.mu.Lock()
 	for len(s.byFD) <= fd {
@@ -351,8 +327,8 @@ func (c *Gathered) LocalAddr() net.Addr { return c.local }
 func (c *Gathered) RemoteAddr() net.Addr { return c.remote }
 
 // Patient says that the reader can wait for more than one arrival: it is woken
-// when there are many, when the answer seems to be over, and once a second. It
-// ends with the next write.
+// when there are many, when the answer seems to be over, and when nothing has come
+// for a second after the latest. It ends with the next write.
 func (c *Gathered) Patient() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -385,20 +361,18 @@ func (c *Gathered) tryRead(b []byte) (n int, done bool, err error) {
 	switch {
 	case c.closed:
 		return 0, true, net.ErrClosed
-	case c.read == len(c.reads) && c.more && c.failure == nil:
-		c.receiveAll()
+	case c.next == len(c.inbox) && c.more && c.failure == nil:
+		var own receiver
+		c.set.lying.Add(c.receive(&own))
 	}
-	if c.read < len(c.reads) {
-		r := &c.reads[c.read]
-		n := copy(b, c.inbox[c.next:r.end])
-		c.next += n
-		c.arrived = r.stamp
-		if c.next == r.end {
-			c.read++
+	if c.next < len(c.inbox) {
+		c.came()
+		if c.rest == 0 {
+			c.arrived, c.rest = head(c.inbox[c.next:])
+			c.next += headSize
 		}
-		if c.read == len(c.reads) {
-			c.lying.Store(false)
-		}
+		n := copy(b, c.inbox[c.next:c.next+c.rest])
+		c.next, c.rest = c.next+n, c.rest-n
 		return n, true, nil
 	}
 	if c.failure != nil {
@@ -408,29 +382,47 @@ func (c *Gathered) tryRead(b []byte) (n int, done bool, err error) {
 	return 0, err != nil, err
 }
 
-// take reads what has come and wakes the reader where that is for it to know.
-func (c *Gathered) take(ended bool) {
+// came notes that the reader has come for what lies here. The caller holds mu.
+func (c *Gathered) came() {
+	if c.lay > 0 {
+		c.set.lying.Add(-int64(c.lay))
+		c.lay = 0
+	}
+}
+
+// take reads what has come and wakes the reader where that is for it to know. It
+// returns how many arrivals that were.
+func (c *Gathered) take(ended bool) (lay int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return
+		return 0
 	}
 	c.more, c.hungUp = true, c.hungUp || ended
 	c.makeRoom()
 	from := len(c.inbox)
 	if from == 0 || cap(c.inbox)-from >= inboxLow {
-		c.receiveAll()
+		lay = c.receive(&c.set.receiver)
 	}
-	if !c.patient || c.more || c.failure != nil || len(c.reads)-c.read >= inboxReads || seemsOver(c.inbox[from:]) {
+	if !c.patient || c.more || c.failure != nil || cap(c.inbox)-len(c.inbox) < inboxLow || seemsOver(c.inbox[from:]) {
 		c.swept.Store(false)
 		c.wakeUp()
 	}
+	return lay
+}
+
+// quiet reports whether something lies here and nothing has come after it for a
+// second.
+func (c *Gathered) quiet(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next < len(c.inbox) && now.UnixNano()-int64(c.before) >= int64(longestWait)
 }
 
 // makeRoom forgets what was read, where all was. The caller holds mu.
 func (c *Gathered) makeRoom() {
-	if c.read == len(c.reads) {
-		c.inbox, c.next, c.reads, c.read = c.inbox[:0], 0, c.reads[:0], 0
+	if c.next == len(c.inbox) {
+		c.inbox, c.next = c.inbox[:0], 0
 	}
 }
 
@@ -442,35 +434,37 @@ func seemsOver(b []byte) bool {
 
 var lastChunk, lastEvent = []byte("0\r\n\r\n"), []byte("[DONE]")
 
-// receiveAll takes what the socket has into the inbox, as far as it has room. The
-// caller holds mu.
-func (c *Gathered) receiveAll() {
+// receive takes what the socket has into the inbox, as far as it has room, and
+// returns how many arrivals that were: one or none. The caller holds mu.
+func (c *Gathered) receive(by *receiver) int64 {
 	c.makeRoom()
 	if c.inbox == nil {
 		c.inbox = make([]byte, 0, inboxSize)
 	}
-	from := len(c.inbox)
+	from := len(c.inbox) + headSize
 	room := c.inbox[from:cap(c.inbox)]
-	c.into(room)
-	there := c.receive(uintptr(c.fd))
-	c.iov.Base = nil
+	by.into(room)
+	there := by.receive(uintptr(c.fd))
+	by.iov.Base = nil
 	switch {
 	case !there:
 		c.more = false
-	case c.errno != 0:
-		c.failure = c.errno
-	case c.n == 0:
+	case by.errno != 0:
+		c.failure = by.errno
+	case by.n == 0:
 		c.failure = io.EOF
 	default:
-		c.more = c.n == len(room) || c.hungUp
-		c.inbox = c.inbox[:from+c.n]
-		c.reads = append(c.reads, taken{from + c.n, c.stamp})
-		c.lying.Store(true)
-		if gap := c.stamp - c.before; c.before != 0 && gap > 0 && gap < 4*time.Duration(c.set.tick.Load()) {
+		c.more = by.n == len(room) || c.hungUp
+		c.inbox = c.inbox[:from+by.n]
+		putHead(c.inbox[from-headSize:], by.stamp, by.n)
+		if gap := by.stamp - c.before; c.before != 0 && gap > 0 && gap < 4*time.Duration(c.set.tick.Load()) {
 			c.set.soon.Add(1)
 		}
-		c.before = c.stamp
+		c.before = by.stamp
+		c.lay++
+		return 1
 	}
+	return 0
 }
 
 // Stamp tells one arrival from another: see [Conn.Stamp].
@@ -587,7 +581,7 @@ func (c *Gathered) awaitRoom() {
 	fd, err := -1, c.over(c.writeBy)
 	if err == nil {
 		// A copy, since the socket may be closed meanwhile and its number used again.
-		fd, err = syscall.Dup(c.fd)
+		fd, err = syscall.Dup(int(c.fd))
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -618,7 +612,8 @@ func (c *Gathered) Close() error {
 		c.timer.Stop()
 	}
 	c.set.byFD[c.fd] = nil
-	err := syscall.Close(c.fd) // which takes it out of the epoll set
+	c.came()
+	err := syscall.Close(int(c.fd)) // which takes it out of the epoll set
 	c.set.conns.Add(-1)
 	c.wakeUp()
 	return os.NewSyscallError("close", err)
@@ -663,5 +658,5 @@ func (c *Gathered) setDeadlines(read, write *time.Time) error {
 func (c *Gathered) Pending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closed || c.failure != nil || c.read < len(c.reads) || lies(c.fd)
+	return c.closed || c.failure != nil || c.next < len(c.inbox) || lies(int(c.fd))
 }

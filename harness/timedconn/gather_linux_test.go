@@ -168,6 +168,39 @@ func TestPatientReaderIsSweptUp(t *testing.T) {
 	assert.False(t, c.SweptUp(), "a request ends patience")
 }
 
+// While more keeps coming a patient reader is let wait, and how much lies there is
+// told meanwhile.
+func TestPatientReaderIsLetWaitWhileMoreComes(t *testing.T) {
+	g := newGatherer(t)
+	c, far := gathered(t, g)
+	begun(t, c, far)
+	got := reading(c)
+	latest, longest := time.Now(), time.Duration(0)
+	for range 30 {
+		say(t, far, "token")
+		time.Sleep(longestWait / 20) // over a tick: they are read apart
+		longest, latest = max(longest, time.Since(latest)), time.Now()
+	}
+	select {
+	case word := <-got:
+		if longest < longestWait/2 { // else the machine was stopped for long
+			t.Errorf("%q was read before the end", word)
+		}
+	default:
+		assert.Positive(t, g.Lying())
+	}
+	say(t, far, "[DONE]")
+	for all := ""; len(all) < 30*5+6; {
+		select {
+		case word := <-got:
+			all += word
+		case <-time.After(30 * time.Second):
+			t.Fatalf("only %q came", all)
+		}
+	}
+	assert.Zero(t, g.Lying())
+}
+
 // Much that comes is not kept back, nor does it grow without bound.
 func TestPatientReaderOfMuch(t *testing.T) {
 	c, far := gathered(t, newGatherer(t))

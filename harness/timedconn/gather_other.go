@@ -21,6 +21,9 @@ func (*Gatherer) Gather(*Conn) (*Gathered, error) { return nil, errors.ErrUnsupp
 // Tick is zero: nothing is gathered.
 func (*Gatherer) Tick() time.Duration { return 0 }
 
+// Lying is zero likewise.
+func (*Gatherer) Lying() int64 { return 0 }
+
 // Close does nothing.
 func (*Gatherer) Close() {}
 
