@@ -28,8 +28,12 @@ type lateness struct {
 // stoodStill is from which lateness on a timer tells of a spell.
 const stoodStill = 5 * time.Millisecond
 
-// watchEvery is how often a timer is set whose lateness is measured.
-const watchEvery = 10 * time.Millisecond
+// watchEvery is how long the timers are whose lateness is measured: in a run of some
+// seconds 50 ms, since each wakes an idle process, which costs as much as many tokens
+// do. A shorter run has shorter ones, so that there are enough of them.
+func watchEvery(run time.Duration) time.Duration {
+	return min(max(run/20, 10*time.Millisecond), 50*time.Millisecond)
+}
 
 func startWatch() *watch {
 	w := &watch{begin: time.Now(), cpu: cpuTime(), before: readHistograms(), done: make(chan struct{}),
@@ -38,14 +42,16 @@ func startWatch() *watch {
 	return w
 }
 
-// timers measures how late timers fire. A run of an hour sets 360,000 of them.
+// timers measures how late timers fire. A run of an hour sets 72,000 of them.
 func (w *watch) timers() {
 	var late lateness
-	timer := time.NewTimer(watchEvery)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		due := time.Now().Add(watchEvery)
-		timer.Reset(watchEvery)
+		now := time.Now()
+		every := watchEvery(now.Sub(w.begin))
+		due := now.Add(every)
+		timer.Reset(every)
 		select {
 		case <-timer.C:
 			now := time.Now()
@@ -77,7 +83,7 @@ func (w *watch) stop(p *phase, withEngine bool) (stats.Audit, [][2]time.Duration
 	a := stats.Audit{WithEngine: withEngine, CPUShare: cpu.Seconds() / wall.Seconds() / float64(runtime.GOMAXPROCS(0))}
 	if len(late) > 0 {
 		slices.Sort(late)
-		a.LatenessP50Ms, a.LatenessP99Ms, a.LatenessMaxMs = ms(late[len(late)/2]), ms(late[(len(late)*99+99)/100-1]),
+		a.LatenessP50Ms, a.LatenessP99Ms, a.LatenessMaxMs = ms(late[len(late)/2]), ms(late[(len(late)-1)*99/100]),
 			ms(late[len(late)-1])
 	}
 	var paused float64
