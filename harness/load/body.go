@@ -20,9 +20,9 @@ type prepared struct {
 	outputLen int
 	due       time.Duration // when to send it, in an open loop
 	canary    *workload.Canary
-	body      *[]byte // goes back to be used again once it is written
-	mayStop   bool    // its own keys let the answer end early
-	err       error   // the source could not give the request
+	body      *payload // goes back to be used again once it is written
+	mayStop   bool     // its own keys let the answer end early
+	err       error    // the source could not give the request
 
 	header []byte // its own lines, each after a line end
 	said   bool   // what the answer says is kept, reasoning apart
@@ -83,14 +83,14 @@ func newEncoder(t *server.Server, o Options) (encoder, error) {
 }
 
 func encodeBody(model []byte, maxTokens string, body map[string]json.RawMessage, chat bool) (encoder, error) {
-	rest, err := json.Marshal(body) // in order of key
+	rest, err := tail(body)
 	if err != nil {
 		return encoder{}, fmt.Errorf("load: extra body: %w", err)
 	}
 	e := encoder{model: model, maxTokens: maxTokens, body: body, chat: chat,
 		ignoreEOS: string(body["ignore_eos"]) == "true"}
 	e.head = append(append([]byte(`{"model":`), model...), ',')
-	e.tail = append([]byte{','}, rest[1:]...)
+	e.tail = rest
 	return e, nil
 }
 
@@ -112,61 +112,71 @@ func (e encoder) withCounts() (encoder, bool) {
 var errChatNeedsText = errors.New("the chat endpoint takes text, and this workload has token ids: choose " +
 	"DATASET=text or a data set of texts")
 
-// encode appends the body for r to buf.
-func (e encoder) encode(buf []byte, r workload.Request) ([]byte, error) {
-	buf = append(buf, e.head...)
+// encode writes the body for r to p, which is empty.
+func (e encoder) encode(p *payload, r workload.Request) error {
+	p.append(e.head)
 	switch {
 	case e.chat && r.Messages != nil:
-		buf = append(append(buf, `"messages":`...), r.Messages...)
+		p.append([]byte(`"messages":`))
+		p.append(r.Messages)
 	case e.chat && r.Tokens != nil:
-		return buf, errChatNeedsText
+		return errChatNeedsText
 	case e.chat:
 		text, err := json.Marshal(r.Text)
 		if err != nil {
-			return buf, err
+			return err
 		}
-		buf = append(append(buf, `"messages":[{"role":"user","content":`...), text...)
-		buf = append(buf, `}]`...)
+		p.append([]byte(`"messages":[{"role":"user","content":`))
+		p.append(text)
+		p.append([]byte(`}]`))
 	case r.Tokens != nil:
-		buf = append(buf, `"prompt":[`...)
-		for i, id := range r.Tokens {
-			if i > 0 {
-				buf = append(buf, ',')
-			}
-			buf = appendID(buf, id)
-		}
-		buf = append(buf, ']')
+		p.append([]byte(`"prompt":[`))
+		p.appendIDs(r.Tokens)
+		p.append([]byte{']'})
 	case r.Messages != nil:
-		return buf, errors.New("this request is a list of messages: choose ENDPOINT=chat")
+		return errors.New("this request is a list of messages: choose ENDPOINT=chat")
 	default:
 		text, err := json.Marshal(r.Text)
 		if err != nil {
-			return buf, err
+			return err
 		}
-		buf = append(append(buf, `"prompt":`...), text...)
+		p.append([]byte(`"prompt":`))
+		p.append(text)
+	}
+	tail, err := e.rest(r)
+	if err != nil {
+		return err
 	}
 	if r.OutputLen > 0 && e.maxTokens != "" {
-		buf = append(strconv.AppendQuote(append(buf, ','), e.maxTokens), ':')
-		buf = strconv.AppendInt(buf, int64(r.OutputLen), 10)
+		var most [128]byte
+		buf := append(strconv.AppendQuote(append(most[:0], ','), e.maxTokens), ':')
+		p.append(strconv.AppendInt(buf, int64(r.OutputLen), 10))
 	}
+	p.append(tail)
+	return nil
+}
+
+// rest is how the body for r ends: the keys that are not of its prompt or length.
+func (e encoder) rest(r workload.Request) ([]byte, error) {
 	switch {
 	case r.Canary != nil:
-		return e.encodeCanary(buf, r.Canary)
+		return e.canaryTail(r.Canary)
 	case r.Extra != nil:
 		body := maps.Clone(e.body)
 		maps.Copy(body, r.Extra)
-		return appendRest(buf, body)
+		return tail(body)
 	}
-	return append(buf, e.tail...), nil
+	return e.tail, nil
 }
 
-// appendRest ends a body with these keys.
-func appendRest(buf []byte, body map[string]json.RawMessage) ([]byte, error) {
-	rest, err := json.Marshal(body)
+// tail ends a body with these keys, in order.
+func tail(body map[string]json.RawMessage) ([]byte, error) {
+	b, err := json.Marshal(body)
 	if err != nil {
-		return buf, err
+		return nil, err
 	}
-	return append(append(buf, ','), rest[1:]...), nil
+	b[0] = ','
+	return b, nil
 }
 
 // thousands are the numbers from 0 to 999 in three digits.
@@ -197,9 +207,8 @@ func appendID(buf []byte, id int32) []byte {
 // most that every server gives.
 const topLogprobs = 5
 
-// encodeCanary appends the rest of a canary's body: what every request has, but
-// greedy.
-func (e encoder) encodeCanary(buf []byte, c *workload.Canary) ([]byte, error) {
+// canaryTail is the rest of a canary's body: what every request has, but greedy.
+func (e encoder) canaryTail(c *workload.Canary) ([]byte, error) {
 	body := maps.Clone(e.body)
 	if _, ok := body["temperature"]; ok {
 		body["temperature"] = json.RawMessage("0")
@@ -214,5 +223,5 @@ func (e encoder) encodeCanary(buf []byte, c *workload.Canary) ([]byte, error) {
 	default:
 		body["logprobs"] = n
 	}
-	return appendRest(buf, body)
+	return tail(body)
 }

@@ -285,7 +285,7 @@ func (c *conductor) keep(b body) {
 		return
 	}
 	c.bodies[b.of] = b.prepared
-	c.size += len(*b.body)
+	c.size += b.body.size()
 }
 
 // send takes what is due from the replay, and sends what of it has a body.
@@ -307,7 +307,7 @@ func (c *conductor) send(ctx context.Context, now time.Duration) {
 			continue
 		}
 		delete(c.bodies, q)
-		c.size -= len(*b.body)
+		c.size -= b.body.size()
 		c.fly(ctx, q, b)
 	}
 	c.due = unready
@@ -335,7 +335,7 @@ func place(due []*session.Request, q *session.Request) int {
 
 func (c *conductor) release(q *session.Request, b prepared) {
 	delete(c.bodies, q)
-	c.size -= len(*b.body)
+	c.size -= b.body.size()
 	c.p.supply.sent(b.body)
 }
 

@@ -301,9 +301,9 @@ func TestExtraBody(t *testing.T) {
 	})
 	body, err := newEncoder(server.New("http://h", "m", "", nil), Options{ExtraBody: map[string]json.RawMessage{"top_p": []byte("0.5"), "temperature": []byte("0.7"), "ignore_eos": []byte("null")}})
 	require.NoError(t, err)
-	b, err := body.encode(nil, workload.Request{Tokens: []int32{1}, OutputLen: 4})
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(b, &got))
+	var b payload
+	require.NoError(t, body.encode(&b, workload.Request{Tokens: []int32{1}, OutputLen: 4}))
+	require.NoError(t, json.Unmarshal(b.first, &got))
 	assert.Equal(t, map[string]any{"model": "m", "prompt": []any{1.0}, "max_tokens": 4.0, "top_p": 0.5, "temperature": 0.7, "stream": true,
 		"stream_options": map[string]any{"include_usage": true}}, got)
 
@@ -351,9 +351,9 @@ func bodyOf(t *testing.T, keys server.Keys, o Options, chat bool) (got map[strin
 	tg.Keys, o.Chat = keys, chat
 	enc, err := newEncoder(tg, o)
 	require.NoError(t, err)
-	b, err := enc.encode(nil, workload.Request{Text: "x", OutputLen: 4})
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(b, &got))
+	var b payload
+	require.NoError(t, enc.encode(&b, workload.Request{Text: "x", OutputLen: 4}))
+	require.NoError(t, json.Unmarshal(b.first, &got))
 	return got
 }
 
@@ -363,10 +363,10 @@ func TestKeysOfARequest(t *testing.T) {
 	enc, err := newEncoder(server.New("http://h", "m", "", nil), Options{Temperature: 0.7})
 	require.NoError(t, err)
 	r := workload.Request{Text: "x", OutputLen: 4, Extra: map[string]json.RawMessage{"temperature": []byte("0.1"), "top_p": []byte("1")}}
-	b, err := enc.encode(nil, r)
-	require.NoError(t, err)
+	var b payload
+	require.NoError(t, enc.encode(&b, r))
 	assert.JSONEq(t, `{"model":"m","prompt":"x","max_tokens":4,"temperature":0.1,"top_p":1,"ignore_eos":true,"stream":true,
-		"stream_options":{"include_usage":true}}`, string(b))
+		"stream_options":{"include_usage":true}}`, string(b.first))
 	assert.False(t, r.MayStop())
 	for _, key := range []string{"ignore_eos", "stop", "stop_token_ids"} {
 		assert.True(t, workload.Request{Extra: map[string]json.RawMessage{key: []byte("[1]")}}.MayStop(), key)

@@ -225,13 +225,13 @@ func (s *slot) ask(p prepared, t *stats.Timing, reused bool) error {
 		return err
 	}
 	s.resp.start(s.conn)
-	s.head = s.end.head(s.head[:0], p.index, len(*p.body), p.header)
+	s.head = s.end.head(s.head[:0], p.index, p.body.size(), p.header)
 	s.resp.wanted, s.found, s.said = p.wanted, "", s.said[:0]
 
 	// One write, so that a small request is one packet.
 	t.Sent = time.Since(s.resp.base)
 	s.resp.at = t.Sent
-	if err := write(s.conn, net.Buffers{s.head, *p.body}); err != nil {
+	if err := p.body.send(s.conn, s.head); err != nil {
 		if why := s.refused(); why != nil && isClosed(err) {
 			return why
 		}

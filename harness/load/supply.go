@@ -15,7 +15,7 @@ type supply struct {
 	total  int
 	warmUp bool
 
-	bodies sync.Pool // of *[]byte: bodies that were sent
+	bodies sync.Pool // of *payload: bodies that were sent
 
 	mu     sync.Mutex // guards tokens: one body is made at a time
 	tokens []int32    // of the latest prompt; the next one is written over it
@@ -32,7 +32,7 @@ const (
 // ends. At most atOnce of them lie ready; the channel is closed after the last.
 func (s *supply) start(ctx context.Context, atOnce int, at *arrivals) (<-chan prepared, func()) {
 	first := s.body(s.index(0))
-	made := make(chan prepared, min(s.total, atOnce, readyAhead, readyAheadBytes/max(len(*first.body), 1)+1))
+	made := make(chan prepared, min(s.total, atOnce, readyAhead, readyAheadBytes/max(first.body.size(), 1)+1))
 	return made, func() { s.run(ctx, first, at, made) }
 }
 
@@ -76,22 +76,25 @@ func (s *supply) request(i int) (workload.Request, error) {
 func (s *supply) body(i int) prepared {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	buf, ok := s.bodies.Get().(*[]byte)
+	body, ok := s.bodies.Get().(*payload)
 	if !ok {
-		buf = new([]byte)
+		body = new(payload)
 	}
 	r, err := s.request(i)
 	if err == nil {
-		*buf, err = s.enc.encode((*buf)[:0], r)
+		err = s.enc.encode(body, r)
 	}
 	asked := r.OutputLen
 	if s.enc.maxTokens == "" {
 		asked = 0
 	}
-	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: asked, due: r.At, body: buf,
+	return prepared{index: i, inputLen: r.InputTokens(), text: r.Tokens == nil, outputLen: asked, due: r.At, body: body,
 		canary: r.Canary, mayStop: r.MayStop(), err: err}
 }
 
 // sent takes a body back that was written: while the server is busy with the
 // request, its prompt takes no memory here.
-func (s *supply) sent(body *[]byte) { s.bodies.Put(body) }
+func (s *supply) sent(body *payload) {
+	body.reset()
+	s.bodies.Put(body)
+}
