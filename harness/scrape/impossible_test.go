@@ -2,6 +2,9 @@ package scrape
 
 import (
 	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +47,35 @@ func TestPagesOfSeveralEnginesInTurn(t *testing.T) {
 	r = looked(t, a, page(2, 0, 0.1, []int{11, 12, 13}))
 	assert.Empty(t, r.Dropped)
 	assert.NotNil(t, r.MaxRunning)
+}
+
+// A histogram whose sum is no time says nothing of TTFT, and spoils nothing else.
+func TestSumsThatAreNoTimes(t *testing.T) {
+	before, after := page(1, 0, 0, []int{0, 0, 0}), page(1, 0, 0, []int{50, 100, 100})
+	sum := regexp.MustCompile(`(?m)(_sum\S*) \S+$`)
+	require.Regexp(t, sum, after)
+	for _, odd := range []string{"NaN", "+Inf", "-3"} {
+		r := looked(t, before, sum.ReplaceAllString(after, "$1 "+odd))
+		assert.Nil(t, r.MeanTTFT, odd)
+		assert.NotNil(t, r.MaxRunning, odd)
+		_, err := json.Marshal(r)
+		assert.NoError(t, err, odd)
+	}
+	assert.NotNil(t, looked(t, before, after).MeanTTFT)
+}
+
+// A page is read as its writer's system ends lines, or does not end the last.
+func TestPagesAsTheyAreWritten(t *testing.T) {
+	before, after := page(1, 0, 0, []int{0, 0, 0}), page(1, 0, 0, []int{50, 100, 100})
+	for name, write := range map[string]func(string) string{
+		"\\r\\n":            func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") },
+		"no last line end":  func(s string) string { return strings.TrimRight(s, "\n") },
+		"a byte order mark": func(s string) string { return "\ufeff" + s },
+	} {
+		want, got := looked(t, before, after), looked(t, write(before), write(after))
+		assert.Equal(t, want.MeanTTFT, got.MeanTTFT, name)
+		assert.Equal(t, want.MaxRunning, got.MaxRunning, name)
+	}
 }
 
 // The server's own TTFT is never above what the client saw: where it cannot be of

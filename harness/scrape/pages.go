@@ -1,14 +1,10 @@
 package scrape
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 // moment says what a look is for.
@@ -69,8 +65,7 @@ func (p *pages) take(look []Page, when moment) (of []Page, why error) {
 
 // check is an error where the page's text is no metrics page.
 func (p Page) check() error {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	_, err := parser.TextToMetricFamilies(bytes.NewReader(p.Text))
+	_, err := parseText(p.Text)
 	return err
 }
 

@@ -259,11 +259,11 @@ func addUp(f *dto.MetricFamily) cumulative {
 	return c
 }
 
-// since is what was observed after old; false where nothing was, or where the
-// server began again in between.
+// since is what was observed after old; false where nothing was, where the server
+// began again in between, or where the sum is no number.
 func (c cumulative) since(old cumulative) (cumulative, bool) {
 	d := cumulative{bounds: c.bounds, sum: c.sum - old.sum, n: c.n - old.n}
-	if d.n <= 0 {
+	if d.n <= 0 || !(d.sum >= 0) || math.IsInf(d.sum, 1) { // NaN is not above 0 either
 		return d, false
 	}
 	for i, n := range c.counts {
