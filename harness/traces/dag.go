@@ -187,7 +187,8 @@ func (d *dag) session(ctx context.Context, root string) error {
 
 // converse makes the turns of a conversation, and of those that it forks and spawns, the
 // first of them after that turn. It returns its last one.
-func (d *dag) converse(ctx context.Context, name string, stream, after int, tools json.RawMessage) (last int, err error) {
+func (d *dag) converse(ctx context.Context, name string, stream, after int, tools json.RawMessage) (last int,
+	err error) {
 	if slices.Contains(d.way, name) {
 		return 0, fmt.Errorf("session %s comes to fork or spawn itself", printable(name))
 	}

@@ -151,7 +151,8 @@ func inWords(err error) error {
 		case semantic.Err != nil:
 			what = semantic.Err.Error()
 		case semantic.GoType != nil:
-			what = fmt.Sprintf("a JSON %v where %v is wanted", kindName(semantic.JSONKind), wanted(semantic.GoType.Kind().String()))
+			what = fmt.Sprintf("a JSON %v where %v is wanted", kindName(semantic.JSONKind),
+				wanted(semantic.GoType.Kind().String()))
 		}
 		if semantic.JSONPointer == "" { // of the whole
 			return errors.New(what)
