@@ -108,20 +108,25 @@ func TestSessionsAsChats(t *testing.T) {
 	assert.Less(t, r["total_input_tokens"], 250*turns)
 }
 
-// What cannot be is said in one line before anything runs.
-func TestSessionsThatCannotBe(t *testing.T) {
+// What cannot be is said in one line before anything runs, accuracy too.
+func TestDataThatCannotBe(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bad.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"id":"x","models":[],"block_size":16,"hash_id_scope":"local","requests":[{"t":0}]}`), 0o600))
+	prompts := filepath.Join(t.TempDir(), "prompts.jsonl")
+	require.NoError(t, os.WriteFile(prompts, []byte(`{"prompt":"a","output_len":4,"tools":[1]}`), 0o600))
 	for want, env := range map[string][]string{
+		`"tools" changes what is sent`:       {"DATASET=jsonl", "DATASET_PATH=" + prompts},
 		"needs DATASET_PATH":                 {"DATASET=weka"},
 		"leave ISL out":                      {"DATASET=sessions", "ISL=1024"},
 		"set DATASET to weka":                {"SCENARIO=agentx"},
 		"how long sessions take is theirs":   {"DATASET=sessions", "ESTIMATE=true"},
 		"bad.json: trace x: request 0, key ": {"DATASET=weka", "DATASET_PATH=" + file},
 	} {
-		exit, _, out := finish(t, append(env, "BASE_URL=embedded", "CONC=1", "ACC_TASK=none", "PROGRESS=none"), "-test.run", "Serving")
-		assert.NotZero(t, exit)
+		exit, dir, out := finish(t, append(env, "BASE_URL=embedded", "CONC=1", "PROGRESS=none"), "-test.run", "Serving")
+		assert.Equal(t, 2, exit, out)
 		assert.Contains(t, out, want)
+		batches, _ := filepath.Glob(filepath.Join(dir, "batch_*"))
+		assert.Empty(t, batches, want)
 	}
 }
 

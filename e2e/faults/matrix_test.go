@@ -159,7 +159,7 @@ func runCell(t *testing.T, url, phase, timeout string, on, off func()) outcome {
 		watch.end()
 	}
 	cell := set.Selection.Cells(set.Selection.Combinations()[0])[0]
-	sw, err := sweep.Open(sweep.Config{Settings: set, Target: tg, Watch: watch, Begin: time.Now(), Mode: set.Mode, Cells: []matrix.Cell{cell}})
+	sw, err := sweep.Open(ctx, sweep.Config{Settings: set, Target: tg, Watch: watch, Begin: time.Now(), Mode: set.Mode, Cells: []matrix.Cell{cell}})
 	require.NoError(t, err)
 	if phase == "accuracy" {
 		watch.begin()

@@ -208,7 +208,7 @@ func (ab *abRun) open(ctx context.Context) error {
 	ab.sides[0].ends = append(ab.sides[0].ends, unwatch)
 	for i, s := range ab.sides {
 		configs[i].Watch = watch
-		if err := s.open(configs[i], ab.cells); err != nil {
+		if err := s.open(ctx, configs[i], ab.cells); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -218,7 +218,7 @@ func (ab *abRun) open(ctx context.Context) error {
 }
 
 // open opens a side's batch, with the requests that an earlier process kept.
-func (s *abSide) open(c sweep.Config, cells []matrix.Cell) error {
+func (s *abSide) open(ctx context.Context, c sweep.Config, cells []matrix.Cell) error {
 	c.Cells = cells
 	kept := map[matrix.Cell]*batch.Requests{}
 	if dir := s.set.Resume; dir != "" {
@@ -238,7 +238,7 @@ func (s *abSide) open(c sweep.Config, cells []matrix.Cell) error {
 		}
 	}
 	var err error
-	if s.Sweep, err = sweep.Open(c); err != nil {
+	if s.Sweep, err = sweep.Open(ctx, c); err != nil {
 		return err
 	}
 	for cell, r := range kept {

@@ -243,7 +243,7 @@ func (s *searcher) run(ctx context.Context) int {
 func (s *searcher) probe(ctx context.Context, load float64) (capacity.Probe, error) {
 	p, ok := s.known[load]
 	if !ok {
-		if err := s.open(s.at(load)); err != nil {
+		if err := s.open(ctx, s.at(load)); err != nil {
 			return p, err
 		}
 		var err error
@@ -258,14 +258,14 @@ func (s *searcher) probe(ctx context.Context, load float64) (capacity.Probe, err
 }
 
 // open opens the sweep, and with it the batch, with its first cell.
-func (s *searcher) open(first matrix.Cell) (err error) {
+func (s *searcher) open(ctx context.Context, first matrix.Cell) (err error) {
 	if s.sweep != nil {
 		return nil
 	}
 	c := s.config
 	cell, _ := sweep.ProbeCell(first, c.Settings.Selection.NumPrompts, c.Settings.Shape.Limits)
 	c.Cells = []matrix.Cell{cell}
-	s.sweep, err = sweep.Open(c)
+	s.sweep, err = sweep.Open(ctx, c)
 	return err
 }
 

@@ -130,7 +130,7 @@ func run(ctx context.Context, set settings.Settings, sel selection, line command
 	if err := budget.Fits(); err != nil {
 		return 0, err
 	}
-	sw, err := sweep.Open(config)
+	sw, err := sweep.Open(ctx, config)
 	if err != nil {
 		return 0, err
 	}

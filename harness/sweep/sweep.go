@@ -81,7 +81,7 @@ type state struct {
 
 // Open checks that the sweep can be run at all and makes its batch folders. The
 // error is one line; nothing is left behind when there is one.
-func Open(c Config) (*Sweep, error) {
+func Open(ctx context.Context, c Config) (*Sweep, error) {
 	sw := &Sweep{Config: c, batches: map[matrix.Combination]*batch.Batch{}, states: map[matrix.Cell]*state{},
 		scores: map[matrix.Cell]*Accuracy{}, known: newCanaryAnswers()}
 	if sw.Watch == nil {
@@ -103,10 +103,33 @@ func Open(c Config) (*Sweep, error) {
 			return nil, hint.New(err, server.LongerContext)
 		}
 	}
+	if err := sw.readable(ctx); err != nil {
+		return nil, err
+	}
 	if err := sw.openBatches(); err != nil {
 		return nil, err
 	}
 	return sw, nil
+}
+
+// readable opens the file that the load comes from, where it comes from one, so that a
+// fault in it ends the sweep before accuracy is scored for nothing.
+func (sw *Sweep) readable(ctx context.Context) error {
+	i := slices.IndexFunc(sw.Cells, sw.measures)
+	if i < 0 {
+		return nil
+	}
+	if k := sw.Settings.Replay.Kind; k != nil && k.File {
+		_, _, err := sw.traces(ctx)
+		return err
+	}
+	if !sw.kind().File {
+		return nil
+	}
+	plan := sw.plan(pass{Cell: sw.Cells[i]})
+	plan.Workload.N = 1 // of the others' tokens none are counted yet
+	_, _, _, err := load.Open(ctx, sw.Target, plan)
+	return err
 }
 
 func (sw *Sweep) openBatches() error {
