@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -38,10 +39,45 @@ const (
 	recordedDecode  = 10 * time.Millisecond // an answer's token
 )
 
-// Trace makes session i, which follows from the seed and i alone.
+// The most that is made up, of all sessions together, so that a slip in a setting does
+// not cost all memory. Blocks are counted in each prompt that has them.
+const (
+	mostTurns  = 1 << 17
+	mostBlocks = 1 << 26
+	mostPrompt = 1 << 24      // tokens
+	mostDelay  = 24 * 60 * 60 // seconds
+)
+
+// Traces makes all sessions. It is an error where they are more than fit into memory.
+func (s *Synthetic) Traces(ctx context.Context) (all []Trace, err error) {
+	turns, blocks := 0, 0
+	for i := range s.Sessions {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		t := s.Trace(i)
+		turns += len(t.Turns)
+		for k := range t.Turns {
+			if t.Turns[k].In > mostPrompt {
+				return nil, fmt.Errorf("a made-up prompt has %d tokens, %d at most: lower SESSION_SYSTEM_TOKENS or "+
+					"SESSION_INPUT_TOKENS", t.Turns[k].In, mostPrompt)
+			}
+			blocks += len(t.Turns[k].Blocks)
+		}
+		if turns > mostTurns || blocks > mostBlocks {
+			return nil, fmt.Errorf("the made-up sessions have more than %d turns, or %d tokens in all prompts: lower SESSIONS, "+
+				"SESSION_TURNS, SESSION_SUBAGENTS or SESSION_INPUT_TOKENS", mostTurns, mostBlocks*syntheticBlock)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// Trace makes session i, which follows from the seed and i alone. One that is larger
+// than all may be is cut soon after.
 func (s *Synthetic) Trace(i int) Trace {
 	b := maker{Synthetic: s, rng: rand.New(rand.NewPCG(uint64(s.Seed), uint64(i)))}
-	b.begin = b.fresh(nil, (s.System+syntheticBlock-1)/syntheticBlock)
+	b.begin = b.fresh(nil, (min(s.System, mostPrompt)+syntheticBlock-1)/syntheticBlock)
 	b.trace = Trace{ID: fmt.Sprintf("session-%04d", i+1), Block: syntheticBlock,
 		Streams: []Stream{{Parent: -1, Prefix: len(b.begin) * syntheticBlock}}}
 	b.session()
@@ -55,7 +91,11 @@ type maker struct {
 	trace Trace
 	next  uint32   // block id
 	begin []uint32 // blocks of the system prompt
+	made  int      // blocks of all prompts
 }
+
+// full reports whether the session is larger than all may be.
+func (b *maker) full() bool { return len(b.trace.Turns) > mostTurns || b.made > mostBlocks }
 
 // stream is what a stream's next turn builds upon.
 type stream struct {
@@ -67,6 +107,7 @@ type stream struct {
 
 func (b *maker) session() {
 	turns, agents := b.Turns.count(b.rng, 1), b.SubAgents.count(b.rng, 0)
+	turns, agents = min(turns, mostTurns+1), min(agents, mostTurns+1)
 	spawns := make([]int, turns) // sub-agents that each turn of the root spawns
 	if turns > 1 {               // the last turn has nothing behind it to wait for them
 		for range agents {
@@ -75,10 +116,10 @@ func (b *maker) session() {
 	}
 	root := stream{last: -1}
 	var joins []int
-	for k := range turns {
+	for k := 0; k < turns && !b.full(); k++ {
 		b.turn(&root, joins)
 		joins = nil // turns keep them
-		for range spawns[k] {
+		for n := 0; n < spawns[k] && !b.full(); n++ {
 			joins = append(joins, b.subAgent(root.last))
 		}
 	}
@@ -92,9 +133,11 @@ func (b *maker) subAgent(spawnedBy int) int {
 		Prefix: len(b.begin) * syntheticBlock})
 	s := stream{index: len(b.trace.Streams) - 1, last: -1}
 	joins := []int{spawnedBy}
-	for range b.SubAgentTurns.count(b.rng, 1) {
+	for n := b.SubAgentTurns.count(b.rng, 1); n > 0; n-- {
 		b.turn(&s, joins)
-		joins = nil
+		if joins = nil; b.full() {
+			break
+		}
 	}
 	return s.last
 }
@@ -113,8 +156,11 @@ func (b *maker) turn(s *stream, joins []int) {
 		u.In = max(b.Keep, len(b.begin)*syntheticBlock+1)
 		s.blocks, known = slices.Clone(b.begin), len(b.begin)
 	}
-	s.blocks = b.fresh(s.blocks, u.In/syntheticBlock-known)
+	s.blocks = b.fresh(s.blocks, min(u.In, mostPrompt+syntheticBlock)/syntheticBlock-known)
 	u.Blocks = slices.Clone(s.blocks)
+	if b.made += len(u.Blocks); u.In > mostPrompt {
+		b.made = mostBlocks + 1
+	}
 	for _, j := range joins {
 		if u.After < 0 || b.trace.Turns[j].end() > b.trace.Turns[u.After].end() {
 			u.After = j
@@ -122,7 +168,7 @@ func (b *maker) turn(s *stream, joins []int) {
 	}
 	u.Waits = slices.DeleteFunc(joins, func(j int) bool { return j == u.After })
 	if u.After >= 0 {
-		u.Delay = time.Duration(b.Delay.sample(b.rng) * float64(time.Second))
+		u.Delay = time.Duration(min(b.Delay.sample(b.rng), mostDelay) * float64(time.Second))
 		u.At = b.trace.Turns[u.After].end() + u.Delay
 	}
 	u.Took = recordedPrefill*time.Duration(u.In-known*syntheticBlock) + recordedDecode*time.Duration(u.Out)

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"math"
 	"testing"
 	"time"
@@ -115,4 +116,31 @@ func TestTheoreticalHits(t *testing.T) {
 		{At: 5 * time.Second},
 	}}
 	assert.Equal(t, []int{0, 1, 3, 4, 1, 0}, tr.Hits())
+}
+
+// A slip in a setting is told at once, in place of taking all memory.
+func TestSessionsThatAreTooLarge(t *testing.T) {
+	for name, m := range map[string]session.Synthetic{
+		"turns":      {Sessions: 1, Turns: dist(t, "1e9"), Input: dist(t, "1")},
+		"tokens":     {Sessions: 1, Turns: dist(t, "1e6"), Input: dist(t, "1e6")},
+		"sub-agents": {Sessions: 1, Turns: dist(t, "2"), Input: dist(t, "1"), SubAgents: dist(t, "1e9"), SubAgentTurns: dist(t, "1e9")},
+		"sessions":   {Sessions: 1e9, Turns: dist(t, "1000"), Input: dist(t, "1")},
+		"a prompt":   {Sessions: 1, Turns: dist(t, "1"), Input: dist(t, "1e9")},
+		"its system": {Sessions: 1, Turns: dist(t, "1"), Input: dist(t, "1"), System: 1e12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.Seed = 1
+			_, err := m.Traces(t.Context())
+			assert.ErrorContains(t, err, "made-up")
+		})
+	}
+	m := made(t)
+	m.Sessions = 1
+	all, err := m.Traces(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []session.Trace{m.Trace(0)}, all)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = m.Traces(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
 }

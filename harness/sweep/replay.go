@@ -35,9 +35,7 @@ func (sw *Sweep) traces(ctx context.Context) ([]session.Trace, []string, error) 
 		}
 		made := s.Sessions
 		made.Seed = s.Workload.Seed
-		for i := range made.Sessions {
-			r.traces = append(r.traces, made.Trace(i))
-		}
+		r.traces, r.err = made.Traces(ctx)
 	})
 	return r.traces, r.notes, r.err
 }
