@@ -68,8 +68,8 @@ func TestClockSetDuringACell(t *testing.T) {
 	defer func() { timeOfDay = real }()
 
 	cell := set.Selection.Cells(set.Selection.Combinations()[0])[0]
-	sw, err := Open(t.Context(), Config{Settings: set, Target: target, Begin: time.Now(), Mode: set.Mode, Cells: []matrix.Cell{cell},
-		Watch: setter{set: func() { ahead.Store(int64(time.Hour)) }}})
+	sw, err := Open(t.Context(), Config{Settings: set, Target: target, Begin: time.Now(), Mode: set.Mode,
+		Cells: []matrix.Cell{cell}, Watch: setter{set: func() { ahead.Store(int64(time.Hour)) }}})
 	require.NoError(t, err)
 	r, err := sw.Serve(t.Context(), cell)
 	require.NoError(t, err)
