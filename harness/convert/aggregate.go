@@ -333,6 +333,10 @@ func perSecond(row map[string]any, p *stats.Summary) error {
 		"total_gpu_energy_j": power.TotalEnergyJ, "joules_per_successful_query": power.JoulesPerQuery,
 		"joules_per_input_token": power.JoulesPerInputToken, "joules_per_output_token": power.JoulesPerOutputToken,
 		"joules_per_total_token": power.JoulesPerTotalToken,
+		"prefill_gpu_energy_j":   power.PrefillEnergyJ, "decode_gpu_energy_j": power.DecodeEnergyJ,
+		"prefill_avg_power_w": power.PrefillPowerW, "decode_avg_power_w": power.DecodePowerW,
+		"prefill_joules_per_input_token": power.PrefillJoulesPerInput,
+		"decode_joules_per_output_token": power.DecodeJoulesPerOutput,
 	} {
 		if v != nil {
 			row[key] = *v

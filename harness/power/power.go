@@ -59,6 +59,7 @@ const Idle = "the GPUs of this machine were idle all the time: the server's are 
 type Watch struct {
 	from   []Collector
 	gpus   []string // that count, by index; nil: all
+	roles  []string // those that prefill, where others decode; nil: all do both
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	news   chan struct{} // there are readings that nobody has looked at
@@ -101,6 +102,42 @@ func Start(ctx context.Context, gpus []string, from ...Collector) *Watch {
 
 func (w *Watch) counts(r Reading) bool {
 	return w.gpus == nil || slices.Contains(w.gpus, cmp.Or(r.index, r.GPU)) || slices.Contains(w.gpus, r.uuid)
+}
+
+// Apart says which of the GPUs prefill, by index, UUID or SOURCE/INDEX, the source
+// counted from 0; SOURCE/ alone is all of its. The others decode. Call it before Stop.
+func (w *Watch) Apart(prefill []string) { w.roles = prefill }
+
+// prefills reports whether a reading is of a GPU that prefills.
+func (w *Watch) prefills(r Reading) bool {
+	return slices.ContainsFunc(w.roles, func(name string) bool {
+		whole := strings.HasSuffix(name, "/")
+		return name == r.GPU || name == r.index || name == r.uuid || whole && strings.HasPrefix(r.GPU, name)
+	})
+}
+
+// byRole fills in the energy of the GPUs that prefill and of those that decode; the
+// reason is why they cannot be told apart.
+func (w *Watch) byRole(p *stats.Power, run window, s *stats.Summary) (reason string) {
+	var prefill, decode []Reading
+	for _, r := range w.readings {
+		if w.prefills(r) {
+			prefill = append(prefill, r)
+		} else {
+			decode = append(decode, r)
+		}
+	}
+	const named = "of the GPUs that were sampled POWER_PREFILL_GPUS names "
+	switch {
+	case prefill == nil:
+		return named + "none"
+	case decode == nil:
+		return named + "all"
+	}
+	of, gpus, _ := integrate(prefill, run)
+	rest, others, _ := integrate(decode, run)
+	p.SpendApart(of, gpus, rest, others, s)
+	return ""
 }
 
 func (w *Watch) add(r Reading) {
@@ -204,6 +241,11 @@ func (w *Watch) report(run window, s *stats.Summary, wanted int) *stats.Power {
 	}
 	p.Valid = true
 	p.Spend(joules, gpus, s)
+	if w.roles != nil {
+		if reason := w.byRole(p, run, s); reason != "" {
+			return &stats.Power{Reasons: []string{reason}, From: p.From, GPUs: gpus, Schema: stats.PowerSchema}
+		}
+	}
 	p.Throttled = throttled(w.readings, run)
 	return p
 }

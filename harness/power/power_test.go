@@ -2,6 +2,7 @@ package power
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -185,8 +186,14 @@ func (f fake) Collect(ctx context.Context, add func(Reading)) error {
 // run is a pass of ten seconds that sent and wrote so many tokens.
 func run(t *testing.T, gpus []string, wanted int, from ...Collector) (p *stats.Power, samples []Sample, took time.Duration) {
 	t.Helper()
+	return runApart(t, nil, gpus, wanted, from...)
+}
+
+func runApart(t *testing.T, prefill, gpus []string, wanted int, from ...Collector) (p *stats.Power, samples []Sample, took time.Duration) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := Start(t.Context(), gpus, from...)
+		w.Apart(prefill)
 		w.Ready(t.Context())
 		w.Measuring(time.Now())
 		time.Sleep(10 * time.Second)
@@ -242,6 +249,46 @@ func TestWhatAPassTook(t *testing.T) {
 			}
 		})
 	}
+}
+
+// GPUs that prefill and those that decode have energies of their own.
+func TestPrefillAndDecodeAreToldApart(t *testing.T) {
+	two := fake{watts: map[string]float64{"0": 300, "1": 500}}
+	for name, c := range map[string]struct {
+		prefill        []string
+		wanted         int
+		from           []Collector
+		energy, joules [2]float64 // of prefill and decode; a token of theirs
+		why            string
+	}{
+		"one machine":  {prefill: []string{"0"}, wanted: 2, from: []Collector{two}, energy: [2]float64{3000, 5000}, joules: [2]float64{1, 5}},
+		"two machines": {prefill: []string{"0/"}, wanted: 4, from: []Collector{two, two}, energy: [2]float64{8000, 8000}, joules: [2]float64{8. / 3, 8}},
+		"one GPU of the second": {prefill: []string{"1/1"}, wanted: 4, from: []Collector{two, two}, energy: [2]float64{5000, 11000},
+			joules: [2]float64{5. / 3, 11}},
+		"none of them": {prefill: []string{"7"}, wanted: 2, from: []Collector{two}, why: "POWER_PREFILL_GPUS names none"},
+		"all of them":  {prefill: []string{"0", "1"}, wanted: 2, from: []Collector{two}, why: "POWER_PREFILL_GPUS names all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _, _ := runApart(t, c.prefill, nil, c.wanted, c.from...)
+			if c.why != "" {
+				assert.False(t, p.Valid)
+				assert.Contains(t, p.Reasons[0], c.why)
+				assert.Nil(t, p.PrefillEnergyJ)
+				return
+			}
+			require.True(t, p.Valid, p.Reasons)
+			for i, got := range []struct{ energy, joules *float64 }{{p.PrefillEnergyJ, p.PrefillJoulesPerInput},
+				{p.DecodeEnergyJ, p.DecodeJoulesPerOutput}} {
+				assert.InDelta(t, c.energy[i], *got.energy, 1e-6)
+				assert.InDelta(t, c.joules[i], *got.joules, 1e-9)
+			}
+			assert.InDelta(t, *p.TotalEnergyJ, *p.PrefillEnergyJ+*p.DecodeEnergyJ, 1e-6)
+		})
+	}
+	p, _, _ := run(t, nil, 2, two)
+	b, err := json.Marshal(p)
+	require.NoError(t, err)
+	assert.NotContains(t, string(b), "prefill", "where nobody asked")
 }
 
 // An exporter that asks its GPUs every half minute shows the same again and again.

@@ -133,6 +133,8 @@ type Power struct {
 	Files []string // CSV files that tools write; none, and no URLs: the tools of this machine
 	URLs  []string // pages of DCGM exporters
 	GPUs  []string // that count, by index or UUID; none: all
+
+	Prefill []string // of these, those that prefill, where the others decode; none: all do both
 }
 
 // Metrics says where our own metrics go.

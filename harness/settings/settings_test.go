@@ -113,6 +113,7 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 		`POWER_CSV="/dev/null"`:     {"POWER_CSV": "/dev/null"},
 		`POWER_URLS="gpu:9400"`:     {"POWER_URLS": "gpu:9400"},
 		`POWER_GPUS="0,0"`:          {"POWER_GPUS": "0,0"},
+		`POWER_PREFILL_GPUS="0,"`:   {"POWER_PREFILL_GPUS": "0,"},
 		`POWER=off measures no`:     {"POWER": "off", "POWER_URLS": "http://gpu:9400/metrics"},
 		`PROFILE="-1"`:              {"PROFILE": "-1"},
 		`DRY_RUN="perhaps"`:         {"DRY_RUN": "perhaps"},

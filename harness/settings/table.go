@@ -339,8 +339,12 @@ var groups = []group{
 				"of running one here (docs/reading-results.md)"},
 		{Env: "POWER_URLS", MayChange: true, set: pages(func(s *Settings) *[]string { return &s.Results.Power.URLs }),
 			Help: "addresses of the pages of DCGM exporters, with commas between, likewise"},
-		{Env: "POWER_GPUS", MayChange: true, set: setPowerGPUs,
+		{Env: "POWER_GPUS", MayChange: true, set: gpus(func(s *Settings) *[]string { return &s.Results.Power.GPUs }),
 			Help: "the server's GPUs by index or UUID, as 0,1,2,3; none are all that are told of, which must be TP"},
+		{Env: "POWER_PREFILL_GPUS", MayChange: true,
+			set: gpus(func(s *Settings) *[]string { return &s.Results.Power.Prefill }),
+			Help: "of disaggregated servers those GPUs that prefill, the others decode; by index or UUID, or where there are " +
+				"several of POWER_CSV and POWER_URLS as SOURCE/INDEX, counted from 0 (0/ are all of the first)"},
 		{Env: "LEADERBOARD_URL", Exported: true, MayChange: true, Also: []string{"LB_URL_OVERRIDE"},
 			Elsewhere: []string{"LB_URL"}, set: setLeaderboardURL,
 			Help: "leaderboard that submit sends to; none means the public board, or for the embedded engine a " +

@@ -207,15 +207,19 @@ func setPowerFiles(s *Settings, v string) error {
 	return nil
 }
 
-func setPowerGPUs(s *Settings, v string) error {
-	for _, gpu := range strings.Split(v, ",") {
-		gpu = strings.TrimSpace(gpu)
-		if gpu == "" || strings.ContainsFunc(gpu, unicode.IsSpace) || slices.Contains(s.Results.Power.GPUs, gpu) {
-			return errors.New("want the GPUs' indices, each once, as 0,1,2,3")
+// gpus reads a list of GPUs.
+func gpus(field func(*Settings) *[]string) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		list := field(s)
+		for _, gpu := range strings.Split(v, ",") {
+			gpu = strings.TrimSpace(gpu)
+			if gpu == "" || strings.ContainsFunc(gpu, unicode.IsSpace) || slices.Contains(*list, gpu) {
+				return errors.New("want the GPUs' indices, each once, as 0,1,2,3")
+			}
+			*list = append(*list, gpu)
 		}
-		s.Results.Power.GPUs = append(s.Results.Power.GPUs, gpu)
+		return nil
 	}
-	return nil
 }
 
 func setCacheReset(s *Settings, v string) error {

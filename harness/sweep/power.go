@@ -30,6 +30,7 @@ func (sw *Sweep) watchPower(ctx context.Context, o *load.Options) func(*stats.Su
 		return func(*stats.Summary) consumed { return consumed{} }
 	}
 	w := power.Start(ctx, sw.Settings.Results.Power.GPUs, from...)
+	w.Apart(sw.Settings.Results.Power.Prefill)
 	beside(o, w.Ready, w.Measuring)
 	return func(s *stats.Summary) consumed {
 		p, samples := w.Stop(ctx, s, sw.Settings.Server.TP)
