@@ -150,6 +150,8 @@ func TestVLLMSpeculates(t *testing.T) {
 	requireAll(t, out, results, 1, 8, 64)
 	for name, r := range results {
 		assert.Greater(t, r["tokens_per_chunk"], 1.0, name)
+		spec, _ := r["spec_decode"].(map[string]any)
+		assert.Greater(t, spec["acceptance_length"], 1.0, name)
 	}
 }
 
