@@ -233,6 +233,18 @@ func TestTheTokenizerFileServesWhereTheServerGivesNoTokens(t *testing.T) {
 	assert.ErrorContains(t, err, "HTTP 503: busy (tried 3 times)")
 }
 
+// A server that adds a BOS though it was told not to would have each document begin
+// with two of them.
+func TestABOSThatNobodyAskedForIsLeftOut(t *testing.T) {
+	bos := int32(fakeBOS)
+	o := Options{Files: wikitextAt(writeText(t, twoArticles)), Retry: quick, Prefix: &bos}
+	want, err := Score(t.Context(), serve(t, &fake{}), o)
+	require.NoError(t, err)
+	got, err := Score(t.Context(), serve(t, &fake{alwaysBOS: true}), o)
+	require.NoError(t, err)
+	assert.Equal(t, want.Measured, got.Measured)
+}
+
 func refuse([]int32, map[string]any) (int, string) { return 400, `{"error":{"message":"no"}}` }
 
 func TestScoreUsesGenerateWhereCompletionsCannotScore(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // log-probabilities are a fixed function of a token and the one before it.
 type fake struct {
 	noTokenize, noPrefix   bool
+	alwaysBOS              bool                                                 // /tokenize adds a BOS, whatever it was told
 	tokenize               string                                               // what /tokenize answers in place of tokens: status and body
 	completions, generate  func(ids []int32, body map[string]any) (int, string) // status and body; nil answers properly
 	before                 func(w http.ResponseWriter, r *http.Request) bool    // true: answered
@@ -80,7 +81,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var text string
 		_ = json.Unmarshal(in.Prompt, &text)
 		ids := []int32{}
-		if in.Special && !f.noPrefix {
+		if f.alwaysBOS || in.Special && !f.noPrefix {
 			ids = append(ids, fakeBOS)
 		}
 		for _, b := range []byte(text) {

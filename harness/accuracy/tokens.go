@@ -56,19 +56,26 @@ func serverTokenizer(ctx context.Context, t *server.Server, o Options) (*source,
 	tok := &source{name: "the server's /tokenize", encode: func(ctx context.Context, text string) ([]int32, error) {
 		return t.Tokenize(ctx, o.Retry, text, false)
 	}}
-	if _, err := t.Tokenize(ctx, o.Retry, "a", false); err != nil {
+	plain, err := t.Tokenize(ctx, o.Retry, "a", false)
+	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, server.ErrNoTokenizer) && !server.Passing(err) {
 			err = fmt.Errorf("%w: %w", server.ErrNoTokenizer, err) // no text is plainer: whatever is there, it is none
 		}
 		return nil, err
 	}
-	if o.Prefix != nil {
-		tok.prefix = *o.Prefix
-		return tok, nil
+	if o.Prefix == nil {
+		tok.prefix, err = t.Prefix(ctx, o.Retry)
+		return tok, err
 	}
-	var err error
-	tok.prefix, err = t.Prefix(ctx, o.Retry)
-	return tok, err
+	tok.prefix = *o.Prefix
+	if len(plain) > 1 && plain[0] == tok.prefix { // it adds one, though it was told not to
+		bare := tok.encode
+		tok.encode = func(ctx context.Context, text string) ([]int32, error) {
+			ids, err := bare(ctx, text)
+			return ids[min(1, len(ids)):], err
+		}
+	}
+	return tok, nil
 }
 
 func localTokenizer(o Options) (*source, error) {
