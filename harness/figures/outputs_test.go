@@ -115,7 +115,7 @@ var outputs = []output{
 		return strings.Contains(text, fmt.Sprintf("%s=%g\n", f.Key, v))
 	}},
 	{"the exporter", every, exported, func(text string, f figures.Figure, v float64) bool {
-		return strings.Contains(text, fmt.Sprintf(`key="%s",osl="32"} %g`+"\n", f.Key, v))
+		return strings.Contains(text, fmt.Sprintf(`key="%s",osl="32",scenario=""} %g`+"\n", f.Key, v))
 	}},
 	{report.HTMLName, in(figures.Report), page(report.HTMLName), func(text string, f figures.Figure, v float64) bool {
 		_, table, _ := strings.Cut(text, `<table id="configurations">`)
