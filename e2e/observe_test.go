@@ -94,7 +94,7 @@ func TestMetricsWhileRunning(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		page, _ := io.ReadAll(resp.Body)
-		return strings.Contains(string(page), `inferbench_requests{conc="2",isl="16",osl="64",phase="benchmark",state="in_flight"} 2`)
+		return strings.Contains(string(page), `inferbench_requests{conc="2",isl="16",osl="64",phase="benchmark",scenario="",state="in_flight"} 2`)
 	}, time.Minute, 50*time.Millisecond, out)
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	_ = cmd.Wait()

@@ -173,7 +173,7 @@ func (s *searcher) loadOf(c matrix.Cell) float64 {
 	return float64(c.Conc)
 }
 
-// varies is what a load is called.
+// varies names what changes from probe to probe: CONC or REQUEST_RATE.
 func (s *searcher) varies() string {
 	if s.byRate {
 		return "REQUEST_RATE"

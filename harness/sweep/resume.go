@@ -94,7 +94,7 @@ func (sw *Sweep) verdict() error {
 	return hint.New(err, do)
 }
 
-// goOn returns how to go on with what a resumed sweep would run of the batches;
+// goOn returns the commands that go on with the cells of the batches that have not ended;
 // "" where it would run nothing.
 func (sw *Sweep) goOn() (string, error) {
 	var resume []string

@@ -95,8 +95,8 @@ func GatewayTable(t testing.TB) string {
 
 // BesideTable is the table of our figures beside the engines' own counters.
 func BesideTable(t testing.TB) string {
-	out := "| what was measured | version | run on | rounds | TTFT: ours / counted | ours − counted, ms | TPOT: ours / counted |" +
-		" E2EL: ours / counted | E2EL: through / direct |\n" +
+	out := "| what was measured | version | run on | rounds | TTFT: ours / counted | ours − counted, ms |" +
+		" TPOT: ours / counted | E2EL: ours / counted | E2EL: through / direct |\n" +
 		"| --- | --- | --- | --: | --- | --: | --- | --- | --- |\n"
 	ratio := func(of map[string]Ratio, figure string) string {
 		if r, ok := of[figure]; ok {
