@@ -196,13 +196,18 @@ func (s *set) take(events []syscall.EpollEvent) {
 }
 
 // sweep wakes the readers on whose connections nothing more has come for a while
-// after what lies here.
+// after what lies here, and those for whom something has lain for long.
 func (s *set) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.byFD {
-		if c != nil && c.quiet(now) {
+		switch {
+		case c == nil:
+		case c.quiet(now):
 			c.swept.Store(true)
+			c.wakeUp()
+		case c.lain(now):
+			c.swept.Store(false)
 			c.wakeUp()
 		}
 	}
@@ -231,6 +236,7 @@ const (
 	inboxSize   = 8 << 10
 	inboxLow    = 2 << 10 // with less room than this the reader is woken
 	longestWait = time.Second
+	longestLie  = 4 * time.Second // well under maxAge, from which on a stamp is not believed
 )
 
 // Gathered is a TCP connection of a [Gatherer]. Reads must not overlap, nor
@@ -417,6 +423,17 @@ func (c *Gathered) quiet(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.next < len(c.inbox) && now.UnixNano()-int64(c.before) >= int64(longestWait)
+}
+
+// lain reports whether an arrival has lain here for long, with others coming after it.
+func (c *Gathered) lain(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == len(c.inbox) || c.rest > 0 { // a rest: the reader is at it
+		return false
+	}
+	stamp, _ := head(c.inbox[c.next:])
+	return now.UnixNano()-int64(stamp) >= int64(longestLie)
 }
 
 // makeRoom forgets what was read, where all was. The caller holds mu.

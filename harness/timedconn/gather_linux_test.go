@@ -168,6 +168,31 @@ func TestPatientReaderIsSweptUp(t *testing.T) {
 	assert.False(t, c.SweptUp(), "a request ends patience")
 }
 
+// A slow stream's reader is woken before its oldest arrival is too old for its stamp
+// to be believed.
+func TestPatientReaderIsNotLetWaitForLong(t *testing.T) {
+	t.Parallel()
+	c, far := gathered(t, newGatherer(t))
+	begun(t, c, far)
+	began, done := time.Now(), make(chan struct{})
+	go func() {
+		defer close(done)
+		for time.Since(began) < 2*longestLie {
+			io.WriteString(far, "token")
+			time.Sleep(300 * time.Millisecond)
+		}
+	}()
+	_, err := c.Read(make([]byte, 5))
+	now := time.Now()
+	require.NoError(t, err)
+	if c.SweptUp() {
+		t.Skip("the machine was stopped for more than a second")
+	}
+	assert.Less(t, now.Sub(began), 2*longestLie, "it was not woken while more came")
+	assert.InDelta(t, now.Sub(began).Seconds(), c.Ago(now).Seconds(), 1, "the first that lay there")
+	<-done
+}
+
 // While more keeps coming a patient reader is let wait, and how much lies there is
 // told meanwhile.
 func TestPatientReaderIsLetWaitWhileMoreComes(t *testing.T) {
