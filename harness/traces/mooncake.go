@@ -40,24 +40,16 @@ func readMooncake(ctx context.Context, s *source) error {
 	if err := s.text(); err != nil {
 		return err
 	}
-	byID := map[string]*mooncakeSession{}
-	var all []*mooncakeSession
+	var sessions bySession[mooncakeSession]
 	err := s.lines(ctx, func(n int, line []byte) error {
 		var x mooncakeLine
 		if err := json.Unmarshal(line, &x, json.RejectUnknownMembers(true)); err != nil {
 			return s.wrongLine(n, err)
 		}
-		id := fmt.Sprintf("line-%d", n)
-		if x.SessionID != nil {
-			id = *x.SessionID
-		}
-		m := byID[id]
-		if m == nil {
-			m = &mooncakeSession{trace: session.Trace{ID: id, Block: mooncakeBlock, Global: true,
+		m := sessions.of(x.SessionID, n, func(id string) *mooncakeSession {
+			return &mooncakeSession{trace: session.Trace{ID: id, Block: mooncakeBlock, Global: true,
 				Streams: []session.Stream{{Parent: -1}}}}
-			byID[id] = m
-			all = append(all, m)
-		}
+		})
 		if err := m.add(ctx, s, &x); err != nil {
 			return s.wrongLine(n, err)
 		}
@@ -66,7 +58,7 @@ func readMooncake(ctx context.Context, s *source) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range all {
+	for _, m := range sessions.all {
 		if err := s.add(m.trace); err != nil {
 			return err
 		}

@@ -36,23 +36,13 @@ func readMultiTurn(ctx context.Context, s *source) error {
 	if err := s.text(); err != nil {
 		return err
 	}
-	byID := map[string]*multiTurnSession{}
-	var all []*multiTurnSession
+	var sessions bySession[multiTurnSession]
 	err := s.lines(ctx, func(n int, line []byte) error {
 		var x multiTurnLine
 		if err := gojson.Unmarshal(line, &x, gojson.RejectUnknownMembers(true)); err != nil {
 			return s.wrongLine(n, err)
 		}
-		id := fmt.Sprintf("line-%d", n)
-		if x.SessionID != nil {
-			id = *x.SessionID
-		}
-		m := byID[id]
-		if m == nil {
-			m = &multiTurnSession{id: id}
-			byID[id] = m
-			all = append(all, m)
-		}
+		m := sessions.of(x.SessionID, n, func(id string) *multiTurnSession { return &multiTurnSession{id: id} })
 		if len(x.Turns) == 0 {
 			return s.wrongLine(n, errors.New("key turns: there are none"))
 		}
@@ -64,7 +54,7 @@ func readMultiTurn(ctx context.Context, s *source) error {
 		m.turns = append(m.turns, x.Turns...)
 		return nil
 	})
-	for _, m := range all {
+	for _, m := range sessions.all {
 		if err == nil && !s.enough() {
 			err = m.finish(ctx, s)
 		}

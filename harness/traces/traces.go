@@ -167,6 +167,29 @@ const mostTokens = 1 << 24
 // all its prompts has some 100 MB.
 const maxLine = 1 << 30
 
+// bySession gathers lines by their session, in the order in which sessions begin. A
+// line that names none is a session of its own.
+type bySession[S any] struct {
+	known map[string]*S
+	all   []*S
+}
+
+// of is the session of line n; begin makes one that is not known yet.
+func (b *bySession[S]) of(name *string, n int, begin func(id string) *S) *S {
+	id := fmt.Sprintf("line-%d", n)
+	if name != nil {
+		id = *name
+	}
+	if b.known[id] == nil {
+		if b.known == nil {
+			b.known = map[string]*S{}
+		}
+		b.known[id] = begin(id)
+		b.all = append(b.all, b.known[id])
+	}
+	return b.known[id]
+}
+
 // lines calls do with each line of the file that is not blank, and its number.
 func (s *source) lines(ctx context.Context, do func(n int, line []byte) error) error {
 	var line []byte
