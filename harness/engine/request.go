@@ -59,8 +59,7 @@ func (s salts) hash() (h uint64, bad *apiError) {
 			return 0, badRequest("cache_salt", "Parameter 'cache_salt' must be a non-empty string if provided.")
 		case len(*s.CacheSalt) > 128 || strings.ContainsAny(*s.CacheSalt, "@/\\\x00"):
 			return 0, badRequest("cache_salt", "Parameter 'cache_salt' must be at most 128 characters and must not contain "+
-				"'@', '/', "+
-				`'\', or NUL.`)
+				`'@', '/', '\', or NUL.`)
 		}
 		f.Write([]byte(*s.CacheSalt))
 	}

@@ -83,7 +83,7 @@ func readDAG(ctx context.Context, s *source) error {
 			err = d.add(&x)
 		}
 		if err != nil {
-			return s.wrongLine(n, err)
+			return err
 		}
 		names = append(names, x.SessionID)
 		return nil

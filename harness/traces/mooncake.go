@@ -2,12 +2,11 @@ package traces
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
-	gojson "encoding/json"
-
-	"github.com/go-json-experiment/json"
+	gojson "github.com/go-json-experiment/json"
 
 	"inferbench/harness/session"
 )
@@ -24,11 +23,11 @@ type mooncakeLine struct {
 	OutputLength *int     `json:"output_length"`
 	HashIDs      blockIDs `json:"hash_ids"` // of blocks of 512 tokens; the same in all sessions
 
-	Text     *string                      `json:"text_input"` // what the user says
-	Messages []gojson.RawMessage          `json:"messages"`   // all of them, with the answers
-	Tools    gojson.RawMessage            `json:"tools"`
-	Payload  map[string]gojson.RawMessage `json:"payload"` // a whole body
-	Extra    map[string]gojson.RawMessage `json:"extra"`   // keys of the body
+	Text     *string                    `json:"text_input"` // what the user says
+	Messages []json.RawMessage          `json:"messages"`   // all of them, with the answers
+	Tools    json.RawMessage            `json:"tools"`
+	Payload  map[string]json.RawMessage `json:"payload"` // a whole body
+	Extra    map[string]json.RawMessage `json:"extra"`   // keys of the body
 }
 
 // mooncakeBlock is how many tokens a hash id stands for
@@ -43,17 +42,14 @@ func readMooncake(ctx context.Context, s *source) error {
 	var sessions bySession[mooncakeSession]
 	err := s.lines(ctx, func(n int, line []byte) error {
 		var x mooncakeLine
-		if err := json.Unmarshal(line, &x, json.RejectUnknownMembers(true)); err != nil {
-			return s.wrongLine(n, err)
+		if err := gojson.Unmarshal(line, &x, gojson.RejectUnknownMembers(true)); err != nil {
+			return err
 		}
 		m := sessions.of(x.SessionID, n, func(id string) *mooncakeSession {
 			return &mooncakeSession{trace: session.Trace{ID: id, Block: mooncakeBlock, Global: true,
 				Streams: []session.Stream{{Parent: -1}}}}
 		})
-		if err := m.add(ctx, s, &x); err != nil {
-			return s.wrongLine(n, err)
-		}
-		return nil
+		return m.add(ctx, s, &x)
 	})
 	if err != nil {
 		return err
@@ -64,11 +60,6 @@ func readMooncake(ctx context.Context, s *source) error {
 		}
 	}
 	return nil
-}
-
-// wrongLine is the error of line n: which key it is in.
-func (s *source) wrongLine(n int, err error) error {
-	return fmt.Errorf("%s: line %d: %w", s.file, n, inWords(err))
 }
 
 func (x *mooncakeLine) check() error {
@@ -111,7 +102,7 @@ func (x *mooncakeLine) said(odd *oddities) (u said, err error) {
 		u.whole, err = true, u.readPayload(x.Payload, odd)
 	}
 	if err == nil && x.Tools != nil {
-		u.body = map[string]gojson.RawMessage{"tools": x.Tools}
+		u.body = map[string]json.RawMessage{"tools": x.Tools}
 	}
 	if x.OutputLength != nil {
 		u.output = x.OutputLength
@@ -123,9 +114,9 @@ func (x *mooncakeLine) said(odd *oddities) (u said, err error) {
 }
 
 // readPayload reads a whole body. How it is streamed is the suite's own.
-func (u *said) readPayload(payload map[string]gojson.RawMessage, odd *oddities) error {
-	var messages []gojson.RawMessage
-	if gojson.Unmarshal(payload["messages"], &messages) != nil {
+func (u *said) readPayload(payload map[string]json.RawMessage, odd *oddities) error {
+	var messages []json.RawMessage
+	if json.Unmarshal(payload["messages"], &messages) != nil {
 		return errors.New("key payload: it has no list of messages, and only chats are followed here")
 	}
 	if err := u.readMessages(messages); err != nil {

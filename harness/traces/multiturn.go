@@ -40,15 +40,15 @@ func readMultiTurn(ctx context.Context, s *source) error {
 	err := s.lines(ctx, func(n int, line []byte) error {
 		var x multiTurnLine
 		if err := gojson.Unmarshal(line, &x, gojson.RejectUnknownMembers(true)); err != nil {
-			return s.wrongLine(n, err)
+			return err
 		}
 		m := sessions.of(x.SessionID, n, func(id string) *multiTurnSession { return &multiTurnSession{id: id} })
 		if len(x.Turns) == 0 {
-			return s.wrongLine(n, errors.New("key turns: there are none"))
+			return errors.New("key turns: there are none")
 		}
 		for i := range x.Turns {
 			if err := x.Turns[i].check(); err != nil {
-				return s.wrongLine(n, fmt.Errorf("turn %d, %w", i, err))
+				return fmt.Errorf("turn %d, %w", i, err)
 			}
 		}
 		m.turns = append(m.turns, x.Turns...)

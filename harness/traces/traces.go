@@ -163,10 +163,6 @@ func (s *source) text() error {
 // does not cost all memory.
 const mostTokens = 1 << 24
 
-// maxLine is the longest line that is read: a trace of a long session with the ids of
-// all its prompts has some 100 MB.
-const maxLine = 1 << 30
-
 // bySession gathers lines by their session, in the order in which sessions begin. A
 // line that names none is a session of its own.
 type bySession[S any] struct {
@@ -190,7 +186,12 @@ func (b *bySession[S]) of(name *string, n int, begin func(id string) *S) *S {
 	return b.known[id]
 }
 
-// lines calls do with each line of the file that is not blank, and its number.
+// maxLine is the longest line that is read: a trace of a long session with the ids of
+// all its prompts has some 100 MB.
+const maxLine = 1 << 30
+
+// lines calls do with each line of the file that is not blank, and its number. An error
+// of do is told with the line, and says which key it is in.
 func (s *source) lines(ctx context.Context, do func(n int, line []byte) error) error {
 	var line []byte
 	for n := 1; ; n++ {
@@ -203,7 +204,7 @@ func (s *source) lines(ctx context.Context, do func(n int, line []byte) error) e
 			if err == nil || errors.Is(err, io.EOF) {
 				if len(bytes.TrimSpace(line)) > 0 {
 					if err := do(n, line); err != nil {
-						return err
+						return fmt.Errorf("%s: line %d: %w", s.file, n, inWords(err))
 					}
 				}
 				if err != nil {
