@@ -12,6 +12,7 @@ import (
 type events struct {
 	*response
 	scanned int  // bytes behind buf[r:] whose lines have been looked at: no event ends in them
+	open    int  // and behind these, how much of a line that has no end yet
 	line    int  // of these, the first line's, without its end
 	behind  int  // and how long that is; 0 while that line is not whole
 	skipLF  bool // a \n that comes next belongs to the \r that ended the last event
@@ -42,7 +43,7 @@ func (e *events) next() ([]byte, error) {
 			}
 		}
 		e.r += size
-		e.scanned = 0
+		e.scanned, e.open = 0, 0
 		if data := e.data(block); data != nil {
 			return data, nil
 		}
@@ -57,10 +58,13 @@ func (e *events) block() ([]byte, int) {
 	}
 	for {
 		rest := e.buf[e.r+e.scanned : e.w]
-		n, size := lineEnd(rest)
+		n, size := lineEnd(rest[e.open:])
 		if size == 0 {
+			e.open = len(rest) // a long line is looked through once, not with each read
 			return nil, 0
 		}
+		n += e.open
+		e.open = 0
 		last := n+size == len(rest) && rest[n] == '\r' // its \n may be still to come
 		if n == 0 {
 			e.skipLF = last

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"runtime/metrics"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,9 +94,9 @@ func TestGigabyteAnswers(t *testing.T) {
 		write func(w io.Writer)
 		want  string // in the error; empty where the request succeeds
 	}{
-		"one event": {func(w io.Writer) { io.WriteString(w, head+"\r\ndata: "); flood(w, "a", gigabyte) }, "an event is longer than 256 KiB"},
+		"one event": {func(w io.Writer) { io.WriteString(w, head+"\r\ndata: "); flood(w, "a", gigabyte) }, "an event is longer than 4 MiB"},
 		"one event of many lines": {func(w io.Writer) { io.WriteString(w, head+"\r\n"); flood(w, "data: a\n", gigabyte) },
-			"an event is longer than 256 KiB"},
+			"an event is longer than 4 MiB"},
 		"tokens": {func(w io.Writer) { io.WriteString(w, head+"\r\n"); flood(w, event(" a", "null"), gigabyte) }, "the stream does not end"},
 		"comments": {func(w io.Writer) {
 			io.WriteString(w, head+"\r\n")
@@ -115,7 +116,7 @@ func TestGigabyteAnswers(t *testing.T) {
 		"JSON": {func(w io.Writer) {
 			io.WriteString(w, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", gigabyte))
 			flood(w, "[", gigabyte)
-		}, "an event is longer than 256 KiB"},
+		}, "an event is longer than 4 MiB"},
 		"chunk sizes": {func(w io.Writer) {
 			io.WriteString(w, head+"Transfer-Encoding: chunked\r\n\r\n")
 			flood(w, "0", gigabyte)
@@ -145,6 +146,24 @@ func TestGigabyteAnswers(t *testing.T) {
 			assert.Less(t, peak, uint64(limit), "added to the heap, in bytes")
 		})
 	}
+}
+
+// An event as long as log-probabilities or a tool call make it is read like any
+// other, in whatever pieces it comes.
+func TestLongEvent(t *testing.T) {
+	long := strings.Replace(event(" a", "null"), "null", `{"top":"`+strings.Repeat("x", 3<<20)+`"}`, 1)
+	tg := rawServer(t, func(w io.Writer) {
+		io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"+event(" a", "null"))
+		for rest := long; rest != ""; rest = rest[min(1<<16, len(rest)):] {
+			io.WriteString(w, rest[:min(1<<16, len(rest))])
+		}
+		io.WriteString(w, event(" a", `"length"`)+usage(8, 3)+"data: [DONE]\n\n")
+	})
+	rec, err := Run(t.Context(), tg, workload.Random{N: 1, ISL: 8, OSL: 3, RangeRatio: 1, Vocab: 256, Seed: 1}, Options{Conc: 1})
+	require.NoError(t, err)
+	require.Len(t, rec.Timings, 1)
+	assert.Empty(t, rec.Timings[0].Err)
+	assert.Equal(t, 3, rec.Timings[0].OutputTokens)
 }
 
 // A stream that drips comments and never a token ends at REQUEST_TIMEOUT.

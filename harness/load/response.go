@@ -12,10 +12,10 @@ import (
 
 // Limits on what a server can make the client hold.
 const (
-	bufferSize = 8 << 10   // of a stream; it grows for what is longer
-	maxHeader  = 16 << 10  // the longest response header
-	maxEvent   = 256 << 10 // the longest single event
-	maxErrBody = 4 << 10   // of an error answer
+	bufferSize = 8 << 10  // of a stream; it grows for what is longer
+	maxHeader  = 16 << 10 // the longest response header
+	maxEvent   = 4 << 20  // the longest single event: log-probabilities and long tool calls are legal
+	maxErrBody = 4 << 10  // of an error answer
 )
 
 // response reads one HTTP/1.1 response off a connection. Its buffer holds
@@ -106,7 +106,7 @@ func (s *response) read() error {
 	return err
 }
 
-var errLongEvent = fmt.Errorf("an event is longer than %d KiB", maxEvent>>10)
+var errLongEvent = fmt.Errorf("an event is longer than %d MiB", maxEvent>>20)
 
 // makeRoom moves what is kept to the front of the buffer, or doubles it.
 func (s *response) makeRoom() error {

@@ -1,7 +1,6 @@
 package power
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -10,8 +9,8 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+
+	"inferbench/harness/promtext"
 )
 
 // Page is the page of a DCGM exporter, which is looked at once a second.
@@ -74,8 +73,7 @@ func (p Page) look(ctx context.Context) ([]byte, error) {
 // readPage takes the readings of an exporter's page. The instances of a GPU that
 // is shared out (MIG) each show what the whole of it draws, and are one.
 func readPage(text []byte, now time.Time) ([]Reading, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	families, err := promtext.Read(text)
 	if err != nil {
 		return nil, fmt.Errorf("read the page: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"inferbench/harness/promtext"
 )
 
 // moment says what a look is for.
@@ -65,7 +67,7 @@ func (p *pages) take(look []Page, when moment) (of []Page, why error) {
 
 // check is an error where the page's text is no metrics page.
 func (p Page) check() error {
-	_, err := parseText(p.Text)
+	_, err := promtext.Read(p.Text)
 	return err
 }
 

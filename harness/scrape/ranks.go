@@ -1,16 +1,13 @@
 package scrape
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+
+	"inferbench/harness/promtext"
 )
 
 // Page is the text of one /metrics page. Disaggregated servers have several:
@@ -30,7 +27,7 @@ func read(pages []Page) (map[string]*dto.MetricFamily, error) {
 	all := map[string]*dto.MetricFamily{}
 	name := endpointLabel
 	for _, p := range pages {
-		families, err := parseText(p.Text)
+		families, err := promtext.Read(p.Text)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", p.Endpoint, err)
 		}
@@ -46,15 +43,6 @@ func read(pages []Page) (map[string]*dto.MetricFamily, error) {
 		}
 	}
 	return all, nil
-}
-
-// parseText reads a page in Prometheus's text format, also one with a byte order
-// mark, with lines that end in \r\n, or without an end to its last line.
-func parseText(text []byte) (map[string]*dto.MetricFamily, error) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	text = bytes.TrimSuffix(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\n"))
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(io.MultiReader(bytes.NewReader(text), strings.NewReader("\n")))
 }
 
 // rank is one of those that share a server's work.

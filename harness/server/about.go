@@ -1,16 +1,15 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/prometheus/common/expfmt"
-	prometheus "github.com/prometheus/common/model"
 	"github.com/tidwall/gjson"
+
+	"inferbench/harness/promtext"
 )
 
 // About is what a server says of itself: how it was started, as far as that
@@ -251,8 +250,7 @@ func hideWithin(v gjson.Result) string {
 // says nothing, under the given names.
 func infoSeries(names ...string) func([]byte) []map[string]string {
 	return func(body []byte) []map[string]string {
-		parser := expfmt.NewTextParser(prometheus.UTF8Validation)
-		families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+		families, err := promtext.Read(body)
 		if err != nil {
 			return nil
 		}

@@ -84,9 +84,13 @@ func (sw *Sweep) pages(ctx context.Context) ([]scrape.Page, error) {
 	}
 	pages := make([]scrape.Page, len(urls))
 	var asked sync.WaitGroup
+	begin := time.Now()
 	for i, u := range urls {
 		asked.Go(func() {
 			text, err := sw.Target.PageAt(ctx, u)
+			if err != nil && ctx.Err() != nil {
+				err = fmt.Errorf("%s did not answer within %s", u, time.Since(begin).Round(100*time.Millisecond))
+			}
 			pages[i] = scrape.Page{Endpoint: u, Text: text, Err: err}
 		})
 	}
