@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 )
 
@@ -91,19 +92,14 @@ func finishOf(reason string) finish {
 	case "length", "max_tokens":
 		return atLength
 	}
-	reason = strings.ToLower(reason)
-	switch reason {
+	switch strings.ToLower(reason) {
 	case "null", "none":
 		return goingOn
 	case "length", "max_tokens", "max_length", "max_new_tokens":
 		return atLength
 	}
-	for _, bad := range []string{"abort", "error", "cancel", "filter", "fail", "reject", "timeout", "timed",
-		"interrupt", "safety",
-		"recitation", "blocklist", "prohibited", "overload", "shutdown", "kill", "preempt", "disconnect"} {
-		if strings.Contains(reason, bad) {
-			return cutOff
-		}
+	if server.GaveUp(reason) {
+		return cutOff
 	}
 	return ended
 }

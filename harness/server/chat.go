@@ -44,6 +44,9 @@ func (t *Server) Ask(ctx context.Context, r Retry, chat []Message, n int, stop [
 	finish := choice.Get("finish_reason").String()
 	out := Chat{Text: message.Get("content").String(), Cut: finish == "length",
 		Refused: message.Get("refusal").String() != "" || finish == "content_filter"}
+	if !out.Refused && GaveUp(finish) {
+		return Chat{}, t.gaveUpOn("/v1/chat/completions", finish)
+	}
 	if before, after, ok := strings.Cut(out.Text, "</think>"); ok {
 		out.Text = after
 	} else if strings.HasPrefix(strings.TrimSpace(before), "<think>") { // it never came to an answer

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -34,11 +36,28 @@ func (t *Server) Complete(ctx context.Context, r Retry, prompt Prompt, n int, st
 	if err != nil {
 		return "", nameRefusal(err)
 	}
-	text := gjson.GetBytes(b, "choices.0.text")
+	choice := gjson.GetBytes(b, "choices.0")
+	if finish := choice.Get("finish_reason").String(); GaveUp(finish) {
+		return "", t.gaveUpOn("/v1/completions", finish)
+	}
+	text := choice.Get("text")
 	if text.Type != gjson.String {
 		return "", fmt.Errorf("POST %s/v1/completions: %w", t.BaseURL, errNoText)
 	}
 	return text.Str, nil
+}
+
+// GaveUp reports whether a finish_reason is that of an answer which the server gave
+// up before it was whole. Servers agree on few of the words.
+func GaveUp(finish string) bool {
+	finish = strings.ToLower(finish)
+	return slices.ContainsFunc([]string{"abort", "error", "cancel", "filter", "fail", "reject", "timeout", "timed",
+		"interrupt", "safety", "recitation", "blocklist", "prohibited", "overload", "shutdown", "kill", "preempt",
+		"disconnect"}, func(bad string) bool { return strings.Contains(finish, bad) })
+}
+
+func (t *Server) gaveUpOn(path, finish string) error {
+	return fmt.Errorf("POST %s%s: the server gave the answer up: finish_reason %.60q", t.BaseURL, path, t.Redact(finish))
 }
 
 var errNoText = errors.New("the answer has no choices[0].text")

@@ -111,6 +111,36 @@ func TestPostRetryHonoursRetryAfterAndItsLimits(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
+// An answer that is no answer is not scored: an error that came as HTTP 200, and a text
+// that the server gave up.
+func TestAnswersThatAreNone(t *testing.T) {
+	for name, c := range map[string]struct{ answer, want string }{
+		"an error as 200":          {`{"error":{"message":"the KV cache is full","type":"x"}}`, "HTTP 200, but the server says: the KV cache is full"},
+		"an error in few words":    {`{"error":"engine busy"}`, "the server says: engine busy"},
+		"an older error":           {`{"object":"error","message":"no such adapter","code":404}`, "the server says: no such adapter"},
+		"no error":                 {`{"error":null,"choices":[{"text":"7","message":{"content":"7"},"finish_reason":"stop"}]}`, ""},
+		"no error, but the key":    {`{"error":{},"choices":[{"text":"7","message":{"content":"7"},"finish_reason":"length"}]}`, ""},
+		"given up":                 {`{"choices":[{"text":"","message":{"content":""},"finish_reason":"abort"}]}`, `gave the answer up: finish_reason "abort"`},
+		"given up, in other words": {`{"choices":[{"text":"","message":{"content":""},"finish_reason":"Timed_out"}]}`, `gave the answer up: finish_reason "Timed_out"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg, asked := script(t, map[string][]string{"/v1/completions": {"200 " + c.answer}, "/v1/chat/completions": {"200 " + c.answer}})
+			text, completed := tg.Complete(t.Context(), hasty, Prompt{Text: "3+4"}, 8, nil)
+			chat, answered := tg.Ask(t.Context(), hasty, []Message{{"user", "3+4"}}, 8, nil, nil)
+			if c.want == "" {
+				require.NoError(t, completed)
+				require.NoError(t, answered)
+				assert.Equal(t, "7", text)
+				assert.Equal(t, "7", chat.Text)
+				return
+			}
+			assert.ErrorContains(t, completed, c.want)
+			assert.ErrorContains(t, answered, c.want)
+			assert.Len(t, asked["/v1/completions"], 1, "nobody says that asking again may help")
+		})
+	}
+}
+
 // One answer that never comes takes one try's time, not all of it.
 func TestATryThatHangsIsGivenUp(t *testing.T) {
 	hung := make(chan struct{}, 1)

@@ -102,7 +102,7 @@ func (t *Server) Authorize(h http.Header) {
 	}
 }
 
-// HTTPError is an answer whose status is not 2xx.
+// HTTPError is an answer whose status is not 2xx, or that is an error all the same.
 type HTTPError struct {
 	Method, URL string
 	Status      int
@@ -111,6 +111,9 @@ type HTTPError struct {
 }
 
 func (e *HTTPError) Error() string {
+	if e.Status/100 == 2 {
+		return fmt.Sprintf("%s %s: HTTP %d, but the server says: %s", e.Method, e.URL, e.Status, e.Body)
+	}
 	return fmt.Sprintf("%s %s: HTTP %d: %s", e.Method, e.URL, e.Status, e.Body)
 }
 
@@ -176,9 +179,10 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any, most 
 		req.Header.Set("Content-Type", "application/json")
 	}
 	t.Authorize(req.Header)
+	begin := time.Now()
 	resp, err := t.http.Do(req)
 	if err != nil { // names method and URL already: the server's own after a redirect
-		return AdviseNetwork(err)
+		return AdviseNetwork(inTime(err, method, url, begin))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
@@ -198,7 +202,11 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any, most 
 		return fmt.Errorf("%s %s: %w %d MiB", method, url, errTooMuch, most>>20)
 	}
 	if err != nil {
-		return AdviseNetwork(fmt.Errorf("%s %s: read the answer: %w", method, url, err))
+		return AdviseNetwork(inTime(fmt.Errorf("%s %s: read the answer: %w", method, url, err), method, url, begin))
+	}
+	if says := t.errorIn(b); method == http.MethodPost && says != "" {
+		refusal := &HTTPError{Method: method, URL: url, Status: resp.StatusCode, Body: says}
+		return AdviseAnswer(refusal, refusal.Status, path, says)
 	}
 	switch out := out.(type) {
 	case nil:
@@ -217,6 +225,43 @@ func (t *Server) do(ctx context.Context, method, path string, in, out any, most 
 		return t.malformed(method, url, b, err)
 	}
 	return nil
+}
+
+// errorIn is the message of the error that an answer of status 2xx is all the same,
+// as some servers and gateways send it; "" where it is none.
+func (t *Server) errorIn(answer []byte) string {
+	if len(answer) > longestStart || gjson.GetBytes(answer, "choices.0").Exists() {
+		return ""
+	}
+	said := gjson.GetBytes(answer, "error")
+	switch said.Raw {
+	case "", "null", "false", "0", `""`, "{}", "[]":
+		if gjson.GetBytes(answer, "object").Str != "error" {
+			return ""
+		}
+	}
+	return t.ErrorMessage(answer)
+}
+
+// silentError is a server that did not answer in the time it was given.
+type silentError struct {
+	method, url string
+	after       time.Duration
+	err         error
+}
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("%s %s: no answer within %s", e.method, e.url, e.after.Round(100*time.Millisecond))
+}
+
+func (e *silentError) Unwrap() error { return e.err }
+
+// inTime says of an error that is a time-out how long was waited.
+func inTime(err error, method, url string, begin time.Time) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &silentError{method, url, time.Since(begin), err}
+	}
+	return err
 }
 
 var errNoJSON = errors.New("this is no JSON")

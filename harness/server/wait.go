@@ -42,7 +42,9 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 	}
 	begin, limit := time.Now(), min(o.Timeout/4, 10*time.Second)
 	for {
-		err := t.ready(ctx, limit)
+		left, cancel := context.WithTimeout(ctx, max(o.Timeout-time.Since(begin), min(o.Timeout/8, time.Second)))
+		err := t.ready(left, limit)
+		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			limit = min(2*limit, o.Timeout/2) // a slow answer is one
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -122,6 +123,28 @@ func TestASlowModelListIsWaitedFor(t *testing.T) {
 	}))
 	defer s.Close()
 	require.NoError(t, New(s.URL, "", "", nil).Wait(t.Context(), WaitOptions{Timeout: 800 * time.Millisecond, Every: time.Millisecond}))
+}
+
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// A server that takes connections and says nothing is waited for as long as was asked,
+// and no longer.
+func TestASilentServerIsGivenUpInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard error
+		begin := time.Now()
+		err := New("http://h", "", "", &http.Client{Transport: silent{}}).Wait(t.Context(),
+			WaitOptions{Timeout: 8 * time.Second, OnWait: func(_ time.Duration, err error) { heard = err }})
+		assert.LessOrEqual(t, time.Since(begin), 9*time.Second)
+		require.ErrorContains(t, err, "no server at http://h after 8s (READY_TIMEOUT); last heard: GET http://h")
+		assert.ErrorContains(t, err, "no answer within")
+		assert.ErrorContains(t, heard, "GET http://h/v1/models: no answer within 2s")
+	})
 }
 
 // What speaks something else than HTTP will not learn it.
