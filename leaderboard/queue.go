@@ -11,7 +11,9 @@ import (
 // event is one message of a Gradio queue session.
 type event map[string]any
 
-func newEventID() string { return rand.Text() }
+// newEventID names a call: later ones sort later, so that the database adds them
+// at the end of its index.
+func newEventID() string { return fmt.Sprintf("%012x%s", time.Now().UnixMilli(), rand.Text()) }
 
 // perSession is how many messages a session may have waiting; a session that
 // does not fetch its own loses the rest.

@@ -31,16 +31,24 @@ const ofPlace = " isl = ?1 AND osl = ?2 AND apart = ?3 AND team_id = ?4"
 // rank puts a new submission among the team's bests, where it is one. The best
 // of a cell is the highest throughput per GPU; of two alike, the quicker.
 func (b *Board) rank(c *sqlite.Conn, at place, conc int, id int64, tput, e2e float64, interactivity *float64) error {
-	changed := false
-	err := sqlitex.Execute(c, `INSERT INTO best (isl, osl, apart, team_id, conc, submission_id, tput_per_gpu, e2e_ms, interactivity)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-		ON CONFLICT DO UPDATE SET submission_id = excluded.submission_id, tput_per_gpu = excluded.tput_per_gpu, e2e_ms = excluded.e2e_ms,
-			interactivity = excluded.interactivity
-		WHERE excluded.tput_per_gpu > best.tput_per_gpu OR (excluded.tput_per_gpu = best.tput_per_gpu AND excluded.e2e_ms < best.e2e_ms)
-		RETURNING conc`,
-		&sqlitex.ExecOptions{Args: at.args(conc, id, tput, e2e, orNull(interactivity)),
-			ResultFunc: func(*sqlite.Stmt) error { changed = true; return nil }})
-	if err != nil || !changed {
+	first, better := true, true
+	err := sqlitex.Execute(c, "SELECT tput_per_gpu, e2e_ms FROM best WHERE"+ofPlace+" AND conc = ?5",
+		&sqlitex.ExecOptions{Args: at.args(conc), ResultFunc: func(st *sqlite.Stmt) error {
+			first = false
+			better = tput > st.ColumnFloat(0) || tput == st.ColumnFloat(0) && e2e < st.ColumnFloat(1)
+			return nil
+		}})
+	if err != nil || !better {
+		return err
+	}
+	put := "UPDATE best SET submission_id = ?6, tput_per_gpu = ?7, e2e_ms = ?8, interactivity = ?9 WHERE" + ofPlace +
+		" AND conc = ?5"
+	if first {
+		put = `INSERT INTO best (isl, osl, apart, team_id, conc, submission_id, tput_per_gpu, e2e_ms, interactivity)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`
+	}
+	err = sqlitex.Execute(c, put, &sqlitex.ExecOptions{Args: at.args(conc, id, tput, e2e, orNull(interactivity))})
+	if err != nil {
 		return err
 	}
 	return b.stand(c, at)
@@ -97,10 +105,14 @@ func (b *Board) stand(c *sqlite.Conn, at place) error {
 	case n == 0:
 		return sqlitex.Execute(c, "DELETE FROM standings WHERE"+ofPlace, &sqlitex.ExecOptions{Args: at.args()})
 	}
+	args := &sqlitex.ExecOptions{Args: at.args(above, aboveE, best, orNull(ratio))}
+	err = sqlitex.Execute(c, "UPDATE standings SET above_i = ?5, above_e = ?6, best_tput = ?7, best_ratio = ?8 WHERE"+
+		ofPlace, args)
+	if err != nil || c.Changes() > 0 {
+		return err
+	}
 	return sqlitex.Execute(c, `INSERT INTO standings (isl, osl, apart, team_id, above_i, above_e, best_tput, best_ratio)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-		ON CONFLICT DO UPDATE SET above_i = excluded.above_i, above_e = excluded.above_e, best_tput = excluded.best_tput, best_ratio = excluded.best_ratio`,
-		&sqlitex.ExecOptions{Args: at.args(above, aboveE, best, orNull(ratio))})
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`, args)
 }
 
 // curves are the baseline's points of a combination, and as they are plotted
@@ -189,7 +201,7 @@ func (b *Board) checkAgain(c *sqlite.Conn) error {
 		err = sqlitex.Execute(c, `UPDATE submissions SET apart = ?, marks = ?, unlike = ?, run = ?, prompts = ?, client_limited = ?,
 			task = CASE WHEN ? = '' THEN task ELSE ? END, interactivity = CASE WHEN result_sha256 IS NULL THEN interactivity ELSE ? END WHERE id = ?`,
 			&sqlitex.ExecOptions{Args: []any{d.apart, strings.Join(d.marks, " "), strings.Join(d.unlike, "; "),
-				runOf(d.run), orNull(d.prompts),
+				textOrNull(d.run), orNull(d.prompts),
 				slices.Contains(d.marks, rules.ClientLimited), d.task, d.task, orNull(d.interactivity), id}})
 		if err != nil {
 			return err

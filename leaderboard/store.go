@@ -24,9 +24,9 @@ var migrations embed.FS
 const appID = 0x1bf_b0a4d
 
 // store is the database. Reads run side by side; writes go through one
-// goroutine, which commits together what arrives together: each submission is
-// a transaction of its own (a savepoint), and those that wait for the disk wait
-// for it once. A write that returned nil is on the disk.
+// goroutine, which commits together what arrives together: each submission
+// succeeds or fails alone, and those that wait for the disk wait for it once. A
+// write that returned nil is on the disk.
 type store struct {
 	path   string
 	pool   *sqlitex.Pool // readers
@@ -42,8 +42,13 @@ type write struct {
 }
 
 // maxTogether bounds how many submissions share one commit, and thereby how
-// long one waits for the others.
-const maxTogether = 64
+// long one waits for the others. Where they never cease, commits begin no less
+// than spacing after each other: one commit of ten submissions takes a fraction
+// of what ten commits do. A submission after a pause waits for nothing.
+const (
+	maxTogether = 64
+	spacing     = 10 * time.Millisecond
+)
 
 func schema() (sqlitemigration.Schema, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
@@ -58,6 +63,8 @@ func schema() (sqlitemigration.Schema, error) {
 			return s, err
 		}
 		s.Migrations = append(s.Migrations, string(b))
+		// A table that others refer to is replaced: their references are right again in the end.
+		s.MigrationOptions = append(s.MigrationOptions, &sqlitemigration.MigrationOptions{DisableForeignKeys: true})
 	}
 	return s, nil
 }
@@ -136,7 +143,7 @@ func (s *store) write(ctx context.Context, do func(*sqlite.Conn) error) error {
 // restartAt is the length of the log, in pages, from which on it is begun anew
 // where that can be. SQLite does so when a write starts and the database file
 // has all of the log, and under load it never has: there is always a newer commit.
-const restartAt = 10_000
+const restartAt = 15_000
 
 // checkpointer moves the log into the database file every second, beside the
 // writer, so that no submission waits for it. Of a long log the writer then
@@ -178,6 +185,7 @@ func (s *store) writer(conn *sqlite.Conn) {
 	defer conn.Close()
 	var together []write
 	var errs []error
+	var began time.Time
 	for {
 		select {
 		case <-s.rests:
@@ -189,6 +197,8 @@ func (s *store) writer(conn *sqlite.Conn) {
 			}
 			together = append(together[:0], w)
 		}
+		time.Sleep(time.Until(began.Add(spacing)))
+		began = time.Now()
 	more:
 		for len(together) < maxTogether {
 			select {
@@ -213,22 +223,65 @@ func (s *store) writer(conn *sqlite.Conn) {
 	}
 }
 
-// commitAll runs the writes in one commit; errs gets how each went.
-func commitAll(conn *sqlite.Conn, together []write, errs *[]error) (err error) {
+// commitAll runs the writes in one commit; errs gets how each went. A write that
+// fails takes none of the others with it.
+func commitAll(conn *sqlite.Conn, together []write, errs *[]error) error {
+	err := commitWith(conn, together, errs, unlessChanged)
+	if errors.Is(err, errChanged) {
+		*errs = (*errs)[:0]
+		err = commitWith(conn, together, errs, inSavepoint)
+	}
+	return err
+}
+
+func commitWith(conn *sqlite.Conn, together []write, errs *[]error,
+	run func(*sqlite.Conn, func(*sqlite.Conn) error) error) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		return err
 	}
 	defer end(&err)
 	for _, w := range together {
-		*errs = append(*errs, one(conn, w.do))
+		failed := run(conn, w.do)
+		if errors.Is(failed, errChanged) {
+			return failed
+		}
+		*errs = append(*errs, failed)
 	}
 	return nil
 }
 
-// one runs a write as a savepoint of its own: a failed one leaves nothing, and
-// takes none of the others with it.
-func one(conn *sqlite.Conn, do func(*sqlite.Conn) error) (err error) {
+// errChanged is a write that failed when it had changed something: what it did
+// has to be undone alone, which takes savepoints.
+var errChanged = errors.New("failed halfway")
+
+// unlessChanged runs a write without a savepoint, which would copy each page
+// that the write changes: writes check first and change then, so one that fails
+// has left nothing.
+func unlessChanged(conn *sqlite.Conn, do func(*sqlite.Conn) error) error {
+	before, err := changes(conn)
+	if err != nil {
+		return err
+	}
+	failed := do(conn)
+	if failed == nil {
+		return nil
+	}
+	if now, err := changes(conn); err != nil || now != before {
+		return errChanged
+	}
+	return failed
+}
+
+// changes is how many rows the connection has changed since it was opened.
+func changes(conn *sqlite.Conn) (rows int64, err error) {
+	err = sqlitex.Execute(conn, "SELECT total_changes()", &sqlitex.ExecOptions{
+		ResultFunc: func(st *sqlite.Stmt) error { rows = st.ColumnInt64(0); return nil }})
+	return rows, err
+}
+
+// inSavepoint runs a write as a savepoint of its own: a failed one leaves nothing.
+func inSavepoint(conn *sqlite.Conn, do func(*sqlite.Conn) error) (err error) {
 	release := sqlitex.Save(conn)
 	defer release(&err)
 	return do(conn)

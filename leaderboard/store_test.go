@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitemigration"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
@@ -274,4 +275,38 @@ func TestSubmitterThatGoesAwayIsStoredAllTheSame(t *testing.T) {
 	r, err := b.submit(t.Context(), e, "", "key", nil)
 	require.NoError(t, err)
 	assert.True(t, r.Again, "it was stored, once")
+}
+
+// A board of before the results stood in their order keeps its files and what refers
+// to them.
+func TestAnOlderBoardsFilesAreKept(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "old.db")
+	conn, err := sqlite.OpenConn(db)
+	require.NoError(t, err)
+	old, err := schema()
+	require.NoError(t, err)
+	old.Migrations, old.MigrationOptions = old.Migrations[:3], nil
+	require.NoError(t, sqlitemigration.Migrate(t.Context(), conn, old))
+	e := entry(t, "a", 1024, 1024, 4, 1.1, 0.9, 1.2)
+	gz, err := zip(e.Result)
+	require.NoError(t, err)
+	require.NoError(t, sqlitex.Execute(conn, "INSERT INTO teams (id, name, name_key, created_ms) VALUES (1, 'a', 'a', 0)", nil))
+	require.NoError(t, sqlitex.Execute(conn, "INSERT INTO results VALUES ('abc', ?)", &sqlitex.ExecOptions{Args: []any{gz}}))
+	require.NoError(t, sqlitex.Execute(conn, `INSERT INTO submissions (id, team_id, idempotency_key, payload_sha256, event_id, isl, osl, conc,
+		e2e_ms, tput_per_gpu, bits_per_byte, byte_perplexity, word_perplexity, model, engine, client_limited, signed, result_sha256, created_ms)
+		VALUES (1, 1, 'k', 'p', 'e', 1024, 1024, 4, ?, ?, ?, ?, ?, '', '', 0, 0, 'abc', 0)`,
+		&sqlitex.ExecOptions{Args: []any{e.E2EMs, e.TputPerGPU, e.BitsPerByte, e.BytePerplexity, e.WordPerplexity}}))
+	require.NoError(t, conn.Close())
+
+	server, b := serve(t, Config{DB: db})
+	_, file := call(t, "GET", server.URL+"/api/v1/submissions/1/result", nil)
+	assert.Equal(t, e.Result, file)
+	submitOK(t, server.URL, entry(t, "b", 1024, 1024, 4, 1.2, 0.9, 1.2))
+	require.NoError(t, b.store.read(t.Context(), func(c *sqlite.Conn) error {
+		return sqlitex.Execute(c, "PRAGMA foreign_key_check", &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+			t.Errorf("a row of %s refers to nothing in %s", s.ColumnText(0), s.ColumnText(2))
+			return nil
+		}})
+	}))
+	assert.Len(t, get[View](t, server.URL+"/api/v1/boards/1024/1024").Rows, 2)
 }

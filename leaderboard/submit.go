@@ -69,7 +69,7 @@ func (b *Board) submit(ctx context.Context, e Entry, token, key string, from *us
 	if len(key) > 200 {
 		return receipt{}, breaks("the idempotency key has %d characters: at most 200", len(key))
 	}
-	s := row{Entry: e, details: d, name: team, eventID: rand.Text(), now: time.Now(), from: from}
+	s := row{Entry: e, details: d, name: team, eventID: newEventID(), now: time.Now(), from: from}
 	if e.Result != "" {
 		s.resultSHA = sha([]byte(e.Result))
 		if s.gz, err = zip(e.Result); err != nil {
@@ -134,60 +134,47 @@ type row struct {
 // ErrOthersRun is a result file of a run that another team submitted.
 var ErrOthersRun = errors.New("these are the figures of a run that another team submitted")
 
+// insert stores a submission. Everything is checked before anything is changed:
+// see [commitAll].
 func (b *Board) insert(c *sqlite.Conn, s row, token string) (receipt, error) {
-	team, signed, isNew, err := admit(c, s, token, b.policy)
+	at, err := admit(c, s, token, b.policy)
 	if err != nil {
 		return receipt{}, err
 	}
-	var old receipt
-	var payload string
-	err = sqlitex.Execute(c, "SELECT id, event_id, payload_sha256 FROM submissions WHERE team_id = ? AND "+
-		"idempotency_key = ?",
-		&sqlitex.ExecOptions{Args: []any{team, s.key}, ResultFunc: func(st *sqlite.Stmt) error {
-			old, payload = receipt{ID: st.ColumnInt64(0), EventID: st.ColumnText(1), Again: true}, st.ColumnText(2)
-			return nil
-		}})
-	switch {
-	case err != nil:
-		return receipt{}, err
-	case old.ID != 0 && payload != s.payload:
-		return receipt{}, ErrKeyReused
-	case old.ID != 0:
-		return old, nil
+	old, err := stored(c, at.id, s)
+	if err != nil || old.ID != 0 {
+		return old, err
 	}
-	if err := ownRun(c, team, s.run); err != nil {
+	if err := ownRun(c, at.id, s.run); err != nil {
 		return receipt{}, err
 	}
-	if err := s.from.may(len(s.gz), isNew); err != nil {
+	if err := s.from.may(len(s.gz), at.id == 0); err != nil {
 		return receipt{}, err
 	}
 	if err := b.hasRoom(c); err != nil {
 		return receipt{}, err
 	}
-	var resultSHA any
-	if s.resultSHA != "" {
-		resultSHA = s.resultSHA
-		err := sqlitex.Execute(c, "INSERT INTO results (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
-			&sqlitex.ExecOptions{Args: []any{s.resultSHA, s.gz}})
-		if err != nil {
-			return receipt{}, err
-		}
+	isNew := at.id == 0
+	if err := at.enter(c, s); err != nil {
+		return receipt{}, err
+	}
+	if err := keepResult(c, s); err != nil {
+		return receipt{}, err
 	}
 	err = sqlitex.Execute(c, `INSERT INTO submissions (team_id, idempotency_key, payload_sha256, event_id, isl, osl, conc,
 		e2e_ms, tput_per_gpu, interactivity, bits_per_byte, byte_perplexity, word_perplexity, gsm8k,
 		model, engine, task, range_ratio, gpus, prompts, apart, marks, unlike, run, client_limited, signed, result_sha256, created_ms)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&sqlitex.ExecOptions{Args: []any{team, s.key, s.payload, s.eventID, s.ISL, s.OSL, s.Conc,
+		&sqlitex.ExecOptions{Args: []any{at.id, s.key, s.payload, s.eventID, s.ISL, s.OSL, s.Conc,
 			s.E2EMs, s.TputPerGPU, orNull(s.interactivity), s.BitsPerByte, s.BytePerplexity, s.WordPerplexity, orNull(s.GSM8K),
 			s.model, s.engine, s.task, orNull(s.rangeRatio), orNull(s.gpus), orNull(s.prompts), s.apart,
-			strings.Join(s.marks, " "),
-			strings.Join(s.unlike, "; "), runOf(s.run), slices.Contains(s.marks,
-				rules.ClientLimited), signed, resultSHA, s.now.UnixMilli()}})
+			strings.Join(s.marks, " "), strings.Join(s.unlike, "; "), textOrNull(s.run),
+			slices.Contains(s.marks, rules.ClientLimited), at.signed, textOrNull(s.resultSHA), s.now.UnixMilli()}})
 	if err != nil {
 		return receipt{}, err
 	}
 	r := receipt{ID: c.LastInsertRowID(), EventID: s.eventID}
-	if err := b.rank(c, place{s.ISL, s.OSL, s.apart, team}, s.Conc, r.ID, s.TputPerGPU, s.E2EMs,
+	if err := b.rank(c, place{s.ISL, s.OSL, s.apart, at.id}, s.Conc, r.ID, s.TputPerGPU, s.E2EMs,
 		s.interactivity); err != nil {
 		return receipt{}, err
 	}
@@ -195,11 +182,36 @@ func (b *Board) insert(c *sqlite.Conn, s row, token string) (receipt, error) {
 	return r, nil
 }
 
-func runOf(run string) any {
-	if run == "" {
+// stored finds the team's submission with the key of s; the zero receipt where
+// there is none.
+func stored(c *sqlite.Conn, team int64, s row) (old receipt, err error) {
+	var payload string
+	err = sqlitex.Execute(c, "SELECT id, event_id, payload_sha256 FROM submissions WHERE team_id = ? AND "+
+		"idempotency_key = ?",
+		&sqlitex.ExecOptions{Args: []any{team, s.key}, ResultFunc: func(st *sqlite.Stmt) error {
+			old, payload = receipt{ID: st.ColumnInt64(0), EventID: st.ColumnText(1), Again: true}, st.ColumnText(2)
+			return nil
+		}})
+	if err == nil && old.ID != 0 && payload != s.payload {
+		return receipt{}, ErrKeyReused
+	}
+	return old, err
+}
+
+// keepResult stores the result file, once however many submissions carry it.
+func keepResult(c *sqlite.Conn, s row) error {
+	if s.resultSHA == "" {
 		return nil
 	}
-	return run
+	return sqlitex.Execute(c, "INSERT INTO results (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
+		&sqlitex.ExecOptions{Args: []any{s.resultSHA, s.gz}})
+}
+
+func textOrNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
 }
 
 // ownRun refuses the figures of a run that another team submitted: result files
@@ -227,43 +239,52 @@ func orNull[T any](v *T) any {
 	return *v
 }
 
-// admit finds or makes the team and asks whether this token may submit for it.
-// isNew says that the team was made.
-func admit(c *sqlite.Conn, s row, token string, policy Policy) (team int64, signed, isNew bool, err error) {
+// entrant is the team that a submission is of.
+type entrant struct {
+	id     int64  // 0 until a new one is entered
+	signed bool   // came with the team's token
+	claim  []byte // hash of the token that claims the name; nil: none does
+}
+
+// admit finds the team and asks whether this token may submit for it.
+func admit(c *sqlite.Conn, s row, token string, policy Policy) (entrant, error) {
 	known, hash, err := findTeam(c, s.name)
 	if err != nil {
-		return 0, false, false, err
+		return entrant{}, err
 	}
 	given := sha256.Sum256([]byte(token))
 	switch {
 	case hash != nil && token == "":
-		return 0, false, false, fmt.Errorf("%w: the name %q is claimed; send its token as Authorization: Bearer … "+
+		return entrant{}, fmt.Errorf("%w: the name %q is claimed; send its token as Authorization: Bearer … "+
 			"(LEADERBOARD_TOKEN)", ErrToken, s.Team)
 	case hash != nil && subtle.ConstantTimeCompare(hash, given[:]) != 1:
-		return 0, false, false, fmt.Errorf("%w: the name %q is claimed with another token", ErrToken, s.Team)
+		return entrant{}, fmt.Errorf("%w: the name %q is claimed with another token", ErrToken, s.Team)
 	case hash != nil:
-		return known, true, false, nil
+		return entrant{id: known, signed: true}, nil
 	case policy == Issued:
-		return 0, false, false, fmt.Errorf("%w: this board lists teams that its admin gave a token, and %q has none",
+		return entrant{}, fmt.Errorf("%w: this board lists teams that its admin gave a token, and %q has none",
 			ErrToken, s.Team)
 	case token == "" && policy == Claim:
-		return 0, false, false, fmt.Errorf("%w: this board wants one with every submission (Authorization: Bearer "+
+		return entrant{}, fmt.Errorf("%w: this board wants one with every submission (Authorization: Bearer "+
 			"…, LEADERBOARD_TOKEN); the first claims the name", ErrToken)
-	case token == "" && known != 0:
-		return known, false, false, nil
-	case token != "" && len(token) < minToken:
-		return 0, false, false, fmt.Errorf("%w: %d characters are easily guessed; want %d or more (openssl rand "+
+	case token == "":
+		return entrant{id: known}, nil
+	case len(token) < minToken:
+		return entrant{}, fmt.Errorf("%w: %d characters are easily guessed; want %d or more (openssl rand "+
 			"-hex 16)", ErrToken, len(token), minToken)
 	}
-	if token == "" {
-		team, err = addTeam(c, s.name, nil, s.now)
-		return team, false, true, err
+	return entrant{id: known, signed: true, claim: given[:]}, nil
+}
+
+// enter makes the team where it is new, and claims its name where a token does.
+func (e *entrant) enter(c *sqlite.Conn, s row) (err error) {
+	switch {
+	case e.id == 0:
+		e.id, err = addTeam(c, s.name, e.claim, s.now)
+	case e.claim != nil:
+		err = claim(c, e.id, e.claim)
 	}
-	if known == 0 {
-		team, err = addTeam(c, s.name, given[:], s.now)
-		return team, true, true, err
-	}
-	return known, true, false, claim(c, known, given[:])
+	return err
 }
 
 // findTeam finds the team that a name is of, in any of the forms that look the
