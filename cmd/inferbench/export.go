@@ -69,7 +69,8 @@ does not tell: what nobody tells is refused, and nothing is written.`,
 	f.StringVar(&id.KVTransfer, "kv-transfer", "", "inferencex: how KV blocks are transferred")
 	f.StringVar(&id.KVOffloading, "kv-offloading", "", "inferencex, of sessions: where KV blocks go from the GPUs, as "+
 		"dram; none is nowhere")
-	f.StringVar(&id.KVOffloadBackend, "kv-offload-backend", "", "inferencex, of sessions: by what, as hicache")
+	f.StringVar(&id.KVOffloadBackend, "kv-offload-backend", "", "inferencex, of sessions: by what, as hicache or "+
+		"lmcache@0.5.1")
 	f.IntVar(&id.CPUDRAM, "cpu-dram-gb", 0, "inferencex, of sessions: host memory that is set aside for them")
 	f.IntVar(&id.Node.TP, "tp", 0, "inferencex: tensor parallelism of one node; none takes the result's GPUs")
 	f.IntVar(&id.Node.PP, "pp", 0, "inferencex: pipeline parallelism; none takes what the server said, or 1")

@@ -74,10 +74,11 @@ func (l Layout) gpus() int { return l.TP * max(1, l.PP) * max(1, l.PCP) * max(1,
 
 // serverSays is what of a result's benchmark_args.server an identity may be taken from.
 type serverSays struct {
-	TP, PP, EP  int
-	Speculation string
-	From        []string
-	Flags       map[string]string
+	TP, PP, EP    int
+	KVCacheTokens int `json:"kv_cache_tokens"`
+	Speculation   string
+	From          []string
+	Flags         map[string]string
 }
 
 // complete fills in what the result says of itself, and lists what nobody says.
@@ -247,10 +248,10 @@ func (id Identity) rows(f *batch.Folder, c batch.ReadCell) (row, eval map[string
 	row = map[string]any{
 		"hw": id.HW, "conc": c.Conc, "image": id.Image, "model": id.Model, "infmax_model_prefix": id.Prefix,
 		"framework": id.Framework, "precision": id.Precision, "spec_decoding": id.SpecDecoding, "disagg": id.Disagg,
-		"recipe_fingerprint": id.Recipe, "isl": c.ISL, "osl": c.OSL, "is_multinode": id.Disagg,
+		"recipe_fingerprint": id.Recipe, "is_multinode": id.Disagg,
 	}
-	if name, version, ok := strings.Cut(id.Router, "@"); ok {
-		row["router"] = map[string]string{"name": name, "version": version}
+	if id.Router != "" {
+		row["router"] = component(id.Router)
 	}
 	if id.KVTransfer != "" {
 		row["kv_p2p_transfer"] = id.KVTransfer
@@ -259,16 +260,19 @@ func (id Identity) rows(f *batch.Folder, c batch.ReadCell) (row, eval map[string
 	if gpus != a.TP {
 		return nil, nil, fmt.Errorf("its figures are of %d GPUs (TP), but this layout has %d", a.TP, gpus)
 	}
+	powerOf(row, p.Power)
+	if p.Sessions != nil {
+		if err := id.agentic(row, f, c, gpus, prefill, decode); err != nil {
+			return nil, nil, err
+		}
+		return row, id.eval(c), nil
+	}
+	row["isl"], row["osl"] = c.ISL, c.OSL
 	row["tput_per_gpu"] = *p.TotalThroughput / float64(gpus)
 	row["output_tput_per_gpu"] = p.OutputThroughput / float64(decode)
 	row["input_tput_per_gpu"] = (*p.TotalThroughput - p.OutputThroughput) / float64(prefill)
 	if err := perSecond(row, p); err != nil {
 		return nil, nil, err
-	}
-	if p.Sessions != nil {
-		if err := id.agentic(row, f, c, gpus, prefill, decode); err != nil {
-			return nil, nil, err
-		}
 	}
 	return row, id.eval(c), nil
 }
@@ -297,8 +301,8 @@ func (id Identity) place(row map[string]any) (gpus, prefill, decode int) {
 	return prefill + decode, prefill, decode
 }
 
-// perSecond adds every latency in seconds, of every one of TPOT the tokens a second
-// that one user sees, and power.
+// perSecond adds every latency in seconds, and of every one of TPOT the tokens a second
+// that one user sees.
 func perSecond(row map[string]any, p *stats.Summary) error {
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -319,13 +323,14 @@ func perSecond(row map[string]any, p *stats.Summary) error {
 			row[strings.ReplaceAll(name, "tpot", "intvty")] = 1000 / *ms
 		}
 	}
-	power := p.Power
-	if power == nil {
-		power = &stats.Power{} // not measured
-	}
+	return nil
+}
+
+// powerOf adds what was measured of power; nil is nothing.
+func powerOf(row map[string]any, power *stats.Power) {
 	row["power_metric_schema_version"], row["power_valid"] = stats.PowerSchema, 0
-	if !power.Valid {
-		return nil
+	if power == nil || !power.Valid {
+		return
 	}
 	row["power_valid"] = 1
 	for key, v := range map[string]*float64{
@@ -342,7 +347,6 @@ func perSecond(row map[string]any, p *stats.Summary) error {
 			row[key] = *v
 		}
 	}
-	return nil
 }
 
 // evalTasks are the tasks of accuracy that InferenceX collects, by our names.

@@ -175,7 +175,8 @@ func (e *Engine) vllmMetrics(p *page) {
 	p.head("gauge", "vllm:cache_config_info", "How the KV cache is configured.")
 	for i := range p.ranks {
 		fmt.Fprintf(p, "vllm:cache_config_info{block_size=\"%d\",cache_dtype=\"auto\",enable_prefix_caching=\"%v\","+
-			"engine=\"%d\",num_gpu_blocks=\"%d\"} 1\n", l.BlockTokens, l.PrefixCaching, i, l.KVTokens/max(l.BlockTokens, 1))
+			"engine=\"%d\",kv_cache_size_tokens=\"%d\",num_gpu_blocks=\"%d\"} 1\n", l.BlockTokens, l.PrefixCaching, i,
+			l.KVTokens, l.KVTokens/max(l.BlockTokens, 1))
 	}
 	gauge := func(name, help string, of func(standing) any) { p.each("gauge", "vllm:"+name, help, of) }
 	counter := func(name, help string, of func(standing) any) { p.each("counter", "vllm:"+name, help, of) }

@@ -95,6 +95,7 @@ type Recording struct {
 
 	Sessions []stats.Session // that were replayed, by [stats.Turn.Session]; nil where none were
 	Stopped  string          // why a replay was given up; "" where none was
+	WarmUps  int             // requests that a replay sent before the clock started
 
 	InputOffset    stats.Offset
 	Contradictions []string // what the server said that cannot be: figures that rest on it fail
@@ -123,7 +124,7 @@ func (r *Recording) Later(by time.Duration, index func(int) int) *Recording {
 // Summary takes the figures; gpus divides the throughput.
 func (r *Recording) Summary(gpus int) stats.Summary {
 	return stats.Run{Timings: r.Timings, Duration: r.Duration, GPUs: gpus, Folded: r.Folded, FoldedTokens: r.FoldedTokens,
-		SLO: r.SLO, InputOffset: r.InputOffset, Sessions: r.Sessions}.Summary()
+		SLO: r.SLO, InputOffset: r.InputOffset, Sessions: r.Sessions, WarmUps: r.WarmUps}.Summary()
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -164,6 +164,7 @@ func (r *runner) warmSessions(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	timings := p.collector.Timings()
+	r.rec.WarmUps = len(timings)
 	if f := stats.FailuresOf(timings); f.Requests() > 0 {
 		return hint.New(fmt.Errorf("%d of %d warm-up requests failed: %s", f.Requests(), len(timings), f.Text()),
 			f.Advice())

@@ -27,6 +27,7 @@ type Report struct {
 	Preemptions  *float64           `json:"preemptions"`                     // requests put back for want of KV cache
 	PrefixHits   *float64           `json:"prefix_hits"`                     // share of prompt tokens found in the prefix cache
 	CachedTokens *float64           `json:"cached_tokens"`                   // those tokens
+	Queried      *float64           `json:"prefix_queries"`                  // prompt tokens that were looked up there
 	HitsBySource map[string]float64 `json:"prefix_hits_by_source,omitempty"` // likewise, by where they were
 	MeanTTFT     *float64           `json:"server_mean_ttft_ms"`
 	MedianTTFT   *float64           `json:"server_median_ttft_ms"` // as fine as the server's buckets
@@ -276,7 +277,7 @@ func (r *Report) cache(last, base *Sample) {
 		return // these counters are not of the same tokens
 	}
 	share := found / *looked
-	r.PrefixHits, r.CachedTokens = &share, &found
+	r.PrefixHits, r.CachedTokens, r.Queried = &share, &found, looked
 	if len(by) > 0 {
 		r.HitsBySource = by
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ type About struct {
 	DType           string            `json:"dtype,omitempty"`
 	Quantization    string            `json:"quantization,omitempty"`
 	KVCacheDType    string            `json:"kv_cache_dtype,omitempty"`
+	KVCacheTokens   int               `json:"kv_cache_tokens,omitempty"` // that the KV caches of all replicas hold
 	Speculation     string            `json:"speculation,omitempty"`
 	SyntheticLength float64           `json:"synthetic_acceptance_length,omitempty"`
 	Flags           map[string]string `json:"flags,omitempty"` // of cache, scheduler, parallelism, precision, speculation
@@ -115,6 +117,7 @@ func (t *Server) take(a *About, instances []map[string]string) bool {
 	if a.GPUs == 0 {
 		a.GPUs = gpus
 	}
+	a.KVCacheTokens = max(a.KVCacheTokens, kvTokens(instances))
 	if a.SyntheticLength == 0 {
 		a.SyntheticLength = syntheticLength(flags)
 	}
@@ -157,6 +160,32 @@ func gpusOf(flags map[string]string) int {
 		return 0
 	}
 	return n
+}
+
+// kvTokens adds up what the KV caches of instances hold; 0 where one does not say. A
+// replica has one of its own, and the flag says how much one holds.
+func kvTokens(instances []map[string]string) (sum int) {
+	for _, flags := range instances {
+		n := 0
+		for _, name := range []string{"max_total_num_tokens", "kv_cache_size_tokens"} {
+			if v, err := strconv.Atoi(flags[name]); n == 0 && err == nil && v > 0 {
+				n = v
+			}
+		}
+		if n == 0 {
+			return 0
+		}
+		for _, name := range []string{"dp_size", "data_parallel_size"} {
+			if v, err := strconv.Atoi(flags[name]); err == nil && v > 1 && v <= math.MaxInt/n {
+				n *= v
+				break
+			}
+		}
+		if sum += n; sum < 0 {
+			return 0
+		}
+	}
+	return sum
 }
 
 // mostFlags bounds what a result keeps of a server's word.
@@ -256,6 +285,9 @@ func infoSeries(names ...string) func([]byte) []map[string]string {
 		}
 		flags := map[string]string{}
 		for _, name := range names {
+			if n := len(families[name].GetMetric()); n > 1 { // one a replica
+				flags["data_parallel_size"] = strconv.Itoa(n)
+			}
 			for _, m := range families[name].GetMetric() {
 				for _, l := range m.GetLabel() {
 					if l.GetName() != "engine" && l.GetName() != "model_name" {

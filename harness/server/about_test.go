@@ -24,7 +24,7 @@ const (
 		"parallel_config":{"tensor_parallel_size":2,"pipeline_parallel_size":2,"data_parallel_size":1},
 		"speculative_config":{"method":"ngram","num_speculative_tokens":4},"cache_config":{"enable_prefix_caching":true}}}`
 	vllmText  = `{"vllm_config":"model='/models/l', speculative_config=None, tokenizer='/models/l', dtype=torch.bfloat16, max_seq_len=4096, tensor_parallel_size=4, pipeline_parallel_size=1, data_parallel_size=2, quantization=None, kv_cache_dtype=auto, enable_prefix_caching=True"}`
-	vllmCache = "# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{block_size=\"128\",cache_dtype=\"fp8\",enable_prefix_caching=\"True\",engine=\"0\",gpu_memory_utilization=\"0.9\"} 1.0\n"
+	vllmCache = "# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{kv_cache_size_tokens=\"4096\",block_size=\"128\",cache_dtype=\"fp8\",enable_prefix_caching=\"True\",engine=\"0\",gpu_memory_utilization=\"0.9\"} 1.0\n"
 	disagg    = `{"prefill":[{"tp_size":4,"pp_size":1,"version":"0.5.23"}],"decode":[{"tp_size":8,"dp_size":2,"version":"0.5.23"},{"tp_size":8,"dp_size":1,"version":"0.5.23"}]}`
 )
 
@@ -37,7 +37,7 @@ func TestWhatAServerSaysOfItself(t *testing.T) {
 	}{
 		"SGLang": {"sglang", map[string]string{"/server_info": sglangInfo},
 			About{Engine: "sglang", Version: "0.5.23", ModelPath: "/models/ds", GPUs: 8, TP: 8, PP: 1, DP: 8, EP: 4, DType: "auto",
-				Quantization: "fp8", KVCacheDType: "fp8_e4m3", Speculation: "EAGLE", From: []string{"/server_info"}},
+				Quantization: "fp8", KVCacheDType: "fp8_e4m3", KVCacheTokens: 4_000_000, Speculation: "EAGLE", From: []string{"/server_info"}},
 			map[string]string{"disable_radix_cache": "true", "chunked_prefill_size": "196608", "speculative_num_steps": "3", "api_key": "[secret]",
 				"ssl_keyfile_password": "[secret]", "hf_token": "[secret]", "max_total_num_tokens": "500000"}},
 		"SGLang, before": {"sglang", map[string]string{"/get_server_info": `{"model_path":"m","tp_size":1,"dp_size":4,"version":"0.4"}`},
@@ -45,14 +45,18 @@ func TestWhatAServerSaysOfItself(t *testing.T) {
 		"a router of prefill and decode": {"sglang", map[string]string{"/get_server_info": disagg},
 			About{Engine: "sglang", Version: "0.5.23", GPUs: 4 + 16 + 8, TP: 8, DP: 1, From: []string{"/get_server_info"}}, nil},
 		"vLLM": {"vllm", map[string]string{"/version": `{"version":"0.32.0"}`, "/server_info": vllmInfo, "/metrics": vllmCache},
-			About{Engine: "vllm", Version: "0.32.0", ModelPath: "/models/l", GPUs: 4, TP: 2, PP: 2, DP: 1, DType: "torch.bfloat16", KVCacheDType: "fp8",
+			About{Engine: "vllm", Version: "0.32.0", ModelPath: "/models/l", GPUs: 4, TP: 2, PP: 2, DP: 1, DType: "torch.bfloat16", KVCacheDType: "fp8", KVCacheTokens: 4096,
 				Speculation: "{method:ngram,num_speculative_tokens:4}", From: []string{"/server_info?config_format=json", "/metrics"}},
 			map[string]string{"enable_prefix_caching": "True", "block_size": "128", "max_model_len": "4096"}},
 		"vLLM, as text": {"vllm", map[string]string{"/server_info": vllmText},
 			About{Engine: "vllm", ModelPath: "/models/l", GPUs: 8, TP: 4, PP: 1, DP: 2, DType: "torch.bfloat16", KVCacheDType: "auto", From: []string{"/server_info?config_format=json"}},
 			map[string]string{"enable_prefix_caching": "True"}},
 		"vLLM, as started": {"vllm", map[string]string{"/version": `{"version":"0.32.0"}`, "/metrics": vllmCache},
-			About{Engine: "vllm", Version: "0.32.0", KVCacheDType: "fp8", From: []string{"/metrics"}}, nil},
+			About{Engine: "vllm", Version: "0.32.0", KVCacheDType: "fp8", KVCacheTokens: 4096, From: []string{"/metrics"}}, nil},
+		"vLLM of two replicas": {"vllm", map[string]string{"/metrics": vllmCache + strings.ReplaceAll(strings.SplitAfter(vllmCache, "\n")[1], `engine="0"`, `engine="1"`)},
+			About{Engine: "vllm", DP: 2, KVCacheDType: "fp8", KVCacheTokens: 8192, From: []string{"/metrics"}}, nil},
+		"a router, one of whose workers does not say": {"sglang", map[string]string{"/get_server_info": `{"prefill":[{"tp_size":4,"max_total_num_tokens":10}],"decode":[{"tp_size":4}]}`},
+			About{Engine: "sglang", GPUs: 8, TP: 4, From: []string{"/get_server_info"}}, nil},
 		"behind a gateway": {"a-gateway", map[string]string{"/get_server_info": `{"model_path":"m","tp_size":2,"version":"0.5"}`},
 			About{Engine: "unknown", Version: "0.5", ModelPath: "m", GPUs: 2, TP: 2, From: []string{"/get_server_info"}}, nil},
 		"llama.cpp": {"llamacpp", map[string]string{"/props": `{"default_generation_settings":{"n_ctx":2048},"total_slots":4,"model_path":"/m.gguf","build_info":"b6000-abc"}`},

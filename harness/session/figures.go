@@ -19,7 +19,8 @@ func (l *Log) Tell(timings []stats.Timing) []stats.Session {
 			numbers[index] = l.Traces[index].numbers()
 		}
 		u := &l.Traces[index].Turns[p.Turn]
-		t.Turn = &stats.Turn{Session: p.Session, Stream: u.Stream, Number: numbers[index][p.Turn], Blocks: len(u.Blocks)}
+		t.Turn = &stats.Turn{Session: p.Session, Stream: u.Stream, Number: numbers[index][p.Turn],
+			Blocks: len(u.Blocks), Out: u.Out}
 	}
 	if l.share() {
 		l.tellShared(timings)

@@ -16,6 +16,8 @@ type Turn struct {
 	// infinite prefix cache would hold; of a text, tokens. Both are 0 where nobody knows.
 	Blocks int `json:"blocks"`
 	Hits   int `json:"hits"`
+
+	Out int `json:"out,omitempty"` // tokens of the answer, as recorded; 0 where nobody knows
 }
 
 // Session is how one session went.
@@ -36,6 +38,7 @@ type Sessions struct {
 	Times     Times    `json:"session_completion_s"`      // from the first turn to the last answer, of those completed and begun at their first turn
 	Turns     int      `json:"turns_completed"`
 	TurnsLost int      `json:"turns_failed"`
+	WarmUps   int      `json:"warmup_turns"`               // sent before the clock started, and in no other figure
 	InFlight  Peak     `json:"requests_in_flight"`         // over the run: a session has as many as it has sub-agents at work
 	InputRate *float64 `json:"input_throughput"`           // input tokens a second; null where nobody counted them
 	Uncached  *float64 `json:"uncached_input_throughput"`  // those of them that the server computed; null where it does not tell
@@ -141,7 +144,7 @@ func (r Run) sessions() *Sessions {
 	if r.Sessions == nil {
 		return nil
 	}
-	s := &Sessions{}
+	s := &Sessions{WarmUps: r.WarmUps}
 	var all tally
 	each := make([]tally, len(r.Sessions))
 	turns := map[int][]*Timing{}

@@ -112,6 +112,7 @@ type Run struct {
 	FoldedTokens *Histogram // of the gaps a token, likewise
 	InputOffset  Offset     // see [Tokens]
 	Sessions     []Session  // by [Turn.Session]; nil where requests are of none
+	WarmUps      int        // requests of sessions before the clock started
 }
 
 // Summary takes the figures.
