@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,4 +197,52 @@ func TestParquet(t *testing.T) {
 	assert.ErrorContains(t, err, "trace one: request 0, key unknown: an unknown key")
 	_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: write(t, "x.parquet", "PAR1 and no more")})
 	assert.ErrorContains(t, err, "x.parquet: ")
+}
+
+// oddCall has other types for its keys than those of the data set of record: each is
+// taken for the number that it is, or refused by its name.
+type oddCall struct {
+	T     float32   `parquet:"t"`
+	Type  string    `parquet:"type"`
+	Model string    `parquet:"model"`
+	In    uint32    `parquet:"in"`
+	Out   float64   `parquet:"out"`
+	IDs   []*uint64 `parquet:"hash_ids"`
+	Stop  []string  `parquet:"output_types,list"`
+}
+
+type oddRow struct {
+	ID       string    `parquet:"id"`
+	Block    int32     `parquet:"block_size"`
+	Scope    string    `parquet:"hash_id_scope"`
+	Requests []oddCall `parquet:"requests"`
+}
+
+func TestParquetOfOtherTypes(t *testing.T) {
+	one, big := ptr(uint64(1)), ptr(uint64(math.MaxUint32))
+	calls := []oddCall{{T: 0.5, Type: "n", Model: "m", In: 8, Out: 2, IDs: []*uint64{one, big}, Stop: []string{"a", ""}},
+		{T: 1.5, Type: "n", Model: "m", In: 100, Out: 3}}
+	rows := make([]oddRow, 3) // more than are read at a time
+	for i := range rows {
+		rows[i] = oddRow{ID: fmt.Sprint("row-", i), Block: 4, Scope: "local", Requests: calls[:1+i%2]}
+	}
+	all, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: writeParquet(t, rows...)})
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	assert.Equal(t, []uint32{1, math.MaxUint32}, all[0].Turns[0].Blocks)
+	require.Len(t, all[1].Turns, 2)
+	assert.Empty(t, all[1].Turns[1].Blocks)
+	assert.Equal(t, time.Second, all[1].Turns[1].At-all[1].Turns[0].At)
+
+	for key, break_ := range map[string]func(*oddCall){
+		"trace row-0: request 0, key t: a JSON string where a number is wanted": func(c *oddCall) { c.T = float32(math.NaN()) },
+		"trace row-0: request 0, key out: ":                                     func(c *oddCall) { c.Out = 0.5 },
+		"trace row-0: request 0, key hash_ids: want whole numbers":              func(c *oddCall) { c.IDs = []*uint64{ptr(uint64(1 << 40))} },
+	} {
+		c := calls[0]
+		break_(&c)
+		_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka,
+			Path: writeParquet(t, oddRow{ID: "row-0", Block: 4, Scope: "local", Requests: []oddCall{c}})})
+		assert.ErrorContains(t, err, key)
+	}
 }
