@@ -167,6 +167,10 @@ client-timing: $(BIN) ## the client's TTFT and ITL beside the engine's own trace
 client-streams: $(BIN) ## the client's throughput and memory with many streams and long prompts
 	$(BIN) client streams
 
+client-sessions: ## the client's memory, idle lanes and bodies with sessions of 256K and 1M tokens of context, on both wires
+	$(GO) test ./e2e/truth -run '^TestClientHoldsLongSessions$$' -count 1 -timeout 15m -v -update
+	$(GO) test ./harness/load -run NoTest -bench TurnBody
+
 # 750 MB, of which the 100 MB that are tokenizers stay. Without them their test skips, saying so.
 MODEL_TOKENIZERS := scripts/parity/tokenizers/node_modules
 $(MODEL_TOKENIZERS)/ready: scripts/parity/tokenizers/package-lock.json

@@ -164,11 +164,16 @@ func serve(t *testing.T, sc scenario) string {
 	return serveAlone(t, sc.profile).URL
 }
 
-func serveAlone(t *testing.T, profile string) *process.Engine {
+// command builds inferbench, and returns its path.
+func command(t *testing.T) string {
 	binary := filepath.Join(t.TempDir(), "inferbench")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "inferbench/cmd/inferbench").CombinedOutput()
 	require.NoError(t, err, string(out))
-	e, err := process.Start(context.Background(), binary, "-profile", profile, "-trace-tokens", "4194304")
+	return binary
+}
+
+func serveAlone(t *testing.T, profile string) *process.Engine {
+	e, err := process.Start(context.Background(), command(t), "-profile", profile, "-trace-tokens", "4194304")
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, e.Stop()) })
 	return e

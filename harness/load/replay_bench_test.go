@@ -2,10 +2,6 @@ package load
 
 import (
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"runtime"
 	"testing"
 	"time"
 
@@ -52,36 +48,6 @@ func BenchmarkTurnBody(b *testing.B) {
 				s.sent(p.body)
 			}
 			b.ReportMetric(ms(cpuTime()-begin)/float64(b.N), "cpu-ms/body")
-		})
-	}
-}
-
-// BenchmarkLanes replays sessions of long prompts on a server that answers in two seconds, and
-// tells how much memory the process took and how long turns waited for their bodies.
-func BenchmarkLanes(b *testing.B) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		stream(w, 2, 0, time.Second)
-	}))
-	defer s.Close()
-	for _, c := range []struct{ lanes, tokens int }{{64, 256 << 10}, {8, 1 << 20}} {
-		b.Run(fmt.Sprintf("lanes=%d/tokens=%d", c.lanes, c.tokens), func(b *testing.B) {
-			traces := make([]session.Trace, 8)
-			for i := range traces {
-				traces[i] = deep(fmt.Sprint(i), 6, c.tokens)
-			}
-			for b.Loop() {
-				r, err := session.NewReplay(traces, session.Rules{Lanes: c.lanes, Sessions: c.lanes, Mark: true})
-				require.NoError(b, err)
-				rec, err := Replay(b.Context(), server.New(s.URL, "m", "", nil), r, session.IDs{Low: 4000, High: 120_000},
-					Options{Conc: c.lanes})
-				require.NoError(b, err)
-				require.Len(b, rec.Timings, 6*c.lanes)
-				b.ReportMetric(100*rec.Audit.IdleShare, "%idle")
-			}
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			b.ReportMetric(float64(m.Sys)/(1<<20), "MiB")
 		})
 	}
 }
