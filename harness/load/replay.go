@@ -39,6 +39,8 @@ type turns struct {
 	mu       sync.Mutex // guards requests, which is read where bodies are made
 	requests []*session.Request
 
+	text []byte // messages of the latest body, of where bodies are made
+
 	// Of the phase's goroutine.
 	late     map[int][]span // by lane: when turns were due, to when they were sent
 	affinity affinity
@@ -51,7 +53,8 @@ func (t *turns) Len() int { return workload.Endless }
 // own.
 func (t *turns) Request(i int) (workload.Request, error) { return t.RequestInto(nil, i) }
 
-// RequestInto is [turns.Request] with its token ids in tokens[:0].
+// RequestInto is [turns.Request] with its token ids in tokens[:0], and its messages where
+// the next call writes its own.
 func (t *turns) RequestInto(tokens []int32, i int) (workload.Request, error) {
 	t.mu.Lock()
 	if i < 0 || i >= len(t.requests) {
@@ -60,7 +63,11 @@ func (t *turns) RequestInto(tokens []int32, i int) (workload.Request, error) {
 	}
 	q := t.requests[i]
 	t.mu.Unlock()
-	return t.wire.Request(tokens, q)
+	r, err := t.wire.Request(tokens, t.text, q)
+	if r.Messages != nil {
+		t.text = r.Messages
+	}
+	return r, err
 }
 
 // ahead takes in the requests that the replay has made.

@@ -2,11 +2,12 @@ package session
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"inferbench/harness/workload"
 )
@@ -52,8 +53,8 @@ const (
 )
 
 // Request is the prompt of a turn as messages.
-func (w *Chat) Request(_ []int32, q *Request) (workload.Request, error) {
-	messages, err := w.Append(nil, q.Live, q.Turn)
+func (w *Chat) Request(_ []int32, text []byte, q *Request) (workload.Request, error) {
+	messages, err := w.Append(text[:0], q.Live, q.Turn)
 	return workload.Request{Index: q.Index, Messages: messages, OutputLen: q.Out,
 		Extra: q.Live.Trace.Turns[q.Turn].Body}, err
 }
@@ -62,7 +63,7 @@ func (w *Chat) Request(_ []int32, q *Request) (workload.Request, error) {
 func (w *Chat) Append(b []byte, v *Live, k int) ([]byte, error) {
 	t := v.Trace
 	if t.Turns[k].Says != nil {
-		return w.recorded(b, v, k)
+		return w.recorded(b, v, k), nil
 	}
 	if len(w.Words) == 0 {
 		return b, errors.New("there are no words to make text of")
@@ -144,15 +145,22 @@ func (w *Chat) pack() {
 	}
 }
 
+// appendQuoted appends a text as JSON. What is no UTF-8 in it is replaced.
+func appendQuoted(b []byte, text string) []byte {
+	b, _ = jsontext.AppendQuote(b, text) // the error is of what is replaced
+	return b
+}
+
 // appendText appends a text as the inside of a JSON string.
 func appendText(b []byte, text string) []byte {
-	quoted, _ := json.Marshal(text) // of a string, which never fails
-	return append(b, quoted[1:len(quoted)-1]...)
+	at := len(b)
+	b = appendQuoted(b, text)
+	return append(b[:at], b[at+1:len(b)-1]...)
 }
 
 // recorded appends the messages of a turn whose text was recorded: all that was said
 // before it, with the answers, and what it says now.
-func (w *Chat) recorded(b []byte, v *Live, k int) ([]byte, error) {
+func (w *Chat) recorded(b []byte, v *Live, k int) []byte {
 	t := v.Trace
 	var turns []int // the last first
 	for j := k; j >= 0; j = t.History(j) {
@@ -173,8 +181,14 @@ func (w *Chat) recorded(b []byte, v *Live, k int) ([]byte, error) {
 	if len(all) > 0 && v.Mark != "" {
 		all[0] = all[0].marked(v.Mark)
 	}
-	text, err := json.Marshal(all)
-	return append(b, text...), err
+	b = append(b, '[')
+	for i, m := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = m.append(b)
+	}
+	return append(b, ']')
 }
 
 func (w *Chat) plan(t *Trace) Plan {

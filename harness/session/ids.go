@@ -10,9 +10,9 @@ import (
 
 // Wire makes requests of turns.
 type Wire interface {
-	// Request is what is sent for q. Its token ids may lie in tokens[:0]: they are good
-	// until the next call that is given the same.
-	Request(tokens []int32, q *Request) (workload.Request, error)
+	// Request is what is sent for q. Its token ids may lie in tokens[:0], its messages in
+	// text[:0]: they are good until the next call that is given the same.
+	Request(tokens []int32, text []byte, q *Request) (workload.Request, error)
 }
 
 // IDs is the wire of token ids: a block is the ids that its number, the session and the
@@ -25,7 +25,7 @@ type IDs struct {
 }
 
 // Request is the prompt of a turn as token ids.
-func (w IDs) Request(tokens []int32, q *Request) (workload.Request, error) {
+func (w IDs) Request(tokens []int32, _ []byte, q *Request) (workload.Request, error) {
 	return workload.Request{Index: q.Index, Tokens: w.Append(tokens[:0], q.Live.Trace, q.Turn, q.Live.Mark),
 		OutputLen: q.Out}, nil
 }

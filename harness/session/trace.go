@@ -82,13 +82,20 @@ type Message struct {
 	Verbatim json.RawMessage `json:"-"`
 }
 
-// MarshalJSON writes the message as it is sent.
-func (m Message) MarshalJSON() ([]byte, error) {
+// append appends the message as it is sent.
+func (m Message) append(b []byte) []byte {
 	if m.Verbatim != nil {
-		return m.Verbatim, nil
+		return append(b, m.Verbatim...)
 	}
-	type plain Message
-	return json.Marshal(plain(m))
+	b = appendQuoted(append(b, `{"role":`...), m.Role)
+	b = appendQuoted(append(b, `,"content":`...), m.Content)
+	if m.Tool != "" {
+		b = appendQuoted(append(b, `,"tool_call_id":`...), m.Tool)
+	}
+	if m.Name != "" {
+		b = appendQuoted(append(b, `,"name":`...), m.Name)
+	}
+	return append(b, '}')
 }
 
 // marked is the message with a text before its content, a part of its own where the

@@ -37,7 +37,7 @@ func replayed(t *testing.T, p *Profile, traces []session.Trace, rules session.Ru
 	run := func() {
 		for !r.Over(now) {
 			for q := r.Next(now); q != nil; q = r.Next(now) {
-				w, err := wire.Request(nil, q)
+				w, err := wire.Request(nil, nil, q)
 				require.NoError(t, err)
 				s.Add(&Seq{Prompt: len(w.Tokens), Output: q.Out, Hashes: hashesOf(w.Tokens, p.Limits.BlockTokens), Owner: q})
 			}
