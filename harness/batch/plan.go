@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -154,8 +155,10 @@ func ReadPlan(dir string) (*Plan, error) {
 // none named by conc they are those that have neither passed nor failed, and
 // those that failed for no fault of the configuration: the server had gone, or
 // the result could not be written. Any other that failed runs again where conc
-// names it. One that passed never does, unless its result file is gone: to
-// measure it again is to begin a new batch.
+// names it. One that passed never does, unless its result file is gone: it is an
+// error where conc names such ones alone, since to measure them again is to begin a
+// new batch. All of a batch's CONC may be named, as by a variable that was exported
+// for the sweep: then what is left of them runs.
 func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 	p, err := ReadPlan(dir)
 	if err != nil {
@@ -177,15 +180,21 @@ func Unfinished(dir string, conc []int) ([]matrix.Cell, error) {
 		}
 	}
 	var out []matrix.Cell
+	var passed []string
 	for _, c := range p.Cells() {
 		s := state(c)
 		named := slices.Contains(conc, c.Conc)
 		if named && s != nil && s.Status == Passed && !s.Again() {
-			return nil, fmt.Errorf("CONC=%d of %s has PASSED: begin a new batch to measure it again", c.Conc, dir)
+			passed = append(passed, strconv.Itoa(c.Conc))
+			continue
 		}
 		if named || len(conc) == 0 && (s == nil || s.Again()) {
 			out = append(out, c)
 		}
+	}
+	if len(out) == 0 && len(passed) > 0 && len(passed) < len(p.Cells()) {
+		return nil, fmt.Errorf("CONC=%s of %s has PASSED: begin a new batch to measure it again",
+			strings.Join(passed, ","), dir)
 	}
 	return out, nil
 }

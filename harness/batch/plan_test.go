@@ -36,6 +36,8 @@ func TestUnfinished(t *testing.T) {
 		{nil, cells[2:]},
 		{[]int{8}, cells[1:2]},
 		{[]int{64, 8}, []matrix.Cell{cells[1], cells[4]}},
+		{[]int{4, 64}, cells[4:5]},           // 4 has passed
+		{[]int{4, 8, 16, 32, 64}, cells[1:]}, // exported for the sweep
 	} {
 		got, err := batch.Unfinished(b.Dir, c.conc)
 		require.NoError(t, err)
