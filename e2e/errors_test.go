@@ -197,13 +197,42 @@ func TestErrorsPeopleMake(t *testing.T) {
 	}
 }
 
-// A full disk fails the cell that it hit, in words, and leaves no half a file.
-func TestDiskFull(t *testing.T) {
+// smallDisk is a folder that takes so much; the test is skipped where none can be made.
+func smallDisk(t *testing.T, size string) string {
 	disk := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", disk).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", disk).CombinedOutput(); err != nil {
 		t.Skipf("cannot mount a small disk here (it takes root): %s", out)
 	}
 	t.Cleanup(func() { exec.Command("umount", disk).Run() })
+	return disk
+}
+
+// A disk that has no room for a batch to begin in is left as it was.
+func TestDiskFullAtOnce(t *testing.T) {
+	disk := smallDisk(t, "4k")
+	exit, _, out := finish(t, nil, append(small, "-results-dir", disk)...)
+	assert.Equal(t, 2, exit, out)
+	line := lineWith(t, out, "no space left on device")
+	assert.Contains(t, line, "free some space, or choose another folder with RESULTS_DIR")
+	assert.NotContains(t, line, "make resume", "there is nothing to go on with")
+	left, err := os.ReadDir(disk)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// Where only the report has no room any more, the results stand, and the line says how
+// to write it.
+func TestDiskFullAtTheReport(t *testing.T) {
+	disk := smallDisk(t, "60k")
+	exit, _, out := finish(t, nil, append(small, "-results-dir", disk)...)
+	assert.Equal(t, 1, exit, out)
+	assert.Contains(t, lineWith(t, out, "report.html"), "free some space, then write it anew with make report BATCH="+disk)
+	assert.Contains(t, batchFile(t, disk, "summary.txt"), "Passed: 2\n")
+}
+
+// A full disk fails the cell that it hit, in words, and leaves no half a file.
+func TestDiskFull(t *testing.T) {
+	disk := smallDisk(t, "24k")
 	exit, _, out := finish(t, nil, append(small, "-results-dir", disk)...)
 	assert.Equal(t, 1, exit, out)
 	assert.Contains(t, lineWith(t, out, "no space left on device"), "free some space, then go on with make resume BATCH="+disk)

@@ -80,7 +80,21 @@ func Create(root string, h Header) (*Batch, error) {
 		return nil, hint.Folder(fmt.Errorf("batch folder (RESULTS_DIR): %w", err), "RESULTS_DIR")
 	}
 	b := &Batch{Dir: dir, header: h, lock: held, done: map[matrix.Cell]outcome{}}
-	return b, b.write("summary.txt", []byte(b.summary("")))
+	if err := b.write("summary.txt", []byte(b.summary(""))); err != nil {
+		return nil, b.Abandon(err)
+	}
+	return b, nil
+}
+
+// Abandon removes a batch that could not even begin, for want of space say, and
+// returns err, which is why, with what to do other than to go on with it.
+func (b *Batch) Abandon(err error) error {
+	os.RemoveAll(b.Dir)
+	b.lock.Close()
+	if diskFull(err) {
+		return hint.New(err, "free some space, or choose another folder with RESULTS_DIR")
+	}
+	return err
 }
 
 // Add makes one more cell part of the batch. One that is part of it already stays
@@ -240,8 +254,12 @@ func (b *Batch) summary(end string) string {
 }
 
 func (b *Batch) write(name string, content []byte) error {
-	if err := renameio.WriteFile(filepath.Join(b.Dir, name), content, 0o644); err != nil {
-		return b.advise(fmt.Errorf("write %s: %w", filepath.Join(b.Dir, name), err))
+	return b.advise(write(b.Dir, name, content))
+}
+
+func write(dir, name string, content []byte) error {
+	if err := renameio.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(dir, name), err)
 	}
 	return nil
 }
@@ -249,8 +267,13 @@ func (b *Batch) write(name string, content []byte) error {
 // advise returns err, a failure to write one of the batch's files, with what to
 // do about it.
 func (b *Batch) advise(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case diskFull(err):
 		return hint.New(err, "free some space, then go on with make resume BATCH="+b.Dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return hint.New(err, "the batch's folder was moved or removed while it ran: begin a new batch")
 	}
 	return hint.Folder(err, "RESULTS_DIR")
 }
+
+func diskFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
 )
@@ -148,4 +149,12 @@ func TestFolderThatCannotBeMade(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := batch.Create(file, batch.Header{Combination: combo, Time: moment})
 	assert.ErrorContains(t, err, "RESULTS_DIR")
+}
+
+// Whoever moves a batch's folder away is told of that, not of permissions.
+func TestAFolderThatIsGone(t *testing.T) {
+	b := create(t)
+	require.NoError(t, os.RemoveAll(b.Dir))
+	err := b.Record(cells[0], batch.Passed, time.Second)
+	assert.Contains(t, hint.Line(err), "was moved or removed while it ran")
 }

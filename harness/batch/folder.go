@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/matrix"
 	"inferbench/harness/textfile"
 )
@@ -251,7 +252,11 @@ func number(digits string) int {
 	return n
 }
 
-// WriteFile writes another file into the folder, whole or not at all.
+// WriteFile writes a page of the report into the folder, whole or not at all.
 func (f *Folder) WriteFile(name string, content []byte) error {
-	return (&Batch{Dir: f.Dir}).write(name, content)
+	err := write(f.Dir, name, content)
+	if diskFull(err) {
+		return hint.New(err, "free some space, then write it anew with make report BATCH="+f.Dir)
+	}
+	return hint.Folder(err, "RESULTS_DIR")
 }

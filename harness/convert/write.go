@@ -69,18 +69,25 @@ func writeBatch(root string, runs []Imported) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := fill(b, runs); err != nil {
+		return "", b.Abandon(err)
+	}
+	return b.Dir, nil
+}
+
+func fill(b *batch.Batch, runs []Imported) error {
 	for _, r := range runs {
 		if err := b.WriteResult("", r.cell(), r.Result); err != nil {
-			return "", err
+			return err
 		}
 		if r.Timings != nil {
 			if err := b.WriteRequests(r.cell(), r.Timings, r.Duration); err != nil {
-				return "", err
+				return err
 			}
 		}
 		if err := b.Record(r.cell(), r.Result.Status, r.Duration); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return b.Dir, b.Close()
+	return b.Close()
 }

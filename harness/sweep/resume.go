@@ -32,7 +32,10 @@ func (sw *Sweep) openBatch(combo matrix.Combination, cells []matrix.Cell) (*batc
 		if err != nil {
 			return nil, err
 		}
-		return b, b.WritePlan(sw.server(), sw.Settings.Given, inputs)
+		if err := b.WritePlan(sw.server(), sw.Settings.Given, inputs); err != nil {
+			return nil, b.Abandon(err)
+		}
+		return b, nil
 	}
 	p, err := batch.ReadPlan(dir)
 	if err != nil {
