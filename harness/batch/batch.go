@@ -276,4 +276,6 @@ func (b *Batch) advise(err error) error {
 	return hint.Folder(err, "RESULTS_DIR")
 }
 
-func diskFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
