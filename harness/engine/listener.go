@@ -129,8 +129,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		now := time.Now()
-		now = now.Add(-c.Ago(now))
+		now := c.Came()
 		c.mu.Lock()
 		c.read = now
 		if !c.within {

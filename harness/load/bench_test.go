@@ -74,7 +74,7 @@ func BenchmarkToken(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if c, err := parseChunk(data); err != nil || !c.text {
+				if c, err := sl.alike.parse(data); err != nil || !c.text {
 					b.Fatal(c, err)
 				}
 				sl.token(&t, sl.resp.at)
@@ -113,7 +113,7 @@ func TestNoAllocationPerToken(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if c, err := parseChunk(data); err != nil || !c.text {
+				if c, err := sl.alike.parse(data); err != nil || !c.text {
 					t.Fatal(c, err)
 				}
 				sl.token(&x, sl.resp.at)

@@ -110,12 +110,19 @@ var errNotJSON = errors.New("an event is not the JSON of a completion")
 // allocates nothing; whatever is out of the ordinary it leaves to
 // encoding/json, which settles what is right.
 func parseChunk(data []byte) (chunk, error) {
-	var c chunk
+	c, _, err := findText(data)
+	return c, err
+}
+
+// findText is [parseChunk], and where in data the text lies; nowhere where it is
+// not of one piece, or was left to encoding/json.
+func findText(data []byte) (c chunk, text area, err error) {
 	s := scanner{b: data}
 	if s.chunk(&c); s.bad || s.i != len(s.b) {
-		return slowChunk(data)
+		c, err = slowChunk(data)
+		return c, area{}, err
 	}
-	return c, nil
+	return c, s.text, nil
 }
 
 // slowChunk is parseChunk by encoding/json. Keys match exactly; of a repeated

@@ -246,7 +246,7 @@ func (s *slot) noteEnd() {
 // stamper tells when the bytes of a connection came, and whether there are more.
 type stamper interface {
 	Stamp() time.Duration
-	Ago(now time.Time) time.Duration
+	Came() time.Time
 	Pending() bool
 }
 

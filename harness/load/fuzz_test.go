@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,9 +88,12 @@ func FuzzChunk(f *testing.F) {
 		`{"choices":[],"sglext":{"cached_tokens_details":{"device":8,"host":4,"storage":2,"storage_backend":"file"}}}`,
 		`{"choices":[{"text":"a"}],"error":""}`, `{"error":false}`, `{"error":0,"code":0}`, `{"error":[0]}`, `{"error":""}`, `{"choices":[],"usage":[]}`,
 		`{"usage":{"prompt_cache_hit_tokens":3}}`, `{"choices":[],"usage":{"cached_tokens":3,"prompt_tokens_details":{"cached_tokens":"x"}}}`, `{"usage":null,"timings":{"cache_n":3}}`,
-		`null`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
+		`null`, `{"choices":[{"text":`, `{"choices":[{"text":"\ud800\"","finish_reason":"len\u0067th"}]}`,
 	} {
 		f.Add([]byte(s))
+	}
+	for _, s := range shapes {
+		f.Add([]byte(strings.Replace(s, " the", "a", 1)))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fast, fastErr := parseChunk(data)
@@ -97,6 +101,15 @@ func FuzzChunk(f *testing.F) {
 		require.Equal(t, slowErr != nil, fastErr != nil, "%v and %v", slowErr, fastErr)
 		if slowErr == nil {
 			require.Equal(t, slow, fast)
+		}
+		for name, shape := range shapes { // and whatever came before it
+			var a alike
+			_, _ = a.parse([]byte(shape))
+			after, afterErr := a.parse(data)
+			require.Equal(t, slowErr != nil, afterErr != nil, "after %s: %v and %v", name, slowErr, afterErr)
+			if slowErr == nil {
+				require.Equal(t, slow, after, "after %s", name)
+			}
 		}
 	})
 }

@@ -84,14 +84,14 @@ func (s *response) read() error {
 		}
 	}
 	n, err := s.conn.Read(s.buf[s.rawW:])
-	now := time.Now()
-	at := now.Sub(s.base)
-	if s.arrival != nil && n > 0 {
-		if stamp := s.arrival.Stamp(); stamp != 0 && stamp == s.stamp {
-			at = s.at // more of what had come: another record of TLS, or more than the buffer held
-		} else {
-			at, s.stamp = at-s.arrival.Ago(now), stamp
-		}
+	var at time.Duration
+	switch stamp := s.stampOf(n); {
+	case stamp == 0:
+		at = time.Since(s.base)
+	case stamp == s.stamp:
+		at = s.at // more of what had come: another record of TLS, or more than the buffer held
+	default:
+		at, s.stamp = s.arrival.Came().Sub(s.base), stamp
 	}
 	s.early = s.early || !s.got && n > 0 && at < s.at
 	s.at = max(s.at, at) // never before the read that came before, or the request
@@ -104,6 +104,14 @@ func (s *response) read() error {
 		err = io.ErrNoProgress
 	}
 	return err
+}
+
+// stampOf is the stamp of the read that has just brought n bytes, 0 for none.
+func (s *response) stampOf(n int) time.Duration {
+	if s.arrival == nil || n <= 0 {
+		return 0
+	}
+	return s.arrival.Stamp()
 }
 
 var errLongEvent = fmt.Errorf("an event is longer than %d MiB", maxEvent>>20)

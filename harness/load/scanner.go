@@ -1,6 +1,10 @@
 package load
 
-import "math"
+import (
+	"math"
+
+	"inferbench/harness/stats"
+)
 
 // scanner walks JSON in place. It accepts only what encoding/json accepts; it
 // gives up, by setting bad, on what that would refuse and also on what is
@@ -9,7 +13,12 @@ type scanner struct {
 	b   []byte
 	i   int
 	bad bool
+
+	text area // the latest text that is not empty, with its quotes
 }
+
+// area is where something lies; to is 0 where it lies nowhere.
+type area struct{ from, to int }
 
 const maxDepth = 32
 
@@ -261,6 +270,7 @@ func (s *scanner) count() (n int, is bool) {
 func (s *scanner) chunk(c *chunk) {
 	s.want('{')
 	var failed, object, kind, known bool
+	var tiers *stats.Tiers
 	for first := true; ; first = false {
 		k, ok := s.key(first)
 		if !ok {
@@ -281,8 +291,8 @@ func (s *scanner) chunk(c *chunk) {
 			from := s.i
 			s.skip(0)
 			failed = !s.bad && saysSomething(s.b[from:s.i])
-		case "sglext": // once an answer
-			s.bad = true
+		case "sglext":
+			tiers = s.tiers()
 		case "object":
 			object = s.isError()
 		case "type":
@@ -293,6 +303,7 @@ func (s *scanner) chunk(c *chunk) {
 			s.skip(0)
 		}
 	}
+	c.usage.tiers = tiers
 	c.failed = failed || object || kind
 	s.bad = s.bad || !known && !c.failed // it may be an error in other words
 	s.space()
@@ -348,7 +359,7 @@ func (s *scanner) firstChoice(c *chunk) {
 				said = s.delta(c)
 			}
 		default:
-			text = s.text(k, &seen) || text
+			text = s.mayBeText(k, &seen) || text
 		}
 	}
 	c.text = text || said
@@ -388,15 +399,20 @@ func (s *scanner) delta(c *chunk) (text bool) {
 			c.role = s.skip(0)
 			continue
 		}
-		text = s.text(k, &seen) || text
+		text = s.mayBeText(k, &seen) || text
 	}
 }
 
-// text takes a value and reports whether it is text. Of a key that is repeated
+// mayBeText takes a value and reports whether it is text. Of a key that is repeated
 // the last counts: that is left to encoding/json.
-func (s *scanner) text(key []byte, seen *uint) bool {
+func (s *scanner) mayBeText(key []byte, seen *uint) bool {
+	s.peek()
+	from := s.i
 	full := s.skip(0)
 	bit := textKey(string(key))
+	if full && bit != 0 && !s.bad && s.b[from] == '"' {
+		s.text = area{from, s.i}
+	}
 	s.bad = s.bad || *seen&bit != 0
 	*seen |= bit
 	return full && bit != 0
@@ -445,4 +461,53 @@ func (s *scanner) details(u *used) {
 			s.skip(0)
 		}
 	}
+}
+
+// tiers reads SGLang's extension of an answer: see [slowTiers], to which what is odd
+// in it is left.
+func (s *scanner) tiers() (t *stats.Tiers) {
+	if s.null() {
+		return nil
+	}
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			return t
+		}
+		if string(k) == "cached_tokens_details" {
+			t = s.tierCounts()
+		} else {
+			s.skip(0)
+		}
+	}
+}
+
+func (s *scanner) tierCounts() *stats.Tiers {
+	if s.null() {
+		return nil
+	}
+	var n [3]int
+	var told [3]bool
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok {
+			break
+		}
+		switch string(k) {
+		case "device":
+			n[0], told[0] = s.count()
+		case "host":
+			n[1], told[1] = s.count()
+		case "storage":
+			n[2], told[2] = s.count()
+		default:
+			s.skip(0)
+		}
+	}
+	if told == ([3]bool{}) || s.bad {
+		return nil
+	}
+	return &stats.Tiers{Device: n[0], Host: n[1], Storage: n[2]}
 }

@@ -33,6 +33,7 @@ type slot struct {
 	gap     time.Duration // between the chunks of the latest answer, on average
 	tokens  atomic.Int64  // chunks that carried tokens; read by others, for the progress
 
+	alike alike // the latest event of a token
 	tape
 	kept []keptAnswer // of canaries
 	slotAudit

@@ -64,7 +64,7 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 			break
 		}
 		a.events++
-		c, err := parseChunk(data)
+		c, err := s.alike.parse(data)
 		switch {
 		case c.failed, ev.isError:
 			says := s.end.says(data)

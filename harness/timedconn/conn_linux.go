@@ -33,7 +33,7 @@ type receiver struct {
 }
 
 // New makes c tell when its bytes arrive. Where the kernel refuses, it reads
-// as it did, and [Conn.Ago] is zero.
+// as it did, and [Conn.Came] is when that was.
 func New(c *net.TCPConn) *Conn {
 	s := &Conn{TCPConn: c}
 	raw, err := c.SyscallConn()
@@ -113,19 +113,18 @@ func (s *receiver) arrival() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Ago is how long before now the bytes of the latest read had arrived; zero
+// Came is when the bytes of the latest read had arrived: to be asked at once after
+// it, and now where it is not known.
+func (s *receiver) Came() time.Time { return came(s.stamp, time.Now()) }
+
+// came is when something with this stamp arrived that was read by now; that itself
 // where it is not known. The kernel's stamps are of the time of day: one that
 // cannot be, because the clock was set in between, is not believed.
-func (s *receiver) Ago(now time.Time) time.Duration { return ago(s.stamp, now) }
-
-func ago(stamp time.Duration, now time.Time) time.Duration {
-	if stamp == 0 {
-		return 0
+func came(stamp time.Duration, now time.Time) time.Time {
+	if ago := time.Duration(now.UnixNano()) - stamp; stamp != 0 && ago > 0 && ago < maxAge {
+		return now.Add(-ago)
 	}
-	if ago := time.Duration(now.UnixNano()) - stamp; ago > 0 && ago < maxAge {
-		return ago
-	}
-	return 0
+	return now
 }
 
 // Stamp tells one arrival from another: reads that took bytes of the same one

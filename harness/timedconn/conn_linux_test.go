@@ -44,8 +44,7 @@ func TestArrivalIsNotWhenItWasRead(t *testing.T) {
 		n, err := c.Read(buf)
 		require.NoError(t, err)
 		assert.Equal(t, "token", string(buf[:n]))
-		now := time.Now()
-		at := now.Add(-c.Ago(now))
+		at := c.Came()
 		assert.False(t, at.Before(before.Add(-time.Millisecond)), "not before it was sent")
 		if at.Before(after.Add(time.Millisecond)) {
 			return
@@ -57,9 +56,9 @@ func TestArrivalIsNotWhenItWasRead(t *testing.T) {
 func TestStampThatCannotBe(t *testing.T) {
 	now := time.Now()
 	for _, s := range []time.Duration{0, time.Duration(now.UnixNano()) + time.Hour, time.Duration(now.UnixNano()) - time.Hour} {
-		assert.Zero(t, (&Conn{receiver: receiver{stamp: s}}).Ago(now))
+		assert.Equal(t, now, came(s, now))
 	}
-	assert.Equal(t, time.Second, (&Conn{receiver: receiver{stamp: time.Duration(now.UnixNano()) - time.Second}}).Ago(now))
+	assert.Equal(t, now.Add(-time.Second), came(time.Duration(now.UnixNano())-time.Second, now))
 }
 
 // Its errors are those of any connection.

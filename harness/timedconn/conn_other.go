@@ -27,5 +27,5 @@ func (c *Conn) Read(b []byte) (int, error) {
 // Stamp tells one read of the socket from another.
 func (c *Conn) Stamp() time.Duration { return time.Duration(c.read.UnixNano()) }
 
-// Ago is how long before now the latest read returned.
-func (c *Conn) Ago(now time.Time) time.Duration { return now.Sub(c.read) }
+// Came is when the latest read returned.
+func (c *Conn) Came() time.Time { return c.read }

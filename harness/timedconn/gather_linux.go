@@ -169,6 +169,9 @@ func (s *set) run() {
 			s.take(events[:n])
 			awake = true
 			arrived += int(n)
+			if int(n) < len(events) {
+				break // what has come since is for the next tick
+			}
 		}
 		now := time.Now()
 		if now.Sub(swept) > longestWait {
@@ -266,7 +269,9 @@ type Gathered struct {
 	ready         chan struct{} // something is there, or the waiting is over
 	swept         atomic.Bool   // the reader was woken since something had lain for long
 
-	arrived time.Duration // the stamp of what was read last; the reader's alone
+	// The reader's alone.
+	arrived time.Duration // the stamp of what was read last
+	seen    time.Time     // when the reader came for what it has been reading since
 }
 
 // In the inbox an arrival is behind its stamp and its length.
@@ -372,7 +377,10 @@ func (c *Gathered) tryRead(b []byte) (n int, done bool, err error) {
 		c.set.lying.Add(c.receive(&own))
 	}
 	if c.next < len(c.inbox) {
-		c.came()
+		if c.lay > 0 {
+			c.seen = time.Now() // once for all that lies here
+			c.takeNote()
+		}
 		if c.rest == 0 {
 			c.arrived, c.rest = head(c.inbox[c.next:])
 			c.next += headSize
@@ -388,12 +396,11 @@ func (c *Gathered) tryRead(b []byte) (n int, done bool, err error) {
 	return 0, err != nil, err
 }
 
-// came notes that the reader has come for what lies here. The caller holds mu.
-func (c *Gathered) came() {
-	if c.lay > 0 {
-		c.set.lying.Add(-int64(c.lay))
-		c.lay = 0
-	}
+// takeNote notes that nothing lies here any more that the reader has not come for.
+// The caller holds mu.
+func (c *Gathered) takeNote() {
+	c.set.lying.Add(-int64(c.lay))
+	c.lay = 0
 }
 
 // take reads what has come and wakes the reader where that is for it to know. It
@@ -487,9 +494,8 @@ func (c *Gathered) receive(by *receiver) int64 {
 // Stamp tells one arrival from another: see [Conn.Stamp].
 func (c *Gathered) Stamp() time.Duration { return c.arrived }
 
-// Ago is how long before now the bytes of the latest read had arrived: see
-// [Conn.Ago].
-func (c *Gathered) Ago(now time.Time) time.Duration { return ago(c.arrived, now) }
+// Came is when the bytes of the latest read had arrived: see [Conn.Came].
+func (c *Gathered) Came() time.Time { return came(c.arrived, c.seen) }
 
 // over is an error where the connection is closed or its time is over.
 func (c *Gathered) over(deadline time.Time) error {
@@ -629,7 +635,7 @@ func (c *Gathered) Close() error {
 		c.timer.Stop()
 	}
 	c.set.byFD[c.fd] = nil
-	c.came()
+	c.takeNote()
 	err := syscall.Close(int(c.fd)) // which takes it out of the epoll set
 	c.set.conns.Add(-1)
 	c.wakeUp()

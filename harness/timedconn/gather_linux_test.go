@@ -60,8 +60,7 @@ func TestGatheredReadsInOrder(t *testing.T) {
 		n, err := c.Read(buf)
 		require.NoError(t, err)
 		got = append(got, buf[:n]...)
-		now := time.Now()
-		at := now.Add(-c.Ago(now))
+		at := c.Came()
 		assert.NotZero(t, c.Stamp())
 		assert.False(t, at.Before(begin.Add(-time.Millisecond)), "not before it was sent")
 	}
@@ -189,7 +188,7 @@ func TestPatientReaderIsNotLetWaitForLong(t *testing.T) {
 		t.Skip("the machine was stopped for more than a second")
 	}
 	assert.Less(t, now.Sub(began), 2*longestLie, "it was not woken while more came")
-	assert.InDelta(t, now.Sub(began).Seconds(), c.Ago(now).Seconds(), 1, "the first that lay there")
+	assert.InDelta(t, now.Sub(began).Seconds(), now.Sub(c.Came()).Seconds(), 1, "the first that lay there")
 	<-done
 }
 
