@@ -110,20 +110,32 @@ func (s *slot) stream(p prepared, t *stats.Timing) error {
 // count may still come, and once that is there nothing is missing. A server that
 // says of each chunk that it is the last gets its whole time back.
 func (s *slot) hurry(a *answer, t *stats.Timing) error {
-	const finished, complete = 1, 2
-	stage, until := 0, s.resp.base.Add(t.Sent+s.timeout)
+	stage := answering
 	if a.finish != goingOn && !a.undone {
-		stage, until = finished, time.Now().Add(drainTimeout)
-		if a.usage.hasOutput && a.usage.output >= a.sure {
-			stage, until = complete, time.Now().Add(tidyGrace)
+		if stage = finished; a.usage.hasOutput && a.usage.output >= a.sure {
+			stage = complete
 		}
 	}
 	if stage == a.stage {
 		return nil
 	}
 	a.stage = stage
+	until := s.resp.base.Add(t.Sent + s.timeout)
+	switch stage {
+	case finished:
+		until = time.Now().Add(drainTimeout)
+	case complete:
+		until = time.Now().Add(tidyGrace)
+	}
 	return s.conn.SetReadDeadline(until)
 }
+
+// How far an answer has come.
+const (
+	answering = iota
+	finished
+	complete // with its count
+)
 
 // A stream is given up once it has brought more chunks than this for the tokens
 // that were asked for: it may never end, and what it brings is kept.
