@@ -158,3 +158,15 @@ func TestAFolderThatIsGone(t *testing.T) {
 	err := b.Record(cells[0], batch.Passed, time.Second)
 	assert.Contains(t, hint.Line(err), "was moved or removed while it ran")
 }
+
+// What stands in a result file steers no terminal.
+func TestResultsArePrintable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "result.json")
+	require.NoError(t, os.WriteFile(file, []byte("{\r\n\t\"notes\": [\"a\\\\nb \\u003c\\\"\"],\n \"benchmark_args\": {\"model\": "+
+		"\"red \\u001b[31m \\\\u001b\u009b2J \u202eback\\u202e\\nline \\u007f\", \"label\": \"日本語 \\u65e5\"}}"), 0o644))
+	r, err := batch.ReadResult(file)
+	require.NoError(t, err)
+	assert.Equal(t, `red �[31m \u001b�2J �back� line �`, r.Args.Model)
+	assert.Equal(t, "日本語 日", r.Args.Label)
+	assert.Equal(t, []string{`a\nb <"`}, r.Notes)
+}

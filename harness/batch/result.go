@@ -309,14 +309,14 @@ func Section(v any) (json.RawMessage, error) {
 	return json.Marshal(v)
 }
 
-// ReadResult reads one result file.
+// ReadResult reads one result file. Its texts are fit to be printed.
 func ReadResult(path string) (*Result, error) {
 	b, err := textfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	r := new(Result)
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := json.Unmarshal(printable(b), r); err != nil {
 		return nil, fmt.Errorf("%s: not a result file: %w", path, err)
 	}
 	return r, nil
