@@ -15,6 +15,9 @@ var escapes = regexp.MustCompile(`\\(?:u[0-9a-fA-F]{4}|.)`)
 // control characters and the marks that turn the direction of writing U+FFFD. A
 // result is printed in many places; whoever damaged or forged one writes in none.
 func printable(text []byte) []byte {
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r == '\\' || r >= 0x7f }) {
+		return text
+	}
 	text = escapes.ReplaceAllFunc(text, func(e []byte) []byte {
 		switch e[1] {
 		case 'n', 'r', 't', 'b', 'f':
