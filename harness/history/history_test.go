@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/batch"
+	"inferbench/harness/figures"
 	"inferbench/harness/matrix"
 	"inferbench/harness/stats"
 	"inferbench/harness/testdata/browsertest"
@@ -149,6 +150,19 @@ cell                       tok/s/GPU  E2EL p50  of
 isl=1024/osl=1024/conc=4       110.0   1000 ms  2026-01-02 12:00 second · max_n…
 `)
 	assert.Contains(t, b.String(), "\n2 skipped, as they cannot be read. The first: ")
+
+	chinese := t.TempDir()
+	write(t, chinese, made{label: "第一次测试，用八张显卡，长上下文", tput: 100, flags: "{}", isl: 1024})
+	c, err := Read([]string{chinese})
+	require.NoError(t, err)
+	b.Reset()
+	require.NoError(t, c.WriteTable(&b, 64, 30))
+	for line := range strings.Lines(b.String()) {
+		if strings.Contains(line, "第一次") {
+			assert.LessOrEqual(t, figures.Width(strings.TrimSpace(line)), 64, line)
+			assert.Contains(t, line, "…")
+		}
+	}
 
 	b.Reset()
 	require.NoError(t, h.WriteTable(&b, 300, 1))

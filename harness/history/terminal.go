@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"inferbench/harness/batch"
 	"inferbench/harness/figures"
@@ -154,23 +153,23 @@ func writeRows(b *strings.Builder, rows [][]string, width int) {
 	wide := make([]int, len(rows[0]))
 	for _, r := range rows {
 		for i, v := range r {
-			wide[i] = max(wide[i], utf8.RuneCountInString(v))
+			wide[i] = max(wide[i], figures.Width(v))
 		}
 	}
 	for _, r := range rows {
 		var line strings.Builder
 		for i, v := range r {
-			gap := strings.Repeat(" ", wide[i]-utf8.RuneCountInString(v))
+			gap := strings.Repeat(" ", wide[i]-figures.Width(v))
 			if i == 0 || i == len(r)-1 {
 				line.WriteString(v + gap + "  ")
 			} else {
 				line.WriteString(gap + v + "  ")
 			}
 		}
-		text := []rune(strings.TrimRight(line.String(), " "))
-		if len(text) > width && width > 20 {
-			text = append(text[:width-1], '…')
+		text := strings.TrimRight(line.String(), " ")
+		if width > 20 {
+			text = figures.Cut(text, width)
 		}
-		b.WriteString(string(text) + "\n")
+		b.WriteString(text + "\n")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"inferbench/harness/batch"
 	"inferbench/harness/figures"
@@ -166,10 +165,10 @@ func headOf(f figures.Figure) (first, second string) {
 }
 
 func (c terminalColumn) width() int {
-	n := max(utf8.RuneCountInString(c.head[0]), utf8.RuneCountInString(c.head[1]))
+	n := max(figures.Width(c.head[0]), figures.Width(c.head[1]))
 	for _, cell := range c.cells {
 		for _, line := range cell {
-			n = max(n, utf8.RuneCountInString(line))
+			n = max(n, figures.Width(line))
 		}
 	}
 	return n
@@ -195,7 +194,7 @@ func writeLine(b *strings.Builder, columns []terminalColumn, cells []string) {
 			line.WriteString(cell)
 			break
 		}
-		line.WriteString(strings.Repeat(" ", columns[i].width()-utf8.RuneCountInString(cell)) + cell + tableGap)
+		line.WriteString(strings.Repeat(" ", columns[i].width()-figures.Width(cell)) + cell + tableGap)
 	}
 	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 }
