@@ -157,10 +157,21 @@ func (e *endpoint) close(c net.Conn) {
 	c.Close()
 }
 
-// stop closes every connection, whatever it is waiting for.
+// stop closes every connection, whatever it is waiting for, and lets no other be opened.
 func (e *endpoint) stop() {
 	e.mu.Lock()
 	e.closed = true
+	e.mu.Unlock()
+	e.cut()
+	e.tidying.Wait()
+	if e.gatherer != nil {
+		e.gatherer.Close()
+	}
+}
+
+// cut closes every connection, whatever it is waiting for.
+func (e *endpoint) cut() {
+	e.mu.Lock()
 	open := e.open
 	e.open, e.idle = map[net.Conn]struct{}{}, nil
 	e.mu.Unlock()
@@ -169,10 +180,6 @@ func (e *endpoint) stop() {
 			c = t.NetConn() // without a goodbye, which could block
 		}
 		c.Close()
-	}
-	e.tidying.Wait()
-	if e.gatherer != nil {
-		e.gatherer.Close()
 	}
 }
 

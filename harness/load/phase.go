@@ -41,6 +41,8 @@ type counts struct {
 	enough  atomic.Bool  // Options.Enough said so
 	streak  atomic.Int64 // requests that failed one after another, until now
 	stopped atomic.Int64 // the streak that ended the phase; 0 where none did
+	expired atomic.Bool  // a replay cuts off what is in flight
+	cutOff  atomic.Int64 // requests that were cut off, which count nowhere else
 }
 
 func newSlots(n int) []*slot {
@@ -238,6 +240,10 @@ func (p *phase) send(ctx context.Context, s *slot, next prepared) stats.Timing {
 	p.count.inFlight.Add(1)
 	t := s.do(ctx, next, p.opts.Shape.Open())
 	p.count.inFlight.Add(-1)
+	if t.Err != "" && p.count.expired.Load() {
+		p.count.cutOff.Add(1)
+		return t
+	}
 	p.count.finished.Add(1)
 	p.judge(t, ctx.Err() != nil)
 	if t.Prompt.CachedTold && t.Err == "" {

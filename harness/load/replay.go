@@ -172,6 +172,9 @@ func (r *runner) warmSessions(ctx context.Context) error {
 	}
 	timings := p.collector.Timings()
 	r.rec.WarmUps = len(timings)
+	if why := r.turns.replay.Log().Stopped; why != "" {
+		return hint.New(errors.New(why), "REPLAY_GRACE gives them longer")
+	}
 	if f := stats.FailuresOf(timings); f.Requests() > 0 {
 		return hint.New(fmt.Errorf("%d of %d warm-up requests failed: %s", f.Requests(), len(timings), f.Text()),
 			f.Advice())
@@ -185,6 +188,7 @@ func (r *runner) warmSessions(ctx context.Context) error {
 type conductor struct {
 	p       *phase
 	turns   *turns
+	cutOff  func()                // ends what is in flight
 	jobs    chan *session.Request // whose bodies are to be made
 	made    chan body
 	ended   chan ending
@@ -230,7 +234,14 @@ func (p *phase) conduct(ctx context.Context, start func()) {
 			c.made <- c.body(q)
 		}
 	})
-	c.loop(ctx)
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.cutOff = func() {
+		p.count.expired.Store(true)
+		cancel()
+		p.end.cut()
+	}
+	c.loop(work)
 	close(c.jobs)
 	maker.Wait()
 }
@@ -242,6 +253,9 @@ func (c *conductor) loop(ctx context.Context) {
 	cancelled := ctx.Done()
 	for {
 		now := time.Since(c.p.base)
+		if c.turns.replay.Expire(now) {
+			c.cutOff()
+		}
 		stop := ctx.Err() != nil || c.p.count.stopped.Load() > 0
 		if !stop {
 			c.send(ctx, now)
@@ -371,6 +385,8 @@ func (c *conductor) end(e ending) {
 	if due, sent := e.of.Due, e.timing.Sent; sent > due {
 		c.turns.late[e.of.Live.Lane] = append(c.turns.late[e.of.Live.Lane], span{due, sent})
 	}
-	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: e.timing.Err != "", Answer: string(e.on.said)})
+	failed, expired := e.timing.Err != "", c.p.count.expired.Load()
+	c.turns.replay.Ended(e.of, e.timing.Done, session.Outcome{Failed: failed, CutOff: failed && expired,
+		Answer: string(e.on.said)})
 	c.p.count.sessions.Store(int64(c.turns.replay.Counts().Sessions))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"inferbench/harness/hint"
 	"inferbench/harness/session"
 )
 
@@ -142,6 +143,47 @@ func TestReplayWarmsUp(t *testing.T) {
 	mu.Unlock()
 	_, err = Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 2})
 	assert.ErrorContains(t, err, "warm-up requests failed")
+}
+
+// A warm-up whose answers do not come is given up, and its requests are ended.
+func TestReplayGivesUpAWarmUp(t *testing.T) {
+	ended := make(chan struct{}, 2)
+	tg := fake(t, func(_ http.ResponseWriter, r *http.Request, _ asked) {
+		<-r.Context().Done()
+		ended <- struct{}{}
+	})
+	rules := session.Rules{Lanes: 2, WarmUp: 1, Grace: 50 * time.Millisecond}
+	_, err := Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 2})
+	assert.EqualError(t, err, "2 of the warm-up's 2 requests had not been answered 50ms after the last was sent")
+	assert.Contains(t, hint.For(err), "REPLAY_GRACE")
+	<-ended
+	<-ended
+}
+
+// What has not ended when the time to end in is over is cut off, and in no figure.
+func TestReplayCutsOffWhatIsLate(t *testing.T) {
+	ended := make(chan struct{})
+	tg := fake(t, func(w http.ResponseWriter, r *http.Request, a asked) {
+		if a.number == 2 {
+			<-r.Context().Done()
+			close(ended)
+			return
+		}
+		stream(w, a.MaxTokens, len(a.ids()), 0)
+	})
+	rules := session.Rules{Lanes: 1, Duration: 80 * time.Millisecond, Drain: 40 * time.Millisecond}
+	rec, err := Replay(t.Context(), tg, replay(t, rules, talk("a")), idsWire, Options{Conc: 1})
+	require.NoError(t, err)
+	<-ended
+	require.NotEmpty(t, rec.Timings)
+	for _, x := range rec.Timings {
+		assert.Empty(t, x.Err)
+		assert.LessOrEqual(t, x.Done, rec.Duration)
+	}
+	assert.False(t, rec.Sessions[0].Failed)
+	assert.Contains(t, rec.Notes, fmt.Sprintf("1 of %d requests had not been answered when the time to end in was over, and were cut off: no figure is of them",
+		len(rec.Timings)+1))
+	assert.Zero(t, rec.Summary(1).Failed)
 }
 
 // Ctrl+C ends a replay at once, whatever it waits for.

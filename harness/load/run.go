@@ -141,6 +141,10 @@ func (r *runner) measure(ctx context.Context, withEngine bool) {
 		}
 		r.note("stopped after %d requests in a row failed%s", n, left)
 	}
+	if n := p.count.cutOff.Load(); n > 0 {
+		r.note("%d of %d requests had not been answered when the time to end in was over, and were cut off: no figure is of "+
+			"them", n, n+int64(len(rec.Timings)))
+	}
 	if p.late {
 		due := p.scheduled()
 		r.note("%d of the %d requests that were due within %s were not sent, and no latency tells of them: those "+

@@ -26,11 +26,13 @@ type Replay struct {
 	lanes    []*lane
 	begun    int // sessions, in all stages
 	inFlight int
+	sent     time.Duration // when the last one was handed out
 	idle     time.Duration // since when none is in flight
 	ahead    []*Request    // whose bodies can be made
 
 	counts  Counts
 	aborted bool
+	expired bool // what is in flight is cut off
 	log     Log
 }
 
@@ -169,7 +171,7 @@ func (r *Replay) Measure() {
 }
 
 func (r *Replay) start(s stage) {
-	r.stage, r.counts, r.idle, r.ahead = s, Counts{}, 0, nil
+	r.stage, r.counts, r.idle, r.ahead, r.expired = s, Counts{}, 0, nil, false
 	r.log = Log{Traces: r.traces, Lanes: r.rules.Lanes, Marked: r.rules.Mark, Live: r.rules.Live}
 }
 
@@ -188,7 +190,7 @@ func (r *Replay) Next(now time.Duration) *Request {
 	if q == nil || due > now || r.closed(now) {
 		return nil
 	}
-	q.Due = due
+	q.Due, r.sent = due, now
 	r.inFlight++
 	r.counts.Sent++
 	q.Live.inFlight++
@@ -226,9 +228,18 @@ func (r *Replay) first() (of *lane, first *Request, at time.Duration) {
 	return of, first, at
 }
 
-// Wake is when [Replay.Next] will have something, if nothing ends before; false where
-// only an end can change that.
+// Wake is when [Replay.Next] will have something, or [Replay.Expire] be true, if nothing
+// ends before; false where only an end can change that.
 func (r *Replay) Wake(now time.Duration) (time.Duration, bool) {
+	if at, ok := r.wake(now); ok {
+		return at, true
+	}
+	limit, ok := r.drain()
+	return limit, ok && now < limit
+}
+
+// wake is when there will be something to send.
+func (r *Replay) wake(now time.Duration) (time.Duration, bool) {
 	_, q, at := r.first()
 	if q == nil || r.closed(now) {
 		return 0, false
@@ -244,6 +255,39 @@ func (r *Replay) Wake(now time.Duration) (time.Duration, bool) {
 		}
 	}
 	return at, !r.closed(at)
+}
+
+// drain is until when the answers must have come of a stage that sends nothing more;
+// false where it may do so, or nothing limits it.
+func (r *Replay) drain() (time.Duration, bool) {
+	switch {
+	case r.inFlight == 0:
+		return 0, false
+	case r.stage == measuring:
+		return r.rules.Duration + r.rules.Drain, r.rules.Duration > 0 && r.rules.Drain > 0
+	}
+	for _, l := range r.lanes {
+		more := len(l.primers) > 0 || l.live != nil && l.pressed < r.rules.WarmUp
+		if more && r.counts.Failed == 0 {
+			return 0, false
+		}
+	}
+	return r.sent + r.rules.Grace, r.rules.Grace > 0
+}
+
+// Expire reports, once, that what is in flight is to be cut off: its answers take longer
+// than the rules allow. A warm-up is given up then; [Log.Stopped] says so.
+func (r *Replay) Expire(now time.Duration) bool {
+	limit, ok := r.drain()
+	if !ok || now < limit || r.expired {
+		return false
+	}
+	r.expired = true
+	if r.stage != measuring {
+		r.log.Stopped = fmt.Sprintf("%d of the warm-up's %d requests had not been answered %s after the last was sent",
+			r.inFlight, r.counts.Sent, r.rules.Grace)
+	}
+	return true
 }
 
 // treeLimit is until when a lane's session may have no request in flight; false where
@@ -285,6 +329,7 @@ func (r *Replay) cutIdle(now time.Duration) {
 // Outcome is how a request ended.
 type Outcome struct {
 	Failed bool
+	CutOff bool   // by the client, after [Replay.Expire]: it neither failed nor succeeded
 	Answer string // what the server wrote, where the rules keep it
 }
 
@@ -293,6 +338,9 @@ func (r *Replay) Ended(q *Request, now time.Duration, o Outcome) {
 	v := q.Live
 	r.inFlight--
 	v.inFlight--
+	if o.CutOff {
+		return
+	}
 	r.counts.Ended++
 	r.idle, v.idle = now, now
 	if o.Failed {

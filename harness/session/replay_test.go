@@ -51,7 +51,7 @@ func (s *server) drive(t *testing.T, r *session.Replay) (sent []event) {
 				end time.Duration
 			}{q, now + took})
 		}
-		if r.Over(now) {
+		if r.Over(now) || r.Expire(now) {
 			return sent
 		}
 		wake, ok := r.Wake(now)
@@ -264,6 +264,32 @@ func TestDurationEndsTheRun(t *testing.T) {
 	assert.False(t, r.Log().Sessions[0].Failed)
 }
 
+// Once the duration is over, answers may take so long; what takes longer is cut off, and
+// has neither failed nor ended its session.
+func TestDrainCutsOffWhatTakesLonger(t *testing.T) {
+	for took, cut := range map[time.Duration]bool{7 * s: false, 9 * s: true} {
+		r := replay(t, session.Rules{Lanes: 1, Duration: 5 * s, Drain: 3 * s}, chain("a", 3, 0))
+		r.Measure()
+		q := r.Next(0)
+		require.NotNil(t, q)
+		wake, ok := r.Wake(0)
+		require.True(t, ok)
+		assert.Equal(t, 8*s, wake)
+		assert.False(t, r.Expire(8*s-1))
+		if cut {
+			assert.True(t, r.Expire(8*s))
+			assert.False(t, r.Expire(8*s), "once")
+		}
+		r.Ended(q, min(took, 8*s), session.Outcome{Failed: cut, CutOff: cut})
+		assert.True(t, r.Over(8*s))
+		x := r.Log().Sessions[0]
+		assert.False(t, x.Done || x.Failed)
+		assert.Equal(t, session.Counts{Sent: 1, Ended: map[bool]int{false: 1}[cut]}, r.Counts())
+		assert.Empty(t, r.Log().Stopped)
+	}
+	assert.Equal(t, 30*s, session.AgentX(1).Drain)
+}
+
 // A turn that fails ends its session, once its other streams' requests are through; the
 // lane goes on with the next.
 func TestAFailedTurnEndsItsSession(t *testing.T) {
@@ -371,6 +397,43 @@ func TestAFailureEndsTheWarmUp(t *testing.T) {
 	srv := server{fails: func(q *session.Request) bool { return q.Live.Number == 0 }}
 	assert.Len(t, srv.drive(t, r), 2)
 	assert.Equal(t, 1, r.Counts().Failed)
+}
+
+// Once the warm-up has sent its last request, its answers may take so long and no longer;
+// until then no answer is too late.
+func TestTheWarmUpsAnswersMayTakeALimitedTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules   session.Rules
+		took    func(q *session.Request) time.Duration
+		stopped string
+	}{
+		"in time": {session.Rules{WarmUp: 2, Grace: 30 * s}, func(*session.Request) time.Duration { return 29 * s }, ""},
+		"too late": {session.Rules{WarmUp: 2, Grace: 30 * s}, func(q *session.Request) time.Duration { return time.Duration(1+q.Live.Lane) * 20 * s },
+			"1 of the warm-up's 4 requests had not been answered 30s after the last was sent"},
+		"late before the last": {session.Rules{WarmUp: 2, Grace: 30 * s}, func(q *session.Request) time.Duration {
+			return map[bool]time.Duration{true: 100 * s, false: s}[q.Turn == 0]
+		}, ""},
+		"primers alone": {session.Rules{Primers: true, EnterFrom: 0.5, EnterTo: 0.5, Grace: 30 * s}, func(*session.Request) time.Duration { return 31 * s },
+			"2 of the warm-up's 2 requests had not been answered 30s after the last was sent"},
+		"without": {session.Rules{WarmUp: 2}, func(*session.Request) time.Duration { return time.Hour }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.rules.Lanes = 2
+			r := replay(t, c.rules, chain("a", 4, 0), chain("b", 4, 0))
+			require.True(t, r.WarmUp())
+			srv := server{took: c.took}
+			srv.drive(t, r)
+			assert.Equal(t, c.stopped, r.Log().Stopped)
+		})
+	}
+	// A failure ends the sending, and what is in flight has as long.
+	r := replay(t, session.Rules{Lanes: 2, WarmUp: 2, Grace: 30 * s}, chain("a", 4, 0), chain("b", 4, 0))
+	require.True(t, r.WarmUp())
+	srv := server{took: func(q *session.Request) time.Duration { return time.Duration(1+99*q.Live.Lane) * s },
+		fails: func(*session.Request) bool { return true }}
+	assert.Len(t, srv.drive(t, r), 2)
+	assert.Contains(t, r.Log().Stopped, "1 of the warm-up's 2 requests")
+	assert.Equal(t, 30*time.Minute, session.AgentX(1).Grace)
 }
 
 // Each session has a mark of its own, the same from warm-up to measured stage.

@@ -19,6 +19,7 @@ type Rules struct {
 	Traces  int // so many of the others are used, the first ones; 0: all
 
 	Duration time.Duration // no turn is sent later
+	Drain    time.Duration // answers may take so long after that, and what takes longer is cut off; 0: no limit
 	Sessions int           // no further session is begun once there were so many; 0: one of each trace, without a Duration
 
 	// EnterFrom and EnterTo are between which parts of its recorded time, 0 to 1, the
@@ -27,6 +28,10 @@ type Rules struct {
 
 	Primers bool // before the clock starts, each stream that is under way sends its last turn again, for one token
 	WarmUp  int  // then each lane goes on by so many turns of one token, without delays
+
+	// Grace is how long the warm-up's answers may take once its last request is sent: the
+	// run is given up where one takes longer. 0 is no limit.
+	Grace time.Duration
 
 	SystemIdle time.Duration // with no request in flight, all delays are cut so that this is the longest silence
 	TreeIdle   time.Duration // likewise of one session
@@ -40,9 +45,11 @@ type Rules struct {
 func (r Rules) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"lanes": r.Lanes, "seed": r.Seed, "run": r.Run, "context": r.Context, "traces": r.Traces,
-		"duration_s": r.Duration.Seconds(), "sessions": r.Sessions, "entry": [2]float64{r.EnterFrom, r.EnterTo},
-		"primers": r.Primers, "warmup_requests_per_lane": r.WarmUp, "system_idle_cap_s": r.SystemIdle.Seconds(),
-		"tree_idle_cap_s": r.TreeIdle.Seconds(), "cache_bust_marker": r.Mark, "failed_request_threshold": r.ErrorShare,
+		"duration_s": r.Duration.Seconds(), "drain_s": r.Drain.Seconds(), "sessions": r.Sessions,
+		"entry": [2]float64{r.EnterFrom, r.EnterTo}, "primers": r.Primers,
+		"warmup_requests_per_lane": r.WarmUp, "warmup_grace_s": r.Grace.Seconds(),
+		"system_idle_cap_s": r.SystemIdle.Seconds(), "tree_idle_cap_s": r.TreeIdle.Seconds(),
+		"cache_bust_marker": r.Mark, "failed_request_threshold": r.ErrorShare,
 		"live_answers": r.Live,
 	})
 }
@@ -55,7 +62,7 @@ func (r Rules) Check() error {
 	case !(r.EnterFrom >= 0 && r.EnterFrom <= r.EnterTo && r.EnterTo <= 1):
 		return fmt.Errorf("sessions cannot be entered from %v to %v of their time: want 0 to 1", r.EnterFrom, r.EnterTo)
 	case r.Context < 0 || r.Traces < 0 || r.Duration < 0 || r.Sessions < 0 || r.WarmUp < 0 ||
-		r.SystemIdle < 0 || r.TreeIdle < 0:
+		r.Grace < 0 || r.Drain < 0 || r.SystemIdle < 0 || r.TreeIdle < 0:
 		return errors.New("a rule below 0")
 	case !(r.ErrorShare >= 0 && r.ErrorShare <= 1):
 		return fmt.Errorf("a share of errors of %v: want 0 to 1", r.ErrorShare)
@@ -66,9 +73,9 @@ func (r Rules) Check() error {
 // AgentX are the rules of InferenceX's agentic scenario, as agentx-harness 1.0.12 has
 // them, for so many lanes.
 func AgentX(lanes int) Rules {
-	return Rules{Lanes: lanes, Seed: 42, Traces: 393, Duration: time.Hour, EnterFrom: 0.25, EnterTo: 0.75,
-		Primers: true, WarmUp: 10, SystemIdle: 10 * time.Second, TreeIdle: 300 * time.Second, Mark: true,
-		ErrorShare: 0.10}
+	return Rules{Lanes: lanes, Seed: 42, Traces: 393, Duration: time.Hour, Drain: 30 * time.Second,
+		EnterFrom: 0.25, EnterTo: 0.75, Primers: true, WarmUp: 10, Grace: 30 * time.Minute,
+		SystemIdle: 10 * time.Second, TreeIdle: 300 * time.Second, Mark: true, ErrorShare: 0.10}
 }
 
 // Limits of AgentX that are no rule of a replay.

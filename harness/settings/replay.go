@@ -47,6 +47,12 @@ var replays = []row{
 			"(agentx: true)"},
 	{Env: "REPLAY_WARMUP", set: replayed("REPLAY_WARMUP", atLeast(0), func(r *session.Rules, n int) { r.WarmUp = n }),
 		Help: "then each lane goes on by so many turns of one token; none is 0 (agentx: 10)"},
+	{Env: "REPLAY_GRACE", set: replayed("REPLAY_GRACE", pause, func(r *session.Rules, d time.Duration) { r.Grace = d }),
+		Help: "how long answers of that warm-up may take once its last request is sent, or the run is given up; none is no " +
+			"limit but REQUEST_TIMEOUT (agentx: 30m)"},
+	{Env: "REPLAY_DRAIN", set: replayed("REPLAY_DRAIN", pause, func(r *session.Rules, d time.Duration) { r.Drain = d }),
+		Help: "how long answers may take once DURATION is over: what takes longer is cut off, and in no figure; none is no " +
+			"limit but REQUEST_TIMEOUT (agentx: 30s)"},
 	{Env: "REPLAY_IDLE", set: replayed("REPLAY_IDLE", pause, func(r *session.Rules, d time.Duration) { r.SystemIdle = d }),
 		Help: "longest silence of all lanes together, after which all delays are cut; 0s is no limit, none is 10s"},
 	{Env: "REPLAY_TREE_IDLE",

@@ -20,13 +20,14 @@ func TestReplaySettings(t *testing.T) {
 		ErrorShare: 0.1}, rules)
 
 	s, err = load(t, nil, map[string]string{"DATASET": "sessions", "REPLAY_ENTRY": "0.1:0.2", "REPLAY_PRIMERS": "true",
-		"REPLAY_WARMUP": "3", "REPLAY_IDLE": "0s", "REPLAY_TREE_IDLE": "1m", "REPLAY_MARKS": "false", "REPLAY_CONTEXT": "4096",
+		"REPLAY_WARMUP": "3", "REPLAY_GRACE": "2m", "REPLAY_DRAIN": "9s", "REPLAY_IDLE": "0s", "REPLAY_TREE_IDLE": "1m", "REPLAY_MARKS": "false", "REPLAY_CONTEXT": "4096",
 		"REPLAY_TRACES": "7", "REPLAY_ERRORS": "0", "REPLAY_SESSIONS": "9", "DURATION": "5m", "SEED": "3"}, "")
 	require.NoError(t, err)
 	rules, reasons = s.Rules(2)
 	assert.Empty(t, reasons, "there is no scenario to differ from")
 	assert.Equal(t, session.Rules{Lanes: 2, Seed: 3, Context: 4096, Traces: 7, Duration: 5 * time.Minute, Sessions: 9,
-		EnterFrom: 0.1, EnterTo: 0.2, Primers: true, WarmUp: 3, TreeIdle: time.Minute}, rules)
+		EnterFrom: 0.1, EnterTo: 0.2, Primers: true, WarmUp: 3, Grace: 2 * time.Minute, Drain: 9 * time.Second,
+		TreeIdle: time.Minute}, rules)
 
 	s, err = load(t, nil, map[string]string{"DATASET": "sessions", "SESSION_HEADER": "X-Session-ID: {session}; X-P: p-{parent}",
 		"SESSION_TOKEN_HEADER": "X-Token"}, "")

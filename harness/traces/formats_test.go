@@ -198,6 +198,39 @@ func TestDAG(t *testing.T) {
 	assert.ErrorContains(t, err, "the session comes to more than")
 }
 
+// A join waits for the child's own last turn, whatever that one spawned, as it does in
+// AIPerf 0.13 and agentx-harness: of this file they send the root's second turn when the
+// child has ended, and the grandchild's last one 1.4 s later.
+func TestAJoinWaitsForTheChildAlone(t *testing.T) {
+	all, _, err := open(t, session.DAG, "d.jsonl", `{"session_id":"root","turns":[{"messages":[{"role":"user","content":"start"}],"spawns":["child"]},{"messages":[{"role":"user","content":"go on"}]}]}
+{"session_id":"child","turns":[{"messages":[{"role":"user","content":"one"}],"spawns":["grand"]}]}
+{"session_id":"grand","turns":[{"messages":[{"role":"user","content":"one"}]},{"messages":[{"role":"user","content":"two"}],"delay":700},{"messages":[{"role":"user","content":"three"}],"delay":700}]}`)
+	require.NoError(t, err)
+	r, err := session.NewReplay(all, session.Rules{Lanes: 1, Sessions: 2})
+	require.NoError(t, err)
+	r.Measure()
+	now, flying := time.Duration(0), []*session.Request(nil)
+	var sent []string
+	for len(sent) < 7 { // every answer takes a second
+		for q := r.Next(now); q != nil; q = r.Next(now) {
+			u := &q.Live.Trace.Turns[q.Turn]
+			sent = append(sent, fmt.Sprintf("%v %d.%d", now, q.Live.Number, u.Stream))
+			flying = append(flying, q)
+		}
+		wake, ok := r.Wake(now)
+		if len(flying) > 0 && (!ok || flying[0].Due+time.Second <= wake) {
+			now = flying[0].Due + time.Second
+			r.Ended(flying[0], now, session.Outcome{})
+			flying = flying[1:]
+			continue
+		}
+		require.True(t, ok)
+		now = wake
+	}
+	assert.Equal(t, []string{"0s 0.0", "1s 0.1", "2s 0.2", "2s 0.0", "3.7s 0.2", "5.4s 0.2", "6.4s 1.0"}, sent,
+		"the root goes on beside the grandchild, and the lane waits for that")
+}
+
 func TestTurns(t *testing.T) {
 	const sharegpt = `[{"id":"x","conversations":[{"from":"system","value":"be brief"},{"from":"human","value":"one two"},
 	 {"from":"gpt","value":"three four five"},{"from":"human","value":"six"},{"from":"gpt","value":"seven"}]},
