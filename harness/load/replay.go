@@ -256,7 +256,7 @@ func (c *conductor) loop(ctx context.Context) {
 		if c.turns.replay.Expire(now) {
 			c.cutOff()
 		}
-		stop := ctx.Err() != nil || c.p.count.stopped.Load() > 0
+		stop := ctx.Err() != nil || c.p.count.stopped.Load() > 0 || c.p.count.enough.Load()
 		if !stop {
 			c.send(ctx, now)
 		}

@@ -251,12 +251,14 @@ func (s Settings) checkReplay() error {
 	case s.Mode == ModeSubmit:
 		return errors.New("no leaderboard takes sessions: measure them with MODE=perf")
 	case s.Shard.Count > 1:
-		return errors.New("SHARD: sessions are replayed by one client")
+		return errors.New("SHARD: sessions are replayed by one client, whose lanes share one clock: leave it out")
+	case t.Precision > 0:
+		return errors.New("PRECISION: sessions change as they grow, and a run that ends early tells of their first turns " +
+			"alone: set DURATION, or repeat the run (-count) for benchstat")
 	}
 	for env, given := range map[string]bool{"ISL": s.Selection.ISL > 0, "OSL": s.Selection.OSL > 0,
 		"NUM_PROMPTS": s.Selection.NumPrompts.Given(), "WARMUP": w.WarmUp != nil, "SHARED_PREFIX": w.SharedPrefix > 0,
-		"REQUEST_RATE": t.Rate > 0, "TRACE": t.Trace, "RAMP_UP": t.RampUp > 0, "PRECISION": t.Precision > 0,
-		"PROFILE": s.Results.Profile > 0} {
+		"REQUEST_RATE": t.Rate > 0, "TRACE": t.Trace, "RAMP_UP": t.RampUp > 0} {
 		if given {
 			return fmt.Errorf("DATASET=%s: sessions say themselves what is sent and when: leave %s out", r.Kind, env)
 		}

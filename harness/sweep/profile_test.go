@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"inferbench/harness/batch"
 	"inferbench/harness/matrix"
@@ -87,4 +89,22 @@ func TestAProfileIsTakenAfterThePass(t *testing.T) {
 			assert.Contains(t, strings.Join(r.Notes, "; "), c.note)
 		})
 	}
+}
+
+// A profile of sessions is of a replay of its own, which ends once as many turns have.
+func TestAProfileOfSessions(t *testing.T) {
+	fake := &profiledServer{}
+	s := httptest.NewServer(fake)
+	defer s.Close()
+	set, err := settings.Load(flag.NewFlagSet("", flag.ContinueOnError), []string{"DATASET=sessions", "SESSION_TURNS=4",
+		"SESSION_TOOL_DELAY=0", "SESSION_OUTPUT_TOKENS=2", "PROFILE=5"}, "")
+	require.NoError(t, err)
+	sw := &Sweep{Config: Config{Settings: set}}
+	sw.Target = server.New(s.URL, "m", "", nil)
+	sw.Target.Dialect, sw.Target.Vocab = server.SGLang, 1000
+	r := &batch.Result{Status: batch.Passed}
+	sw.profile(t.Context(), pass{Cell: matrix.Cell{Conc: 1}}, r)
+	const ask = "POST /v1/completions"
+	assert.Equal(t, []string{"POST /start_profile", ask, ask, ask, ask, ask, "POST /stop_profile"}, fake.asked)
+	assert.Contains(t, strings.Join(r.Notes, "; "), "a profile was taken of 5 requests after the measured pass")
 }
