@@ -11,7 +11,7 @@ import (
 
 // syntheticSessions are the settings of sessions that are made up.
 var syntheticSessions = []row{
-	{Env: "SESSIONS", Default: "20", set: whole(1, func(s *Settings) *int { return &s.Sessions.Sessions }),
+	{Env: "SESSIONS", Default: "16", set: whole(1, func(s *Settings) *int { return &s.Sessions.Sessions }),
 		Help: "how many different sessions DATASET=sessions makes up"},
 	{Env: "SESSION_TURNS", Default: "normal:8:3", set: dist(func(s *session.Synthetic) *session.Dist { return &s.Turns }),
 		Help: "turns of a session, its sub-agents' not counted: a number, normal:MEAN:SD or lognormal:MEAN:SD, as all " +

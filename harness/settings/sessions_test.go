@@ -12,7 +12,7 @@ import (
 func TestSyntheticSessions(t *testing.T) {
 	bare, err := load(t, nil, nil, "")
 	require.NoError(t, err)
-	assert.Equal(t, session.Synthetic{Sessions: 20, Turns: session.Dist{Shape: "normal", Mean: 8, SD: 3}, System: 2048,
+	assert.Equal(t, session.Synthetic{Sessions: 16, Turns: session.Dist{Shape: "normal", Mean: 8, SD: 3}, System: 2048,
 		Input: session.Dist{Shape: "lognormal", Mean: 500, SD: 400}, Output: session.Dist{Shape: "lognormal", Mean: 150, SD: 100},
 		Delay: session.Dist{Shape: "lognormal", Mean: 0.5, SD: 0.5}, SubAgents: session.Dist{Mean: 1},
 		SubAgentTurns: session.Dist{Mean: 3}, Compact: 8000, Keep: 4000}, bare.Sessions)
