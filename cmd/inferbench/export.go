@@ -36,6 +36,9 @@ does not tell: what nobody tells is refused, and nothing is written.`,
     -decode tp=8,ep=8,dp-attention=true,workers=1 batch_…`,
 		Args: want(1, -1, "a batch folder, as in make csv BATCH=batch_…"),
 		RunE: func(c *cobra.Command, dirs []string) error {
+			if e.format != "csv" && e.format != "inferencex" {
+				return fmt.Errorf("-format %q: want csv or inferencex", e.format)
+			}
 			var folders []*batch.Folder
 			for _, d := range dirs {
 				f, err := batch.Open(d)
@@ -44,13 +47,10 @@ does not tell: what nobody tells is refused, and nothing is written.`,
 				}
 				folders = append(folders, f)
 			}
-			switch e.format {
-			case "csv":
+			if e.format == "csv" {
 				return convert.WriteCSV(c.OutOrStdout(), folders)
-			case "inferencex":
-				return e.aggregates(c, folders)
 			}
-			return fmt.Errorf("-format %q: want csv or inferencex", e.format)
+			return e.aggregates(c, folders)
 		},
 	}
 	f := c.Flags()

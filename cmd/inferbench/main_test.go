@@ -108,4 +108,6 @@ func TestImportAndExport(t *testing.T) {
 		assert.Equal(t, 1, code)
 		assert.Contains(t, stderr, want)
 	}
+	_, _, stderr = line(t.Context(), "export", "-format", "xml", ".")
+	assert.Contains(t, stderr, `-format "xml": want csv`, "before the folder, which is no batch, is looked at")
 }

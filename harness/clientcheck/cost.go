@@ -48,7 +48,8 @@ func Cost(ctx context.Context, j Job, step time.Duration, rounds int, only strin
 			}
 			cost, err := c.cost(ctx, j)
 			if ctx.Err() != nil {
-				return ctx.Err()
+				costs.print(os.Stdout, names, failed, round)
+				return fmt.Errorf("interrupted: %d of %d rounds were finished", round, rounds)
 			}
 			if err != nil {
 				failed[c.name] = err.Error()
@@ -57,7 +58,7 @@ func Cost(ctx context.Context, j Job, step time.Duration, rounds int, only strin
 			costs[c.name] = append(costs[c.name], cost)
 		}
 	}
-	costs.print(os.Stdout, names, failed)
+	costs.print(os.Stdout, names, failed, rounds)
 	return nil
 }
 
@@ -90,9 +91,16 @@ func (c client) cost(ctx context.Context, j Job) (float64, error) {
 // measured is what each client cost, µs a token, a round.
 type measured map[string][]float64
 
-// print writes a line a client: median, least and most, and the median of its
-// ratios to the bare loop and to ours, round by round.
-func (m measured) print(w io.Writer, names []string, failed map[string]string) {
+// print writes a line a client, of so many rounds: median, least and most, and the
+// median of its ratios to the bare loop and to ours, round by round. It writes
+// nothing where no round was finished.
+func (m measured) print(w io.Writer, names []string, failed map[string]string, rounds int) {
+	if rounds == 0 {
+		return
+	}
+	for name, costs := range m {
+		m[name] = costs[:min(rounds, len(costs))]
+	}
 	fmt.Fprintf(w, "%-22s %10s %17s %12s %12s\n", "client", "µs/token", "least to most", "× bare loop", "× ours")
 	for _, name := range names {
 		if why := failed[name]; why != "" || len(m[name]) == 0 {
