@@ -24,12 +24,12 @@ type Options struct {
 }
 
 // Choose returns the way of showing progress that the options name; auto is live
-// where there is a terminal and lines otherwise.
+// where there is a terminal that can be drawn on, and lines otherwise.
 func Choose(o Options) sweep.Watcher {
 	switch {
 	case o.Way == "none":
 		return All{}
-	case o.TTY != nil && o.Way != "lines":
+	case o.TTY != nil && (o.Way == "live" || o.Way != "lines" && os.Getenv("TERM") != "dumb"):
 		return New(o)
 	}
 	return &Lines{W: o.Plain}

@@ -131,7 +131,10 @@ func TestChoose(t *testing.T) {
 	choose := func(way string, tty *os.File) sweep.Watcher {
 		return Choose(Options{Way: way, TTY: tty, Plain: io.Discard, Cells: cells, Count: 1})
 	}
+	t.Setenv("TERM", "xterm")
 	assert.IsType(t, &Live{}, choose("auto", tty))
+	t.Setenv("TERM", "dumb")
+	assert.IsType(t, &Lines{}, choose("auto", tty), "it cannot be drawn on")
 	assert.IsType(t, &Live{}, choose("live", tty))
 	assert.IsType(t, &Lines{}, choose("auto", nil))
 	assert.IsType(t, &Lines{}, choose("lines", tty))

@@ -125,3 +125,8 @@ func TestSyntheticAcceptanceIsRecognised(t *testing.T) {
 	assert.True(t, About{Flags: map[string]string{"simulate_acc_len": "3"}}.Synthetic())
 	assert.False(t, About{}.Synthetic())
 }
+
+func TestAnEngineWithoutAVersion(t *testing.T) {
+	assert.Equal(t, "unknown", New("http://h", "m", "", nil).Engine())
+	assert.Equal(t, VLLM.Name+" 0.32", (&Server{Dialect: VLLM, Version: "0.32"}).Engine())
+}

@@ -61,6 +61,10 @@ func (t *Server) ModelSent() string {
 	return t.Model
 }
 
+// Engine is what the server calls itself: its dialect's name and, where it tells that,
+// its version.
+func (t *Server) Engine() string { return strings.TrimSpace(t.Dialect.Name + " " + t.Version) }
+
 // New is a target that has not been asked anything yet. The key goes into an
 // Authorization header and nowhere else; it may be empty. A nil client means
 // one with a pool wide enough for any CONC.

@@ -29,7 +29,7 @@ func watcher(ctx context.Context, set settings.Settings, t *server.Server, tty *
 	}
 	shown := progress.Choose(progress.Options{Way: set.Results.Progress, TTY: tty, Plain: plain, Cells: cells,
 		Count: line.count, Bench: line.bench != "",
-		Title: fmt.Sprintf("%s on %s %s, %s", t.Model, t.Dialect.Name, t.Version, t.Redact(t.BaseURL))})
+		Title: fmt.Sprintf("%s on %s, %s", t.Model, t.Engine(), t.Redact(t.BaseURL))})
 	m := set.Results.Metrics
 	if !m.Asked() {
 		return shown, func() {}, nil

@@ -32,7 +32,7 @@ func writeTables(w io.Writer, sw *sweep.Sweep, board *submissions) {
 
 func writeTable(w io.Writer, sw *sweep.Sweep, b *batch.Batch, board *submissions, width int) {
 	t, s, combo := sw.Target, sw.Settings, b.Cells()[0].Combination
-	fmt.Fprintf(w, "\n%s, mode %s: %s on %s %s\n", combo.Title(), sw.Mode, t.Model, t.Dialect.Name, t.Version)
+	fmt.Fprintf(w, "\n%s, mode %s: %s on %s\n", combo.Title(), sw.Mode, t.Model, t.Engine())
 	if s.Results.Label != "" {
 		fmt.Fprintln(w, s.Results.Label)
 	}
