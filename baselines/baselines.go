@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +48,49 @@ type Hardware struct {
 
 	Workload Workload `json:"workload"`
 	Points   []Point  `json:"points"`
+
+	// Models and OtherModels are patterns of path.Match, without regard to case, on the elements of a
+	// model's path: a run of the baseline's model has an element that is like one of Models and like none
+	// of OtherModels, whoever published it and however it is quantised. No Models: any model is.
+	Models      []string `json:"models,omitempty"`
+	OtherModels []string `json:"other_models,omitempty"` // distilled into something smaller, as a rule
+	// Accuracy names the shipped accuracy baselines that a run of the model is held to, whatever it is called.
+	Accuracy []string `json:"accuracy,omitempty"`
+}
+
+// IsModel reports whether one of the names that a server gives its model, an
+// empty one being none, is the baseline's model.
+func (h *Hardware) IsModel(names ...string) bool {
+	like := func(patterns []string, element string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool {
+			ok, _ := path.Match(strings.ToLower(p), element)
+			return ok
+		})
+	}
+	for _, name := range names {
+		for element := range strings.FieldsFuncSeq(strings.ToLower(name), isSlash) {
+			element = strings.Map(dashed, element)
+			if like(h.Models, element) && !like(h.OtherModels, element) {
+				return true
+			}
+		}
+	}
+	return len(h.Models) == 0
+}
+
+// OtherModel says in words that a run's model is not the baseline's.
+func (h *Hardware) OtherModel(model string) string {
+	return fmt.Sprintf("the model is %q, the baseline's is %s", model, h.Model)
+}
+
+func isSlash(r rune) bool { return r == '/' || r == '\\' }
+
+// dashed writes the signs that stand between a name's words as one.
+func dashed(r rune) rune {
+	if strings.ContainsRune("_ .:", r) {
+		return '-'
+	}
+	return r
 }
 
 // Workload is what a hardware baseline was measured on.
@@ -244,6 +288,13 @@ func (h *Hardware) validate() error {
 	}
 	if h.Workload.GPUs < 1 {
 		return wrong(fmt.Sprintf("is %d: want 1 or more", h.Workload.GPUs), "workload", "gpus")
+	}
+	for key, patterns := range map[string][]string{"models": h.Models, "other_models": h.OtherModels} {
+		for i, p := range patterns {
+			if _, err := path.Match(p, ""); err != nil || p == "" {
+				return wrong(fmt.Sprintf("is %q, which is no pattern", p), key, i)
+			}
+		}
 	}
 	if len(h.Points) == 0 {
 		return wrong("is empty", "points")

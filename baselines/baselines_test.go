@@ -130,3 +130,22 @@ func TestBadBaselinesAreRefusedInOneLine(t *testing.T) {
 	_, err := baselines.LoadHardware("h9000")
 	assert.ErrorContains(t, err, "there are: b200-nv1126")
 }
+
+// The same weights have many names, and a smaller model made from them is another.
+func TestTheBaselinesModel(t *testing.T) {
+	h, err := baselines.LoadHardware(baselines.DefaultHardware)
+	require.NoError(t, err)
+	for _, same := range []string{"deepseek-ai/DeepSeek-R1-0528", "amd/DeepSeek-R1-0528-MXFP4-Preview", "nvidia/DeepSeek-R1-0528-FP4-v2",
+		"nvidia/DeepSeek-R1-FP4", "/data/models/deepseek-r1-0528-fp4/", "deepseek_r1", "DSR1-FP4", `C:\models\DeepSeek-R1-0528`, "deepseek-r1:671b",
+		"/root/.cache/huggingface/hub/models--amd--DeepSeek-R1-0528-MXFP4/snapshots/0af7b3c8d1", "mlx-community/DeepSeek-R1-0528-8bit",
+		"unsloth/DeepSeek-R1-0528-GGUF", "cognitivecomputations/DeepSeek-R1-0528-AWQ", "DeepSeek-R1-0528-w4a8"} {
+		assert.True(t, h.IsModel(same), same)
+		assert.True(t, h.IsModel("default", same), same)
+	}
+	for _, other := range []string{"", "default", "Qwen/Qwen3-8B", "deepseek-ai/DeepSeek-V3", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+		"deepseek-ai/DeepSeek-R1-0528-Qwen3-8B", "deepseek-r1:7b", "deepseek-r1-1.5b", "DeepSeek-R1-Zero", "openai/gpt-oss-120b",
+		"models--deepseek-ai--DeepSeek-R1-Distill-Llama-70B", "yujiepan/deepseek-r1-tiny-random"} {
+		assert.False(t, h.IsModel(other), other)
+	}
+	assert.True(t, new(baselines.Hardware).IsModel("any"), "a baseline that names none")
+}

@@ -35,6 +35,9 @@ type Run struct {
 	TputPerGPU       float64 // input and output tokens, tok/s
 	Interactivity    float64 // tok/s/user
 
+	// Models are the names that the server gives its model; none where that says nothing.
+	Models []string
+
 	// Unlike says in what else, besides lengths and GPUs, the run differs from
 	// the closed loop of random prompts that hardware baselines are measured
 	// with.
@@ -53,6 +56,9 @@ func (h *Hardware) Compare(r Run) Comparison {
 		c.Interactivity = &p.Interactivity
 	}
 	c.Differences = append(h.Differences(r.RandomRangeRatio, r.GPUs), r.Unlike...)
+	if len(r.Models) > 0 && !h.IsModel(r.Models...) {
+		c.Differences = append(c.Differences, h.OtherModel(r.Models[0]))
+	}
 	match := len(c.Differences) == 0
 	c.WorkloadMatch = &match
 	if Positive(r.MedianE2E) {

@@ -54,13 +54,15 @@ func entry(t *testing.T, team string, isl, osl, conc int, tput, e2e, interactivi
 	if interactivity == 0 {
 		return e
 	}
-	n, mean, tpot := matrix.NumPrompts(osl, conc), e.E2EMs*0.99, 1000/(p.Interactivity*interactivity)
-	// As many tokens as keep CONC requests in flight, as far as the lengths allow.
-	each := min(max(e.TputPerGPU*8*mean/1000/float64(conc), 0.8*float64(isl+osl)+2), float64(isl+osl))
+	n, tpot := matrix.NumPrompts(osl, conc), 1000/(p.Interactivity*interactivity)
+	// As many tokens as keep CONC requests in flight, as far as lengths that are drawn from [0.8 L, L] allow.
+	drawn, off := 0.9*float64(isl+osl), 0.3/math.Sqrt(float64(n))
+	each := min(max(e.TputPerGPU*8*e.E2EMs/1000/float64(conc), drawn*(1-off)+2), drawn*(1+off))
+	mean := 0.99 * min(e.E2EMs, 1000*float64(conc)*each/(e.TputPerGPU*8)) // no more than CONC in flight
 	tokens := int(each * float64(n))
 	duration := float64(tokens) / (e.TputPerGPU * 8)
 	output := tokens * osl / (isl + osl)
-	ttft := max(20, e.E2EMs-tpot*0.9*float64(osl))
+	ttft := max(20, mean-tpot*0.9*float64(osl))
 	meanTPOT := (mean - ttft) / (float64(output)/float64(n) - 1)
 	total := float64(tokens) / duration
 	e.TputPerGPU = total / 8
@@ -71,7 +73,7 @@ func entry(t *testing.T, team string, isl, osl, conc int, tput, e2e, interactivi
 		"tput_per_gpu": e.TputPerGPU, "interactivity": 1000 / tpot,
 		"mean_ttft_ms": ttft, "median_ttft_ms": ttft,
 		"mean_tpot_ms": meanTPOT, "median_tpot_ms": tpot, "std_tpot_ms": math.Abs(meanTPOT-tpot) + 1,
-		"mean_e2el_ms": mean, "median_e2el_ms": e.E2EMs, "std_e2el_ms": e.E2EMs * 0.02, "p99_e2el_ms": e.E2EMs * 1.03,
+		"mean_e2el_ms": mean, "median_e2el_ms": e.E2EMs, "std_e2el_ms": e.E2EMs*1.02 - mean, "p99_e2el_ms": e.E2EMs * 1.03,
 		"benchmark_args": map[string]any{"model": "amd/DeepSeek-R1-0528-MXFP4", "backend": "sglang", "dataset_name": "random", "request_rate": nil,
 			"random_input_len": isl, "random_output_len": osl, "max_concurrency": conc, "num_prompts": n, "random_range_ratio": 0.8, "tp": 8},
 		"accuracy":            map[string]any{"task": "wikitext", "bits_per_byte": e.BitsPerByte, "byte_perplexity": e.BytePerplexity, "word_perplexity": e.WordPerplexity},
@@ -293,7 +295,8 @@ func TestWhatStandsApart(t *testing.T) {
 	server, _ := serve(t, Config{})
 	submitOK(t, server.URL, good)
 	for apart, e := range map[string][]Entry{
-		otherWorkload: {as("full lengths", with(t, fullLengths(t, other(1.11)), "benchmark_args.random_range_ratio", 1))},
+		otherWorkload: {as("full lengths", with(t, fullLengths(t, other(1.11)), "benchmark_args.random_range_ratio", 1)),
+			as("another model", with(t, other(1.105), "benchmark_args.model", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"))},
 		marked: {as("limited", with(t, other(1.12), "client_limited", true)), as("synthetic", with(t, other(1.13), "spec_decode", map[string]any{"synthetic": true})),
 			as("early", with(t, other(1.14), "precision", map[string]any{"asked": 0.02})), as("not judged", with(t, other(1.15), "accuracy_validation.status", "NOT_RUN"))},
 		unchecked: {as("eleven", entry(t, "x", 1024, 1024, 4, 1.1, 0.9, 0))},

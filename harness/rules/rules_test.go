@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func hardware(t *testing.T) *baselines.Hardware {
 }
 
 // result is a result file that the suite wrote, of the embedded engine, made out
-// to be of another, with some keys changed: a.b is b of a. A nil takes one away.
+// to be of the competition's model on another, with some keys changed: a.b is b of a. A nil takes one away.
 func result(t *testing.T, change map[string]any) []byte {
 	t.Helper()
 	b, err := os.ReadFile("testdata/result.json")
@@ -48,8 +49,11 @@ func result(t *testing.T, change map[string]any) []byte {
 			delete(at, path[0])
 		}
 	}
-	for key, v := range map[string]any{"benchmark_args.backend": "sglang", "benchmark_args.model": "some/model",
-		"benchmark_args.engine_profile": nil, "client_audit.cpu_includes_the_engine": nil} {
+	for key, v := range map[string]any{"benchmark_args.backend": "sglang", "benchmark_args.model": "amd/DeepSeek-R1-0528-MXFP4",
+		"benchmark_args.engine_profile": nil, "client_audit.cpu_includes_the_engine": nil,
+		"accuracy.bits_per_byte": 0.4485, "accuracy.byte_perplexity": 1.3646, "accuracy.word_perplexity": 3.2522,
+		"accuracy_validation.baseline": "deepseek-r1-0528-mxfp4",
+		"accuracy_validation.limits":   map[string]any{"bits_per_byte": map[string]any{"value": 0.4485, "lower": 0.435, "upper": 0.462, "ok": true}}} {
 		set(key, v)
 	}
 	for key, v := range change {
@@ -70,7 +74,7 @@ func TestTheSuitesOwnFileIsLegal(t *testing.T) {
 	for _, l := range r.Report {
 		assert.Regexp(t, `^[^:]+: legal`, l.String())
 	}
-	assert.Contains(t, r.Report, rules.Line{Rule: "accuracy", Why: "gated by wikitext, baseline inferbench-ngram", OK: true})
+	assert.Contains(t, r.Report, rules.Line{Rule: "accuracy", Why: "gated by wikitext, baseline deepseek-r1-0528-mxfp4", OK: true})
 
 	b, err := os.ReadFile("testdata/result.json")
 	require.NoError(t, err)
@@ -123,8 +127,8 @@ func TestBrokenRules(t *testing.T) {
 		"accuracy failed":                {map[string]any{"accuracy_validation.status": "FAILED"}, `accuracy_validation.status is "FAILED"`},
 		"perplexities differ":            {map[string]any{"accuracy.byte_perplexity": 9, "accuracy_validation.limits": nil}, "contradict each other"},
 		"validated as something else":    {map[string]any{"accuracy_validation.limits.bits_per_byte.value": 2.05}, "it was validated as 2.05"},
-		"outside its limits":             {map[string]any{"accuracy_validation.limits.bits_per_byte.upper": 2.07}, "which is not from"},
-		"a tolerance of one's own":       {map[string]any{"accuracy_validation.baseline": "deepseek-r1-0528-mxfp4"}, "asks for 0.4485"},
+		"outside its limits":             {map[string]any{"accuracy_validation.limits.bits_per_byte.upper": 0.44}, "which is not from"},
+		"a tolerance of one's own":       {map[string]any{"accuracy.bits_per_byte": 0.5, "accuracy.byte_perplexity": 1.41421, "accuracy_validation.limits": nil}, "asks for 0.4485"},
 		"gsm8k below what it says":       {map[string]any{"accuracy": map[string]any{"gsm8k_metric": 0.9}, "accuracy_validation": map[string]any{"status": "PASSED", "minimum_accepted": 0.93}}, "below the accepted 0.93"},
 		"decode audit":                   {map[string]any{"decode_audit.status": "FAILED"}, "the decode audit FAILED"},
 		"canaries":                       {map[string]any{"canaries.status": "FAILED"}, "the canaries FAILED"},
@@ -151,6 +155,16 @@ func TestBrokenRules(t *testing.T) {
 	}
 }
 
+// perplexities are changes that pass a gate of one's own.
+func perplexities(bits float64, model any) map[string]any {
+	out := map[string]any{"accuracy.bits_per_byte": bits, "accuracy.byte_perplexity": math.Exp2(bits),
+		"accuracy_validation.baseline": "mine", "accuracy_validation.limits": nil}
+	if model != nil {
+		out["benchmark_args.model"] = model
+	}
+	return out
+}
+
 func TestMarks(t *testing.T) {
 	for name, c := range map[string]struct {
 		change map[string]any
@@ -165,7 +179,11 @@ func TestMarks(t *testing.T) {
 		"synthetic acceptance": {map[string]any{"spec_decode": map[string]any{"synthetic": true}}, []string{rules.SyntheticAcceptance}, "speculation: "},
 		"stopped early":        {map[string]any{"precision": map[string]any{"asked": 0.02, "reached": 0.01, "stopped_after": 120}}, []string{rules.Precision}, "length of the run: "},
 		"accuracy not run":     {map[string]any{"accuracy_validation.status": "NOT_RUN"}, []string{rules.AccuracyNotRun}, "accuracy: it was not gated"},
-		"another's gate":       {map[string]any{"benchmark_args.model": "amd/DeepSeek-R1-0528-MXFP4"}, []string{rules.AccuracyNotRun}, "the baseline of amd/DeepSeek-R1-0528-MXFP4, asks for 0.4485"},
+		"another's gate":       {perplexities(0.5, nil), []string{rules.AccuracyNotRun}, "the baseline of amd/DeepSeek-R1-0528-MXFP4, asks for 0.4485"},
+		"of another name":      {perplexities(0.5, "/models/dsr1"), []string{rules.AccuracyNotRun}, "the baseline of /models/dsr1, asks for 0.4485"},
+		"gsm8k's own gate":     {map[string]any{"accuracy": map[string]any{"task": "gsm8k", "gsm8k_metric": 0.8}, "accuracy_validation": map[string]any{"status": "PASSED", "baseline": "mine", "minimum_accepted": 0.5}}, []string{rules.AccuracyNotRun}, "gsm8k_metric is 0.8, and deepseek-r1-0528-mxfp4-gsm8k, the baseline of amd/DeepSeek-R1-0528-MXFP4, asks for 0.93 or more"},
+		"another model":        {map[string]any{"benchmark_args.model": "Qwen/Qwen3-8B"}, []string{rules.Workload}, `workload: the model is "Qwen/Qwen3-8B", the baseline's is DeepSeek-R1-0528 FP4`},
+		"no model":             {map[string]any{"benchmark_args.model": nil}, []string{rules.Workload}, `workload: the model is ""`},
 		"prompts not said":     {map[string]any{"benchmark_args.num_prompts": nil, "benchmark_args.max_concurrency": 5}, []string{rules.Workload}, "NUM_PROMPTS is 200, the rule's is 250"},
 		"embedded":             {map[string]any{"benchmark_args.backend": " Embedded"}, []string{rules.Embedded}, "engine: "},
 		"a mark to come":       {map[string]any{"marks": []string{"power_capped"}}, []string{"power_capped"}, "marks: the result is marked power_capped"},
@@ -206,11 +224,38 @@ func TestFilesThatSayTwoThings(t *testing.T) {
 	assert.ErrorContains(t, r.Broken(), `"FAILED"`, "the case of a key counts")
 }
 
+// The mean length of a drawing is held to that of its distribution, so that
+// nobody has all requests be of the shortest length.
+func TestLengthsAreDrawnAsTheySay(t *testing.T) {
+	n := 200
+	check := func(input, output float64) error {
+		in, out := int(input*float64(n)), int(output*float64(n))
+		base := result(t, map[string]any{"benchmark_args.random_range_ratio": 0.8, "hardware_baseline": nil})
+		var was struct {
+			Duration float64 `json:"benchmark_duration"`
+		}
+		require.NoError(t, json.Unmarshal(base, &was))
+		total := float64(in+out) / was.Duration
+		r, err := rules.Check(result(t, map[string]any{"benchmark_args.random_range_ratio": 0.8, "hardware_baseline": nil,
+			"total_input_tokens": in, "total_generated_tokens": out, "output_throughput": float64(out) / was.Duration,
+			"total_token_throughput": total, "tput_per_gpu": total / 8}), rules.Claim{}, hardware(t), now)
+		require.NoError(t, err)
+		return r.Broken()
+	}
+	mean := (819. + 1024) / 2 // of lengths from 819 to 1024; a standard error is 4.2
+	assert.NoError(t, check(mean, mean))
+	assert.NoError(t, check(mean-15, mean-15))
+	assert.NoError(t, check(mean+80, mean+15), "a template adds to a prompt")
+	assert.ErrorContains(t, check(mean, 819), "total_generated_tokens is 819 a request: the mean of 200 lengths uniform from 819 to 1024 is 921.5 ±21")
+	assert.ErrorContains(t, check(819, mean), "total_input_tokens is 819 a request: the mean of")
+	assert.ErrorContains(t, check(mean, mean+25), "total_generated_tokens is 946.5 a request")
+}
+
 func TestClaims(t *testing.T) {
-	c := rules.Claim{ISL: 1024, OSL: 1024, Conc: 4, BitsPerByte: 0.4485}
+	c := rules.Claim{ISL: 1024, OSL: 1024, Conc: 4, BitsPerByte: 0.45}
 	r, err := rules.Check(result(t, nil), c, hardware(t), now)
 	require.NoError(t, err)
-	assert.ErrorContains(t, r.Broken(), "bits_per_byte and the result's accuracy.bits_per_byte differ: 0.4485 and")
+	assert.ErrorContains(t, r.Broken(), "bits_per_byte and the result's accuracy.bits_per_byte differ: 0.45 and 0.4485")
 	c.Conc = 8
 	r, err = rules.Check(result(t, nil), c, nil, now)
 	require.NoError(t, err)

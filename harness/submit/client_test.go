@@ -531,6 +531,34 @@ func TestWhatIsNotLegalIsNotSent(t *testing.T) {
 	assert.Zero(t, g.posts.Load())
 }
 
+// The public boards are about one model and one hardware, whatever HW_BASELINE
+// the user compares with.
+func TestPublicBoardsTakeTheirModelOnly(t *testing.T) {
+	dir := t.TempDir()
+	f := measured(t, dir, "result_x.json")
+	f.Embedded, f.BitsPerByte, f.BytePerplexity, f.WordPerplexity = false, 0.4485, 1.3646, 3.2522
+	b, err := os.ReadFile(filepath.Join(dir, "result_x.json"))
+	require.NoError(t, err)
+	submit := func(model string, f Figures) error {
+		var r map[string]any
+		require.NoError(t, json.Unmarshal(b, &r))
+		args := r["benchmark_args"].(map[string]any)
+		args["model"], args["backend"] = model, "sglang"
+		delete(args, "engine_profile")
+		delete(r["client_audit"].(map[string]any), "cpu_includes_the_engine")
+		r["accuracy"] = map[string]any{"task": "wikitext", "bits_per_byte": 0.4485, "byte_perplexity": 1.3646, "word_perplexity": 3.2522}
+		r["accuracy_validation"] = map[string]any{"status": "PASSED", "baseline": "deepseek-r1-0528-mxfp4"}
+		text, err := json.Marshal(r)
+		require.NoError(t, err)
+		_, err = New(quick(Options{URL: "https://none.hf.space"})).legal(&Submission{Figures: f, result: text}, "https://none.hf.space")
+		return err
+	}
+	assert.NoError(t, submit("/models/DeepSeek-R1-0528-FP4", f))
+	assert.ErrorContains(t, submit("Qwen/Qwen3-8B", f), `not legal: workload: the model is "Qwen/Qwen3-8B", the baseline's is DeepSeek-R1-0528 FP4`)
+	f.BaselineE2EMs = 20000
+	assert.ErrorContains(t, submit("/models/DeepSeek-R1-0528-FP4", f), "the board compares with b200-nv1126, and HW_BASELINE named another hardware")
+}
+
 // The competition's later form: accuracy by gsm8k.
 func TestTheTwelveFields(t *testing.T) {
 	g := newGradio(t, nil, says(done))

@@ -187,11 +187,21 @@ func (c *Client) legal(s *Submission, address string) (rules.Report, error) {
 	if s.result == nil {
 		return nil, nil
 	}
-	r, err := rules.Check(s.result, s.Figures.claim(), c.o.Hardware, time.Now())
+	hardware := c.o.Hardware
+	if gradioSpace(address) { // whatever HW_BASELINE the user compares with
+		var err error
+		if hardware, err = baselines.LoadHardware(baselines.DefaultHardware); err != nil {
+			return nil, err
+		}
+	}
+	r, err := rules.Check(s.result, s.Figures.claim(), hardware, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	err = r.Broken()
+	if err == nil && gradioSpace(address) {
+		err = s.Figures.comparedWith(hardware)
+	}
 	if err == nil && address != "" && !loopback(address) && (gradioSpace(address) || !slices.Equal(r.Marks,
 		[]string{rules.Workload})) {
 		err = r.Err()
@@ -200,6 +210,16 @@ func (c *Client) legal(s *Submission, address string) (rules.Report, error) {
 		err = fmt.Errorf("not legal: %w", err)
 	}
 	return r.Report, err
+}
+
+// comparedWith refuses figures that stand beside another hardware's than the
+// board's.
+func (f Figures) comparedWith(h *baselines.Hardware) error {
+	p, ok := h.Point(f.ISL, f.OSL, f.Conc)
+	if ok && (p.MedianE2E != f.BaselineE2EMs || p.TputPerGPU != f.BaselineTputPerGPU) {
+		return fmt.Errorf("the board compares with %s, and HW_BASELINE named another hardware", h.Name)
+	}
+	return nil
 }
 
 func host(address string) string {

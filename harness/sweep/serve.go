@@ -290,9 +290,18 @@ func (sw *Sweep) auditDecode(ctx context.Context, c matrix.Cell, src workload.So
 // says itself or as the user does.
 func (sw *Sweep) synthetic() bool { return sw.Settings.Server.Synthetic || sw.Target.About.Synthetic() }
 
+// models are the names of the server's model; none of the embedded engine, which
+// compares with no hardware anyway.
+func (sw *Sweep) models() []string {
+	if sw.Target.Loopback {
+		return nil
+	}
+	return []string{sw.Target.Model, sw.Target.About.ModelPath}
+}
+
 func (sw *Sweep) compare(c matrix.Cell, sum *stats.Summary) *baselines.Comparison {
 	run := baselines.Run{ISL: c.ISL, OSL: c.OSL, Conc: c.Conc, RandomRangeRatio: sw.rangeRatio(),
-		GPUs: sw.Settings.Server.TP, Unlike: sw.unlike(c)}
+		GPUs: sw.Settings.Server.TP, Unlike: sw.unlike(c), Models: sw.models()}
 	if v := sum.TputPerGPU; v != nil {
 		run.TputPerGPU = *v
 	}
