@@ -85,9 +85,13 @@ func accounted(p *stats.Summary) map[string]any {
 		"records_error_dropped": p.Failed, "error_categories": kinds}
 }
 
-// errorKind is what stands before the first colon of an error.
+// errorKind is what stands before the first colon of an error, behind the address that
+// was asked.
 func errorKind(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if asked, why, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(asked, "POST ") {
+		line = why
+	}
 	kind, _, _ := strings.Cut(line, ":")
 	if r := []rune(kind); len(r) > 120 {
 		kind = string(r[:120])
@@ -97,6 +101,9 @@ func errorKind(text string) string {
 
 // warnings are what a reader of the row should know.
 func warnings(r *batch.Result) (out []string) {
+	if len(r.Marks) > 0 {
+		out = append(out, "marked "+joined(r.Marks))
+	}
 	if len(r.ServerMetrics) == 0 {
 		out = append(out, "the server's own metrics were not seen")
 	}

@@ -30,10 +30,11 @@ func sessionBatch(t *testing.T) *batch.Folder {
 			OutputTokens: out, Turn: &stats.Turn{Number: 1, Blocks: 4, Hits: hits, Out: out + 1}}
 	}
 	failed := turn(9000, 0, 0, 0, 0, 0)
-	failed.Err, failed.Done = "HTTP 500", ms(9100)
+	failed.Err, failed.Done = "POST http://h:1/v1/chat/completions: HTTP 500: no room", ms(9100)
 	ts := []stats.Timing{turn(1000, 100, 600, 256, 6, 0), turn(2000, 200, 1200, 300, 11, 2), turn(4000, 300, 1300, 280, 21, 3), failed}
 	run := stats.Run{Timings: ts, Duration: 10 * time.Second, GPUs: 8, Sessions: []stats.Session{{Trace: "x", Failed: true}}, WarmUps: 2}
-	return agenticBatch(t, run, batch.Result{Scenario: &batch.Scenario{Name: "agentx", Reasons: []string{"too short"}}})
+	return agenticBatch(t, run, batch.Result{Marks: []batch.Mark{batch.Embedded}, Scenario: &batch.Scenario{Name: "agentx",
+		Reasons: []string{"too short"}}})
 }
 
 // agenticBatch is a batch of one cell, of a run of sessions at CONC 8 on 8 GPUs.
@@ -77,7 +78,7 @@ func TestAgenticAggregate(t *testing.T) {
 		"kv_offload_backend": map[string]any{"name": "hicache"}, "allocated_cpu_dram_gb": 2000.0, "num_requests_total": 6.0,
 		"num_requests_successful": 3.0, "is_multinode": false, "tp": 8.0, "kv_cache_pool_tokens": 4096.0, "power_valid": 0.0,
 		"dataset":  map[string]any{"loader": "weka", "num_dataset_entries": 1.0},
-		"warnings": []any{"the server's own metrics were not seen", "not valid as agentx: too short"}} {
+		"warnings": []any{"marked embedded", "the server's own metrics were not seen", "not valid as agentx: too short"}} {
 		assert.Equal(t, want, row[key], key)
 	}
 	for _, key := range []string{"isl", "osl", "tput_per_gpu", "median_ttft", "p99_intvty"} {

@@ -152,7 +152,7 @@ func Aggregates(dir string, folders []*batch.Folder, id Identity) (files, notes 
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", c.File, err)
 			}
-			if len(c.Result.Marks) > 0 {
+			if len(c.Result.Marks) > 0 && row["warnings"] == nil {
 				notes = append(notes, fmt.Sprintf("%s %s: marked %s, which a row has no place for", f.Dir, c.Name(),
 					joined(c.Result.Marks)))
 			}

@@ -381,6 +381,17 @@ func TestWarmUp(t *testing.T) {
 	assert.False(t, none.WarmUp())
 }
 
+// A stream's last turn is sent again as long before the others' as it was before the
+// entry, and 10 s before at most.
+func TestPrimersAreSpreadOverTenSecondsAtMost(t *testing.T) {
+	r := replay(t, session.Rules{Lanes: 2, EnterFrom: 0.5, EnterTo: 0.5, Primers: true}, chain("a", 2, 1000*s), chain("b", 2, 7*s))
+	require.True(t, r.WarmUp())
+	srv := slow(s)
+	sent := srv.drive(t, r)
+	require.Len(t, sent, 2)
+	assert.Equal(t, []time.Duration{0, 6 * s}, []time.Duration{sent[0].at, sent[1].at}, "500.5 s and 4 s before the entry")
+}
+
 // A lane that comes to the end of its session in the warm-up goes on with the next.
 func TestWarmUpGoesOnWithTheNextSession(t *testing.T) {
 	r := replay(t, session.Rules{Lanes: 2, Duration: time.Hour, WarmUp: 3}, chain("a", 2, 0))
