@@ -49,8 +49,8 @@ func Ours(ctx context.Context, j Job) error {
 			}
 		}
 	}
-	fmt.Printf("%.0f output tok/s, %.1f %% bundled, timers %.3f ms late, %d KiB at most\n",
-		s.OutputThroughput, rec.Audit.BundledShare*100, rec.Audit.LatenessP99Ms, mostMemory())
+	fmt.Printf("%.0f output tok/s, %.2f %% bundled, slots %.2f %% idle, timers %.3f ms late, %d KiB at most\n",
+		s.OutputThroughput, rec.Audit.BundledShare*100, rec.Audit.IdleShare*100, rec.Audit.LatenessP99Ms, mostMemory())
 	return nil
 }
 
