@@ -1,6 +1,7 @@
 package load
 
 import (
+	"slices"
 	"strings"
 
 	"inferbench/harness/session"
@@ -10,13 +11,13 @@ import (
 // a session's turns to the same worker. Each always has X-Correlation-ID and
 // X-Session-Affinity, as of AIPerf's.
 type Affinity struct {
-	// Headers are more of them. In a value, {session} stands for the id of the
+	// Headers are more of them, and take the place of those of their name. In a value, {session} stands for the id of the
 	// conversation, {root} for that of the session's root, and {parent} for that of the
 	// conversation which spawned it: a root has none, and leaves such a header out.
 	Headers []Header
 
 	// Token is the header of an answer whose value later requests of the session send
-	// back under the same name; empty: none.
+	// back under the same name, in place of any other of that name; empty: none.
 	Token string
 }
 
@@ -41,18 +42,25 @@ func (a *affinity) lines(q *session.Request) []byte {
 	}
 	fill := strings.NewReplacer("{session}", v.StreamID(stream), "{root}", v.ID, "{parent}", parent)
 	var b strings.Builder
-	for _, list := range [][]Header{alwaysSent, a.Headers} {
-		for _, h := range list {
-			if parent != "" || !strings.Contains(h.Value, "{parent}") {
-				b.WriteString("\r\n" + h.Name + ": " + fill.Replace(h.Value))
-			}
+	line := func(name, value string) { b.WriteString("\r\n" + name + ": " + value) }
+	token := a.tokens[v]
+	for i, h := range slices.Concat(alwaysSent, a.Headers) {
+		switch {
+		case parent == "" && strings.Contains(h.Value, "{parent}"):
+		case token != "" && strings.EqualFold(h.Name, a.Token):
+		case i < len(alwaysSent) && slices.ContainsFunc(a.Headers, h.named):
+		default:
+			line(h.Name, fill.Replace(h.Value))
 		}
 	}
-	if token := a.tokens[v]; token != "" {
-		b.WriteString("\r\n" + a.Token + ": " + token)
+	if token != "" {
+		line(a.Token, token)
 	}
 	return []byte(b.String())
 }
+
+// named reports whether another header has the same name.
+func (h Header) named(other Header) bool { return strings.EqualFold(h.Name, other.Name) }
 
 // mostToken is the longest token that is sent back, in bytes.
 const mostToken = 4 << 10

@@ -299,6 +299,49 @@ func TestLiveAnswers(t *testing.T) {
 	}
 }
 
+// A chat of made-up words is held against the server's count of them, but not where the
+// server's own answers, which are as long as they are, stand in its history.
+func TestWordsOfAChatAreCounted(t *testing.T) {
+	made := session.Trace{ID: "t", Block: 64, Streams: []session.Stream{{Parent: -1}}}
+	for k := range 3 {
+		u := session.Turn{After: k - 1, In: 640 + 192*k, Out: 64}
+		for b := range u.In / 64 {
+			u.Blocks = append(u.Blocks, uint32(b))
+		}
+		made.Turns = append(made.Turns, u)
+	}
+	for name, c := range map[string]struct {
+		live  bool
+		lost  int // words that the server leaves out
+		wrong bool
+	}{"whole": {false, 0, false}, "cut": {false, 100, true}, "live answers": {true, 0, false}} {
+		tg := fake(t, func(w http.ResponseWriter, _ *http.Request, a asked) {
+			words := 0
+			for _, m := range a.Messages {
+				words += len(strings.Fields(m.Content))
+			}
+			say(w, 0, delta(`{"content":"yes"}`, `"length"`), usage(words-c.lost, a.MaxTokens), done)
+		})
+		rec, err := Replay(t.Context(), tg, replay(t, session.Rules{Lanes: 1, Live: c.live}, made),
+			&session.Chat{Words: session.Words()}, Options{Conc: 1, Chat: true})
+		require.NoError(t, err, name)
+		require.Len(t, rec.Timings, 3, name)
+		assert.Equal(t, c.wrong, strings.Contains(fmt.Sprint(rec.Contradictions), "it left some out"), "%s: %v", name, rec.Contradictions)
+	}
+}
+
+// A header of the user's takes the place of the one that is always sent, and the server's
+// token that of either.
+func TestAffinityOfOneName(t *testing.T) {
+	one := talk("a")
+	v := &session.Live{Trace: &one, ID: "id"}
+	q := &session.Request{Live: v}
+	a := affinity{Affinity{Headers: []Header{{"x-correlation-id", "mine-{session}"}}, Token: "X-Session-Affinity"}, map[*session.Live]string{}}
+	assert.Equal(t, "\r\nX-Session-Affinity: id\r\nx-correlation-id: mine-id", string(a.lines(q)))
+	a.keep(v, "worker-3")
+	assert.Equal(t, "\r\nx-correlation-id: mine-id\r\nX-Session-Affinity: worker-3", string(a.lines(q)))
+}
+
 func TestAppendID(t *testing.T) {
 	for _, id := range []int32{-5, 0, 7, 999, 1000, 1001, 9999, 10000, 10203, 99999, 100000, 654321, 999999, 1000000, 2147483647} {
 		assert.Equal(t, fmt.Sprint(id), string(appendID(nil, id)))

@@ -82,8 +82,11 @@ func setSessionHeader(s *Settings, v string) error {
 	for _, line := range strings.FieldsFunc(v, func(r rune) bool { return r == ';' || r == '\n' }) {
 		name, value, ok := strings.Cut(line, ":")
 		w := Workload{Headers: map[string][]string{}}
-		if !ok || w.addHeader(0, name, value) != nil || !strings.Contains(value, "{") {
+		if !ok || !strings.Contains(value, "{") {
 			return errors.New("want Name: value with {session}, {root} or {parent} in it, as X-Session-ID: {session}")
+		}
+		if err := w.addHeader(len(s.Replay.Affinity), name, value); err != nil {
+			return err
 		}
 		for _, word := range []string{"{session}", "{root}", "{parent}"} {
 			value = strings.ReplaceAll(value, word, "")
@@ -236,6 +239,9 @@ func (s Settings) checkReplay() error {
 			return fmt.Errorf("SCENARIO=%s replays sessions: set DATASET to %s", r.Scenario, session.KindNames())
 		case len(r.given) > 0:
 			return fmt.Errorf("%s is of a replay of sessions: set DATASET to %s", r.given[0].env, session.KindNames())
+		case len(r.Affinity) > 0 || r.Token != "":
+			return fmt.Errorf("SESSION_HEADER and SESSION_TOKEN_HEADER are of a replay of sessions: set DATASET to %s",
+				session.KindNames())
 		}
 		return nil
 	}
@@ -252,9 +258,6 @@ func (s Settings) checkReplay() error {
 		return errors.New("no leaderboard takes sessions: measure them with MODE=perf")
 	case s.Shard.Count > 1:
 		return errors.New("SHARD: sessions are replayed by one client, whose lanes share one clock: leave it out")
-	case t.Precision > 0:
-		return errors.New("PRECISION: sessions change as they grow, and a run that ends early tells of their first turns " +
-			"alone: set DURATION, or repeat the run (-count) for benchstat")
 	}
 	for env, given := range map[string]bool{"ISL": s.Selection.ISL > 0, "OSL": s.Selection.OSL > 0,
 		"NUM_PROMPTS": s.Selection.NumPrompts.Given(), "WARMUP": w.WarmUp != nil, "SHARED_PREFIX": w.SharedPrefix > 0,

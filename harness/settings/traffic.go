@@ -58,7 +58,8 @@ func (s Settings) checkTraffic() error {
 		return errors.New("SLO has a limit on goodput, which is the share of requests that keep the levels of GOODPUT: " +
 			"give these too, as GOODPUT=\"ttft:500 tpot:50\"")
 	case s.Replay.Kind != nil && t.Precision > 0:
-		return errors.New("PRECISION ends a cell of single requests, and sessions have their own end: leave it out")
+		return errors.New("PRECISION would end sessions early, so that figures are of their first turns alone: set " +
+			"DURATION, or repeat the run (-count) for benchstat")
 	case s.Replay.Kind != nil:
 		return nil
 	}
