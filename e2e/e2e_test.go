@@ -409,6 +409,7 @@ func TestRefusals(t *testing.T) {
 		"no flag":   {append([]string{"osl=8"}, small...), `"osl=8" is no flag`},
 		"order":     {append([]string{".", "-seed", "8"}, small...), `"." is no flag, and nothing after it`},
 		"no cell":   {append([]string{"-test.run", "TestServing/isl=16/osl=8/conc=5$"}, small...), "cells that the settings name: isl=16/osl=8/conc=1, isl=16/osl=8/conc=2"},
+		"no test":   {append([]string{"-test.run", "TestServng"}, small...), "leave none of TestAccuracy, TestServing and BenchmarkServing"},
 		"no speed":  {append([]string{"-test.run", "TestServing", "-mode", "acc"}, small...), "mode acc measures no speed"},
 		"typo":      {append([]string{"-ilsl", "8"}, small...), "flag provided but not defined: -ilsl\ninferbench: `make settings` lists"},
 		"team":      {[]string{"-mode", "submit"}, "TEAM is empty"},

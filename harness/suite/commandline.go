@@ -20,6 +20,7 @@ type commandLine struct {
 	count                  int
 	limit                  time.Duration // -timeout, which kills the process; 0 is never
 	goTest, verbose        bool
+	settings               bool // some are among the flags
 }
 
 // Register defines the suite's flags. Parse them before [Main].
@@ -49,6 +50,7 @@ func readCommandLine(flags *flag.FlagSet) (c commandLine, err error) {
 	}
 	c.run, c.bench, c.skip, c.list = value("run"), value("bench"), value("skip"), value("list")
 	c.goTest, c.verbose = flags.Lookup("test.run") != nil, value("v") != "false"
+	flags.Visit(func(f *flag.Flag) { c.settings = c.settings || c.goTest && !strings.HasPrefix(f.Name, "test.") })
 	c.count, _ = strconv.Atoi(value("count"))
 	c.limit, _ = time.ParseDuration(value("timeout"))
 	if value("benchtime") == "1s" {

@@ -77,10 +77,17 @@ func (s selection) accuracyOnly() map[matrix.Cell]bool {
 }
 
 // misses is the error for a command line that asks for the suite's tests but
-// selects no cell: package testing would call that a success.
-func (s selection) misses(set settings.Settings) error {
-	if !s.plan.asks() || len(s.cells) > 0 {
+// selects no cell, or has settings and asks for none of the tests: package testing
+// would call that a success.
+func (s selection) misses(set settings.Settings, line commandLine) error {
+	switch {
+	case len(s.cells) > 0:
 		return nil
+	case !s.plan.asks() && line.settings:
+		return errors.New("nothing would run: -run, -bench and -skip leave none of TestAccuracy, TestServing and " +
+			"BenchmarkServing")
+	case !s.plan.asks():
+		return nil // another package's test, of ./... say
 	}
 	var names []string
 	for _, c := range all(set) {

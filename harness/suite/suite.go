@@ -69,7 +69,7 @@ func Main(flags *flag.FlagSet, m Runner) int {
 	}
 	sel := choose(set, plan)
 	if err == nil && line.list == "" {
-		err = sel.misses(set)
+		err = sel.misses(set, line)
 	}
 	if err != nil {
 		return refuseWith(ctx, set, err)
