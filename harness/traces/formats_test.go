@@ -99,7 +99,7 @@ func TestMooncakeErrors(t *testing.T) {
 		"line 2: key timestamp: want 0 or more":              `{"input_length":5,"output_length":1,"timestamp":-5}`,
 		"line 2: key hash_ids: want whole numbers":           `{"input_length":5,"output_length":1,"hash_ids":[1.5]}`,
 		"line 2: key session_id: a JSON number where a ":     `{"input_length":5,"output_length":1,"session_id":7}`,
-		"line 2: jsontext":                                   `{"input_length`,
+		"line 2: not valid JSON at byte 14":                  `{"input_length`,
 	} {
 		_, _, err := open(t, session.Mooncake, "m.jsonl", `{"session_id":"s","input_length":5,"output_length":1}`+"\n"+line)
 		assert.ErrorContains(t, err, want)

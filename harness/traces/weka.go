@@ -83,7 +83,7 @@ func (b *blockIDs) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	ids := make(blockIDs, 0, bytes.Count(list, []byte{','})+1)
 	n, digits := uint64(0), false
-	for _, c := range list {
+	for i, c := range list {
 		switch {
 		case c >= '0' && c <= '9':
 			if n, digits = 10*n+uint64(c-'0'), true; n > math.MaxUint32 {
@@ -94,7 +94,7 @@ func (b *blockIDs) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 				ids = append(ids, uint32(n))
 			}
 			n, digits = 0, false
-		case c != '[' && c != ' ' && c != '\n' && c != '\r' && c != '\t':
+		case (c != '[' || i > 0) && c != ' ' && c != '\n' && c != '\r' && c != '\t':
 			return errBlockID
 		}
 	}
@@ -142,12 +142,24 @@ func (s *source) wrong(n int, id *string, err error) error {
 
 // inWords is an error of a JSON value that is not what it should be, with its place.
 func inWords(err error) error {
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) && syntactic.Err != nil {
+		what := fmt.Sprintf("not valid JSON at byte %d: %v", syntactic.ByteOffset, syntactic.Err)
+		if syntactic.JSONPointer == "" {
+			return errors.New(what)
+		}
+		return fmt.Errorf("%s: %s", place(string(syntactic.JSONPointer)), what)
+	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		what := "not what stands there"
 		switch {
 		case errors.Is(err, json.ErrUnknownName):
 			what = "an unknown key"
+		case errors.Is(err, strconv.ErrSyntax) && semantic.GoType != nil:
+			what = fmt.Sprintf("it is not %s", wanted(semantic.GoType.Kind().String()))
+		case errors.Is(err, strconv.ErrRange):
+			what = "the number is too large"
 		case semantic.Err != nil:
 			what = semantic.Err.Error()
 		case semantic.GoType != nil:
@@ -372,8 +384,8 @@ func (m *wekaMaker) finish() error {
 		u := &t.Turns[k]
 		before := last[u.Stream]
 		if n := t.Streams[u.Stream].Prefix; u.Blocks != nil && t.Previous(k) < 0 && (n+t.Block-1)/t.Block > len(u.Blocks) {
-			return fmt.Errorf("stream %q: tools and system prompt have %d tokens, and the %d hash_ids of its first request "+
-				"do not cover them", t.Streams[u.Stream].ID, n, len(u.Blocks))
+			return fmt.Errorf("%s: they are %d tokens, and the %d hash_ids of the first request do not cover them",
+				whoseTokens(t.Streams[u.Stream].ID), n, len(u.Blocks))
 		}
 		if n := session.Common(before, u.Blocks); n < len(before)-1 {
 			m.odd.shrunk++
@@ -381,6 +393,14 @@ func (m *wekaMaker) finish() error {
 		last[u.Stream] = u.Blocks
 	}
 	return m.source.take(*t)
+}
+
+// whoseTokens names the keys of an agent's tools and system prompt; the root has no id.
+func whoseTokens(agent string) string {
+	if agent == "" {
+		return "keys tool_tokens, system_tokens"
+	}
+	return fmt.Sprintf("agent_id %s, keys tool_tokens, system_tokens", printable(agent))
 }
 
 // split tells the agents of each list of requests apart, and makes turns of them. An
