@@ -217,7 +217,8 @@ func TestNamesThatAreTheSame(t *testing.T) {
 	server, _ := serve(t, Config{})
 	submitOK(t, server.URL, entry(t, "Blue Whale", 1024, 1024, 4, 1.1, 0.9, 1.1), "Authorization", "Bearer "+token)
 	submitOK(t, server.URL, entry(t, "Blue Shale", 1024, 1024, 4, 1.1, 0.9, 1.2))
-	for i, other := range []string{"blue whale", " Blue  Whale ", "ＢＬＵＥ Whale", "Blue Whаle", "Вlue Whale", "Blue Wһale", "BIue Whale", "Βlue whale", "𝐁lue Whale"} {
+	for i, other := range []string{"blue whale", " Blue  Whale ", "ＢＬＵＥ Whale", "Blue Whаle", "Вlue Whale", "Blue Wһale", "BIue Whale", "Βlue whale", "𝐁lue Whale", "Blue-Whale",
+		"blue_whale.", "BlueWhale", "Blüe Whalé", "Blue Whale\u0323", "ʙʟᴜᴇ ᴡʜᴀʟᴇ", "Blue Whaleʹ"} {
 		status, answer := call(t, "POST", server.URL+"/api/v1/submissions", entry(t, other, 1024, 1024, 4, 1.2, 0.8, 1.3))
 		assert.Equal(t, http.StatusForbidden, status, "%q: %s", other, answer)
 		submitOK(t, server.URL, entry(t, other, 1024, 1024, 4, 1.1+float64(i+1)/1e4, 0.9, 1.1), "Authorization", "Bearer "+token)
@@ -225,6 +226,21 @@ func TestNamesThatAreTheSame(t *testing.T) {
 	v := get[View](t, server.URL+"/api/v1/boards/1024/1024")
 	require.Len(t, v.Teams, 2)
 	assert.ElementsMatch(t, []string{"Blue Whale", "Blue Shale"}, []string{v.Teams[0].Team, v.Teams[1].Team}, "under the name that came first")
+}
+
+// What only looks a little alike is two names.
+func TestNamesThatAreNotTheSame(t *testing.T) {
+	seen := map[string]string{}
+	for _, team := range []string{"team 1", "team 2", "team 11", "C", "C++", "深圳推理", "深圳推里", "की टीम", "का टीम", "がく", "かく", "กา", "กำ", "-", "--", "!?"} {
+		n, err := nameOf(team)
+		require.NoError(t, err)
+		for _, looks := range []string{n.looks, n.looksShown} {
+			if other, ok := seen[looks]; ok && other != team {
+				t.Errorf("%q is taken for %q", team, other)
+			}
+			seen[looks] = team
+		}
+	}
 }
 
 func TestBoardOfACombination(t *testing.T) {
@@ -352,7 +368,14 @@ func TestOthersRunsAreRefused(t *testing.T) {
 	theirs.Team = "theirs"
 	status, answer := call(t, "POST", server.URL+"/api/v1/submissions", theirs)
 	assert.Equal(t, http.StatusConflict, status)
-	assert.Contains(t, answer, `a run that another team submitted: \"mine\"`)
+	assert.Contains(t, answer, `a run that was submitted before: \"mine\"`)
+	status, answer = call(t, "POST", server.URL+"/api/v1/submissions", with(t, theirs, "mean_ttft_ms", 20*(1+1e-9)))
+	assert.Equal(t, http.StatusConflict, status, "an edit of the last digits makes no other run")
+	again := with(t, with(t, mine, "benchmark_args.random_input_len", 1030), "benchmark_args.random_range_ratio", 0.79)
+	again.ISL = 1030
+	status, answer = call(t, "POST", server.URL+"/api/v1/submissions", again)
+	assert.Equal(t, http.StatusConflict, status, "one run is of one cell")
+	assert.Contains(t, answer, "yours, of isl=1024/osl=1024/conc=4")
 	mine.Result = theirs.Result
 	submitOK(t, server.URL, mine)
 }

@@ -2,10 +2,12 @@ package leaderboard
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/mtibben/confusables"
 	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
 )
 
 // name is a team's name in the forms in which it is kept.
@@ -13,8 +15,9 @@ type name struct {
 	shown string
 	key   string // as RFC 8266 compares it: without regard to case, width and double spaces
 	// The skeletons of Unicode TR 39, in which characters that look alike are
-	// one: of the key, and of the name as it is shown. The second finds capital
-	// letters that look like other letters (I and l, a Greek Τ and T).
+	// one, without what else an eye passes over (see [bare]): of the key, and of
+	// the name as it is shown. The second finds capital letters that look like
+	// other letters (I and l, a Greek Τ and T).
 	looks, looksShown string
 }
 
@@ -38,6 +41,37 @@ func nameOf(team string) (name, error) {
 }
 
 func withLooks(shown, key string) name {
-	return name{shown: shown, key: key, looks: confusables.Skeleton(key),
-		looksShown: confusables.Skeleton(strings.ToLower(confusables.Skeleton(shown)))}
+	return name{shown: shown, key: key, looks: bare(key), looksShown: bare(strings.ToLower(confusables.Skeleton(shown)))}
+}
+
+// smallCapitals are letters of phonetics that look like capitals: TR 39 does not
+// have them all.
+var smallCapitals = strings.NewReplacer("ᴀ", "a", "ʙ", "b", "ᴄ", "c", "ᴅ", "d", "ᴇ", "e", "ꜰ", "f", "ɢ", "g", "ʜ", "h",
+	"ɪ", "i", "ᴊ", "j", "ᴋ", "k", "ʟ", "l", "ᴍ", "m", "ɴ", "n", "ᴏ", "o", "ᴘ", "p", "ʀ", "r", "ꜱ", "s", "ᴛ", "t",
+	"ᴜ", "u", "ᴠ", "v", "ᴡ", "w", "ʏ", "y", "ᴢ", "z")
+
+// bare is a name's skeleton without punctuation, spaces, and the accents of
+// Latin, Greek and Cyrillic letters. In other scripts marks are vowels, and stay.
+// A name of nothing else keeps it all.
+func bare(text string) string {
+	skeleton := confusables.Skeleton(smallCapitals.Replace(text))
+	var out strings.Builder
+	accented := false // the letter before
+	for _, r := range norm.NFD.String(skeleton) {
+		switch {
+		case unicode.Is(unicode.Mn, r):
+			if accented {
+				continue
+			}
+		case unicode.IsPunct(r) || unicode.IsSpace(r):
+			continue
+		default:
+			accented = unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic)
+		}
+		out.WriteRune(r)
+	}
+	if out.Len() == 0 {
+		return skeleton
+	}
+	return out.String()
 }

@@ -130,7 +130,7 @@ func (b *Board) curves(isl, osl int) (byInteractivity, byE2E []pareto.Point, poi
 
 // rulesVersion changes with the rules, so that what a database holds is held to
 // those of today.
-const rulesVersion = "3"
+const rulesVersion = "4"
 
 // settle holds everything in the database to this board's rules and baseline,
 // where it was stored under others, and ranks it anew.

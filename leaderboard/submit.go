@@ -20,6 +20,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"inferbench/harness/matrix"
 	"inferbench/harness/rules"
 )
 
@@ -131,8 +132,9 @@ type row struct {
 	from                             *usage
 }
 
-// ErrOthersRun is a result file of a run that another team submitted.
-var ErrOthersRun = errors.New("these are the figures of a run that another team submitted")
+// ErrOthersRun is a result file of a run that was submitted before, by another team
+// or for another cell.
+var ErrOthersRun = errors.New("these are the figures of a run that was submitted before")
 
 // insert stores a submission. Everything is checked before anything is changed:
 // see [commitAll].
@@ -145,7 +147,7 @@ func (b *Board) insert(c *sqlite.Conn, s row, token string) (receipt, error) {
 	if err != nil || old.ID != 0 {
 		return old, err
 	}
-	if err := ownRun(c, at.id, s.run); err != nil {
+	if err := ownRun(c, at.id, s); err != nil {
 		return receipt{}, err
 	}
 	if err := s.from.may(len(s.gz), at.id == 0); err != nil {
@@ -215,21 +217,29 @@ func textOrNull(s string) any {
 }
 
 // ownRun refuses the figures of a run that another team submitted: result files
-// can be downloaded, and are then anybody's to send.
-func ownRun(c *sqlite.Conn, team int64, run string) error {
-	if run == "" {
+// can be downloaded, and are then anybody's to send. Nor is a run of one cell that
+// of another.
+func ownRun(c *sqlite.Conn, team int64, s row) error {
+	if s.run == "" {
 		return nil
 	}
-	var owner string
-	err := sqlitex.Execute(c, `SELECT t.name FROM submissions s JOIN teams t ON t.id = s.team_id WHERE s.run = ? AND s.team_id <> ? LIMIT 1`,
-		&sqlitex.ExecOptions{Args: []any{run, team}, ResultFunc: func(st *sqlite.Stmt) error {
+	var owner, cell string
+	err := sqlitex.Execute(c, `SELECT CASE WHEN s.team_id <> ?2 THEN t.name ELSE '' END, s.isl, s.osl, s.conc
+		FROM submissions s JOIN teams t ON t.id = s.team_id
+		WHERE s.run = ?1 AND (s.team_id <> ?2 OR s.isl <> ?3 OR s.osl <> ?4 OR s.conc <> ?5) LIMIT 1`,
+		&sqlitex.ExecOptions{Args: []any{s.run, team, s.ISL, s.OSL, s.Conc}, ResultFunc: func(st *sqlite.Stmt) error {
 			owner = st.ColumnText(0)
+			cell = matrix.Cell{Combination: matrix.Combination{ISL: st.ColumnInt(1), OSL: st.ColumnInt(2)},
+				Conc: st.ColumnInt(3)}.Name()
 			return nil
 		}})
-	if err == nil && owner != "" {
-		err = fmt.Errorf("%w: %q", ErrOthersRun, owner)
+	switch {
+	case err != nil || cell == "":
+		return err
+	case owner == "":
+		return fmt.Errorf("%w: yours, of %s", ErrOthersRun, cell)
 	}
-	return err
+	return fmt.Errorf("%w: %q", ErrOthersRun, owner)
 }
 
 func orNull[T any](v *T) any {

@@ -39,7 +39,11 @@ var table = []struct {
 	{"requests", (*checker).requests, nil},
 	{"figures", (*checker).figures, nil},
 	{"submitted figures", (*checker).claimed, nil},
+	{"ratios", (*checker).ratios, nil},
 	{"latencies", (*checker).latencies, nil},
+	{"gaps between tokens", (*checker).gaps, nil},
+	{"steady state", (*checker).steady, nil},
+	{"shares", (*checker).shares, nil},
 	{"tokens", (*checker).tokens, nil},
 	{"tokens in time", (*checker).tokensInTime, nil},
 	{"requests in flight", (*checker).inFlight, nil},
@@ -139,17 +143,23 @@ func readPerformance(f *file) performance {
 	if v, ok := f.num("interactivity"); ok {
 		p.interactivity = &v
 	}
-	p.latency = map[string]latency{}
+	p.latency = readLatencies(f)
+	return p
+}
+
+// readLatencies reads the latencies of a section, or of the file itself.
+func readLatencies(f *file, section ...string) map[string]latency {
+	out := map[string]latency{}
 	for _, of := range []string{"ttft", "tpot", "itl", "e2el"} {
 		l := latency{}
 		for _, s := range statistics {
-			if v, ok := f.num(s + "_" + of + "_ms"); ok {
+			if v, ok := f.num(append(slices.Clone(section), s+"_"+of+"_ms")...); ok {
 				l[s] = v
 			}
 		}
-		p.latency[of] = l
+		out[of] = l
 	}
-	return p
+	return out
 }
 
 // near reports whether two figures are the same but for rounding.
@@ -179,8 +189,9 @@ func (k *checker) status() string {
 	}
 	if at := k.file.text("benchmark_args", "started_at"); at != "" {
 		when, err := time.Parse(time.RFC3339, at)
-		if err != nil || when.After(k.now.Add(24*time.Hour)) {
-			return fmt.Sprintf("started_at is %q, which is no moment that has been", clip(at))
+		took := time.Duration(min(k.perf.duration, 1e9) * float64(time.Second)) // a duration holds 9e9 s
+		if err != nil || when.Add(took).After(k.now.Add(24*time.Hour)) {
+			return fmt.Sprintf("started_at is %q, and a run of %.0f s from then on is not over", clip(at), k.perf.duration)
 		}
 	}
 	return ""
@@ -253,10 +264,12 @@ func (k *checker) claimed() string {
 	return ""
 }
 
+func (k *checker) latencies() string { return latencies(k.perf.latency) }
+
 // latencies asks what holds for the statistics of any positive numbers.
-func (k *checker) latencies() string {
+func latencies(all map[string]latency) string {
 	for _, of := range []string{"ttft", "tpot", "itl", "e2el"} {
-		l := k.perf.latency[of]
+		l := all[of]
 		before, last := "", 0.0
 		for _, q := range quantiles {
 			v, ok := l[q]
@@ -286,7 +299,7 @@ func (k *checker) latencies() string {
 				"deviation of %g", of, of, mean, median, std)
 		}
 	}
-	e, t := k.perf.latency["e2el"], k.perf.latency["ttft"]
+	e, t := all["e2el"], all["ttft"]
 	for _, s := range []string{"mean", "median", "p90", "p99", "max"} {
 		if first, ok := t[s]; ok && first > e[s]*(1+1e-9) && e[s] > 0 {
 			return fmt.Sprintf("%s_ttft_ms is %g, above %s_e2el_ms, which is %g", s, first, s, e[s])
@@ -515,6 +528,13 @@ func (k *checker) accuracy() string {
 	if s := f.text("decode_audit", "status"); s == "FAILED" {
 		return "the decode audit FAILED"
 	}
+	share, audited := f.num("decode_audit", "argmax_share")
+	if floor, has := f.num("decode_audit", "argmax_share_floor"); audited && has && share < floor {
+		return fmt.Sprintf("the decode audit's argmax_share is %g, below its floor of %g", share, floor)
+	}
+	if why := k.words(); why != "" {
+		return why
+	}
 	if s := f.text("canaries", "status"); s == "FAILED" {
 		return "the canaries FAILED: answers under load were damaged"
 	}
@@ -531,6 +551,9 @@ func (k *checker) shippedAccuracy() string {
 	b, err := baselines.LoadAccuracy(name)
 	if err != nil {
 		return ""
+	}
+	if other := k.otherText(b); other != "" && b.Task == k.task() {
+		return other
 	}
 	wants := map[string]float64{"bits_per_byte": b.BitsPerByte, "byte_perplexity": b.BytePerplexity}
 	for _, key := range slices.Sorted(maps.Keys(wants)) {
@@ -572,6 +595,9 @@ func (k *checker) modelsOwn() string {
 // missed says which figure is worse than a baseline of its task; "" where none is.
 func (k *checker) missed(b *baselines.Accuracy) string {
 	bits, ok := k.file.num("accuracy", "bits_per_byte")
+	if other := k.otherText(b); other != "" && b.Task == k.task() {
+		return other
+	}
 	if ok && b.BitsPerByte > 0 && bits > b.BitsPerByte*(1+b.Tolerance)+1e-9 {
 		return fmt.Sprintf("bits_per_byte is %g", bits)
 	}
@@ -758,10 +784,11 @@ func (k *checker) result(report Report) *Result {
 		rate := 1000 / v
 		r.Interactivity = &rate
 	}
+	// Six digits: an edit of those after them makes no other run, and no two runs share these.
 	run := sha256.New()
-	fmt.Fprintln(run, p.successful, p.duration, p.input, p.output)
+	fmt.Fprintf(run, "%g %.6g %g %g\n", p.successful, p.duration, p.input, p.output)
 	for _, of := range []string{"ttft", "tpot", "e2el"} {
-		fmt.Fprintln(run, p.latency[of]["mean"], p.latency[of]["median"])
+		fmt.Fprintf(run, "%.6g %.6g\n", p.latency[of]["mean"], p.latency[of]["median"])
 	}
 	r.Run = hex.EncodeToString(run.Sum(nil)[:16])
 	return r

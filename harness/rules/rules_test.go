@@ -52,6 +52,7 @@ func result(t *testing.T, change map[string]any) []byte {
 	for key, v := range map[string]any{"benchmark_args.backend": "sglang", "benchmark_args.model": "amd/DeepSeek-R1-0528-MXFP4",
 		"benchmark_args.engine_profile": nil, "client_audit.cpu_includes_the_engine": nil,
 		"accuracy.bits_per_byte": 0.4485, "accuracy.byte_perplexity": 1.3646, "accuracy.word_perplexity": 3.2522,
+		"accuracy.text":                text(t, "deepseek-r1-0528-mxfp4"),
 		"accuracy_validation.baseline": "deepseek-r1-0528-mxfp4",
 		"accuracy_validation.limits":   map[string]any{"bits_per_byte": map[string]any{"value": 0.4485, "lower": 0.435, "upper": 0.462, "ok": true}}} {
 		set(key, v)
@@ -62,6 +63,15 @@ func result(t *testing.T, change map[string]any) []byte {
 	b, err = json.Marshal(r)
 	require.NoError(t, err)
 	return b
+}
+
+// text is the text of a baseline, with as many bytes a word as make its
+// word_perplexity.
+func text(t *testing.T, baseline string) map[string]any {
+	t.Helper()
+	b, err := baselines.LoadAccuracy(baseline)
+	require.NoError(t, err)
+	return map[string]any{"sha256": b.CorpusSHA256, "bytes": math.Round(1e6 * math.Log2(b.WordPerplexity) / b.BitsPerByte), "words": 1000000}
 }
 
 func TestTheSuitesOwnFileIsLegal(t *testing.T) {
@@ -128,7 +138,7 @@ func TestBrokenRules(t *testing.T) {
 		"perplexities differ":            {map[string]any{"accuracy.byte_perplexity": 9, "accuracy_validation.limits": nil}, "contradict each other"},
 		"validated as something else":    {map[string]any{"accuracy_validation.limits.bits_per_byte.value": 2.05}, "it was validated as 2.05"},
 		"outside its limits":             {map[string]any{"accuracy_validation.limits.bits_per_byte.upper": 0.44}, "which is not from"},
-		"a tolerance of one's own":       {map[string]any{"accuracy.bits_per_byte": 0.5, "accuracy.byte_perplexity": 1.41421, "accuracy_validation.limits": nil}, "asks for 0.4485"},
+		"a tolerance of one's own":       {map[string]any{"accuracy.bits_per_byte": 0.5, "accuracy.byte_perplexity": 1.41421, "accuracy.word_perplexity": nil, "accuracy_validation.limits": nil}, "asks for 0.4485"},
 		"gsm8k below what it says":       {map[string]any{"accuracy": map[string]any{"gsm8k_metric": 0.9}, "accuracy_validation": map[string]any{"status": "PASSED", "minimum_accepted": 0.93}}, "below the accepted 0.93"},
 		"decode audit":                   {map[string]any{"decode_audit.status": "FAILED"}, "the decode audit FAILED"},
 		"canaries":                       {map[string]any{"canaries.status": "FAILED"}, "the canaries FAILED"},
@@ -138,8 +148,24 @@ func TestBrokenRules(t *testing.T) {
 		"warm cache by metrics":          {map[string]any{"server_metrics.prefix_hits": 0.5}, "warm cache: 50 % of"},
 		"warm cache as it says":          {map[string]any{"marks": []string{"warm_cache"}}, "warm_cache"},
 		"a mark that is none":            {map[string]any{"marks": []string{"<b>fine</b>"}}, "marks: <b>fine</b> is no mark"},
-		"a start that is yet to come":    {map[string]any{"benchmark_args.started_at": "2031-01-01T00:00:00Z"}, "which is no moment that has been"},
+		"a start that is yet to come":    {map[string]any{"benchmark_args.started_at": "2031-01-01T00:00:00Z"}, `started_at is "2031-01-01T00:00:00Z", and a run of 8 s from then on is not over`},
 		"no cell":                        {map[string]any{"benchmark_args.max_concurrency": nil}, "cell: benchmark_args names no cell"},
+		"a run that is not over":         {map[string]any{"benchmark_args.started_at": now.Add(24 * time.Hour).Format(time.RFC3339)}, "and a run of 8 s from then on is not over"},
+		"a ratio under the guide's key":  {map[string]any{"tput_per_gpu_ratio_vs_b200_1126": 70}, "ratios: tput_per_gpu_ratio_vs_b200_1126 is 70, and its figures and the baseline's make 51.5"},
+		"a ratio under the later key":    {map[string]any{"interactivity_ratio_vs_baseline_1126": 2}, "ratios: interactivity_ratio_vs_baseline_1126 is 2"},
+		"B200 figures of one's own":      {map[string]any{"b200_baseline_nv1126.b200_tput_pergpu_1126": 10}, "b200_baseline_nv1126.b200_tput_pergpu_1126 is 10"},
+		"later figures of one's own":     {map[string]any{"baseline_nv1126": map[string]any{"baseline_median_intvty_1126": 1}}, "baseline_nv1126.baseline_median_intvty_1126 is 1"},
+		"gaps of other tokens":           {map[string]any{"mean_itl_ms": 0.05, "median_itl_ms": 0.05, "std_itl_ms": 1}, "gaps between tokens: mean_itl_ms is 0.05, and 1023 tokens after the first took 145.9"},
+		"steady per GPU":                 {map[string]any{"steady_state.tput_per_gpu": 1e4}, "steady state: tput_per_gpu is 10000, but total_token_throughput / tp is 6781"},
+		"steady for longer than the run": {map[string]any{"steady_state.duration_s": 100}, "steady state: duration_s is 100, and the whole run took 7.56"},
+		"steady with more requests":      {map[string]any{"steady_state.requests": 201}, "201 requests ended in it, and 200 in the whole run"},
+		"steady with more tokens":        {map[string]any{"steady_state.total_token_throughput": 6e4, "steady_state.tput_per_gpu": 7500}, "is more than the 409600 tokens of the whole run"},
+		"steady p90 below the median":    {map[string]any{"steady_state.p90_tpot_ms": 0.01}, "steady state: p90_tpot_ms is 0.01, below median_tpot_ms"},
+		"a share above 1":                {map[string]any{"spec_decode": map[string]any{"acceptance_rate": 1.2}}, "shares: spec_decode.acceptance_rate is 1.2"},
+		"words of another text":          {map[string]any{"accuracy.word_perplexity": 2.5}, "accuracy: word_perplexity is 2.5, and bits_per_byte over the text's bytes and words makes 3.25"},
+		"an easier text":                 {map[string]any{"accuracy.text.sha256": "easy"}, "accuracy: the text that was scored (SHA-256 easy…) is not that of deepseek-r1-0528-mxfp4"},
+		"another window":                 {map[string]any{"accuracy.max_length": 8192}, "the windows were of max_length 8192, those of deepseek-r1-0528-mxfp4 of 2048"},
+		"decoded below the floor":        {map[string]any{"decode_audit.argmax_share": 0.5}, "the decode audit's argmax_share is 0.5, below its floor of 0.99"},
 		"a baseline section of one text": {map[string]any{"hardware_baseline": "b200"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +183,7 @@ func TestBrokenRules(t *testing.T) {
 
 // perplexities are changes that pass a gate of one's own.
 func perplexities(bits float64, model any) map[string]any {
-	out := map[string]any{"accuracy.bits_per_byte": bits, "accuracy.byte_perplexity": math.Exp2(bits),
+	out := map[string]any{"accuracy.bits_per_byte": bits, "accuracy.byte_perplexity": math.Exp2(bits), "accuracy.word_perplexity": nil,
 		"accuracy_validation.baseline": "mine", "accuracy_validation.limits": nil}
 	if model != nil {
 		out["benchmark_args.model"] = model
@@ -174,13 +200,14 @@ func TestMarks(t *testing.T) {
 		"other lengths":        {map[string]any{"dataset": nil, "benchmark_args.dataset_name": "sharegpt"}, []string{rules.Workload}, `workload: the prompts are of "sharegpt"`},
 		"open loop":            {map[string]any{"benchmark_args.request_rate": 3}, []string{rules.Workload}, "at a rate of 3/s"},
 		"client limited":       {map[string]any{"client_limited": true}, []string{rules.ClientLimited}, "client: the client was the limit"},
-		"a client that idles":  {map[string]any{"client_limited": true, "benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil, "hardware_baseline": nil}, []string{rules.Workload, rules.ClientLimited}, "client: "},
+		"a client that idles":  {map[string]any{"client_limited": true, "benchmark_args.max_concurrency": 16, "benchmark_args.num_prompts": nil, "hardware_baseline": nil, "b200_baseline_nv1126": nil, "median_e2e_ratio_vs_b200_1126": nil, "tput_per_gpu_ratio_vs_b200_1126": nil}, []string{rules.Workload, rules.ClientLimited}, "client: "},
 		"limited by the audit": {map[string]any{"client_audit.client_limited": true}, []string{rules.ClientLimited}, "client: "},
 		"synthetic acceptance": {map[string]any{"spec_decode": map[string]any{"synthetic": true}}, []string{rules.SyntheticAcceptance}, "speculation: "},
 		"stopped early":        {map[string]any{"precision": map[string]any{"asked": 0.02, "reached": 0.01, "stopped_after": 120}}, []string{rules.Precision}, "length of the run: "},
 		"accuracy not run":     {map[string]any{"accuracy_validation.status": "NOT_RUN"}, []string{rules.AccuracyNotRun}, "accuracy: it was not gated"},
 		"another's gate":       {perplexities(0.5, nil), []string{rules.AccuracyNotRun}, "the baseline of amd/DeepSeek-R1-0528-MXFP4, asks for 0.4485"},
 		"of another name":      {perplexities(0.5, "/models/dsr1"), []string{rules.AccuracyNotRun}, "the baseline of /models/dsr1, asks for 0.4485"},
+		"an easy text":         {map[string]any{"accuracy.text.sha256": "easy", "accuracy_validation.baseline": "mine", "accuracy_validation.limits": nil}, []string{rules.AccuracyNotRun}, "the text that was scored (SHA-256 easy…) is not that of deepseek-r1-0528-mxfp4"},
 		"gsm8k's own gate":     {map[string]any{"accuracy": map[string]any{"task": "gsm8k", "gsm8k_metric": 0.8}, "accuracy_validation": map[string]any{"status": "PASSED", "baseline": "mine", "minimum_accepted": 0.5}}, []string{rules.AccuracyNotRun}, "gsm8k_metric is 0.8, and deepseek-r1-0528-mxfp4-gsm8k, the baseline of amd/DeepSeek-R1-0528-MXFP4, asks for 0.93 or more"},
 		"another model":        {map[string]any{"benchmark_args.model": "Qwen/Qwen3-8B"}, []string{rules.Workload}, `workload: the model is "Qwen/Qwen3-8B", the baseline's is DeepSeek-R1-0528 FP4`},
 		"no model":             {map[string]any{"benchmark_args.model": nil}, []string{rules.Workload}, `workload: the model is ""`},
@@ -237,7 +264,7 @@ func TestLengthsAreDrawnAsTheySay(t *testing.T) {
 		require.NoError(t, json.Unmarshal(base, &was))
 		total := float64(in+out) / was.Duration
 		r, err := rules.Check(result(t, map[string]any{"benchmark_args.random_range_ratio": 0.8, "hardware_baseline": nil,
-			"total_input_tokens": in, "total_generated_tokens": out, "output_throughput": float64(out) / was.Duration,
+			"steady_state": nil, "tput_per_gpu_ratio_vs_b200_1126": nil, "mean_itl_ms": nil, "total_input_tokens": in, "total_generated_tokens": out, "output_throughput": float64(out) / was.Duration,
 			"total_token_throughput": total, "tput_per_gpu": total / 8}), rules.Claim{}, hardware(t), now)
 		require.NoError(t, err)
 		return r.Broken()
@@ -270,6 +297,7 @@ func TestRunsAreToldApart(t *testing.T) {
 		return r.Run
 	}
 	assert.Equal(t, name(nil), name(map[string]any{"notes": "mine", "benchmark_args.backend": "vllm"}))
+	assert.Equal(t, name(nil), name(map[string]any{"mean_ttft_ms": 2.780744}), "the last digits of 2.78074398")
 	assert.NotEqual(t, name(nil), name(map[string]any{"benchmark_duration": 5.25}))
 }
 
