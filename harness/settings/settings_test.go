@@ -130,8 +130,15 @@ func TestBadValuesAreOneClearLine(t *testing.T) {
 		assert.NotContains(t, err.Error(), "s3cret")
 	}
 	_, err := load(t, nil, nil, "API_KEY=\"s3cret\nnot closed")
-	require.ErrorContains(t, err, ".env: want NAME=value lines")
+	require.ErrorContains(t, err, ".env: line 1: want NAME=value lines")
 	assert.NotContains(t, err.Error(), "s3cret", "a broken .env must not print what is in it")
+	for file, want := range map[string]string{
+		"ISL=16\nOSL=4\nCONC 2\nTP=1\n":                "line 3:",
+		"NOTES=\"two\nlines\"\nexport OSL=4\nTP=\"1\n": "line 4:",
+	} {
+		_, err := load(t, nil, nil, file)
+		assert.ErrorContains(t, err, want)
+	}
 	_, err = Load(flag.NewFlagSet("test", flag.ContinueOnError), nil, t.TempDir())
 	assert.ErrorContains(t, err, "is a directory", "what the system says of a .env that cannot be read")
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,6 +34,17 @@ func readSources(flags *flag.FlagSet, environ []string, dotenv string) (sources,
 	return from, err
 }
 
+// brokenLine is the line, from 1, without which and what follows the file could be read.
+func brokenLine(file []byte) int {
+	lines := bytes.SplitAfter(file, []byte{'\n'})
+	for n := len(lines) - 1; n > 0; n-- {
+		if _, err := godotenv.UnmarshalBytes(bytes.Join(lines[:n], nil)); err == nil {
+			return n + 1
+		}
+	}
+	return 1
+}
+
 // readDotenv reads the file's settings; none where there is no such file.
 func readDotenv(name string) (map[string]string, error) {
 	b, err := textfile.Read(name)
@@ -45,7 +57,7 @@ func readDotenv(name string) (map[string]string, error) {
 	m, err := godotenv.UnmarshalBytes(b)
 	if err != nil {
 		// godotenv's error quotes the line it failed on, which may hold a key.
-		return nil, fmt.Errorf("%s: want NAME=value lines (see .env.example)", name)
+		return nil, fmt.Errorf("%s: line %d: want NAME=value lines (see .env.example)", name, brokenLine(b))
 	}
 	for k, v := range m {
 		m[k] = strings.TrimSpace(v)
