@@ -56,11 +56,16 @@ func agenticBatch(t *testing.T, run stats.Run, r batch.Result) *batch.Folder {
 	return f
 }
 
-// exported is the row of a batch's only cell.
+// exported is the row of a batch's only cell, on one node.
 func exported(t *testing.T, f *batch.Folder) map[string]any {
 	t.Helper()
 	id := known
 	id.Node.TP, id.KVOffloading, id.KVOffloadBackend, id.CPUDRAM = 8, "dram", "hicache", 2000
+	return exportedAs(t, f, id)
+}
+
+func exportedAs(t *testing.T, f *batch.Folder, id Identity) map[string]any {
+	t.Helper()
 	files, left, err := Aggregates(t.TempDir(), []*batch.Folder{f}, id)
 	require.NoError(t, err)
 	assert.Empty(t, left)
@@ -119,6 +124,44 @@ func TestAgenticAggregate(t *testing.T) {
 	} {
 		assert.InDelta(t, c.want, at(c.path...), 1e-9, "%v", c.path)
 	}
+}
+
+// Where prefill and decode have GPUs of their own, each side's tokens are over its own,
+// and the row says what both have together.
+func TestAgenticAggregateOfDisaggregatedServing(t *testing.T) {
+	id := known
+	id.Disagg, id.Router = true, "vllm-router@0.1"
+	id.Prefill = Layout{TP: 2, EP: 2, DPAttention: "false", Workers: 1}
+	id.Decode = Layout{TP: 3, EP: 3, DPAttention: "true", Workers: 2}
+	row := exportedAs(t, sessionBatch(t), id)
+	for key, want := range map[string]any{"tp": 5.0, "ep": 3.0, "dp_attention": "true", "num_gpus": 8.0, "prefill_tp": 2.0, "decode_num_workers": 2.0,
+		"num_prefill_gpu": 2.0, "num_decode_gpu": 6.0, "kv_offloading": "none", "kv_offload_backend": nil, "is_multinode": true,
+		"router": map[string]any{"name": "vllm-router", "version": "0.1"}} {
+		assert.Equal(t, want, row[key], key)
+	}
+	per := row["request_metrics"].(map[string]any)["throughput"].(map[string]any)["per_gpu"].(map[string]any)
+	assert.InDelta(t, 836/4.31/2, per["input_tput_tps"], 1e-9)
+	assert.InDelta(t, 38/4.31/6, per["output_tput_tps"], 1e-9)
+	assert.InDelta(t, 874/4.31/8, per["total_tput_tps"], 1e-9)
+}
+
+// Where the server tells where it found what it had, so does the row.
+func TestAgenticRowTellsTiers(t *testing.T) {
+	seen, err := json.Marshal(scrape.Report{CachedTokens: new(300.), Queried: new(1000.), PrefixHits: new(0.3),
+		HitsBySource: map[string]float64{"device": 0.2, "host": 0.1}, MaxKVCache: new(0.5)})
+	require.NoError(t, err)
+	run := stats.Run{Timings: []stats.Timing{{Last: time.Second, Done: time.Second, First: 1, InputTokens: 10, OutputTokens: 2}}, GPUs: 8,
+		Duration: time.Second, Sessions: []stats.Session{}}
+	metrics := exported(t, agenticBatch(t, run, batch.Result{ServerMetrics: seen}))["server_metrics"].(map[string]any)
+	cache := metrics["cache"].(map[string]any)
+	for key, want := range map[string]any{"gpu_cache_hit_rate": 0.2, "cpu_cache_hit_rate": 0.1, "external_cache_hit_rate": 0.1,
+		"overall_cache_hit_rate": 0.3, "cached_tokens_by_source": map[string]any{"device": 200.0, "host": 100.0}} {
+		assert.Equal(t, want, cache[key], key)
+	}
+	assert.Equal(t, map[string]any{"gpu_cache_hit": 200.0, "cpu_or_external_cache_hit": 100.0, "computed": 700.0,
+		"raw": map[string]any{"device": 200.0, "host": 100.0}}, metrics["tokens"].(map[string]any)["prompt_by_source"])
+	assert.Equal(t, 0.5, metrics["kv_cache"].(map[string]any)["gpu_usage_pct"])
+	assert.Equal(t, true, metrics["present"])
 }
 
 // profiled is a run as agentx-harness wrote it down, of agentic_row.py, and what
