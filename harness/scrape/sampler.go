@@ -102,6 +102,10 @@ func (s *Sampler) look(ctx context.Context, when moment) *Sample {
 	at := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	none := !slices.ContainsFunc(found, func(p Page) bool { return p.Err == nil })
+	if none && errors.Is(ctx.Err(), context.Canceled) { // the run ended meanwhile: that says nothing of the pages
+		return nil
+	}
 	var sample *Sample
 	if err == nil {
 		if found, err = s.pages.take(found, when); err == nil {

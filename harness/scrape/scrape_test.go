@@ -137,6 +137,19 @@ func TestARunBetweenTwoLooks(t *testing.T) {
 	assert.Nil(t, r.MeanKVCache)
 }
 
+// A page that had no time to answer is not complained of.
+func TestALookThatTheEndOfTheRunCutsOff(t *testing.T) {
+	looked := make(chan struct{}, 1)
+	s := Start(context.Background(), func(ctx context.Context) ([]Page, error) {
+		looked <- struct{}{}
+		<-ctx.Done()
+		return []Page{{Endpoint: "http://h/metrics", Err: ctx.Err()}}, nil
+	}, names, time.Hour)
+	<-looked
+	assert.Nil(t, s.Stop(context.Background()))
+	assert.NoError(t, s.Why())
+}
+
 // A server that was too busy for the first look is looked at again; one that
 // never tells is not asked for ever.
 func TestTheFirstLooksMayFail(t *testing.T) {

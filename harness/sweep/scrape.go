@@ -88,7 +88,7 @@ func (sw *Sweep) pages(ctx context.Context) ([]scrape.Page, error) {
 	for i, u := range urls {
 		asked.Go(func() {
 			text, err := sw.Target.PageAt(ctx, u)
-			if err != nil && ctx.Err() != nil {
+			if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				err = fmt.Errorf("%s did not answer within %s", u, time.Since(begin).Round(100*time.Millisecond))
 			}
 			pages[i] = scrape.Page{Endpoint: u, Text: text, Err: err}
