@@ -144,6 +144,7 @@ parity-sessions: ## a replay of sessions beside AIPerf's and agentx-harness's, o
 	PARITY=1 $(GO) test ./e2e/aiperf -count 1 -v -timeout 15m
 
 agentic-golden: $(BIN) ## what InferenceX's aggregation (INFERENCEX=CHECKOUT) makes of an AgentX run, for the test of our agentic row; after parity-sessions
+	@test -d '$(INFERENCEX)' || { echo "set INFERENCEX to a checkout of InferenceX"; exit 1; }
 	.venv-agentx/bin/python scripts/parity/agentic_row.py $(BIN) $(INFERENCEX) harness/convert/testdata/agentic
 
 import-samples: $(PEERS) $(BIN) ## result files of vLLM's and SGLang's clients anew, which the tests of make import read
