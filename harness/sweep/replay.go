@@ -181,7 +181,8 @@ func (s openings) Len() int { return len(s.traces) }
 
 func (s openings) Request(i int) (workload.Request, error) {
 	n := len(s.traces)
-	r, err := s.wire.Request(nil, nil, &session.Request{Index: i, Live: &session.Live{Trace: &s.traces[(i%n+n)%n]}, Out: 64})
+	live := &session.Live{Trace: &s.traces[(i%n+n)%n]}
+	r, err := s.wire.Request(nil, nil, &session.Request{Index: i, Live: live, Out: 64})
 	r.Tokens = r.Tokens[:min(len(r.Tokens), openingTokens)]
 	return r, err
 }
