@@ -68,8 +68,8 @@ var apartGroups = []string{otherWorkload, unchecked, marked, embedded}
 
 var titles = map[string]struct{ title, why string }{
 	compared: {"On the baseline's workload", ""},
-	otherWorkload: {"On another workload", "Other lengths, prompts, GPUs or another model than the baseline's: what lies above " +
-		"its curve here did other work. " +
+	otherWorkload: {"On another workload", "Other lengths, prompts, GPUs or another model than the baseline's: " +
+		"what lies above its curve here did other work. " +
 		"The rows say what differs."},
 	unchecked: {"Figures alone", "They came without a result file, so nothing says on what workload they were " +
 		"measured, and nobody can check them."},

@@ -312,6 +312,9 @@ func (c *Client) deliver(ctx context.Context, s *Submission) (Outcome, error) {
 		o.Status, o.Answer = Confirmed, s.Answer
 	} else {
 		s.LastError = c.redact(err.Error())
+		if ctx.Err() != nil {
+			s.LastError = "interrupted before the board confirmed it"
+		}
 		if s.EventID != "" {
 			s.LastError += fmt.Sprintf("; it was posted before, as event %s, so the next try asks for that first", s.EventID)
 		}

@@ -516,6 +516,16 @@ func TestWhatIsNotLegalIsNotSent(t *testing.T) {
 	assert.Contains(t, out.String(), "\n    engine: not legal: measured on the embedded engine")
 	assert.Contains(t, out.String(), "\n    accuracy: legal: gated by wikitext, baseline inferbench-ngram\n")
 
+	out.Reset()
+	notJudged := f
+	notJudged.Passed = false
+	report, err = New(quick(Options{URL: g.URL, DryRun: true, Out: &out})).Submit(t.Context(), dir, []Figures{notJudged})
+	require.NoError(t, err)
+	require.ErrorContains(t, report.Err(), "refused: only a cell whose accuracy PASSED is submitted")
+	assert.Contains(t, out.String(), "  to nowhere: only a cell whose accuracy PASSED")
+	assert.Contains(t, out.String(), "  11 fields\n", "what it would be is shown all the same")
+	assert.Contains(t, out.String(), "\n    engine: not legal")
+
 	f.Embedded = false // but its file says so
 	report, err = New(quick(Options{URL: "https://board.example"})).Submit(t.Context(), dir, []Figures{f})
 	require.NoError(t, err)
