@@ -102,7 +102,11 @@ func Write(ctx context.Context, w io.Writer, t *server.Server, s settings.Settin
 	}
 	accuracy := "accuracy not asked for"
 	if s.Accuracy.Task != "none" {
-		accuracy = fmt.Sprintf("accuracy not counted: it is scored %d times (ACC_AT)", len(s.Accuracy.At.Scores(cells)))
+		times := "once"
+		if n := len(s.Accuracy.At.Scores(cells)); n != 1 {
+			times = fmt.Sprintf("%d times", n)
+		}
+		accuracy = fmt.Sprintf("accuracy not counted: it is scored %s (ACC_AT)", times)
 	}
 	if _, err := fmt.Fprintf(w, "In all about %s on %s, %s.\n", all.Round(time.Second), t.Model, accuracy); err != nil {
 		return err

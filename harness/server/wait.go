@@ -41,9 +41,14 @@ func (t *Server) Wait(ctx context.Context, o WaitOptions) error {
 		o.Every = time.Second
 	}
 	begin, limit := time.Now(), min(o.Timeout/4, 10*time.Second)
+	var last error
 	for {
 		left, cancel := context.WithTimeout(ctx, max(o.Timeout-time.Since(begin), min(o.Timeout/8, time.Second)))
 		err := t.ready(left, limit)
+		if errors.Is(err, context.DeadlineExceeded) && left.Err() != nil && last != nil {
+			err = last // it had no time of its own to answer in
+		}
+		last = err
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			limit = min(2*limit, o.Timeout/2) // a slow answer is one
