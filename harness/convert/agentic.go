@@ -208,7 +208,8 @@ func serverMetrics(r *batch.Result) map[string]any {
 		tokens["gpu_cache_hit"], tokens["cpu_or_external_cache_hit"] = times(device, queried), times(elsewhere, queried)
 		tokens["computed"] = new(*queried - value(seen.CachedTokens))
 	}
-	return map[string]any{"present": present, "adapter": adapter, "metric_count": nil, "sources": []any{},
+	return map[string]any{"present": present, "adapter": adapter, "metric_count": nil,
+		"sources": sources(seen.Ranks),
 		"cache": nulls(map[string]any{"gpu_cache_hit_rate": device, "cpu_cache_hit_rate": elsewhere,
 			"external_cache_hit_rate": elsewhere, "overall_cache_hit_rate": overall, "prefix_cache_hits": seen.CachedTokens,
 			"prefix_cache_queries": seen.Queried, "cached_tokens_by_source": raw}, "external_prefix_cache_hits",
@@ -222,6 +223,21 @@ func serverMetrics(r *batch.Result) map[string]any {
 			"requests_completed": p.Successful, "prompt_by_source": map[string]any{"gpu_cache_hit": tokens["gpu_cache_hit"],
 				"cpu_or_external_cache_hit": tokens["cpu_or_external_cache_hit"], "computed": tokens["computed"], "raw": raw}},
 	}
+}
+
+// sources are the engines that share a server's work, by endpoint and rank; none where
+// there is one.
+func sources(ranks []scrape.Rank) []any {
+	out := []any{}
+	for _, r := range ranks {
+		id := "combined|" + r.Endpoint
+		if r.Rank != "" {
+			id += "|rank=" + r.Rank
+		}
+		out = append(out, nulls(map[string]any{"id": id, "role": "combined", "gpu_kv_cache_usage_pct": r.MaxKVCache},
+			"prompt_tokens", "generation_tokens", "prefix_cache_hit_rate"))
+	}
+	return out
 }
 
 // nulls adds keys that a result has nothing for.

@@ -148,7 +148,8 @@ func TestAgenticAggregateOfDisaggregatedServing(t *testing.T) {
 // Where the server tells where it found what it had, so does the row.
 func TestAgenticRowTellsTiers(t *testing.T) {
 	seen, err := json.Marshal(scrape.Report{CachedTokens: new(300.), Queried: new(1000.), PrefixHits: new(0.3),
-		HitsBySource: map[string]float64{"device": 0.2, "host": 0.1}, MaxKVCache: new(0.5)})
+		HitsBySource: map[string]float64{"device": 0.2, "host": 0.1}, MaxKVCache: new(0.5),
+		Ranks: []scrape.Rank{{Endpoint: "http://h/metrics", Rank: "0", MaxKVCache: new(0.25)}, {Endpoint: "http://g/metrics"}}})
 	require.NoError(t, err)
 	run := stats.Run{Timings: []stats.Timing{{Last: time.Second, Done: time.Second, First: 1, InputTokens: 10, OutputTokens: 2}}, GPUs: 8,
 		Duration: time.Second, Sessions: []stats.Session{}}
@@ -162,6 +163,11 @@ func TestAgenticRowTellsTiers(t *testing.T) {
 		"raw": map[string]any{"device": 200.0, "host": 100.0}}, metrics["tokens"].(map[string]any)["prompt_by_source"])
 	assert.Equal(t, 0.5, metrics["kv_cache"].(map[string]any)["gpu_usage_pct"])
 	assert.Equal(t, true, metrics["present"])
+	source := func(id string, kv any) any {
+		return map[string]any{"id": id, "role": "combined", "gpu_kv_cache_usage_pct": kv, "prompt_tokens": nil, "generation_tokens": nil,
+			"prefix_cache_hit_rate": nil}
+	}
+	assert.Equal(t, []any{source("combined|http://h/metrics|rank=0", 0.25), source("combined|http://g/metrics", nil)}, metrics["sources"])
 }
 
 // profiled is a run as agentx-harness wrote it down, of agentic_row.py, and what

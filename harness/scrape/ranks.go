@@ -120,6 +120,7 @@ type Rank struct {
 	MeanRunning *float64 `json:"mean_running"`
 	MaxRunning  *float64 `json:"max_running"`
 	MeanKVCache *float64 `json:"mean_kv_cache"`
+	MaxKVCache  *float64 `json:"max_kv_cache"`
 }
 
 // byRank says what each rank had to do, where there are several, and how uneven
@@ -138,7 +139,7 @@ func byRank(samples []*Sample) (out []Rank, balance *float64) {
 	for r := range running {
 		k := Rank{Endpoint: r.endpoint, Rank: r.name}
 		k.MaxRunning, k.MeanRunning = maxMean(running[r])
-		_, k.MeanKVCache = maxMean(kv[r])
+		k.MaxKVCache, k.MeanKVCache = maxMean(kv[r])
 		if k.MeanRunning != nil {
 			sum, top = sum+*k.MeanRunning, max(top, *k.MeanRunning)
 		}

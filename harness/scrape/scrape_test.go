@@ -300,7 +300,7 @@ func TestRanks(t *testing.T) {
 			assert.Equal(t, c.balance, r.Balance)
 			assert.Len(t, r.Samples[0].Ranks, c.ranks, "each keeps its own series")
 			if c.ranks == 4 {
-				assert.Equal(t, Rank{Endpoint: "http://a", Rank: "1", MeanRunning: at(2), MaxRunning: at(2), MeanKVCache: at(0.5)}, r.Ranks[1])
+				assert.Equal(t, Rank{Endpoint: "http://a", Rank: "1", MeanRunning: at(2), MaxRunning: at(2), MeanKVCache: at(0.5), MaxKVCache: at(0.5)}, r.Ranks[1])
 			}
 		})
 	}
