@@ -259,7 +259,10 @@ func (s Settings) checkReplay() error {
 	case s.Shard.Count > 1:
 		return errors.New("SHARD: sessions are replayed by one client, whose lanes share one clock: leave it out")
 	}
-	for env, given := range map[string]bool{"ISL": s.Selection.ISL > 0, "OSL": s.Selection.OSL > 0,
+	canaries := s.Given["CANARY_SHARE"]
+	asked := canaries != "" && canaries != "auto" && s.Accuracy.CanaryShare > 0
+	for env, given := range map[string]bool{"CANARY_SHARE": asked,
+		"ISL": s.Selection.ISL > 0, "OSL": s.Selection.OSL > 0,
 		"NUM_PROMPTS": s.Selection.NumPrompts.Given(), "WARMUP": w.WarmUp != nil, "SHARED_PREFIX": w.SharedPrefix > 0,
 		"REQUEST_RATE": t.Rate > 0, "TRACE": t.Trace, "RAMP_UP": t.RampUp > 0} {
 		if given {

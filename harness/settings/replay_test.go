@@ -73,6 +73,7 @@ func TestBadReplaySettings(t *testing.T) {
 		"want Name: value with {session}":          {"DATASET": "sessions", "SESSION_HEADER": "X-A: b"},
 		"Content-Length is the client's own":       {"DATASET": "sessions", "SESSION_HEADER": "Content-Length: {session}"},
 		"are of a replay of sessions":              {"SESSION_HEADER": "X-A: {session}"},
+		"leave CANARY_SHARE out":                   {"DATASET": "sessions", "CANARY_SHARE": "0.5"},
 		"figures are of their first turns alone":   {"DATASET": "sessions", "PRECISION": "2%"},
 		"what stands in braces":                    {"DATASET": "sessions", "SESSION_HEADER": "X-A: {user}{session}"},
 		"want the name of a header":                {"DATASET": "sessions", "SESSION_TOKEN_HEADER": "X A"},

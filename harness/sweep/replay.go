@@ -94,6 +94,10 @@ func (sw *Sweep) prepareReplay(ctx context.Context, p pass) (*measured, runner, 
 		notes = append(notes[:len(notes):len(notes)], fmt.Sprintf("%d of %d sessions have a turn of more than %d tokens "+
 			"and are left out", tooLong, len(all), rules.Context))
 	}
+	if n := rules.Sessions; n > 0 && n < rules.Lanes {
+		notes = append(notes[:len(notes):len(notes)], fmt.Sprintf("REPLAY_SESSIONS=%d: no more were live at a time, and so "+
+			"never CONC=%d", n, rules.Lanes))
+	}
 	if err := sw.followTexts(all, &rules); err != nil {
 		return nil, nil, o, err
 	}

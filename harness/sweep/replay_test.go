@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"flag"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -9,6 +10,8 @@ import (
 
 	"inferbench/harness/batch"
 	"inferbench/harness/load"
+	"inferbench/harness/matrix"
+	"inferbench/harness/server"
 	"inferbench/harness/settings"
 	"inferbench/harness/stats"
 )
@@ -46,5 +49,19 @@ func TestValidityOfAScenario(t *testing.T) {
 		require.NotNil(t, r.Scenario.Valid, name)
 		assert.Equal(t, c.reasons == nil, *r.Scenario.Valid, name)
 		assert.Equal(t, c.reasons, r.Scenario.Reasons, name)
+	}
+}
+
+// A cell whose sessions are fewer than its lanes says that it never was what its name says.
+func TestFewerSessionsThanLanes(t *testing.T) {
+	for n, told := range map[string]bool{"1": true, "4": false, "": false} {
+		set, err := settings.Load(flag.NewFlagSet("", flag.ContinueOnError), []string{"DATASET=sessions", "SESSIONS=2", "REPLAY_SESSIONS=" + n}, "")
+		require.NoError(t, err)
+		sw := &Sweep{Config: Config{Settings: set}}
+		sw.Target = server.New("http://127.0.0.1:1", "m", "", nil)
+		sw.Target.Vocab = 1000
+		m, _, _, err := sw.prepareReplay(t.Context(), pass{Cell: matrix.Cell{Conc: 4}})
+		require.NoError(t, err)
+		assert.Equal(t, told, strings.Contains(strings.Join(m.notes, "; "), "REPLAY_SESSIONS=1: no more were live at a time, and so never CONC=4"))
 	}
 }
