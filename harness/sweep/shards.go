@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"inferbench/harness/load"
 	"inferbench/harness/settings"
@@ -32,7 +33,11 @@ func JoinShards(ctx context.Context, s settings.Settings) (*shard.Group, error) 
 // others'.
 func (sw *Sweep) load(ctx context.Context, p pass, src workload.Source, o load.Options) (*load.Recording, error) {
 	if sw.Shards == nil {
-		return load.Run(ctx, sw.Target, src, o)
+		rec, err := load.Run(ctx, sw.Target, src, o)
+		if why := rampCutOff(rec, o); why != "" {
+			rec.Contradictions = append(rec.Contradictions, why)
+		}
+		return rec, err
 	}
 	rec, err := sw.Shards.Lead(ctx, p, sw.part(src, o))
 	if err != nil {
@@ -46,6 +51,17 @@ func (sw *Sweep) load(ctx context.Context, p pass, src workload.Source, o load.O
 		rec.Contradictions = append(rec.Contradictions, why)
 	}
 	return rec, nil
+}
+
+// rampCutOff says that a closed loop's run was over before RAMP_UP had its last slot
+// begin, so that there were never CONC in flight; "" where it was not.
+func rampCutOff(rec *load.Recording, o load.Options) string {
+	last := o.Shape.RampUp * time.Duration(o.Conc-1) / time.Duration(max(o.Conc, 1))
+	if rec == nil || o.Shape.Open() || last == 0 || rec.Duration > last || len(rec.Timings) < o.Conc {
+		return ""
+	}
+	return fmt.Sprintf("the run of %s was over before RAMP_UP=%s had brought %d requests in flight: shorten it, or raise "+
+		"NUM_PROMPTS or DURATION", rec.Duration.Round(time.Millisecond), o.Shape.RampUp, o.Conc)
 }
 
 // part is this shard's part of a pass.
