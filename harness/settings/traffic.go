@@ -247,6 +247,11 @@ func setExtraBody(s *Settings, v string) error {
 	if v, ok := m["temperature"]; ok && !workloads.LeavesOut(v) {
 		return errors.New("temperature is a setting of its own: set TEMPERATURE")
 	}
+	for _, k := range []string{"n", "best_of"} {
+		if v := string(m[k]); v != "" && v != "1" && v != "null" {
+			return fmt.Errorf("%q is %s, but one answer to a prompt is timed: leave it at 1", k, v)
+		}
+	}
 	s.Workload.ExtraBody = m
 	return nil
 }

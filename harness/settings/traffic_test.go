@@ -80,6 +80,7 @@ func TestBadTraffic(t *testing.T) {
 		"HEADERS (from the environ":   {"HEADERS": "Authorization s3cret"},
 		"PREFIXES":                    {"PREFIXES": "0"},
 		"max_tokens\" is the client":  {"EXTRA_BODY": `{"max_tokens":5}`},
+		"one answer to a prompt is":   {"EXTRA_BODY": `{"n":2}`},
 		"header 2: Host is the clie":  {"HEADERS": "A: 1; host: s3cret"},
 	} {
 		_, err := load(t, nil, env, "")
