@@ -24,6 +24,8 @@ type checker struct {
 	now      time.Time
 	perf     performance
 	args     arguments
+	models   []string // of [modelNames]
+	same     bool     // the model is the hardware baseline's
 }
 
 // table is every rule, in the order in which they are printed. A rule that is
@@ -475,20 +477,19 @@ func (k *checker) unlikeLengths() []string {
 	return append(k.hardware.Differences(*k.args.ratio, *k.args.tp), k.args.unlike()...)
 }
 
-// models are the names that the run's model has: the one it is asked for by, and
-// the one that the server was started with.
-func (k *checker) models() []string {
-	return []string{k.file.text("benchmark_args", "model"), k.file.text("benchmark_args", "server", "model_path")}
+// modelNames are the names that the run's model has: the one it is asked for by,
+// and the one that the server was started with.
+func modelNames(f *file) []string {
+	return []string{f.text("benchmark_args", "model"), f.text("benchmark_args", "server", "model_path")}
 }
 
 // otherModel says that the model is not the hardware baseline's; "" where it is.
 // The embedded engine has a mark of its own.
 func (k *checker) otherModel() string {
-	names := k.models()
-	if embedded, _ := k.engine(); k.hardware == nil || embedded != "" || k.hardware.IsModel(names...) {
+	if embedded, _ := k.engine(); k.hardware == nil || embedded != "" || k.same {
 		return ""
 	}
-	return k.hardware.OtherModel(clip(names[0])) + " (where it is the same, let the server call it so: " +
+	return k.hardware.OtherModel(clip(k.models[0])) + " (where it is the same, let the server call it so: " +
 		"--served-model-name)"
 }
 
@@ -580,13 +581,12 @@ var shipped = sync.OnceValue(func() (out []*baselines.Accuracy) {
 // passed: one of one's own lets any model pass. "" where it meets them, or there
 // is none.
 func (k *checker) modelsOwn() string {
-	names := k.models()
 	for _, b := range shipped() {
-		of := slices.ContainsFunc(names, b.Matches) || k.hardware != nil && k.hardware.IsModel(names...) &&
+		of := slices.ContainsFunc(k.models, b.Matches) || k.hardware != nil && k.same &&
 			slices.Contains(k.hardware.Accuracy, b.Name)
 		if missed := k.missed(b); of && missed != "" {
 			return fmt.Sprintf("%s, and %s, the baseline of %s, asks for %s: to pass another is no gate", missed, b.Name,
-				clip(names[0]), asked(b))
+				clip(k.models[0]), asked(b))
 		}
 	}
 	return ""

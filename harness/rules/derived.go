@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -22,12 +21,7 @@ func (k *checker) ratios() string {
 	if tpot := k.perf.latency["tpot"]["median"]; tpot > 0 {
 		run.Interactivity = 1000 / tpot
 	}
-	text, err := json.Marshal(k.hardware.Compare(run).Flat())
-	var want map[string]any
-	if err != nil || json.Unmarshal(text, &want) != nil {
-		return ""
-	}
-	return k.unlikeNumbers(want)
+	return k.unlikeNumbers(k.hardware.Compare(run).Flat())
 }
 
 // unlikeNumbers says which number of want, by its path, the file has otherwise;
@@ -40,9 +34,9 @@ func (k *checker) unlikeNumbers(want map[string]any, path ...string) string {
 			if why := k.unlikeNumbers(v, at...); why != "" {
 				return why
 			}
-		case float64:
-			if got, ok := k.file.num(at...); ok && !near(got, v, 1e-3) {
-				return fmt.Sprintf("%s is %g, and its figures and the baseline's make %g", strings.Join(at, "."), got, v)
+		case *float64:
+			if got, ok := k.file.num(at...); ok && v != nil && !near(got, *v, 1e-3) {
+				return fmt.Sprintf("%s is %g, and its figures and the baseline's make %g", strings.Join(at, "."), got, *v)
 			}
 		}
 	}
@@ -53,6 +47,9 @@ func (k *checker) unlikeNumbers(want map[string]any, path ...string) string {
 // whole of it.
 func (k *checker) steady() string {
 	const section = "steady_state"
+	if k.file.at(section) == nil {
+		return ""
+	}
 	total, hasTotal := k.file.num(section, "total_token_throughput")
 	perGPU, hasPerGPU := k.file.num(section, "tput_per_gpu")
 	output, hasOutput := k.file.num(section, "output_throughput")

@@ -162,7 +162,9 @@ func Check(result []byte, c Claim, hardware *baselines.Hardware, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	k := &checker{file: f, claim: c, hardware: hardware, now: now, perf: readPerformance(f), args: readArgs(f)}
+	k := &checker{file: f, claim: c, hardware: hardware, now: now, perf: readPerformance(f), args: readArgs(f),
+		models: modelNames(f)}
+	k.same = hardware != nil && hardware.IsModel(k.models...)
 	if n := int(k.perf.successful); k.args.prompts == nil && n > 0 {
 		k.args.prompts = &n // a file that does not say how many were asked for
 	}
