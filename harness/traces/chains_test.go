@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,5 +246,29 @@ func TestParquetOfOtherTypes(t *testing.T) {
 		_, _, err = traces.Open(t.Context(), traces.Options{Kind: session.Weka,
 			Path: writeParquet(t, oddRow{ID: "row-0", Block: 4, Scope: "local", Requests: []oddCall{c}})})
 		assert.ErrorContains(t, err, key)
+	}
+}
+
+// A parquet file that was damaged is refused, or read as far as it makes sense.
+func TestDamagedParquet(t *testing.T) {
+	calls := []parquetCall{{T: ptr(0.0), Type: "n", Model: ptr("m"), In: ptr(int64(8)), Out: ptr(int64(1)), IDs: []int64{0, 1}}}
+	whole, err := os.ReadFile(writeParquet(t, parquetTrace{ID: "one", Models: []string{"m"}, Block: 4, Scope: "local", Requests: calls},
+		parquetTrace{ID: "two", Block: 4, Scope: "local", Requests: append(calls, calls...)}))
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	file := filepath.Join(t.TempDir(), "damaged.parquet")
+	for range 300 {
+		broken := slices.Clone(whole)
+		for range 1 + rng.IntN(3) {
+			broken[4+rng.IntN(len(broken)-4)] ^= byte(1 << rng.IntN(8))
+		}
+		require.NoError(t, os.WriteFile(file, broken, 0o600))
+		all, _, err := traces.Open(t.Context(), traces.Options{Kind: session.Weka, Path: file})
+		if err != nil {
+			assert.ErrorContains(t, err, file)
+		}
+		for i := range all {
+			assert.NoError(t, all[i].Check())
+		}
 	}
 }
