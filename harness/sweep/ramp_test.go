@@ -26,3 +26,15 @@ func TestARampThatOutlastsItsRun(t *testing.T) {
 	assert.Empty(t, run(10*time.Second, time.Minute, 4, 2, 0), "that there were too few is said elsewhere")
 	assert.Empty(t, rampCutOff(nil, load.Options{}))
 }
+
+// A rate that CONC does not let be is told.
+func TestRequestsThatWaitForOthers(t *testing.T) {
+	ts := make([]stats.Timing, 200)
+	ts[0].Waited, ts[1].Waited = 4*time.Millisecond, 30*time.Millisecond
+	ts[2].Waited = 50 * time.Millisecond
+	assert.Empty(t, waitedForOthers(ts, 4), "two of 200")
+	ts[3].Waited = 70 * time.Millisecond
+	assert.Equal(t, "3 of 200 requests were sent later than they should have been, 50ms at the median: CONC=4 were in "+
+		"flight. Their latencies count from when they were due; raise CONC, or set CONC_CAP=false", waitedForOthers(ts, 4))
+	assert.Empty(t, waitedForOthers(nil, 4))
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -224,6 +225,9 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 	if n := len(rec.Timings); m.rules == nil && n < c.Conc && m.shape.Rate == 0 && !m.shape.Trace {
 		note(fmt.Sprintf("only %d requests were sent, so there were never CONC in flight: raise NUM_PROMPTS or DURATION", n))
 	}
+	if m.shape.Open() && !m.shape.Uncapped {
+		note(waitedForOthers(rec.Timings, c.Conc))
+	}
 	sw.cacheOf(r, m)
 	sw.speculationOf(r, m.seen)
 	r.Notes = append(r.Notes, besideServer(m.seen, &m.sum, &rec.Audit)...)
@@ -241,6 +245,24 @@ func (sw *Sweep) describe(c matrix.Cell, m *measured, r *batch.Result) (err erro
 		r.Slowest, err = batch.Section(m.explain())
 	}
 	return errors.Join(err, sw.keepServer(c, r, m.seen), sw.keepPower(c, r, m.used))
+}
+
+// waitedForOthers says how many requests of an open loop waited for others to end, since no
+// more than CONC may be in flight; "" where those are less than one in a hundred.
+func waitedForOthers(ts []stats.Timing, conc int) string {
+	var waits []time.Duration
+	for _, t := range ts {
+		if t.Waited > stats.MaxLateness {
+			waits = append(waits, t.Waited)
+		}
+	}
+	if 100*len(waits) <= len(ts) {
+		return ""
+	}
+	slices.Sort(waits)
+	return fmt.Sprintf("%d of %d requests were sent later than they should have been, %s at the median: CONC=%d were in "+
+		"flight. Their latencies count from when they were due; raise CONC, or set CONC_CAP=false", len(waits), len(ts),
+		waits[len(waits)/2].Round(time.Millisecond), conc)
 }
 
 // judge is an error where the pass did not do what the cell is named for.
