@@ -87,10 +87,13 @@ func (k *checker) gaps() string {
 }
 
 // shareKeys are the paths of figures that are shares.
-var shareKeys = [][]string{{"cache_hit_rate"}, {"slo_attainment"}, {"server_metrics", "prefix_hits"},
-	{"canaries", "exact_share"}, {"canaries", "baseline_exact_share"}, {"accuracy", "gsm8k_metric"},
-	{"accuracy", "exact_match_strict"}, {"accuracy", "exact_match_flexible"}, {"decode_audit", "argmax_share"}, {"spec_decode", "acceptance_rate"},
-	{"client_audit", "slot_idle_share"}, {"client_audit", "bundled_share"}}
+var shareKeys = [][]string{
+	{"cache_hit_rate"}, {"slo_attainment"}, {"server_metrics", "prefix_hits"},
+	{"canaries", "exact_share"}, {"canaries", "baseline_exact_share"},
+	{"accuracy", "gsm8k_metric"}, {"accuracy", "exact_match_strict"}, {"accuracy", "exact_match_flexible"},
+	{"decode_audit", "argmax_share"}, {"spec_decode", "acceptance_rate"},
+	{"client_audit", "slot_idle_share"}, {"client_audit", "bundled_share"},
+}
 
 func (k *checker) shares() string {
 	for _, key := range shareKeys {
