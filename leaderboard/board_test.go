@@ -371,6 +371,7 @@ func TestOthersRunsAreRefused(t *testing.T) {
 	assert.Contains(t, answer, `a run that was submitted before: \"mine\"`)
 	status, answer = call(t, "POST", server.URL+"/api/v1/submissions", with(t, theirs, "mean_ttft_ms", 20*(1+1e-9)))
 	assert.Equal(t, http.StatusConflict, status, "an edit of the last digits makes no other run")
+	assert.Contains(t, answer, `a run that was submitted before: \"mine\"`)
 	again := with(t, with(t, mine, "benchmark_args.random_input_len", 1030), "benchmark_args.random_range_ratio", 0.79)
 	again.ISL = 1030
 	status, answer = call(t, "POST", server.URL+"/api/v1/submissions", again)
