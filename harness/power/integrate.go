@@ -16,7 +16,7 @@ type window struct{ start, end time.Time }
 func byGPU(readings []Reading) map[string][]Reading {
 	out := map[string][]Reading{}
 	for _, r := range readings {
-		if !math.IsNaN(r.Watts) {
+		if r.drawn() {
 			out[r.GPU] = append(out[r.GPU], r)
 		}
 	}
@@ -59,11 +59,11 @@ func names(gpus map[string][]Reading) []string {
 	return out
 }
 
-// within reports whether every GPU has a reading past the window's end.
+// within reports whether every GPU has a reading of power past the window's end.
 func (w window) within(readings []Reading) bool {
 	last := map[string]time.Time{}
 	for _, r := range readings {
-		if r.At.After(last[r.GPU]) {
+		if r.drawn() && r.At.After(last[r.GPU]) {
 			last[r.GPU] = r.At
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Reading struct {
 	Utilization *float64 // share, 0 to 1
 	index, uuid string   // of a page, which has both
 }
+
+func (r Reading) drawn() bool { return !math.IsNaN(r.Watts) }
 
 // Collector gathers readings until ctx is done. The error says why it ended
 // before that, or what was wrong with what it was told.
@@ -154,14 +157,18 @@ func (w *Watch) tell() {
 	}
 }
 
-// Ready waits until there is a reading, at most five seconds: call it before the
-// run's clock starts.
+// Ready waits until there is a reading of power, at most five seconds: call it before
+// the run's clock starts.
 func (w *Watch) Ready(ctx context.Context) {
-	w.wait(ctx, patience, func() bool { return len(w.readings) > 0 || w.ended == len(w.from) })
+	w.wait(ctx, patience, func() bool { return w.drawn() || w.ended == len(w.from) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.silent = len(w.readings) == 0
+	w.silent = !w.drawn()
 }
+
+// drawn reports whether there is a reading of power: a counter's alone is none. The
+// caller holds mu.
+func (w *Watch) drawn() bool { return slices.ContainsFunc(w.readings, Reading.drawn) }
 
 // wait waits until enough, called with the lock held, is true.
 func (w *Watch) wait(ctx context.Context, most time.Duration, enough func() bool) {
@@ -210,7 +217,7 @@ func (w *Watch) Stop(ctx context.Context, s *stats.Summary, wanted int) (*stats.
 	run.start = run.start.Round(0) // by the time of day, as readings are
 	run.end = run.start.Add(time.Duration(s.Duration * float64(time.Second)))
 	w.wait(ctx, max(0, time.Until(run.end))+past+every, func() bool {
-		return run.within(w.readings) || w.ended == len(w.from) || w.silent && len(w.readings) == 0
+		return run.within(w.readings) || w.ended == len(w.from) || w.silent && !w.drawn()
 	})
 	w.cancel()
 	w.done.Wait() // for why they ended
