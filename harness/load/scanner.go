@@ -143,6 +143,17 @@ func (s *scanner) key(first bool) (k []byte, ok bool) {
 	return k, !s.bad
 }
 
+// keys takes an object, and yields each key where its value is next.
+func (s *scanner) keys(yield func(k []byte) bool) {
+	s.want('{')
+	for first := true; ; first = false {
+		k, ok := s.key(first)
+		if !ok || !yield(k) {
+			return
+		}
+	}
+}
+
 func (s *scanner) literal(word string) {
 	if len(s.b)-s.i < len(word) || string(s.b[s.i:s.i+len(word)]) != word {
 		s.bad = true
@@ -207,15 +218,12 @@ func (s *scanner) skip(depth int) (full bool) {
 		v, _ := s.str()
 		return len(v) > 0
 	case '{':
-		s.i++
 		n := 0
-		for {
-			if _, ok := s.key(n == 0); !ok {
-				return n > 0
-			}
+		for range s.keys {
 			s.skip(depth + 1)
 			n++
 		}
+		return n > 0
 	case '[':
 		s.i++
 		for n := 0; ; n++ {
@@ -268,14 +276,9 @@ func (s *scanner) count() (n int, is bool) {
 
 // chunk takes an event's data.
 func (s *scanner) chunk(c *chunk) {
-	s.want('{')
 	var failed, object, kind, known bool
 	var tiers *stats.Tiers
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			break
-		}
+	for k := range s.keys {
 		switch string(k) {
 		case "choices":
 			if c.choice {
@@ -341,12 +344,7 @@ func (s *scanner) choices(c *chunk) {
 func (s *scanner) firstChoice(c *chunk) {
 	var text, said bool
 	var seen uint
-	s.want('{')
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			break
-		}
+	for k := range s.keys {
 		switch string(k) {
 		case "index", "logprobs", "stop_reason", "matched_stop", "token_ids":
 			s.skip(0)
@@ -389,18 +387,14 @@ func (s *scanner) finish() finish {
 
 func (s *scanner) delta(c *chunk) (text bool) {
 	var seen uint
-	s.want('{')
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			return text
-		}
+	for k := range s.keys {
 		if string(k) == "role" {
 			c.role = s.skip(0)
 			continue
 		}
 		text = s.mayBeText(k, &seen) || text
 	}
+	return text
 }
 
 // mayBeText takes a value and reports whether it is text. Of a key that is repeated
@@ -422,12 +416,7 @@ func (s *scanner) usage(u *used) {
 	if s.null() {
 		return
 	}
-	s.want('{')
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			break
-		}
+	for k := range s.keys {
 		switch string(k) {
 		case "prompt_tokens":
 			u.input, u.hasInput = s.count()
@@ -449,12 +438,7 @@ func (s *scanner) details(u *used) {
 	if s.null() {
 		return
 	}
-	s.want('{')
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			break
-		}
+	for k := range s.keys {
 		if string(k) == "cached_tokens" {
 			u.cached, u.hasCached = s.count()
 		} else {
@@ -469,18 +453,14 @@ func (s *scanner) tiers() (t *stats.Tiers) {
 	if s.null() {
 		return nil
 	}
-	s.want('{')
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			return t
-		}
+	for k := range s.keys {
 		if string(k) == "cached_tokens_details" {
 			t = s.tierCounts()
 		} else {
 			s.skip(0)
 		}
 	}
+	return t
 }
 
 func (s *scanner) tierCounts() *stats.Tiers {
@@ -489,12 +469,7 @@ func (s *scanner) tierCounts() *stats.Tiers {
 	}
 	var n [3]int
 	var told [3]bool
-	s.want('{')
-	for first := true; ; first = false {
-		k, ok := s.key(first)
-		if !ok {
-			break
-		}
+	for k := range s.keys {
 		switch string(k) {
 		case "device":
 			n[0], told[0] = s.count()
