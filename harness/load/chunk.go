@@ -136,13 +136,13 @@ func slowChunk(data []byte) (chunk, error) {
 	for _, k := range []string{"object", "type"} {
 		c.failed = c.failed || string(top[k]) == `"error"`
 	}
-	c.failed = c.failed || saysSomething(top["error"])
+	c.failed = c.failed || server.SaysError(top["error"])
 	if v, ok := top["choices"]; ok {
 		if err := slowChoices(v, &c); err != nil {
 			return c, err
 		}
 	}
-	if v, ok := top["usage"]; ok && filled(v) {
+	if v, ok := top["usage"]; ok && server.Filled(v) {
 		if c.usage, err = slowUsage(v); err != nil {
 			return c, err
 		}
@@ -156,7 +156,7 @@ func slowChunk(data []byte) (chunk, error) {
 	_, choices := top["choices"]
 	_, usage := top["usage"]
 	for k := range top {
-		c.failed = c.failed || isErrorKey(k) && !choices && !usage && saysSomething(top[k])
+		c.failed = c.failed || isErrorKey(k) && !choices && !usage && server.SaysError(top[k])
 	}
 	return c, nil
 }
@@ -175,7 +175,7 @@ func slowChoices(v json.RawMessage, c *chunk) error {
 		return err
 	}
 	for k, v := range choice {
-		c.text = c.text || textKey(k) != 0 && filled(v)
+		c.text = c.text || textKey(k) != 0 && server.Filled(v)
 	}
 	if r, ok := choice["finish_reason"]; ok {
 		c.finish = finishOf(finishWord(r))
@@ -187,9 +187,9 @@ func slowChoices(v json.RawMessage, c *chunk) error {
 			return err
 		}
 		for k, v := range delta {
-			c.text = c.text || textKey(k) != 0 && filled(v)
+			c.text = c.text || textKey(k) != 0 && server.Filled(v)
 		}
-		c.role = filled(delta["role"])
+		c.role = server.Filled(delta["role"])
 	}
 	return nil
 }
@@ -296,28 +296,6 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 }
 
 func isNull(v []byte) bool { return string(bytes.TrimSpace(v)) == "null" }
-
-// saysSomething reports whether the value of a key that tells of an error tells of
-// one: some servers send the key with every event, empty, false or 0.
-func saysSomething(v []byte) bool {
-	switch string(v) {
-	case "false", "0":
-		return false
-	}
-	return filled(v)
-}
-
-// filled reports whether a value is something: not absent, null, "", [] or {}.
-func filled(v []byte) bool {
-	switch v = bytes.TrimSpace(v); string(v) {
-	case "", "null", `""`:
-		return false
-	}
-	if v[0] == '[' || v[0] == '{' {
-		return len(bytes.TrimSpace(v[1:len(v)-1])) > 0
-	}
-	return true
-}
 
 var errCount = errors.New("a token count in usage is not a whole number from 0 to 2147483647")
 

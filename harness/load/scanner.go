@@ -3,6 +3,7 @@ package load
 import (
 	"math"
 
+	"inferbench/harness/server"
 	"inferbench/harness/stats"
 )
 
@@ -293,7 +294,7 @@ func (s *scanner) chunk(c *chunk) {
 			s.peek()
 			from := s.i
 			s.skip(0)
-			failed = !s.bad && saysSomething(s.b[from:s.i])
+			failed = !s.bad && server.SaysError(s.b[from:s.i])
 		case "sglext":
 			tiers = s.tiers()
 		case "object":

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,26 @@ func GaveUp(finish string) bool {
 	return slices.ContainsFunc([]string{"abort", "error", "cancel", "filter", "fail", "reject", "timeout", "timed",
 		"interrupt", "safety", "recitation", "blocklist", "prohibited", "overload", "shutdown", "kill", "preempt",
 		"disconnect"}, func(bad string) bool { return strings.Contains(finish, bad) })
+}
+
+// SaysError reports whether the value of a key that tells of an error tells of one:
+// some servers send the key with every answer, empty, false or 0.
+func SaysError(v []byte) bool {
+	switch string(v) {
+	case "false", "0":
+		return false
+	}
+	return Filled(v)
+}
+
+// Filled reports whether a JSON value is something: not absent, null, "", [] or {}.
+func Filled(v []byte) bool {
+	switch v = bytes.TrimSpace(v); string(v) {
+	case "", "null", `""`:
+		return false
+	}
+	inside := string(bytes.TrimSpace(v[1:]))
+	return !(v[0] == '[' && inside == "]" || v[0] == '{' && inside == "}")
 }
 
 func (t *Server) gaveUpOn(path, finish string) error {

@@ -237,14 +237,11 @@ func (t *Server) errorIn(answer []byte) string {
 	if len(answer) > longestStart || gjson.GetBytes(answer, "choices.0").Exists() {
 		return ""
 	}
-	said := gjson.GetBytes(answer, "error")
-	switch said.Raw {
-	case "", "null", "false", "0", `""`, "{}", "[]":
-		if gjson.GetBytes(answer, "object").Str != "error" {
-			return ""
-		}
+	if said := gjson.GetBytes(answer, "error").Raw; SaysError([]byte(said)) ||
+		gjson.GetBytes(answer, "object").Str == "error" {
+		return t.ErrorMessage(answer)
 	}
-	return t.ErrorMessage(answer)
+	return ""
 }
 
 // silentError is a server that did not answer in the time it was given.
