@@ -29,9 +29,7 @@ func Read(page []byte) (map[string]*dto.MetricFamily, error) {
 			told[key] = true
 		} else if len(line) > 0 && line[0] != '#' {
 			line = sample(line)
-			if name := sampleName(line); !told[string(name)] {
-				told[string(name)] = true
-			}
+			told[string(sampleName(line))] = true
 		}
 		plain = append(append(plain, line...), '\n')
 	}

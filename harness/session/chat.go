@@ -145,8 +145,8 @@ func (w *Chat) pack() {
 	}
 }
 
-// appendQuoted appends a text as JSON. What is no UTF-8 in it is replaced.
-func appendQuoted(b []byte, text string) []byte {
+// AppendQuoted appends a text as JSON. What is no UTF-8 in it is replaced.
+func AppendQuoted(b []byte, text string) []byte {
 	b, _ = jsontext.AppendQuote(b, text) // the error is of what is replaced
 	return b
 }
@@ -154,7 +154,7 @@ func appendQuoted(b []byte, text string) []byte {
 // appendText appends a text as the inside of a JSON string.
 func appendText(b []byte, text string) []byte {
 	at := len(b)
-	b = appendQuoted(b, text)
+	b = AppendQuoted(b, text)
 	return append(b[:at], b[at+1:len(b)-1]...)
 }
 

@@ -87,13 +87,13 @@ func (m Message) append(b []byte) []byte {
 	if m.Verbatim != nil {
 		return append(b, m.Verbatim...)
 	}
-	b = appendQuoted(append(b, `{"role":`...), m.Role)
-	b = appendQuoted(append(b, `,"content":`...), m.Content)
+	b = AppendQuoted(append(b, `{"role":`...), m.Role)
+	b = AppendQuoted(append(b, `,"content":`...), m.Content)
 	if m.Tool != "" {
-		b = appendQuoted(append(b, `,"tool_call_id":`...), m.Tool)
+		b = AppendQuoted(append(b, `,"tool_call_id":`...), m.Tool)
 	}
 	if m.Name != "" {
-		b = appendQuoted(append(b, `,"name":`...), m.Name)
+		b = AppendQuoted(append(b, `,"name":`...), m.Name)
 	}
 	return append(b, '}')
 }

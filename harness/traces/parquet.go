@@ -13,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/parquet-go/parquet-go"
+
+	"inferbench/harness/session"
 )
 
 // isParquet reports whether the file's first bytes are those of a parquet file.
@@ -190,7 +192,7 @@ func (w *rowWriter) object(f *field) {
 		if len(w.text) > begin {
 			w.text = append(w.text, ',')
 		}
-		w.text = append(appendQuoted(w.text, f.fields[i].name), ':')
+		w.text = append(session.AppendQuoted(w.text, f.fields[i].name), ':')
 		w.write(&f.fields[i])
 	}
 	w.text = append(w.text, '}')
@@ -251,7 +253,7 @@ func (w *rowWriter) value(f *field, v parquet.Value) {
 			w.text = append(w.text, text...)
 			return
 		}
-		w.text = appendQuoted(w.text, v.String())
+		w.text = session.AppendQuoted(w.text, v.String())
 	}
 }
 
@@ -274,15 +276,9 @@ func (w *rowWriter) float(v parquet.Value) []byte {
 		x, bits = float64(v.Float()), 32
 	}
 	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return appendQuoted(w.text, strconv.FormatFloat(x, 'g', -1, bits))
+		return session.AppendQuoted(w.text, strconv.FormatFloat(x, 'g', -1, bits))
 	}
 	return strconv.AppendFloat(w.text, x, 'g', -1, bits)
-}
-
-// appendQuoted appends a text as JSON. What is no UTF-8 in it is replaced.
-func appendQuoted(b []byte, text string) []byte {
-	b, _ = jsontext.AppendQuote(b, text) // the error is of what is replaced
-	return b
 }
 
 // wekaRows reads a parquet file whose rows are traces.
